@@ -1,0 +1,56 @@
+"""ticketfeed: a ticket store with an incremental, cursor-based export over HTTP.
+
+Wire-compatible with Zendesk's incremental tickets endpoint; not affiliated with Zendesk. This is the whole public API.
+"""
+
+from importlib.metadata import version
+
+from ticketfeed.clock import Clock, system_clock
+from ticketfeed.feed import read_page
+from ticketfeed.inputs import InputRecord, open_input, read_input
+from ticketfeed.loading import LoadSummary, load_records
+from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
+from ticketfeed.protocol.errors import TicketfeedError
+from ticketfeed.protocol.model import Account, FeedState, Filters, Identity, Page, Position
+from ticketfeed.protocol.params import ExportRequest, parse_export_request, parse_query
+from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.server.app import create_app
+from ticketfeed.settings import Settings
+from ticketfeed.storage import Store, open_store
+from ticketfeed.world import generate_world
+
+__all__ = [
+    "Account",
+    "Clock",
+    "ExportRequest",
+    "FeedState",
+    "Filters",
+    "Identity",
+    "InputRecord",
+    "LoadSummary",
+    "Page",
+    "Position",
+    "RecordDraft",
+    "Settings",
+    "Store",
+    "TicketDraft",
+    "TicketfeedError",
+    "__version__",
+    "create_app",
+    "decode_cursor",
+    "encode_cursor",
+    "generate_world",
+    "load_records",
+    "open_input",
+    "open_store",
+    "parse_export_request",
+    "parse_query",
+    "parse_record",
+    "parse_ticket",
+    "read_input",
+    "read_page",
+    "system_clock",
+]
+
+__version__ = version("ticketfeed")

@@ -1,0 +1,165 @@
+"""account, token: who is served, and who may read."""
+
+import secrets
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+
+from ticketfeed.cli.options import (
+    DEFAULT_STORE,
+    AccountOption,
+    StoreOption,
+    checked_name,
+    choose_account,
+    note,
+    opened,
+    run_async,
+)
+from ticketfeed.clock import system_clock
+from ticketfeed.protocol.errors import BadInput, NotFound
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.records import parse_record
+from ticketfeed.server.auth import hash_password, hash_token
+from ticketfeed.storage import Store
+from ticketfeed.storage.base import CredentialKind, WriteTransaction
+
+__all__ = ["add_user_credential", "register"]
+
+accounts = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
+tokens = typer.Typer(help="Make, list and revoke credentials.", no_args_is_help=True)
+
+
+Role = Literal["admin", "agent", "end-user"]
+
+
+class _User(msgspec.Struct):
+    id: int
+    role: str = "end-user"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(accounts, name="account")
+    app.add_typer(tokens, name="token")
+
+
+@accounts.command("create")
+def create_account(name: Annotated[str, typer.Argument(metavar="NAME")], store: StoreOption = DEFAULT_STORE) -> None:
+    """Make an account; nothing happens when it is there."""
+
+    async def work() -> None:
+        async with opened(store) as opened_store:
+            await opened_store.create_account(checked_name(name))
+
+    run_async(work())
+
+
+@accounts.command("list")
+def list_accounts(store: StoreOption = DEFAULT_STORE) -> None:
+    """Every account, with how many tickets it holds."""
+
+    async def work() -> None:
+        async with opened(store, create=False) as opened_store:
+            for account in await opened_store.list_accounts():
+                state = await opened_store.read_state(account)
+                print(f"{account.subdomain}\t{state.ticket_count} tickets")
+
+    run_async(work())
+
+
+@tokens.command("create")
+def create_token(
+    email: Annotated[str, typer.Option(help="The user that the token acts as; made when new.")],
+    role: Annotated[Role | None, typer.Option(help="The role of a new user [admin].")] = None,
+    token: Annotated[str | None, typer.Option(help="Use this value in place of a random one.")] = None,
+    password: Annotated[bool, typer.Option("--password", help="Ask for a password, and store that instead.")] = False,
+    account: AccountOption = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Make an API token and print it. It is not kept in readable form: this is the only time it is shown."""
+    if "@" not in email.strip("@ "):
+        raise BadInput(f"{email!r} is not an email address")
+    secret = _ask_password() if password else (token if token is not None else secrets.token_urlsafe(30))
+    if not secret.strip():
+        raise BadInput("the token or password is empty")
+    kind: CredentialKind = "password" if password else "api_token"
+
+    async def work() -> None:
+        async with opened(store) as opened_store:
+            chosen = await choose_account(opened_store, account, create=True)
+            await add_user_credential(opened_store, chosen, email, role, kind, secret)
+
+    run_async(work())
+    print("password stored" if password else secret)
+
+
+def _ask_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+async def add_user_credential(
+    store: Store, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
+) -> int:
+    """Bind a token or password to the user with this email, made when new; returns its id.
+
+    Raises BadInput when the user is there with another role, or the token is in use.
+    """
+    secret_hash = hash_token(secret) if kind == "api_token" else hash_password(secret)
+
+    def work(transaction: WriteTransaction) -> int:
+        user = _find_or_make_user(transaction, account, email, role)
+        return transaction.add_credential(user.id, kind, secret_hash)
+
+    return await store.write(account, work)
+
+
+def _find_or_make_user(transaction: WriteTransaction, account: Account, email: str, role: str | None) -> _User:
+    body = transaction.find_user(email)
+    if body is not None:
+        user = msgspec.json.decode(body, type=_User)
+        if role is not None and user.role != role:
+            raise BadInput(f"the user {email} is there already, with the role {user.role}")
+        return user
+    # As large as the ids of loaded users, and random, so that a later load does not meet it.
+    user = _User(id=secrets.randbelow(10**13) + 10**13, role=role or "admin")
+    record = {"id": user.id, "name": email.partition("@")[0], "email": email.strip(), "role": user.role}
+    data = msgspec.json.encode(record)
+    transaction.put_records([parse_record("users", data, account=account.subdomain, now=system_clock())])
+    return user
+
+
+@tokens.command("list")
+def list_tokens(account: AccountOption = None, store: StoreOption = DEFAULT_STORE) -> None:
+    """Every credential: id, email, kind, when it was made, whether it is in force."""
+
+    async def work() -> None:
+        async with opened(store, create=False) as opened_store:
+            chosen = await choose_account(opened_store, account)
+            for token in await opened_store.list_credentials(chosen):
+                made = datetime.fromtimestamp(token.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                force = "in force" if token.revoked_at is None else "revoked"
+                print(f"{token.id}\t{token.email}\t{token.kind}\t{made}\t{force}")
+
+    run_async(work())
+
+
+@tokens.command("revoke")
+def revoke_token(
+    credential_id: Annotated[int, typer.Argument(metavar="ID", help="As `token list` shows it.")],
+    account: AccountOption = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """End a token or password. It takes effect with the next request."""
+
+    async def work() -> bool:
+        async with opened(store, create=False) as opened_store:
+            chosen = await choose_account(opened_store, account)
+            return await opened_store.write(chosen, lambda transaction: transaction.revoke_credential(credential_id))
+
+    if not run_async(work()):
+        raise NotFound(f"there is no token {credential_id} in force; see: ticketfeed token list")
+    note(f"revoked {credential_id}")

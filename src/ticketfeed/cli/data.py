@@ -1,0 +1,176 @@
+"""load, generate: data in."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from ticketfeed.cli.options import (
+    DEFAULT_STORE,
+    AccountOption,
+    StoreOption,
+    choose_account,
+    note,
+    opened,
+    run_async,
+)
+from ticketfeed.clock import system_clock
+from ticketfeed.inputs import InputRecord, open_input, read_input
+from ticketfeed.loading import LoadSummary, OnError, load_records
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.shapes import Kind
+from ticketfeed.world import generate_world
+
+__all__ = ["generated_records", "register"]
+
+REPORTS_MAX = 20
+DAY_SECONDS = 86400
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(load)
+    app.command()(generate)
+
+
+def load(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to load; - is standard input.")],
+    store: StoreOption = DEFAULT_STORE,
+    account: AccountOption = None,
+    kind: Annotated[Kind, typer.Option(help="What the records are, where they do not say so.")] = "tickets",
+    on_error: Annotated[OnError, typer.Option(help="On a bad record: stop with nothing loaded, or skip it.")] = (
+        "stop"
+    ),
+) -> None:
+    """Load tickets, users and the rest from NDJSON, a JSON array or saved pages, plain or gzipped.
+
+    Into an account without tickets each one keeps its generated_timestamp; into a used one the load is a change
+    now. All or nothing is loaded.
+    """
+    size = sum(Path(name).stat().st_size for name in files if Path(name).is_file())
+    with _progress("loading", size, DownloadColumn()) as advance:
+        summary = run_async(_load(store, account, _read_files(files, kind, advance), on_error))
+    print(f"loaded {summary}")
+
+
+async def _load(store_url: str, name: str | None, records: Iterable[InputRecord], on_error: OnError) -> LoadSummary:
+    reporter = _Reporter()
+    async with opened(store_url) as store:
+        account = await choose_account(store, name, create=True)
+        summary = await load_records(
+            store, account, records, now=system_clock(), on_error=on_error, report=reporter.report
+        )
+    reporter.close()
+    return summary
+
+
+def _read_files(files: list[str], kind: str, advance: Callable[[int], None]) -> Iterator[InputRecord]:
+    for name in files:
+        with open_input(name, advance) as stream:
+            yield from read_input(name, stream, kind)
+
+
+class _Reporter:
+    """Names the first bad records and counts the rest."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def report(self, text: str) -> None:
+        self._count += 1
+        if self._count <= REPORTS_MAX:
+            note(f"skipped {text}")
+
+    def close(self) -> None:
+        if self._count > REPORTS_MAX:
+            note(f"skipped {self._count - REPORTS_MAX} more")
+
+
+def generate(
+    tickets: Annotated[int, typer.Argument(metavar="N", min=0, help="How many tickets.")],
+    seed: Annotated[int, typer.Option(help="The same seed, N and --until give the same bytes.")] = 1,
+    account: AccountOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[str | None, typer.Option(help="Write NDJSON here in place of the store; - is standard output.")] = (
+        None
+    ),
+    until: Annotated[
+        int | None,
+        typer.Option(help="The newest moment in the world, Unix seconds; otherwise the start of today."),
+    ] = None,
+) -> None:
+    """Make a coherent help desk: users, groups, organizations, fields, forms, brands, and N tickets."""
+    now = system_clock()
+    until = until if until is not None else now - now % DAY_SECONDS
+    if not 0 <= until <= now:
+        raise BadInput("--until must be a time in Unix seconds that has passed")
+    with _progress("generating", tickets, MofNCompleteColumn()) as advance:
+        if out is not None:
+            _write_world(out, generated_records(tickets, seed, until, account or "demo", advance))
+        else:
+            print(f"generated {run_async(_generate(store, account, tickets, seed, until, advance))}")
+
+
+async def _generate(
+    store_url: str, name: str | None, tickets: int, seed: int, until: int, advance: Callable[[int], None]
+) -> LoadSummary:
+    async with opened(store_url) as store:
+        account = await choose_account(store, name, create=True)
+        records = generated_records(tickets, seed, until, account.subdomain, advance)
+        return await load_records(store, account, records, now=system_clock())
+
+
+def generated_records(
+    tickets: int, seed: int, until: int, account: str, advance: Callable[[int], None] = lambda _count: None
+) -> Iterator[InputRecord]:
+    """The generated world as input of a load."""
+    encode = msgspec.json.Encoder().encode
+    world = generate_world(tickets, seed=seed, until=until, account=account)
+    for number, (kind, record) in enumerate(world, 1):
+        if kind == "tickets":
+            advance(1)
+        yield InputRecord(("generated", number), kind, encode(record))
+
+
+def _write_world(out: str, records: Iterator[InputRecord]) -> None:
+    """One ticket a line; a record of any other kind stands on its line as a page of one, which says its kind."""
+
+    def write(file: IO[bytes]) -> None:
+        for record in records:
+            line = record.data if record.kind == "tickets" else b'{"%s":[%s]}' % (record.kind.encode(), record.data)
+            file.write(line + b"\n")
+
+    if out == "-":
+        write(sys.stdout.buffer)
+        return
+    part = Path(f"{out}.part")
+    try:
+        with part.open("wb") as file:
+            write(file)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _progress(title: str, total: int, column: ProgressColumn) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere. Yields what to call with each step."""
+    columns = (TextColumn(title), BarColumn(), column, TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=total or None)
+        yield lambda count: progress.advance(task, count)

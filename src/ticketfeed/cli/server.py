@@ -1,0 +1,205 @@
+"""serve, demo, get: data out."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ticketfeed.cli.access import add_user_credential
+from ticketfeed.cli.data import DAY_SECONDS, generated_records
+from ticketfeed.cli.options import (
+    DEFAULT_STORE,
+    AccountOption,
+    StoreOption,
+    choose_account,
+    note,
+    opened,
+    run_async,
+)
+from ticketfeed.clock import system_clock
+from ticketfeed.inprocess import call_app
+from ticketfeed.loading import load_records
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.server.app import create_app
+from ticketfeed.server.auth import hash_token
+from ticketfeed.serving import ServePlan, bind
+from ticketfeed.serving import serve as serve_plan
+from ticketfeed.settings import PROFILES, ProfileName, Settings
+from ticketfeed.storage import Store, open_store
+
+__all__ = ["register"]
+
+DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
+
+HostOption = Annotated[str, typer.Option(envvar="TICKETFEED_HOST", help="Address to listen on.")]
+PortOption = Annotated[
+    int,
+    typer.Option(envvar="TICKETFEED_PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one."),
+]
+ProfileOption = Annotated[
+    ProfileName,
+    typer.Option(
+        envvar="TICKETFEED_PROFILE",
+        help="open: changes show within a second. zendesk: the last minute is withheld.",
+    ),
+]
+SettleOption = Annotated[
+    int | None,
+    typer.Option(envvar="TICKETFEED_SETTLE_SECONDS", min=0, help="How far behind now a page ends. From the profile."),
+]
+MarginOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="TICKETFEED_START_TIME_MARGIN_SECONDS",
+        min=0,
+        help="How old start_time must be; 0 allows any. From the profile.",
+    ),
+]
+PublicUrlOption = Annotated[
+    str | None,
+    typer.Option(envvar="TICKETFEED_PUBLIC_URL", help="Scheme and host for after_url, where a proxy hides them."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+    app.command()(serve)
+    app.command("get")(get_path)
+
+
+def serve(
+    store: StoreOption = DEFAULT_STORE,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    workers: Annotated[int, typer.Option(envvar="TICKETFEED_WORKERS", min=1, help="Serving processes.")] = 1,
+    profile: ProfileOption = "open",
+    public_url: PublicUrlOption = None,
+    settle_seconds: SettleOption = None,
+    start_time_margin_seconds: MarginOption = None,
+) -> None:
+    """Serve a store over HTTP until SIGTERM. Prints `ready: http://...` once it answers."""
+    settings = _settings(profile, public_url, settle_seconds, start_time_margin_seconds)
+    if workers > 1 and store == "memory:":
+        raise BadInput("memory: lives in one process; use a file to serve with several workers")
+    with bind(host, port) as bound:
+        if not run_async(_count_accounts(store)):
+            note("ticketfeed: this store is empty; load tickets, and make a token with: ticketfeed token create")
+        serve_plan(ServePlan(store, settings, workers), bound, _print_ready)
+
+
+async def _count_accounts(store_url: str) -> int:
+    """Also finds out, before any process is started, whether the store can be opened."""
+    async with opened(store_url) as store:
+        return len(await store.list_accounts())
+
+
+def demo(
+    store: Annotated[
+        str | None,
+        typer.Option(envvar="TICKETFEED_STORE", help="Keep the demo here; otherwise in a temporary folder."),
+    ] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    tickets: Annotated[int, typer.Option(min=0, help="How many tickets to generate.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Another seed gives another world.")] = 1,
+    profile: ProfileOption = "open",
+) -> None:
+    """Make a help desk with well-known credentials and serve it: the quickest way to try a client."""
+    settings = _settings(profile, None, None, None)
+    with bind(host, port) as bound, _demo_store(store) as store_url:
+        opened_store = run_async(_make_demo(store_url, tickets, seed))
+        plan = ServePlan(store_url, settings, store=opened_store)
+        try:
+            serve_plan(plan, bound, lambda url: _print_demo(url, profile))
+        finally:
+            run_async(opened_store.close())
+
+
+@contextmanager
+def _demo_store(store_url: str | None) -> Iterator[str]:
+    if store_url:
+        yield store_url
+        return
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-demo-") as folder:
+        yield f"sqlite:///{Path(folder) / 'demo.db'}"
+
+
+async def _make_demo(store_url: str, tickets: int, seed: int) -> Store:
+    store = await open_store(store_url)
+    account = await store.create_account("demo")
+    if (await store.read_state(account)).ticket_count == 0:
+        note(f"generating {tickets:,} tickets ...")
+        now = system_clock()
+        records = generated_records(tickets, seed, now - now % DAY_SECONDS, account.subdomain)
+        await load_records(store, account, records, now=now)
+    for email, role, token in DEMO_USERS:
+        if await store.find_token_user(account, hash_token(token)) is None:
+            await add_user_credential(store, account, email, role, "api_token", token)
+    return store
+
+
+def _print_ready(url: str) -> None:
+    print(f"ready: {url}", flush=True)
+
+
+def _print_demo(url: str, profile: str) -> None:
+    other = next(name for name in PROFILES if name != profile)
+    path = "/api/v2/incremental/tickets/cursor.json?start_time=0&per_page=2"
+    print(
+        f"ready: {url}\n"
+        f"  account   demo\n"
+        f"  admin     admin@example.com   API token demo-token\n"
+        f"  agent     agent@example.com   API token agent-token  (may not export: 403)\n"
+        f"  profile   {profile}; for the other rules: ticketfeed demo --profile {other}\n"
+        f"Try it:\n"
+        f"  curl -s -u admin@example.com/token:demo-token '{url}{path}'\n"
+        f"Stop with Ctrl-C.",
+        flush=True,
+    )
+
+
+def get_path(
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Such as '/api/v2/incremental/tickets/cursor?start_time=0'")
+    ],
+    account: AccountOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    profile: ProfileOption = "open",
+) -> int:
+    """Answer one GET without a server, as an admin of the account, and print the body."""
+    if not path.startswith("/"):
+        raise BadInput(f"{path!r} is not a path; it begins with /api/v2/")
+    status, body = run_async(_get(path, account, store, profile))
+    sys.stdout.buffer.write(body + b"\n")
+    if status >= 400:
+        note(f"ticketfeed: the answer is {status}")
+        return 2
+    return 0
+
+
+async def _get(path: str, name: str | None, store_url: str, profile: ProfileName) -> tuple[int, bytes]:
+    async with opened(store_url, create=False) as store:
+        account = await choose_account(store, name)
+        app = create_app(_settings(profile, None, None, None), store, authenticate=_trust)
+        return await call_app(app, path, host=f"{account.subdomain}.localhost")
+
+
+async def _trust(_account: Account, _authorization: str | None) -> Identity:
+    """Whoever can open the store's file can read all of it anyway."""
+    return Identity(0, "", "admin")
+
+
+def _settings(profile: ProfileName, public_url: str | None, settle: int | None, margin: int | None) -> Settings:
+    if public_url is not None and not public_url.startswith(("http://", "https://")):
+        raise BadInput(f"--public-url {public_url!r} must begin with http:// or https://")
+    return Settings.of_profile(
+        profile,
+        public_url=public_url,
+        settle_seconds=settle,
+        start_time_margin_seconds=margin,
+    )

@@ -1,0 +1,25 @@
+"""Where the rules meet a store: one request down, one page back."""
+
+from ticketfeed.protocol import watermark
+from ticketfeed.protocol.model import Account, Page
+from ticketfeed.protocol.paging import make_page
+from ticketfeed.protocol.params import ExportRequest
+from ticketfeed.protocol.sideloads import plan_sideloads, sideloads_asked
+from ticketfeed.storage.base import Store
+
+__all__ = ["read_page"]
+
+
+async def read_page(store: Store, account: Account, request: ExportRequest, *, now: int, settle_seconds: int) -> Page:
+    """The next page behind `request.after`, up to the watermark and `settle_seconds` before `now`.
+
+    A reader that reaches the end while the newest second is over but still open has it closed, and reads again.
+    """
+    until, limit, links = now - settle_seconds, request.page_limit + 1, sideloads_asked(request.include)
+    state, rows = await store.read_changes(account, request.after, until, limit, request.filters, links=links)
+    if len(rows) < limit and watermark.can_close(state, now) and await store.close_newest(account):
+        _, rows = await store.read_changes(account, request.after, until, limit, request.filters, links=links)
+    page = make_page(request.after, rows, request.page_limit)
+    for kind, ids in plan_sideloads(request.include, page.rows).items():
+        page.sideloads[kind] = await store.read_records(account, kind, ids)
+    return page

@@ -1,0 +1,219 @@
+"""Every error ticketfeed raises on purpose, as one tree.
+
+TicketfeedError
+├── WireError                 a request that is answered with an error; knows its status and body
+│   ├── MalformedRequest      400  the request line or Host cannot be used
+│   ├── ParameterMissing      400
+│   ├── InvalidValue          400
+│   ├── StartTimeTooRecent    400
+│   ├── InvalidCursor         400
+│   ├── NotAuthenticated      401  no or wrong Basic credentials
+│   ├── InvalidToken          401  unknown or revoked Bearer token
+│   ├── RoleTooLow            403
+│   ├── InvalidEndpoint       404
+│   ├── UnknownAccount        404
+│   ├── InternalServerError   500
+│   └── StoreUnavailable      503  carries Retry-After
+└── OperatorError             shown as one line on standard error, exit code 2
+    ├── BadRecord             one record of an input cannot be used
+    ├── BadInput              an input as a whole cannot be used
+    ├── StoreError            the store cannot be opened, read or written
+    └── NotFound              an account, user or token that is not there
+
+The bodies keep the several shapes that the wire really has: a client that looks for `error.title` on a
+403 and for `error` on a 401 must find both.
+"""
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "BadInput",
+    "BadRecord",
+    "InternalServerError",
+    "InvalidCursor",
+    "InvalidEndpoint",
+    "InvalidToken",
+    "InvalidValue",
+    "MalformedRequest",
+    "NotAuthenticated",
+    "NotFound",
+    "OperatorError",
+    "ParameterMissing",
+    "RoleTooLow",
+    "StartTimeTooRecent",
+    "StoreError",
+    "StoreUnavailable",
+    "TicketfeedError",
+    "UnknownAccount",
+    "WireError",
+]
+
+
+class TicketfeedError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class WireError(TicketfeedError):
+    """An error that becomes an HTTP answer in the wire's own shape."""
+
+    status: ClassVar[int] = 500
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the answer."""
+        raise NotImplementedError
+
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to this answer alone."""
+        return {}
+
+
+class _Described(WireError):
+    """Body `{"error": CODE, "description": TEXT}`, where CODE is the class name."""
+
+    def body(self) -> dict[str, Any]:
+        return {"error": type(self).__name__, "description": str(self)}
+
+
+class _DescribedTwice(_Described):
+    """Both vocabularies in one body: `error` and `description` for older readers, `errors[]` for newer."""
+
+    title: ClassVar[str]
+
+    def body(self) -> dict[str, Any]:
+        code = type(self).__name__
+        entry = {"code": code, "status": str(self.status), "title": self.title}
+        return {**super().body(), "errors": [entry]}
+
+
+class _Titled(WireError):
+    """Body `{"error": {"title": TITLE, "message": TEXT}}`."""
+
+    title: ClassVar[str]
+
+    def body(self) -> dict[str, Any]:
+        return {"error": {"title": self.title, "message": str(self)}}
+
+
+class MalformedRequest(_Titled):
+    status = 400
+    title = "Invalid attribute"
+
+
+class ParameterMissing(_Described):
+    status = 400
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Parameter {name} is required")
+
+
+class InvalidValue(_Described):
+    status = 400
+
+
+class StartTimeTooRecent(_DescribedTwice):
+    status = 400
+
+    def __init__(self, margin_seconds: int) -> None:
+        self.title = f"start_time must be more than {margin_seconds} seconds ago"  # type: ignore[misc]
+        super().__init__(f"Too recent start_time. Use a start_time older than {margin_seconds} seconds")
+
+
+class InvalidCursor(_DescribedTwice):
+    status = 400
+    title = "cursor is invalid or expired"
+
+    def __init__(self) -> None:
+        super().__init__("The cursor cannot be read. Send an after_cursor from an earlier answer, unchanged")
+
+
+class NotAuthenticated(WireError):
+    status = 401
+
+    def body(self) -> dict[str, Any]:
+        return {"error": "Couldn't authenticate you"}
+
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": 'Basic realm="Web Password"'}
+
+
+class InvalidToken(WireError):
+    status = 401
+
+    def body(self) -> dict[str, Any]:
+        text = "The access token provided is expired, revoked, malformed or invalid for other reasons."
+        return {"error": "invalid_token", "error_description": text}
+
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": "Bearer"}
+
+
+class RoleTooLow(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You do not have access to this page. Please contact the account owner of this help desk for further help."
+        )
+
+
+class InvalidEndpoint(_Described):
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Not found")
+
+
+class UnknownAccount(WireError):
+    status = 404
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(f"No help desk at {host}")
+
+    def body(self) -> dict[str, Any]:
+        message = "There is no help desk configured at this address. Check the account's name in the host."
+        return {"error": {"title": f"No help desk at {self.host}", "message": message}}
+
+
+class InternalServerError(WireError):
+    status = 500
+
+    def body(self) -> dict[str, Any]:
+        return {"status": 500, "error": "Internal Server Error"}
+
+
+class StoreUnavailable(WireError):
+    """The store cannot answer now, but may in a moment: busy, restarting, disk full."""
+
+    status = 503
+
+    def __init__(self, reason: str, retry_after_seconds: int = 5) -> None:
+        self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(reason)
+
+    def body(self) -> dict[str, Any]:
+        return {"error": "ServiceUnavailable", "description": "The store is not available. Try again later"}
+
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(self.retry_after_seconds)}
+
+
+class OperatorError(TicketfeedError):
+    """Bad input or a bad environment, told to the person at the command line."""
+
+
+class BadRecord(OperatorError):
+    """One record cannot be used; the text says why."""
+
+
+class BadInput(OperatorError):
+    """An input as a whole cannot be used."""
+
+
+class StoreError(OperatorError):
+    """The store cannot be opened, read or written."""
+
+
+class NotFound(OperatorError):
+    """What was named is not in the store."""

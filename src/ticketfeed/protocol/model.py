@@ -1,0 +1,91 @@
+"""The values that travel between the rings. Frozen, and checked where they are made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "INT64_MAX",
+    "Account",
+    "FeedState",
+    "Filters",
+    "Identity",
+    "Page",
+    "Position",
+    "SupportTypeScope",
+    "Token",
+]
+
+INT64_MAX = 2**63 - 1
+
+SupportTypeScope = Literal["all", "agent", "ai_agent"]
+
+
+class Position(NamedTuple):
+    """A place in an account's feed; tuple order is feed order. It rests on wall time and never expires."""
+
+    generated_timestamp: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One tenant. `subdomain` is the first label of its host."""
+
+    account_id: int
+    subdomain: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """The account row: what decides how far its feed may be read.
+
+    `last_generated_timestamp`: the newest second any change carries. `watermark`: the newest second that is
+    closed; no later commit carries it or an earlier one. `ticket_count`: rows held, deleted ones included.
+    """
+
+    last_generated_timestamp: int = 0
+    watermark: int = 0
+    ticket_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which tickets a reader wants. Not part of the cursor: each request carries its own."""
+
+    exclude_deleted: bool = False
+    support_type_scope: SupportTypeScope = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking: a user of the account, with the role that counts."""
+
+    user_id: int
+    email: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential as it may be shown: never the secret, nor its hash."""
+
+    id: int
+    user_id: int
+    email: str
+    kind: Literal["api_token", "password"]
+    created_at: int
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one answer carries. `rows` are (generated_timestamp, id, body, ...) in feed order.
+
+    `after` is the position of the last row, or the caller's own where there is none.
+    """
+
+    rows: Sequence[tuple[Any, ...]]
+    after: Position
+    end_of_stream: bool
+    sideloads: dict[str, list[bytes]] = field(default_factory=dict)

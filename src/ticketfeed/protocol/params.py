@@ -1,0 +1,105 @@
+"""Query string -> ExportRequest, once. Below this module nothing is checked again.
+
+Rules of the wire: an empty value and the literal `undefined` count as absent, the last of a repeated
+parameter wins, a cursor beats `start_time`, `per_page` is clamped to 1000, unknown parameters are ignored.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast, get_args
+from urllib.parse import parse_qsl
+
+from ticketfeed.protocol.cursor import decode_cursor
+from ticketfeed.protocol.errors import InvalidValue, ParameterMissing, StartTimeTooRecent
+from ticketfeed.protocol.model import INT64_MAX, Filters, Position, SupportTypeScope
+
+__all__ = ["PAGE_LIMIT_MAX", "ExportRequest", "parse_export_request", "parse_query"]
+
+PAGE_LIMIT_MAX = 1000
+
+# What `after_url` repeats, in the order it stands there; the cursor comes first by alphabet.
+KEPT_PARAMETERS = ("exclude_deleted", "include", "per_page", "support_type_scope")
+
+_DECIMAL = re.compile(r"([0-9]+)(?:\.[0-9]*)?")
+_INTEGER = re.compile(r"[0-9]+")
+_TRUE = frozenset({"true", "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """One page asked for: everything strictly after `after`, at most `page_limit` tickets.
+
+    `include` holds the sideload names in the order asked, each once. `kept` are the parameters, as sent, that
+    the next address must repeat.
+    """
+
+    after: Position
+    page_limit: int
+    filters: Filters
+    include: tuple[str, ...]
+    kept: tuple[tuple[str, str], ...]
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The parameters that are present: last one wins, then empty and `undefined` ones are dropped."""
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    return {name: text for name, text in parameters.items() if text not in ("", "undefined")}
+
+
+def parse_export_request(parameters: Mapping[str, str], *, now: int, start_time_margin_seconds: int) -> ExportRequest:
+    """Check what `parse_query` gave. A margin of 0 allows any start_time.
+
+    Raises InvalidCursor, InvalidValue, ParameterMissing, StartTimeTooRecent.
+    """
+    return ExportRequest(
+        after=_parse_after(parameters, now, start_time_margin_seconds),
+        page_limit=_parse_page_limit(parameters.get("per_page")),
+        filters=Filters(
+            exclude_deleted=parameters.get("exclude_deleted", "").strip().lower() in _TRUE,
+            support_type_scope=_parse_scope(parameters.get("support_type_scope")),
+        ),
+        include=_parse_include(parameters.get("include", "")),
+        kept=tuple((name, parameters[name]) for name in KEPT_PARAMETERS if name in parameters),
+    )
+
+
+def _parse_after(parameters: Mapping[str, str], now: int, margin_seconds: int) -> Position:
+    if "cursor" in parameters:
+        return decode_cursor(parameters["cursor"])
+    if "start_time" not in parameters:
+        raise ParameterMissing("start_time")
+    match = _DECIMAL.fullmatch(parameters["start_time"].strip())
+    if match is None:
+        raise InvalidValue("start_time must be a time in Unix seconds")
+    start_time = _bounded_int(match[1])
+    if margin_seconds and start_time > now - margin_seconds:
+        raise StartTimeTooRecent(margin_seconds)
+    # start_time is inclusive: no ticket id is below 0, so this lies just before its first ticket.
+    return Position(start_time, -1)
+
+
+def _parse_page_limit(text: str | None) -> int:
+    if text is None:
+        return PAGE_LIMIT_MAX
+    if not _INTEGER.fullmatch(text.strip()) or (limit := _bounded_int(text.strip())) < 1:
+        raise InvalidValue(f"per_page must be a whole number from 1 to {PAGE_LIMIT_MAX}")
+    return min(limit, PAGE_LIMIT_MAX)
+
+
+def _parse_scope(text: str | None) -> SupportTypeScope:
+    if text is None:
+        return "agent"
+    if text not in get_args(SupportTypeScope):
+        raise InvalidValue("support_type_scope must be one of all, agent, ai_agent")
+    return cast(SupportTypeScope, text)
+
+
+def _parse_include(text: str) -> tuple[str, ...]:
+    names = (name.strip() for name in text.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _bounded_int(digits: str) -> int:
+    digits = digits.lstrip("0") or "0"
+    return min(int(digits), INT64_MAX) if len(digits) < 20 else INT64_MAX

@@ -1,0 +1,152 @@
+"""One ticket -> its exact wire bytes, cut open where `generated_timestamp` stands.
+
+Only the store knows the second that a change carries, and only once it holds the account's row; so a ticket is
+serialised here once, in two halves, and the store writes the number between them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from ticketfeed.protocol.errors import BadRecord
+from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.records import DateTime, Id, decode_as, encode, lay_out, split_record, wire_time
+from ticketfeed.protocol.shapes import TICKET_SHAPE
+from ticketfeed.protocol.sideloads import pack_ids
+
+__all__ = ["FUTURE_SECONDS_MAX", "TicketDraft", "parse_ticket"]
+
+# A second this far ahead of the clock is an error of the input, not of two clocks that differ: kept, it would
+# push every later change of the account behind it.
+FUTURE_SECONDS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class TicketDraft:
+    """A ticket ready to be stored.
+
+    `generated_timestamp`: what the input said, or the closest it had. `user_ids`: packed ids of everyone the
+    ticket points to. `head` and `tail` are the wire bytes before and after the generated_timestamp.
+    """
+
+    id: int
+    generated_timestamp: int
+    status: str
+    support_type: str | None
+    external_id: str | None
+    user_ids: bytes
+    group_id: int | None
+    organization_id: int | None
+    head: bytes
+    tail: bytes
+
+    def body(self, generated_timestamp: int) -> bytes:
+        """The ticket's wire bytes, carrying this second."""
+        return b"%s%d%s" % (self.head, generated_timestamp, self.tail)
+
+
+class _Field(msgspec.Struct):
+    id: Id
+    value: Any = None
+
+
+class _Ticket(msgspec.Struct):
+    """What a client relies on, each key with its type on the wire."""
+
+    id: Id
+    url: str | UnsetType = UNSET
+    external_id: str | None = None
+    via: dict[str, Any] | UnsetType = UNSET
+    created_at: DateTime | UnsetType = UNSET
+    updated_at: DateTime | UnsetType = UNSET
+    generated_timestamp: Annotated[int, Meta(ge=0, le=INT64_MAX)] | UnsetType = UNSET
+    type: Literal["problem", "incident", "question", "task"] | None = None
+    subject: str | None = None
+    raw_subject: str | None = None
+    description: str | None = None
+    priority: Literal["urgent", "high", "normal", "low"] | None = None
+    status: Literal["new", "open", "pending", "hold", "solved", "closed", "deleted"] = "new"
+    requester_id: Id | None = None
+    submitter_id: Id | None = None
+    assignee_id: Id | None = None
+    organization_id: Id | None = None
+    group_id: Id | None = None
+    collaborator_ids: Sequence[Id] = ()
+    follower_ids: Sequence[Id] = ()
+    email_cc_ids: Sequence[Id] = ()
+    problem_id: Id | None = None
+    has_incidents: bool = False
+    is_public: bool = True
+    due_at: DateTime | None = None
+    tags: Sequence[str] = ()
+    custom_fields: list[_Field] | UnsetType = UNSET
+    fields: list[_Field] | UnsetType = UNSET
+    support_type: Literal["agent", "ai_agent"] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Ticket)
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_GAP = "generated_timestamp"
+_HEAD_KEYS = list(TICKET_SHAPE)[: list(TICKET_SHAPE).index(_GAP)]
+_HEAD_SHAPE = {key: TICKET_SHAPE[key] for key in _HEAD_KEYS}
+_TAIL_SHAPE = {key: value for key, value in TICKET_SHAPE.items() if key not in _HEAD_SHAPE and key != _GAP}
+
+
+def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
+    """Complete one ticket of the input, a JSON object.
+
+    Without a `generated_timestamp` it counts as generated when it was last updated; without any time, at `now`.
+    Raises BadRecord.
+    """
+    values = split_record(data)
+    ticket = decode_as(_DECODER, data)
+    updated = ticket.updated_at or ticket.created_at or datetime.fromtimestamp(now, UTC)
+    created = ticket.created_at or updated
+    generated = ticket.generated_timestamp
+    if generated is UNSET:
+        generated = max(0, int(updated.timestamp()))
+    if generated > now + FUTURE_SECONDS_MAX:
+        raise BadRecord(f"generated_timestamp {generated} lies in the future")
+    values.pop(_GAP, None)
+    given_fields, given_custom_fields = values.get("fields"), values.get("custom_fields")
+    derived = {
+        "url": lambda: encode(f"https://{account}.zendesk.com/api/v2/tickets/{ticket.id}.json"),
+        "created_at": lambda: encode(wire_time(created)),
+        "updated_at": lambda: encode(wire_time(updated)),
+        "raw_subject": lambda: encode(ticket.subject),
+        "custom_fields": lambda: bytes(given_fields or b"[]"),
+        "fields": lambda: bytes(given_custom_fields or b"[]"),
+        "encoded_id": lambda: encode(_encoded_id(account, ticket.id)),
+    }
+    head_values = {key: values.pop(key) for key in _HEAD_KEYS if key in values}
+    return TicketDraft(
+        id=ticket.id,
+        generated_timestamp=generated,
+        status=ticket.status,
+        support_type=ticket.support_type,
+        external_id=ticket.external_id,
+        user_ids=_user_ids(ticket),
+        group_id=ticket.group_id,
+        organization_id=ticket.organization_id,
+        head=lay_out(head_values, _HEAD_SHAPE, derived)[:-1] + b',"generated_timestamp":',
+        tail=b"," + lay_out(values, _TAIL_SHAPE, derived)[1:],
+    )
+
+
+def _user_ids(ticket: _Ticket) -> bytes:
+    single = (ticket.requester_id, ticket.submitter_id, ticket.assignee_id)
+    return pack_ids(
+        [id for id in single if id is not None] + [*ticket.collaborator_ids, *ticket.follower_ids, *ticket.email_cc_ids]
+    )
+
+
+def _encoded_id(account: str, ticket_id: int) -> str:
+    """Six characters, a dash, five characters; always the same for one ticket."""
+    digest = blake2b(f"{account}/{ticket_id}".encode(), digest_size=11).digest()
+    text = "".join(_ALPHABET[byte % 36] for byte in digest)
+    return f"{text[:6]}-{text[6:]}"

@@ -1,0 +1,62 @@
+"""Page -> the bytes of an answer. Stored tickets are joined as they are, never parsed.
+
+The envelope has the keys `tickets`, sideload arrays, `after_url`, `before_url`, `after_cursor`,
+`before_cursor`, `end_of_stream`, in this order. An empty page has null for all four addresses: a reader
+keeps the cursor it sent, and readers that go on until the cursor is null must find one.
+"""
+
+from hashlib import blake2b
+from urllib.parse import urlencode
+
+import msgspec
+
+from ticketfeed.protocol.cursor import encode_cursor
+from ticketfeed.protocol.errors import WireError
+from ticketfeed.protocol.model import Page
+
+__all__ = ["after_url", "encode_error", "encode_etag", "encode_page"]
+
+
+def after_url(address: str, cursor: str, kept: tuple[tuple[str, str], ...]) -> str:
+    """The next page's address: the asked one, the cursor, and the parameters to keep, by alphabet."""
+    return f"{address}?{urlencode([('cursor', cursor), *kept])}"
+
+
+def encode_page(page: Page, address: str, kept: tuple[tuple[str, str], ...]) -> bytes:
+    """The whole body of an answer.
+
+    The envelope's ends are put on the first and the last ticket, so that the large buffer is built once.
+    """
+    cursor = encode_cursor(page.after) if page.rows else None
+    ends = {
+        "after_url": after_url(address, cursor, kept) if cursor else None,
+        "before_url": None,
+        "after_cursor": cursor,
+        "before_cursor": None,
+        "end_of_stream": page.end_of_stream,
+    }
+    arrays = b"".join(b'"%s":[%s],' % (kind.encode(), b",".join(bodies)) for kind, bodies in page.sideloads.items())
+    tail = b"]," + arrays + msgspec.json.encode(ends)[1:]
+    bodies = [row[2] for row in page.rows] or [b""]
+    bodies[0] = b'{"tickets":[' + bodies[0]
+    bodies[-1] += tail
+    return b",".join(bodies)
+
+
+def encode_etag(page: Page, *identity: str) -> str:
+    """A weak tag of 32 hex digits.
+
+    A closed position names one state of one ticket for good, so the positions stand for the tickets' bytes;
+    hashing megabytes would cost more than reading them. `identity` tells apart stores, accounts, addresses.
+    """
+    digest = blake2b("\n".join(identity).encode(), digest_size=16)
+    digest.update(repr([row[:2] for row in page.rows]).encode())
+    digest.update(b"1" if page.end_of_stream else b"0")
+    for bodies in page.sideloads.values():
+        digest.update(b",".join(bodies))
+    return f'W/"{digest.hexdigest()}"'
+
+
+def encode_error(error: WireError) -> bytes:
+    """The body of an error answer."""
+    return msgspec.json.encode(error.body())

@@ -1,0 +1,58 @@
+"""create_app: the whole HTTP surface as one table."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ticketfeed.clock import Clock, system_clock
+from ticketfeed.protocol.errors import InternalServerError, InvalidEndpoint, WireError
+from ticketfeed.server.access_log import AccessLog
+from ticketfeed.server.accounts import Accounts
+from ticketfeed.server.api import Service, api_routes
+from ticketfeed.server.auth import Authenticate, Authenticator
+from ticketfeed.server.bounds import HeadBound
+from ticketfeed.server.export_api import export_tickets
+from ticketfeed.server.preflight import Preflight
+from ticketfeed.server.responses import error_response
+from ticketfeed.settings import Settings
+from ticketfeed.storage.base import Store
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
+) -> Starlette:
+    """An ASGI application that serves `store`. The caller closes the store."""
+    app = Starlette(
+        routes=[
+            *api_routes("/incremental/tickets/cursor", export_tickets),
+            Route("/_ticketfeed/health", _health, methods=["GET"]),
+        ],
+        middleware=[Middleware(AccessLog), Middleware(HeadBound), Middleware(Preflight)],
+        exception_handlers={WireError: _wire_error, HTTPException: _unrouted, Exception: _unexpected},
+    )
+    app.router.redirect_slashes = False
+    app.state.service = Service(settings, store, clock, Accounts(store), authenticate or Authenticator(store))
+    return app
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+async def _wire_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WireError)
+    return error_response(request, error)
+
+
+async def _unrouted(request: Request, _error: Exception) -> Response:
+    """No such path, or not with this method: the wire makes no difference."""
+    return error_response(request, InvalidEndpoint())
+
+
+async def _unexpected(request: Request, _error: Exception) -> Response:
+    return error_response(request, InternalServerError())

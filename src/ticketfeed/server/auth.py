@@ -1,0 +1,123 @@
+"""Authorization header -> Identity. A credential acts as the user it was made for, whose role counts.
+
+Three ways in: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`.
+"""
+
+import asyncio
+import binascii
+import time
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from ticketfeed.protocol.errors import InvalidToken, NotAuthenticated
+from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.storage.base import Store
+
+__all__ = ["Authenticate", "Authenticator", "hash_password", "hash_token"]
+
+# What an app needs of an authenticator; `ticketfeed get` brings its own, which trusts the local user.
+Authenticate = Callable[[Account, str | None], Awaitable[Identity]]
+
+# Checking a password takes argon2 tens of milliseconds; one that was right is taken as right for this long.
+PASSWORD_REMEMBERED_SECONDS = 60.0
+PASSWORDS_REMEMBERED_MAX = 1000
+
+_HASHER = PasswordHasher()
+
+
+def hash_token(token: str) -> str:
+    """How an API token is stored: tokens are long and random, so a fast hash keeps them as safe as a slow one."""
+    return sha256(token.encode()).hexdigest()
+
+
+def hash_password(password: str) -> str:
+    """How a password is stored: argon2, with its salt and cost."""
+    return _HASHER.hash(password)
+
+
+class _User(msgspec.Struct):
+    id: int
+    email: str | None = None
+    role: str = "end-user"
+    active: bool = True
+    suspended: bool = False
+
+
+_USER = msgspec.json.Decoder(_User)
+
+
+class Authenticator:
+    """Checks credentials against a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered: dict[str, float] = {}
+        # One password at a time: a flood of wrong ones must not take every core.
+        self._checking = asyncio.Lock()
+
+    async def __call__(self, account: Account, authorization: str | None) -> Identity:
+        """Raises NotAuthenticated or InvalidToken."""
+        scheme, _, value = (authorization or "").strip().partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._token(account, value.strip()) or _refuse(InvalidToken())
+        if scheme.lower() == "basic":
+            return await self._basic(account, value.strip()) or _refuse(NotAuthenticated())
+        raise NotAuthenticated
+
+    async def _basic(self, account: Account, value: str) -> Identity | None:
+        try:
+            name, separator, secret = b64decode(value, validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, ValueError):
+            return None
+        if not separator:
+            return None
+        if name.endswith("/token"):
+            identity = await self._token(account, secret)
+            wanted = name.removesuffix("/token").strip().lower()
+            return identity if identity and identity.email.lower() == wanted else None
+        return await self._password(account, name.strip().lower(), secret)
+
+    async def _token(self, account: Account, token: str) -> Identity | None:
+        body = await self._store.find_token_user(account, hash_token(token)) if token else None
+        return _identity(body) if body else None
+
+    async def _password(self, account: Account, email: str, password: str) -> Identity | None:
+        for stored, body in await self._store.find_passwords(account, email):
+            if await self._matches(stored, password):
+                return _identity(body)
+        return None
+
+    async def _matches(self, stored: str, password: str) -> bool:
+        key = sha256(f"{stored}\n{password}".encode()).hexdigest()
+        if self._remembered.get(key, 0.0) > time.monotonic():
+            return True
+        async with self._checking:
+            right = await asyncio.to_thread(_verify, stored, password)
+        if right:
+            if len(self._remembered) >= PASSWORDS_REMEMBERED_MAX:
+                self._remembered.clear()
+            self._remembered[key] = time.monotonic() + PASSWORD_REMEMBERED_SECONDS
+        return right
+
+
+def _verify(stored: str, password: str) -> bool:
+    try:
+        return _HASHER.verify(stored, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+def _identity(body: bytes) -> Identity | None:
+    user = _USER.decode(body)
+    if not user.active or user.suspended:
+        return None
+    return Identity(user.id, user.email or "", user.role)
+
+
+def _refuse(error: Exception) -> Identity:
+    raise error

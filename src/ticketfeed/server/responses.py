@@ -1,0 +1,60 @@
+"""Bytes -> response: the headers of every answer, gzip where the client takes it, errors in the wire's shape."""
+
+import re
+
+from isal import isal_zlib
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ticketfeed.protocol.errors import WireError
+from ticketfeed.protocol.wire import encode_error
+
+__all__ = ["error_response", "json_response"]
+
+GZIP_BYTES_MIN = 512
+# isal's fastest level: a tenth of zlib's time for a page, and a sixth more bytes.
+GZIP_LEVEL = 1
+_GZIP_CONTAINER = 31
+
+# The account's own budget, which clients read to slow down. Without limits it is large and never runs out.
+UNLIMITED = 100_000
+
+_COMMON = {
+    "content-type": "application/json; charset=utf-8",
+    "vary": "Accept-Encoding",
+    "x-zendesk-api-version": "v2",
+    "x-frame-options": "SAMEORIGIN",
+    "x-content-type-options": "nosniff",
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "X-Zendesk-API-Warn,X-Zendesk-User-Id,X-Zendesk-User-Session-Expires-At",
+    "x-rate-limit": str(UNLIMITED),
+    "x-rate-limit-remaining": str(UNLIMITED),
+    "ratelimit-limit": str(UNLIMITED),
+    "ratelimit-remaining": str(UNLIMITED),
+    "ratelimit-reset": "60",
+}
+_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
+
+
+def json_response(request: Request, body: bytes, etag: str) -> Response:
+    """A 200 with this body."""
+    headers = {**_COMMON, "cache-control": "max-age=0, private, must-revalidate", "etag": etag}
+    return _response(request, 200, body, headers)
+
+
+def error_response(request: Request, error: WireError) -> Response:
+    """The one place where an error becomes an answer."""
+    headers = {**_COMMON, "cache-control": "no-cache", **error.headers()}
+    return _response(request, error.status, encode_error(error), headers)
+
+
+def _response(request: Request, status: int, body: bytes, headers: dict[str, str]) -> Response:
+    if len(body) >= GZIP_BYTES_MIN and _takes_gzip(request.headers.get("accept-encoding", "")):
+        body = isal_zlib.compress(body, GZIP_LEVEL, _GZIP_CONTAINER)
+        headers["content-encoding"] = "gzip"
+    return Response(body, status, headers)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    match = _GZIP.search(accept_encoding)
+    return match is not None and (match[1] is None or bool(match[1].strip("0.")))

@@ -1,0 +1,147 @@
+"""Running the server: bind, serve in one or several processes, say when it is ready, finish on SIGTERM."""
+
+import functools
+import http.client
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
+
+from ticketfeed.logs import configure_logs
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.server.app import create_app
+from ticketfeed.settings import Settings
+from ticketfeed.storage import Store, open_store
+
+__all__ = ["ServePlan", "bind", "serve"]
+
+# An answer under way when SIGTERM comes is finished, within this time.
+DRAIN_SECONDS = 30
+READY_SECONDS_MAX = 60
+BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class ServePlan:
+    """What every worker process needs to know. With `store` given, which is one process only, it is used and
+    not closed."""
+
+    store_url: str
+    settings: Settings
+    workers: int = 1
+    store: Store | None = None
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address, taken before anything else is done. Port 0 takes a free one. Raises BadInput."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, proto)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(address)
+            bound.listen(BACKLOG)
+        except OSError:
+            bound.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"cannot listen on {host} port {port}: {reason}") from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def base_url(bound: socket.socket) -> str:
+    """http://HOST:PORT of a bound socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM. `on_ready` gets the address once it answers.
+
+    Raises KeyboardInterrupt after SIGINT.
+    """
+    config = uvicorn.Config(
+        functools.partial(_Served, plan),
+        factory=True,
+        lifespan="on",
+        workers=plan.workers,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    threading.Thread(target=_announce, args=(bound, on_ready), daemon=True).start()
+    if plan.workers == 1:
+        # uvicorn raises the signal again when it has finished; for SIGTERM that is a normal end.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        uvicorn.Server(config).run(sockets=[bound])
+        return
+    workers = _Workers(config, sockets=[bound])
+    workers.run()
+    if workers.interrupted:
+        raise KeyboardInterrupt
+
+
+class _Workers(Multiprocess):
+    """Several serving processes; one that dies is replaced."""
+
+    interrupted = False
+
+    def handle_int(self) -> None:
+        self.interrupted = True
+        super().handle_int()
+
+
+class _Served:
+    """The ASGI application of one process: opens the store when it starts, closes it when it ends."""
+
+    def __init__(self, plan: ServePlan) -> None:
+        configure_logs()
+        self._plan = plan
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app:
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        store = self._plan.store or await open_store(self._plan.store_url)
+        self._app = create_app(self._plan.settings, store)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if store is not self._plan.store:
+            await store.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _announce(bound: socket.socket, on_ready: Callable[[str], None]) -> None:
+    host, port = bound.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(host, port, timeout=5)
+        try:
+            connection.request("GET", "/_ticketfeed/health")
+            if connection.getresponse().status == 200:
+                on_ready(base_url(bound))
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    print("ticketfeed: the server does not answer", file=sys.stderr)

@@ -1,0 +1,106 @@
+"""The Store contract: the one seam between the feed and an engine.
+
+THE PROMISE. After a page with a cursor for position P has been given out, no change at or before P ever
+becomes visible. So a reader that walks to `end_of_stream` and later goes on from its kept cursor has been given
+the latest state of every ticket. It may be given one twice; it never misses one.
+
+What each backend does for it:
+
+* writes of one account run one after the other, each in one transaction that locks the account's row first;
+* the second a write carries and the watermark after it follow `protocol/watermark.py`, stored in that row;
+* a page is read in one snapshot together with the row, and ends at the watermark.
+
+Times are whole Unix seconds. Methods raise StoreUnavailable when the engine cannot serve now.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
+from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.tickets import TicketDraft
+
+__all__ = ["CredentialKind", "Rows", "Store", "WriteTransaction"]
+
+T = TypeVar("T")
+CredentialKind = Literal["api_token", "password"]
+Rows = Sequence[tuple[Any, ...]]
+
+
+class WriteTransaction(Protocol):
+    """What `Store.write` hands to the work it runs. All of it becomes visible at once, or none of it."""
+
+    @property
+    def state(self) -> FeedState:
+        """The account row as it was when the transaction locked it."""
+
+    def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
+        """Store each ticket as its latest state, at the end of the feed. Returns how many drafts were given.
+
+        All carry one second, that of the transaction; with `keep_generated_timestamp` each keeps its own, which
+        only an account without tickets may ask for. Of several drafts with one id the one with the newer
+        `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory.
+        """
+
+    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
+        """Store or replace users, groups and the rest by (kind, id). Returns how many."""
+
+    def find_user(self, email: str) -> bytes | None:
+        """The body of the user with this email, in any case; None where there is none."""
+
+    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        """Store a credential; returns its id. Raises BadInput when the account already has this secret."""
+
+    def revoke_credential(self, credential_id: int) -> bool:
+        """Revoke it; False when there is no such credential or it was revoked before."""
+
+
+class Store(Protocol):
+    """An account's tickets, records and credentials, behind one engine."""
+
+    @property
+    def store_id(self) -> str:
+        """Random text made with the store; the same for as long as its data lives."""
+
+    async def close(self) -> None:
+        """Release connections. Idempotent."""
+
+    async def list_accounts(self) -> list[Account]:
+        """Every account, by account_id."""
+
+    async def create_account(self, subdomain: str) -> Account:
+        """The account of this name, made if need be. Idempotent."""
+
+    async def read_state(self, account: Account) -> FeedState:
+        """The account row."""
+
+    async def read_changes(
+        self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
+    ) -> tuple[FeedState, Rows]:
+        """The account row, and in the same snapshot the first `limit` changes that pass `filters`.
+
+        after < position, and generated_timestamp <= min(until, watermark). Rows are (generated_timestamp, id,
+        body), followed by LINK_COLUMNS when `links` is set. Fewer than `limit` rows means: no more up to there.
+        """
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
+        """Bodies of those of `ids` that exist, ordered by id."""
+
+    async def close_newest(self, account: Account) -> bool:
+        """Close the newest second if it is over. Never waits: False when a write is in flight, or too early."""
+
+    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+        """Run `work` in one transaction that holds the account's row; returns what it returns.
+
+        `work` runs in another thread. When it raises, nothing is stored and the error comes out here. When the
+        engine fails at the end, it may or may not be stored: repeat only work that may be done twice.
+        """
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
+        """The body of the user who owns this API token, unless revoked."""
+
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
+        """(hash, user body) of every password in force for this email, lower case."""
+
+    async def list_credentials(self, account: Account) -> list[Token]:
+        """Every credential, revoked ones included, by id."""

@@ -1,0 +1,61 @@
+-- Every key starts with account_id. Tickets are clustered in feed order, so that a page is one range read.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Written only when an account is made.
+CREATE TABLE account (
+    account_id INTEGER PRIMARY KEY,
+    subdomain  TEXT NOT NULL UNIQUE
+);
+
+-- The account row: locked first by every write.
+CREATE TABLE feed_state (
+    account_id               INTEGER PRIMARY KEY,
+    last_generated_timestamp INTEGER NOT NULL DEFAULT 0,
+    watermark                INTEGER NOT NULL DEFAULT 0,
+    ticket_count             INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE ticket (
+    account_id          INTEGER NOT NULL,
+    generated_timestamp INTEGER NOT NULL,
+    id                  INTEGER NOT NULL,
+    status              TEXT NOT NULL,
+    support_type        TEXT,
+    external_id         TEXT,
+    user_ids            BLOB NOT NULL,
+    group_id            INTEGER,
+    organization_id     INTEGER,
+    body                BLOB NOT NULL,
+    PRIMARY KEY (account_id, generated_timestamp, id)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX ticket_by_id ON ticket (account_id, id);
+
+CREATE TABLE record (
+    account_id        INTEGER NOT NULL,
+    kind              TEXT NOT NULL,
+    id                INTEGER NOT NULL,
+    updated_timestamp INTEGER NOT NULL,
+    email             TEXT,
+    body              BLOB NOT NULL,
+    PRIMARY KEY (account_id, kind, id)
+) WITHOUT ROWID;
+
+CREATE INDEX record_by_email ON record (account_id, email) WHERE email IS NOT NULL;
+
+-- secret_hash: SHA-256 of an API token, or argon2 of a password.
+CREATE TABLE credential (
+    account_id  INTEGER NOT NULL,
+    id          INTEGER NOT NULL,
+    user_id     INTEGER NOT NULL,
+    kind        TEXT NOT NULL CHECK (kind IN ('api_token', 'password')),
+    secret_hash TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    revoked_at  INTEGER,
+    PRIMARY KEY (account_id, id)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX credential_by_secret ON credential (account_id, secret_hash) WHERE revoked_at IS NULL;

@@ -1,0 +1,105 @@
+-- The queries of the SQLite store. Time is always a parameter.
+
+-- name: list_accounts
+SELECT account_id, subdomain FROM account ORDER BY account_id
+
+-- name: create_account
+INSERT INTO account (subdomain) VALUES (:subdomain) ON CONFLICT (subdomain) DO NOTHING
+
+-- name: create_feed_state
+INSERT INTO feed_state (account_id) SELECT account_id FROM account WHERE subdomain = :subdomain
+ON CONFLICT (account_id) DO NOTHING
+
+-- name: read_state
+SELECT last_generated_timestamp, watermark, ticket_count FROM feed_state WHERE account_id = :account_id
+
+-- name: write_state
+UPDATE feed_state
+SET last_generated_timestamp = :last_generated_timestamp, watermark = :watermark, ticket_count = :ticket_count
+WHERE account_id = :account_id
+
+-- name: read_changes
+SELECT generated_timestamp, id, body
+FROM ticket
+WHERE account_id = :account_id
+  AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+  AND generated_timestamp <= :until
+  AND (NOT :exclude_deleted OR status <> 'deleted')
+  AND CASE :scope
+        WHEN 'agent' THEN support_type IS NOT 'ai_agent'
+        WHEN 'ai_agent' THEN support_type IS 'ai_agent'
+        ELSE TRUE
+      END
+ORDER BY generated_timestamp, id
+LIMIT :limit
+
+-- name: find_ticket
+SELECT generated_timestamp FROM ticket WHERE account_id = ? AND id = ?
+
+-- name: forget_given
+DELETE FROM temp.given
+
+-- name: find_given
+SELECT generated_timestamp FROM temp.given WHERE id = ?
+
+-- name: note_given
+INSERT OR REPLACE INTO temp.given (id, generated_timestamp) VALUES (?, ?)
+
+-- name: delete_ticket
+DELETE FROM ticket WHERE account_id = ? AND generated_timestamp = ? AND id = ?
+
+-- name: insert_ticket
+INSERT INTO ticket (account_id, generated_timestamp, id, status, support_type, external_id,
+                    user_ids, group_id, organization_id, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_record
+INSERT INTO record (account_id, kind, id, updated_timestamp, email, body)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (account_id, kind, id)
+DO UPDATE SET updated_timestamp = excluded.updated_timestamp, email = excluded.email, body = excluded.body
+
+-- name: read_records
+SELECT body FROM record
+WHERE account_id = :account_id AND kind = :kind AND id IN (SELECT value FROM json_each(:ids))
+ORDER BY id
+
+-- name: find_user
+SELECT body FROM record WHERE account_id = :account_id AND email = :email AND kind = 'users' ORDER BY id LIMIT 1
+
+-- name: find_token_user
+SELECT record.body
+FROM credential
+JOIN record ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id
+  AND credential.secret_hash = :secret_hash AND credential.kind = 'api_token' AND credential.revoked_at IS NULL
+
+-- name: find_passwords
+SELECT credential.secret_hash, record.body
+FROM record
+JOIN credential ON credential.account_id = record.account_id AND credential.user_id = record.id
+WHERE record.account_id = :account_id AND record.kind = 'users' AND record.email = :email
+  AND credential.kind = 'password' AND credential.revoked_at IS NULL
+ORDER BY credential.id
+
+-- name: list_credentials
+SELECT credential.id, credential.user_id, coalesce(record.email, ''), credential.kind,
+       credential.created_at, credential.revoked_at
+FROM credential
+LEFT JOIN record ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id
+ORDER BY credential.id
+
+-- name: next_credential_id
+SELECT coalesce(max(id), 0) + 1 FROM credential WHERE account_id = :account_id
+
+-- name: find_secret
+SELECT id FROM credential WHERE account_id = :account_id AND secret_hash = :secret_hash AND revoked_at IS NULL
+
+-- name: add_credential
+INSERT INTO credential (account_id, id, user_id, kind, secret_hash, created_at)
+VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
+
+-- name: revoke_credential
+UPDATE credential SET revoked_at = :revoked_at
+WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL

@@ -1,0 +1,347 @@
+"""The SQLite store: one writer thread, reads in the caller's thread, one file.
+
+WAL and `synchronous=FULL`: a write that returned survives a power cut, and readers never wait for it. A page is
+one range read of about a millisecond; handing it to another thread would cost a third more, so it is not.
+"""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from ticketfeed.clock import Clock
+from ticketfeed.protocol import watermark
+from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
+from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.sideloads import LINK_COLUMNS
+from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.base import CredentialKind, Rows, WriteTransaction
+from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
+from ticketfeed.storage.queries import load_queries
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+
+# "tkfd": marks the file as ours, so that nobody else's database is ever migrated.
+APPLICATION_ID = 0x746B6664
+# A ticket takes 2 to 3 KB. With the default 4 KB pages, reading takes twice the time and half as much disk again.
+PAGE_BYTES = 32768
+READ_CACHE_KIB, WRITE_CACHE_KIB = 8192, 32768
+# What is kept of the write-ahead log's file after a large load.
+WAL_BYTES_KEPT = 64 * 1024 * 1024
+
+Q = load_queries("sqlite")
+_READ_LINKS = Q["read_changes"].replace("body", ", ".join(("body", *LINK_COLUMNS)), 1)
+
+
+class SqliteStore:
+    """A Store in one SQLite file. Open it with `SqliteStore.open`."""
+
+    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+        self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
+        self._reader = _connect(path, busy_seconds, READ_CACHE_KIB)
+        self._writer = _connect(path, busy_seconds, WRITE_CACHE_KIB)
+        self._writer.execute("CREATE TEMP TABLE given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER)")
+        self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
+        self._writes_waiting = 0
+        self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, create: bool = True, busy_seconds: float = 10.0) -> "SqliteStore":
+        """Open the file, make it when `create`, and bring its schema up to date. Raises StoreError."""
+        if not create and not path.exists():
+            raise StoreError(f"there is no store at {path}")
+        try:
+            _prepare(path, busy_seconds)
+            return cls(path, clock, busy_seconds)
+        except apsw.Error as error:
+            raise StoreError(f"cannot open the store {path}: {_explain(error)}") from error
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._writer_thread.shutdown)
+        for connection in (self._reader, self._writer):
+            connection.close()
+
+    async def list_accounts(self) -> list[Account]:
+        return [Account(*row) for row in self._read("list_accounts", {})]
+
+    async def create_account(self, subdomain: str) -> Account:
+        def create() -> None:
+            with _translated(self._path), _transaction(self._writer):
+                for name in ("create_account", "create_feed_state"):
+                    self._writer.execute(Q[name], {"subdomain": subdomain})
+
+        await self._in_writer(create)
+        return next(found for found in await self.list_accounts() if found.subdomain == subdomain)
+
+    async def read_state(self, account: Account) -> FeedState:
+        return FeedState(*self._read("read_state", {"account_id": account.account_id})[0])
+
+    async def read_changes(
+        self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
+    ) -> tuple[FeedState, Rows]:
+        with _translated(self._path), _snapshot(self._reader):
+            state = _read_state(self._reader, account)
+            rows = self._reader.execute(
+                _READ_LINKS if links else Q["read_changes"],
+                {
+                    "account_id": account.account_id,
+                    "after_timestamp": after.generated_timestamp,
+                    "after_id": after.id,
+                    "until": min(until, state.watermark),
+                    "exclude_deleted": filters.exclude_deleted,
+                    "scope": filters.support_type_scope,
+                    "limit": limit,
+                },
+            ).fetchall()
+        return state, rows
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
+        bindings = {"account_id": account.account_id, "kind": kind, "ids": json.dumps(list(ids))}
+        return [row[0] for row in self._read("read_records", bindings)]
+
+    async def close_newest(self, account: Account) -> bool:
+        if self._writes_waiting:
+            return False
+        return await self._in_writer(lambda: self._close_newest(account))
+
+    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+        return await self._in_writer(lambda: self._write(account, work))
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
+        rows = self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
+        return rows[0][0] if rows else None
+
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
+        return self._read("find_passwords", {"account_id": account.account_id, "email": email})
+
+    async def list_credentials(self, account: Account) -> list[Token]:
+        return [Token(*row) for row in self._read("list_credentials", {"account_id": account.account_id})]
+
+    def _read(self, name: str, bindings: dict[str, Any]) -> list[Any]:
+        with _translated(self._path):
+            return self._reader.execute(Q[name], bindings).fetchall()
+
+    async def _in_writer(self, work: Callable[[], T]) -> T:
+        self._writes_waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, work)
+        finally:
+            self._writes_waiting -= 1
+
+    def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+        with _translated(self._path), _transaction(self._writer):
+            transaction = _SqliteTransaction(self._writer, account, self._clock())
+            result = work(transaction)
+            transaction.finish()
+        return result
+
+    def _close_newest(self, account: Account) -> bool:
+        self._writer.set_busy_timeout(0)
+        try:
+            with _transaction(self._writer):
+                state, now = _read_state(self._writer, account), self._clock()
+                if not watermark.can_close(state, now):
+                    return False
+                _write_state(self._writer, account, watermark.close(state, now))
+            return True
+        except (apsw.BusyError, apsw.ReadOnlyError):
+            return False
+        finally:
+            self._writer.set_busy_timeout(round(self._busy_seconds * 1000))
+
+
+class _SqliteTransaction:
+    """One write. `finish` stores the account row when tickets were put."""
+
+    def __init__(self, connection: apsw.Connection, account: Account, now: int) -> None:
+        self._connection, self._account, self._now = connection, account, now
+        self.state = _read_state(connection, account)
+        self._newest: int | None = None
+        self._added = 0
+
+    def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
+        if keep_generated_timestamp and self.state.ticket_count:
+            raise ValueError("only an account without tickets can keep their generated_timestamp")
+        second = watermark.next_generated_timestamp(self.state, self._now)
+        self._connection.execute(Q["forget_given"])
+        count = 0
+        for count, draft in enumerate(drafts, 1):  # noqa: B007
+            if self._is_newest_given(draft):
+                self._put_ticket(draft, draft.generated_timestamp if keep_generated_timestamp else second)
+        return count
+
+    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
+        count = 0
+        for count, draft in enumerate(drafts, 1):  # noqa: B007
+            row = (draft.kind, draft.id, draft.updated_timestamp, draft.email, draft.body)
+            self._connection.execute(Q["put_record"], (self._account.account_id, *row))
+        return count
+
+    def find_user(self, email: str) -> bytes | None:
+        bindings = {"account_id": self._account.account_id, "email": email.strip().lower()}
+        return self._connection.execute(Q["find_user"], bindings).get  # type: ignore[no-any-return]
+
+    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        account_id = self._account.account_id
+        bindings = {"account_id": account_id, "secret_hash": secret_hash}
+        if self._connection.execute(Q["find_secret"], bindings).get is not None:
+            raise BadInput("this token is in use already")
+        credential_id = int(self._connection.execute(Q["next_credential_id"], {"account_id": account_id}).get)
+        self._connection.execute(
+            Q["add_credential"],
+            {**bindings, "id": credential_id, "user_id": user_id, "kind": kind, "created_at": self._now},
+        )
+        return credential_id
+
+    def revoke_credential(self, credential_id: int) -> bool:
+        bindings = {"account_id": self._account.account_id, "id": credential_id, "revoked_at": self._now}
+        self._connection.execute(Q["revoke_credential"], bindings)
+        return self._connection.changes() > 0
+
+    def finish(self) -> None:
+        if self._newest is not None:
+            count = self.state.ticket_count + self._added
+            state = watermark.written(self.state, self._newest, self._now, count)
+            _write_state(self._connection, self._account, state)
+
+    def _is_newest_given(self, draft: TicketDraft) -> bool:
+        given = self._connection.execute(Q["find_given"], (draft.id,)).get
+        if given is not None and draft.generated_timestamp < given:
+            return False
+        self._connection.execute(Q["note_given"], (draft.id, draft.generated_timestamp))
+        return True
+
+    def _put_ticket(self, draft: TicketDraft, second: int) -> None:
+        account_id = self._account.account_id
+        previous = self._connection.execute(Q["find_ticket"], (account_id, draft.id)).get
+        if previous is None:
+            self._added += 1
+        else:
+            self._connection.execute(Q["delete_ticket"], (account_id, previous, draft.id))
+        self._connection.execute(
+            Q["insert_ticket"],
+            (
+                account_id,
+                second,
+                draft.id,
+                draft.status,
+                draft.support_type,
+                draft.external_id,
+                draft.user_ids,
+                draft.group_id,
+                draft.organization_id,
+                draft.body(second),
+            ),
+        )
+        self._newest = max(second, self._newest or 0)
+
+
+def _prepare(path: Path, busy_seconds: float) -> None:
+    """Make or check the file: ours, of a known version, in WAL mode, its schema current."""
+    connection = apsw.Connection(str(path))
+    try:
+        connection.set_busy_timeout(round(busy_seconds * 1000))
+        if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        elif connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+            raise StoreError(f"{path} is a database of another program, not a ticketfeed store")
+        connection.execute("PRAGMA journal_mode = WAL")
+        with _transaction(connection):
+            _migrate(connection)
+    finally:
+        connection.close()
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    connection.execute(CREATE_MIGRATION_TABLE)
+    applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
+
+    def apply(number: int, name: str, sql: str) -> None:
+        connection.execute(sql)
+        connection.execute("INSERT INTO migration (number, name) VALUES (?, ?)", (number, name))
+
+    apply_migrations("sqlite", applied, apply)
+    if not applied:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("INSERT INTO meta (name, value) VALUES ('store_id', ?)", (uuid.uuid4().hex,))
+
+
+def _connect(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(round(busy_seconds * 1000))
+    for pragma in (
+        "synchronous = FULL",
+        f"cache_size = -{cache_kib}",
+        "mmap_size = 0",
+        f"journal_size_limit = {WAL_BYTES_KEPT}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _read_state(connection: apsw.Connection, account: Account) -> FeedState:
+    return FeedState(*connection.execute(Q["read_state"], {"account_id": account.account_id}).get)
+
+
+def _write_state(connection: apsw.Connection, account: Account, state: FeedState) -> None:
+    connection.execute(
+        Q["write_state"],
+        {
+            "account_id": account.account_id,
+            "last_generated_timestamp": state.last_generated_timestamp,
+            "watermark": state.watermark,
+            "ticket_count": state.ticket_count,
+        },
+    )
+
+
+@contextlib.contextmanager
+def _snapshot(connection: apsw.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Takes the write lock at once: a transaction that reads first could be refused it later."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """The seam where SQLite's errors become ours, the cause kept."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise StoreUnavailable(f"the store {path} cannot serve: {_explain(error)}") from error
+
+
+def _explain(error: apsw.Error) -> str:
+    reasons: dict[type[apsw.Error], str] = {
+        apsw.BusyError: "another process holds the write lock",
+        apsw.FullError: "the disk is full",
+        apsw.ReadOnlyError: "the file or its folder is read-only",
+        apsw.CantOpenError: "the file cannot be opened or made; is its folder there, and writable?",
+        apsw.NotADBError: "it is not an SQLite database",
+        apsw.CorruptError: "the file is damaged",
+    }
+    return next((text for kind, text in reasons.items() if isinstance(error, kind)), str(error))

@@ -1,0 +1,54 @@
+"""A made-up help desk: people, settings and tickets that fit together, the same for the same seed.
+
+For demos, tests and benchmarks. All text is invented; all addresses end in example.com, .org or .net.
+
+    chance.py     draws that repeat on every Python
+    words.py      English: topics and sentences        languages.py  the other languages, and names
+    text.py       subjects and descriptions            via.py        how a ticket came in
+    desk.py       groups, fields, forms, brands, ...   people.py     organizations and users
+    timeline.py   what is known of all tickets at once tickets.py    one ticket's record
+    moments.py    times, in seconds and on the wire
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ticketfeed.world.chance import IdSeries, stream
+from ticketfeed.world.desk import make_desk
+from ticketfeed.world.people import make_people
+from ticketfeed.world.tickets import TicketMaker
+from ticketfeed.world.timeline import plan_timeline
+
+__all__ = ["generate_world"]
+
+
+def generate_world(tickets: int, *, seed: int, until: int, account: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (kind, record) pairs: the plural wire name and a complete record, keys in wire order.
+
+    The settings and people of the desk come first; tickets come last, in feed order, that is ascending by
+    (generated_timestamp, id). Nothing happened after `until` (Unix seconds); tickets last changed in the 90
+    days before it. Records are made as they are asked for, so a world of a million tickets needs little
+    memory; a ticket's `fields` and `custom_fields` are one list.
+
+    The same arguments give the same bytes in every process. A larger world is another, not a longer one.
+    """
+    if tickets < 0 or until < 0:
+        raise ValueError("tickets and until must not be negative")
+    name = f"{seed}/{account}"
+    ids = IdSeries(stream(name, "ids"))
+    desk = make_desk(account, until, ids)
+    people = make_people(tickets, desk, account, until, ids, stream(name, "people"))
+    yield from _of("groups", desk.groups)
+    yield from _of("organizations", people.organization_records())
+    yield from _of("users", people.user_records())
+    yield from _of("ticket_fields", desk.ticket_fields)
+    yield from _of("brands", desk.brands)
+    yield from _of("ticket_forms", desk.ticket_forms)
+    yield from _of("custom_statuses", desk.custom_statuses)
+    yield from _of("sharing_agreements", desk.sharing_agreements)
+    timeline = plan_timeline(tickets, until, stream(name, "timeline"))
+    yield from _of("tickets", TicketMaker(name, account, desk, people, timeline).records())
+
+
+def _of(kind: str, records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((kind, record) for record in records)

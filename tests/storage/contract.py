@@ -1,0 +1,385 @@
+"""The Store contract as tests: one body, run word for word by every backend.
+
+A backend's test module makes a class of `StoreContract` and says in `open_store` how to open an empty store.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+
+import msgspec
+import pytest
+
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.sideloads import pack_ids
+from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.storage.base import Store, WriteTransaction
+
+ALL = Filters(support_type_scope="all")
+START = Position(0, -1)
+NOON = 1_700_000_000
+
+
+class ManualClock:
+    """A clock that stands where it was put."""
+
+    def __init__(self, now: int = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def ticket(ticket_id: int, second: int = NOON - 1000, **values: object) -> TicketDraft:
+    data = msgspec.json.encode({"id": ticket_id, "generated_timestamp": second, **values})
+    return parse_ticket(data, account="acme", now=NOON)
+
+
+def user(user_id: int, email: str | None = None, **values: object) -> RecordDraft:
+    data = msgspec.json.encode({"id": user_id, "email": email, **values})
+    return parse_record("users", data, account="acme", now=NOON)
+
+
+def putting(drafts: Iterable[TicketDraft], *, keep: bool = False) -> Callable[[WriteTransaction], int]:
+    return lambda transaction: transaction.put_tickets(drafts, keep_generated_timestamp=keep)
+
+
+Scenario = Callable[[Store, Account, ManualClock], Awaitable[None]]
+
+
+class StoreContract:
+    """What every Store does."""
+
+    async def open_store(self, clock: ManualClock) -> Store:
+        """A new, empty store."""
+        raise NotImplementedError
+
+    def run(self, scenario: Scenario) -> None:
+        async def main() -> None:
+            clock = ManualClock()
+            store = await self.open_store(clock)
+            try:
+                await scenario(store, await store.create_account("acme"), clock)
+            finally:
+                await store.close()
+
+        asyncio.run(main())
+
+    async def positions(
+        self, store: Store, account: Account, after: Position = START, limit: int = 1000, filters: Filters = ALL
+    ) -> list[tuple[int, int]]:
+        _, rows = await store.read_changes(account, after, NOON * 2, limit, filters, links=False)
+        return [(row[0], row[1]) for row in rows]
+
+    def test_create_account_is_idempotent(self) -> None:
+        """Making an account twice gives the same account, and accounts are listed in the order they were made."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            assert await store.create_account("acme") == account
+            other = await store.create_account("other")
+            assert await store.list_accounts() == [account, other]
+            assert await store.read_state(other) == FeedState()
+
+        self.run(scenario)
+
+    def test_store_id(self) -> None:
+        """A store has an id of its own, other than that of another store."""
+
+        async def scenario(store: Store, _account: Account, clock: ManualClock) -> None:
+            other = await self.open_store(clock)
+            assert store.store_id
+            assert store.store_id != other.store_id
+            await other.close()
+
+        self.run(scenario)
+
+    def test_put_carries_the_second_of_the_transaction(self) -> None:
+        """All tickets of one transaction carry its second, in their column and in their bytes."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            assert await store.write(account, putting([ticket(2), ticket(1)])) == 2
+            clock.now += 1
+            assert await store.close_newest(account)
+            _, rows = await store.read_changes(account, START, NOON * 2, 10, ALL, links=False)
+            assert [row[:2] for row in rows] == [(NOON, 1), (NOON, 2)]
+            assert [msgspec.json.decode(row[2])["generated_timestamp"] for row in rows] == [NOON, NOON]
+
+        self.run(scenario)
+
+    def test_an_open_second_is_not_given_out(self) -> None:
+        """The newest second is withheld until it is closed, and cannot be closed before it is over."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1)]))
+            assert await self.positions(store, account) == []
+            assert not await store.close_newest(account)
+            clock.now += 1
+            assert await self.positions(store, account) == []
+            assert await store.close_newest(account)
+            assert await self.positions(store, account) == [(NOON, 1)]
+            assert not await store.close_newest(account)
+
+        self.run(scenario)
+
+    def test_a_later_write_closes_the_seconds_before_it(self) -> None:
+        """A write in a later second makes the earlier ones readable, without anybody closing them."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1)]))
+            clock.now += 5
+            await store.write(account, putting([ticket(2)]))
+            assert await self.positions(store, account) == [(NOON, 1)]
+            assert await store.read_state(account) == FeedState(NOON + 5, NOON + 4, 2)
+
+        self.run(scenario)
+
+    def test_a_write_never_lands_in_a_closed_second(self) -> None:
+        """After a second was closed, no write carries it, also when the clock steps back."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(9)]))
+            clock.now += 1
+            await store.close_newest(account)
+            for step, back in enumerate((0, 1, 3600), 1):
+                clock.now = NOON - back
+                await store.write(account, putting([ticket(step)]))
+                state = await store.read_state(account)
+                assert state.last_generated_timestamp > NOON
+
+        self.run(scenario)
+
+    def test_a_change_moves_the_ticket_to_the_end(self) -> None:
+        """A changed ticket leaves its old place: there is one row a ticket, the latest."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1, subject="old"), ticket(2)]))
+            clock.now += 10
+            await store.write(account, putting([ticket(1, subject="new")]))
+            clock.now += 1
+            await store.close_newest(account)
+            _, rows = await store.read_changes(account, START, NOON * 2, 10, ALL, links=False)
+            assert [row[:2] for row in rows] == [(NOON, 2), (NOON + 10, 1)]
+            assert msgspec.json.decode(rows[1][2])["subject"] == "new"
+            assert (await store.read_state(account)).ticket_count == 2
+
+        self.run(scenario)
+
+    def test_kept_seconds(self) -> None:
+        """With keep_generated_timestamp history stays history, and is readable at once."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1, 300), ticket(2, 100), ticket(3, 200)], keep=True))
+            assert await self.positions(store, account) == [(100, 2), (200, 3), (300, 1)]
+            assert await store.read_state(account) == FeedState(300, 300, 3)
+
+        self.run(scenario)
+
+    def test_kept_seconds_need_an_empty_account(self) -> None:
+        """An account that holds tickets refuses kept seconds: readers may have passed them."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1)]))
+            with pytest.raises(ValueError, match="without tickets"):
+                await store.write(account, putting([ticket(2, 100)], keep=True))
+            assert (await store.read_state(account)).ticket_count == 1
+
+        self.run(scenario)
+
+    @pytest.mark.parametrize("keep", [True, False])
+    @pytest.mark.parametrize(
+        ("seconds", "winner"),
+        [((100, 200), "second"), ((200, 100), "first"), ((100, 100), "second")],
+    )
+    def test_twice_in_one_write(self, keep: bool, seconds: Sequence[int], winner: str) -> None:
+        """Of two drafts of one ticket the newer generated_timestamp wins, then the later one."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            drafts = [ticket(1, seconds[0], subject="first"), ticket(1, seconds[1], subject="second")]
+            assert await store.write(account, putting(drafts, keep=keep)) == 2
+            clock.now += 1
+            await store.close_newest(account)
+            _, rows = await store.read_changes(account, START, NOON * 2, 10, ALL, links=False)
+            assert [msgspec.json.decode(row[2])["subject"] for row in rows] == [winner]
+            assert rows[0][0] == (max(seconds) if keep else NOON)
+            assert (await store.read_state(account)).ticket_count == 1
+
+        self.run(scenario)
+
+    def test_a_failed_write_leaves_nothing(self) -> None:
+        """When the work raises, tickets, records and the account row are as before, and the store goes on."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def drafts() -> Iterator[TicketDraft]:
+                yield ticket(1)
+                raise BadInput("no")
+
+            def work(transaction: WriteTransaction) -> None:
+                transaction.put_records([user(7, "a@example.com")])
+                transaction.put_tickets(drafts())
+
+            with pytest.raises(BadInput):
+                await store.write(account, work)
+            assert await store.read_state(account) == FeedState()
+            assert await store.read_records(account, "users", [7]) == []
+            await store.write(account, putting([ticket(1)]))
+
+        self.run(scenario)
+
+    def test_paging_bounds(self) -> None:
+        """`after` is exclusive, `until` inclusive, `limit` exact, and order is by (second, id)."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            drafts = [ticket(id, second) for second in (10, 20, 30) for id in range(second, second + 3)]
+            await store.write(account, putting(reversed(drafts), keep=True))
+            everything = [(second, id) for second in (10, 20, 30) for id in range(second, second + 3)]
+            assert await self.positions(store, account) == everything
+            for index, place in enumerate(everything):
+                assert await self.positions(store, account, Position(*place)) == everything[index + 1 :]
+                assert await self.positions(store, account, limit=index + 1) == everything[: index + 1]
+            _, rows = await store.read_changes(account, START, 20, 10, ALL, links=False)
+            assert [row[0] for row in rows] == [10] * 3 + [20] * 3
+            assert await self.positions(store, account, Position(19, 2**63 - 1)) == everything[3:]
+
+        self.run(scenario)
+
+    def test_numbers_at_the_edge_of_64_bits(self) -> None:
+        """The largest and smallest positions that a cursor can name are answered, not refused."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            top = 2**63 - 1
+            await store.write(account, putting([ticket(top, 10), ticket(1, 10)], keep=True))
+            assert await self.positions(store, account, Position(10, 1)) == [(10, top)]
+            assert await self.positions(store, account, Position(top, top)) == []
+            assert len(await self.positions(store, account, Position(-top, -top))) == 2
+
+        self.run(scenario)
+
+    def test_filters(self) -> None:
+        """Filters leave out deleted tickets and choose by support_type, where a null counts as agent."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            drafts = [
+                ticket(1, 10, support_type=None),
+                ticket(2, 10, support_type="agent"),
+                ticket(3, 10, support_type="ai_agent"),
+                ticket(4, 10, status="deleted"),
+                ticket(5, 10, status="deleted", support_type="ai_agent"),
+            ]
+            await store.write(account, putting(drafts, keep=True))
+            for scope, exclude, expected in (
+                ("all", False, [1, 2, 3, 4, 5]),
+                ("agent", False, [1, 2, 4]),
+                ("ai_agent", False, [3, 5]),
+                ("all", True, [1, 2, 3]),
+                ("agent", True, [1, 2]),
+                ("ai_agent", True, [3]),
+            ):
+                found = await self.positions(store, account, filters=Filters(exclude, scope))  # type: ignore[arg-type]
+                assert [id for _, id in found] == expected, (scope, exclude)
+
+        self.run(scenario)
+
+    def test_links(self) -> None:
+        """With `links` a row also says whom and what the ticket points to."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            draft = ticket(1, 10, requester_id=5, assignee_id=4, collaborator_ids=[9, 5], group_id=2, organization_id=3)
+            await store.write(account, putting([draft, ticket(2, 10)], keep=True))
+            _, rows = await store.read_changes(account, START, 10, 10, ALL, links=True)
+            assert [bytes(row[3]) for row in rows] == [pack_ids([4, 5, 9]), b""]
+            assert [tuple(row[4:]) for row in rows] == [(2, 3), (None, None)]
+
+        self.run(scenario)
+
+    def test_records(self) -> None:
+        """Records are read by kind and id, ordered by id, each once; putting again replaces."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            group = parse_record("groups", b'{"id":1,"name":"g"}', account="acme", now=NOON)
+            await store.write(account, lambda t: t.put_records([user(2), user(1, name="old"), group]))
+            await store.write(account, lambda t: t.put_records([user(1, name="new")]))
+            found = await store.read_records(account, "users", [9, 2, 1, 2])
+            assert [msgspec.json.decode(body)["id"] for body in found] == [1, 2]
+            assert msgspec.json.decode(found[0])["name"] == "new"
+            assert len(await store.read_records(account, "groups", [1, 2])) == 1
+            assert await store.read_records(account, "users", []) == []
+            assert (await store.read_state(account)) == FeedState()
+
+        self.run(scenario)
+
+    def test_accounts_are_apart(self) -> None:
+        """Nothing of one account is seen in another, though the ids are the same."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            await store.write(account, putting([ticket(1, 10)], keep=True))
+            await store.write(account, lambda t: t.put_records([user(1, "a@example.com")]))
+            await store.write(account, lambda t: t.add_credential(1, "api_token", "hash"))
+            await store.write(other, putting([ticket(1, 20), ticket(2, 20)], keep=True))
+            assert await self.positions(store, account) == [(10, 1)]
+            assert await self.positions(store, other) == [(20, 1), (20, 2)]
+            assert await store.read_records(other, "users", [1]) == []
+            assert await store.find_token_user(other, "hash") is None
+            assert await store.list_credentials(other) == []
+
+        self.run(scenario)
+
+    def test_credentials(self) -> None:
+        """A token finds its user until it is revoked; a secret in force cannot be added twice."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, lambda t: t.put_records([user(7, "Ann@Example.com", role="admin")]))
+            first = await store.write(account, lambda t: t.add_credential(7, "api_token", "h1"))
+            second = await store.write(account, lambda t: t.add_credential(7, "password", "h2"))
+            with pytest.raises(BadInput):
+                await store.write(account, lambda t: t.add_credential(7, "api_token", "h1"))
+            body = await store.find_token_user(account, "h1")
+            assert body is not None
+            assert msgspec.json.decode(body)["email"] == "Ann@Example.com"
+            assert await store.find_token_user(account, "h2") is None
+            assert [stored for stored, _ in await store.find_passwords(account, "ann@example.com")] == ["h2"]
+            assert await store.write(account, lambda t: t.revoke_credential(first))
+            assert not await store.write(account, lambda t: t.revoke_credential(first))
+            assert not await store.write(account, lambda t: t.revoke_credential(99))
+            assert await store.find_token_user(account, "h1") is None
+            listed = await store.list_credentials(account)
+            assert [(c.id, c.email, c.kind, c.revoked_at) for c in listed] == [
+                (first, "ann@example.com", "api_token", NOON),
+                (second, "ann@example.com", "password", None),
+            ]
+            assert await store.write(account, lambda t: t.add_credential(7, "api_token", "h1")) > second
+
+        self.run(scenario)
+
+    def test_find_user(self) -> None:
+        """A transaction finds a user by email in any case, also one it has just put."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def work(transaction: WriteTransaction) -> bytes | None:
+                transaction.put_records([user(7, "Ann@Example.com")])
+                assert transaction.find_user("nobody@example.com") is None
+                return transaction.find_user(" ANN@example.COM ")
+
+            assert await store.write(account, work)
+
+        self.run(scenario)
+
+    def test_concurrent_writes_are_serial(self) -> None:
+        """Many writes at once each see the row as the one before left it."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            seen: list[int] = []
+
+            def work(number: int) -> Callable[[WriteTransaction], None]:
+                def run(transaction: WriteTransaction) -> None:
+                    seen.append(transaction.state.ticket_count)
+                    clock.now += (-1) ** number
+                    transaction.put_tickets([ticket(number)])
+
+                return run
+
+            await asyncio.gather(*(store.write(account, work(number)) for number in range(1, 21)))
+            assert seen == list(range(20))
+
+        self.run(scenario)

@@ -1,0 +1,141 @@
+"""The SQLite store keeps the contract, and what only a file can: it lasts, is ours, and is shared."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.storage.base import Store
+from ticketfeed.storage.queries import load_migrations
+from ticketfeed.storage.sqlite import APPLICATION_ID, PAGE_BYTES, SqliteStore
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        self._names = (tmp_path / f"{number}.db" for number in itertools.count())
+
+    async def open_store(self, clock: ManualClock) -> Store:
+        return SqliteStore.open(next(self._names), clock)
+
+
+def test_pragmas(tmp_path: Path) -> None:
+    """The file is in WAL mode with large pages, marked as ours; writes wait for the disk."""
+    path = tmp_path / "t.db"
+    store = SqliteStore.open(path, ManualClock())
+    connection = apsw.Connection(str(path))
+    assert connection.execute("PRAGMA journal_mode").get == "wal"
+    assert connection.execute("PRAGMA page_size").get == PAGE_BYTES
+    assert connection.execute("PRAGMA application_id").get == APPLICATION_ID
+    assert store._writer.execute("PRAGMA synchronous").get == 2
+    connection.close()
+    asyncio.run(store.close())
+
+
+def test_reopening_keeps_everything(tmp_path: Path) -> None:
+    """Closed and opened again, the store has the same id, accounts, state and tickets."""
+
+    async def main() -> None:
+        first = SqliteStore.open(tmp_path / "t.db", ManualClock())
+        account = await first.create_account("acme")
+        await first.write(account, putting([ticket(1)]))
+        state = await first.read_state(account)
+        await first.close()
+        await first.close()
+        second = SqliteStore.open(tmp_path / "t.db", ManualClock(), create=False)
+        assert second.store_id == first.store_id
+        assert await second.list_accounts() == [account]
+        assert await second.read_state(account) == state
+        await second.close()
+
+    asyncio.run(main())
+
+
+def test_migrations_are_recorded_once(tmp_path: Path) -> None:
+    """Each migration is applied and recorded once, however often the store is opened."""
+    for _ in range(2):
+        asyncio.run(SqliteStore.open(tmp_path / "t.db", ManualClock()).close())
+    connection = apsw.Connection(str(tmp_path / "t.db"))
+    recorded = connection.execute("SELECT number, name FROM migration").fetchall()
+    connection.close()
+    assert recorded == [(number, name) for number, name, _ in load_migrations("sqlite")]
+
+
+def _foreign(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+
+
+def _newer(path: Path) -> None:
+    asyncio.run(SqliteStore.open(path, ManualClock()).close())
+    connection = apsw.Connection(str(path))
+    connection.execute("INSERT INTO migration VALUES (9999, '9999_future.sql')")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (_foreign, "another program"),
+        (_newer, "newer ticketfeed"),
+        (lambda path: path.write_bytes(b"hello, this is some text\n" * 100), "not an SQLite database"),
+        (lambda path: path.mkdir(), "cannot be opened"),
+    ],
+)
+def test_what_is_not_our_store(tmp_path: Path, prepare: Callable[[Path], None], message: str) -> None:
+    """A file that is not ours, or newer than we are, is refused with the reason, and left as it is."""
+    path = tmp_path / "t.db"
+    prepare(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(StoreError, match=message):
+        SqliteStore.open(path, ManualClock())
+    assert before is None or path.read_bytes() == before
+
+
+def test_missing_store(tmp_path: Path) -> None:
+    """A missing file is an error when it must be there, and so is a missing folder; nothing is made."""
+    with pytest.raises(StoreError, match="there is no store"):
+        SqliteStore.open(tmp_path / "t.db", ManualClock(), create=False)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        SqliteStore.open(tmp_path / "no" / "t.db", ManualClock())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_holds_the_lock(tmp_path: Path) -> None:
+    """While another connection writes, reads go on, closing gives up at once, and a write ends in a clear error."""
+
+    async def main() -> None:
+        store = SqliteStore.open(tmp_path / "t.db", clock := ManualClock(), busy_seconds=0.1)
+        account = await store.create_account("acme")
+        await store.write(account, putting([ticket(1)]))
+        clock.now += 1
+        other = apsw.Connection(str(tmp_path / "t.db"))
+        other.execute("BEGIN IMMEDIATE")
+        assert (await store.read_state(account)).last_generated_timestamp == NOON
+        assert not await store.close_newest(account)
+        with pytest.raises(StoreUnavailable, match="write lock"):
+            await store.write(account, putting([ticket(2)]))
+        other.execute("ROLLBACK")
+        other.close()
+        assert await store.close_newest(account)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_page_is_one_range_read(tmp_path: Path) -> None:
+    """The query of a page searches the clustered key; nothing is sorted, and no row is looked up apart."""
+    from ticketfeed.storage.sqlite import Q
+
+    store = SqliteStore.open(tmp_path / "t.db", ManualClock())
+    names = ("account_id", "after_timestamp", "after_id", "until", "exclude_deleted", "scope", "limit")
+    plan = store._reader.execute("EXPLAIN QUERY PLAN " + Q["read_changes"], dict.fromkeys(names, 0)).fetchall()
+    assert len(plan) == 1
+    assert "SEARCH ticket USING PRIMARY KEY" in plan[0][3]
+    asyncio.run(store.close())
