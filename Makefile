@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests bench format clean
+.PHONY: demo test check tests bench soak format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -22,6 +22,14 @@ tests: $(READY)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.writes
+
+# make soak MINUTES=60: simulation, concurrency and crashes with new seeds, on both engines at once.
+MINUTES ?= 10
+soak: $(READY)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store sqlite & first=$$!; \
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store postgres; second=$$?; \
+	wait $$first && exit $$second
 
 format: $(READY)
 	$(BIN)/ruff format .

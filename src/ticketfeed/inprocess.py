@@ -1,25 +1,43 @@
-"""One GET to an ASGI application in this process: no socket, the same answer."""
+"""One request to an ASGI application in this process: no socket, the same answer."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import unquote
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
-__all__ = ["call_app"]
+__all__ = ["Answer", "call_app"]
 
 
-async def call_app(app: ASGIApp, target: str, *, host: str) -> tuple[int, bytes]:
-    """(status, body) of `GET target`, a path with or without a query."""
+class Answer(NamedTuple):
+    status: int
+    headers: Headers
+    body: bytes
+
+
+async def call_app(
+    app: ASGIApp,
+    target: str,
+    *,
+    host: str | None,
+    method: str = "GET",
+    headers: Sequence[tuple[str, str]] = (),
+    scheme: str = "http",
+) -> Answer:
+    """Ask for `target`, a path with or without a query."""
     path, _, query = target.partition("?")
+    named = [("host", host), *headers] if host is not None else headers
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
+        "method": method,
+        "scheme": scheme,
         "path": unquote(path),
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": [(b"host", host.encode())],
+        "raw_path": _encode(path),
+        "query_string": _encode(query),
+        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in named],
         "server": (host, 80),
         "client": ("127.0.0.1", 0),
         "root_path": "",
@@ -33,5 +51,11 @@ async def call_app(app: ASGIApp, target: str, *, host: str) -> tuple[int, bytes]
         sent.append(message)
 
     await app(scope, receive, send)
-    status = next(message["status"] for message in sent if message["type"] == "http.response.start")
-    return status, b"".join(message.get("body", b"") for message in sent)
+    start = next(message for message in sent if message["type"] == "http.response.start")
+    body = b"".join(message.get("body", b"") for message in sent)
+    return Answer(start["status"], Headers(raw=start["headers"]), body)
+
+
+def _encode(text: str) -> bytes:
+    """The bytes that stood on the command line, whatever they were."""
+    return text.encode("utf-8", "surrogateescape")

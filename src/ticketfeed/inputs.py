@@ -8,14 +8,13 @@ import codecs
 import io
 import json
 import sys
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import msgspec
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.records import split_record
@@ -28,7 +27,11 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 # One value of a document; a longer one is taken for broken JSON.
 VALUE_CHARS_MAX = 64 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
+# A number that the end of a chunk cuts off can be followed by less than this, as 1 in `1e+`, and look whole.
+NUMBER_CUT_CHARS = 3
 _GZIP_MAGIC = b"\x1f\x8b"
+# isal's type stubs take its error class for an instance.
+_DAMAGED_GZIP = (cast(type[Exception], isal_zlib.error), igzip.BadGzipFile)
 
 
 class InputRecord(NamedTuple):
@@ -47,7 +50,7 @@ def open_input(name: str, progress: Callable[[int], None] = lambda _count: None)
     Raises BadInput, also for what goes wrong while the stream is being read inside the `with`.
     """
     try:
-        with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
             raw = io.BufferedReader(_Counted(file, progress), CHUNK_BYTES)
             if raw.peek(2)[:2] == _GZIP_MAGIC:
                 yield _unzip(raw)
@@ -57,7 +60,7 @@ def open_input(name: str, progress: Callable[[int], None] = lambda _count: None)
         raise BadInput(f"{name} is a folder, not a file") from None
     except EOFError:
         raise BadInput(f"{name}: the gzip data ends too early; the file is truncated") from None
-    except (zlib.error, igzip.BadGzipFile) as error:
+    except _DAMAGED_GZIP as error:
         raise BadInput(f"{name}: damaged gzip data: {error}") from None
     except OSError as error:
         raise BadInput(f"cannot read {name}: {error.strerror or error}") from None
@@ -73,29 +76,30 @@ def read_input(name: str, stream: IO[bytes], kind: str) -> Iterator[InputRecord]
 
     A bad line is yielded with its error; a document that is not JSON ends in BadInput, as its rest has no seam.
     """
-    first = stream.readline(LINE_BYTES_MAX).removeprefix(codecs.BOM_UTF8)
-    while first.isspace():
-        first = stream.readline(LINE_BYTES_MAX)
-    if not first:
-        return iter(())
-    if _begins_document(first):
-        return _Document(name, first, stream).read(kind)
-    return _read_lines(name, first, stream, kind)
+    number, line = 1, stream.readline(LINE_BYTES_MAX).removeprefix(codecs.BOM_UTF8)
+    while line.isspace():
+        number, line = number + line.count(b"\n"), stream.readline(LINE_BYTES_MAX)
+    if _begins_document(line):
+        return _Document(name, number, line, stream).read(kind)
+    return _read_lines(name, number, line, stream, kind)
 
 
 def _begins_document(first: bytes) -> bool:
     text = first.strip()
-    if text[:1] == b"[" or len(first) >= LINE_BYTES_MAX:
+    if text[:1] == b"[":
         return True
     # Pretty-printed JSON breaks its lines behind one of these; a record that was cut off hardly ever does.
     return text[:1] == b"{" and text[-1:] in b"{[,:"
 
 
-def _read_lines(name: str, first: bytes, stream: Iterable[bytes], kind: str) -> Iterator[InputRecord]:
-    yield from _read_line((name, 1), first.strip(), kind)
-    for number, line in enumerate(stream, 2):
+def _read_lines(name: str, number: int, line: bytes, stream: IO[bytes], kind: str) -> Iterator[InputRecord]:
+    while line:
+        if len(line) >= LINE_BYTES_MAX:
+            yield from _Document(name, number, line, stream).read(kind)
+            return
         if not line.isspace():
             yield from _read_line((name, number), line.strip(), kind)
+        number, line = number + 1, stream.readline(LINE_BYTES_MAX)
 
 
 def _read_line(where: tuple[str, int], line: bytes, kind: str) -> Iterator[InputRecord]:
@@ -122,11 +126,12 @@ def _pages(values: dict[str, msgspec.Raw]) -> list[str]:
 class _Document:
     """JSON values read one after the other from a stream, whatever its line breaks."""
 
-    def __init__(self, name: str, first: bytes, stream: IO[bytes]) -> None:
+    def __init__(self, name: str, line: int, first: bytes, stream: IO[bytes]) -> None:
         self._name, self._stream = name, stream
         self._decode_text = codecs.getincrementaldecoder("utf-8")().decode
-        self._decode_json = json.JSONDecoder().raw_decode
-        self._text, self._at, self._line, self._ended = "", 0, 1, False
+        # Numbers are left as text: only where they end matters here, and int() refuses very long ones.
+        self._decode_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+        self._text, self._at, self._line, self._ended = "", 0, line, False
         self._append(first)
 
     def read(self, kind: str) -> Iterator[InputRecord]:
@@ -140,8 +145,9 @@ class _Document:
 
     def _array(self, kind: str) -> Iterator[InputRecord]:
         for _ in self._items("[", "]"):
-            line = self._line
-            yield InputRecord((self._name, line), kind, self._value()[0].encode())
+            self._peek()  # to the line the record begins on
+            where = (self._name, self._line)
+            yield from _read_line(where, self._value()[0].encode(), kind)
 
     def _object(self, kind: str) -> Iterator[InputRecord]:
         """A saved page is walked key by key; any other object is one record."""
@@ -150,6 +156,8 @@ class _Document:
         for _ in self._items("{", "}"):
             key_text, key = self._value()
             self._take(":")
+            if key == "id" and is_page:
+                raise self._broken("an id behind a list of records; put the id first in a record, and none in a page")
             if key in KINDS and self._peek() == "[" and not any(name == "id" for name, _ in others):
                 is_page = True
                 yield from self._array(key)
@@ -180,7 +188,7 @@ class _Document:
         while True:
             try:
                 value, end = self._decode_json(self._text, self._at)
-                if end == len(self._text) and not self._ended:  # a number may go on
+                if end > len(self._text) - NUMBER_CUT_CHARS and not self._ended:
                     raise ValueError
             except (ValueError, RecursionError) as error:
                 if self._ended or isinstance(error, RecursionError):
@@ -215,7 +223,8 @@ class _Document:
         self._ended = not data
         try:
             self._text = self._text[self._at :] + self._decode_text(data, self._ended)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            self._line += self._text.count("\n", self._at) + data.count(b"\n", 0, error.start)
             raise self._broken("not UTF-8 text") from None
         self._at = 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ticketfeed.inputs import InputRecord
+from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
@@ -51,7 +52,7 @@ async def load_records(
 
     def work(transaction: WriteTransaction) -> None:
         drafts = _parse(records, account, now, on_error, report, summary)
-        keep = transaction.state.ticket_count == 0
+        keep = watermark.can_keep(transaction.state)
         transaction.put_tickets(_put_others(drafts, transaction, stopped), keep_generated_timestamp=keep)
         if summary.skipped and not summary.counts:
             raise BadInput("no record could be used")
@@ -99,9 +100,14 @@ def _put_others(
 ) -> Iterator[TicketDraft]:
     """The tickets among the drafts; what is none is stored in passing."""
     for draft in drafts:
-        if stopped.is_set():
-            raise BadInput("interrupted")
+        _refuse_if(stopped)
         if isinstance(draft, TicketDraft):
             yield draft
         else:
             transaction.put_records((draft,))
+    _refuse_if(stopped)  # while the input was waiting for its end
+
+
+def _refuse_if(stopped: threading.Event) -> None:
+    if stopped.is_set():
+        raise BadInput("interrupted")

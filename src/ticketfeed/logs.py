@@ -1,4 +1,7 @@
-"""Logs are JSON lines on standard error; standard output belongs to the command's own words."""
+"""Logs are JSON lines on standard error; standard output belongs to the command's own words.
+
+The package logs through the standard library, so that a program which embeds it stays in charge of its logs.
+"""
 
 import logging
 import sys
@@ -9,27 +12,25 @@ __all__ = ["configure_logs"]
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Send structlog's and the standard library's records to standard error, one JSON object a line."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    """Send all records to standard error, one JSON object a line.
+
+    Tracebacks come without the values of variables, among which are credentials.
+    """
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                structlog.processors.ExceptionRenderer(tracebacks),
                 structlog.processors.JSONRenderer(),
             ],
-            foreign_pre_chain=shared,
         )
     )
     root = logging.getLogger()

@@ -1,5 +1,6 @@
 """Running the server: bind, serve in one or several processes, say when it is ready, finish on SIGTERM."""
 
+import contextlib
 import functools
 import http.client
 import logging
@@ -8,16 +9,19 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from ticketfeed.logs import configure_logs
-from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError
 from ticketfeed.server.app import create_app
+from ticketfeed.server.connection import BoundedConnection
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 
@@ -37,6 +41,7 @@ class ServePlan:
     store_url: str
     settings: Settings
     workers: int = 1
+    read_urls: tuple[str, ...] = ()
     store: Store | None = None
 
 
@@ -52,7 +57,7 @@ def bind(host: str, port: int) -> socket.socket:
         except OSError:
             bound.close()
             raise
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(f"cannot listen on {host} port {port}: {reason}") from None
     bound.set_inheritable(True)
@@ -68,11 +73,13 @@ def base_url(bound: socket.socket) -> str:
 def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM. `on_ready` gets the address once it answers.
 
-    Raises KeyboardInterrupt after SIGINT.
+    Raises KeyboardInterrupt after SIGINT, and StoreError when a process could not start.
     """
     config = uvicorn.Config(
         functools.partial(_Served, plan),
         factory=True,
+        http=BoundedConnection,
+        ws="none",
         lifespan="on",
         workers=plan.workers,
         log_config=None,
@@ -85,22 +92,60 @@ def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]
     if plan.workers == 1:
         # uvicorn raises the signal again when it has finished; for SIGTERM that is a normal end.
         signal.signal(signal.SIGTERM, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[bound])
+        server = uvicorn.Server(config)
+        server.run(sockets=[bound])
+        if not server.started:
+            raise StoreError("the server could not start")
         return
     workers = _Workers(config, sockets=[bound])
     workers.run()
     if workers.interrupted:
         raise KeyboardInterrupt
+    if any(process.exitcode == STARTUP_FAILURE for process in workers.processes):
+        raise StoreError("a serving process could not start")
 
 
 class _Workers(Multiprocess):
-    """Several serving processes; one that dies is replaced."""
+    """Several serving processes; one that dies is replaced.
+
+    ^C reaches every process of a terminal. Here the parent alone hears it, and ends the others with SIGTERM.
+    """
 
     interrupted = False
+
+    def init_processes(self) -> None:
+        resource_tracker.ensure_running()  # with the first process, it would let the signal through
+        with _held(signal.SIGINT):
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        with _held(signal.SIGINT):
+            super().keep_subprocess_alive()
+
+    def join_all(self) -> None:
+        """Wait for answers under way; a second ^C does not. Nobody is left waiting for an address nobody serves."""
+        for bound in self.sockets:
+            bound.close()
+        while any(process.process.is_alive() for process in self.processes):
+            if signal.SIGINT in self.signal_queue:
+                for process in self.processes:
+                    process.process.kill()
+            time.sleep(0.05)
+        super().join_all()
 
     def handle_int(self) -> None:
         self.interrupted = True
         super().handle_int()
+
+
+@contextlib.contextmanager
+def _held(number: signal.Signals) -> Iterator[None]:
+    """The signal arrives when the block ends; never in a process that is started inside."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
 
 class _Served:
@@ -119,7 +164,11 @@ class _Served:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        store = self._plan.store or await open_store(self._plan.store_url)
+        try:
+            store = self._plan.store or await open_store(self._plan.store_url, read_urls=self._plan.read_urls)
+        except OperatorError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         self._app = create_app(self._plan.settings, store)
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -134,14 +183,13 @@ def _announce(bound: socket.socket, on_ready: Callable[[str], None]) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         connection = http.client.HTTPConnection(host, port, timeout=5)
-        try:
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/_ticketfeed/health")
             if connection.getresponse().status == 200:
-                on_ready(base_url(bound))
-                return
-        except OSError:
-            pass
-        finally:
-            connection.close()
+                break
         time.sleep(0.02)
-    print("ticketfeed: the server does not answer", file=sys.stderr)
+    else:
+        print("ticketfeed: the server does not answer", file=sys.stderr)
+        return
+    with contextlib.suppress(OSError):  # whoever would read it has gone, which is no reason to stop
+        on_ready(base_url(bound))

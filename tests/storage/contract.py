@@ -4,17 +4,21 @@ A backend's test module makes a class of `StoreContract` and says in `open_store
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import pytest
 
+from ticketfeed.checking import check_store
+from ticketfeed.inputs import InputRecord
+from ticketfeed.loading import load_records
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.storage.base import Store, WriteTransaction
+from ticketfeed.storage.base import Snapshot, Store, WriteTransaction
 
 ALL = Filters(support_type_scope="all")
 START = Position(0, -1)
@@ -381,5 +385,124 @@ class StoreContract:
 
             await asyncio.gather(*(store.write(account, work(number)) for number in range(1, 21)))
             assert seen == list(range(20))
+
+        self.run(scenario)
+
+    def test_a_fence_is_past_everything(self) -> None:
+        """A fence raises the watermark past the row, the clock and its error, and the next write stands behind it."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1)]))
+            fenced = await store.fence(account, 5)
+            assert fenced == await store.read_state(account) == FeedState(NOON, NOON + 5, 1)
+            assert await store.fence(account, 5) == fenced
+            clock.now = NOON - 3600
+            assert await store.fence(account, 0) == fenced
+            await store.write(account, putting([ticket(2)]))
+            assert (await store.read_state(account)) == FeedState(NOON + 6, NOON + 5, 2)
+            assert await self.positions(store, account) == [(NOON, 1)]
+            assert (await store.fence(account, 0)).watermark == NOON + 6
+
+        self.run(scenario)
+
+    def test_a_fenced_account_keeps_no_seconds(self) -> None:
+        """An account fenced while empty refuses kept seconds, and holds what is loaded behind its fence."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            assert await store.fence(account, 5) == FeedState(0, NOON + 5, 0)
+            with pytest.raises(ValueError, match="never fenced"):
+                await store.write(account, putting([ticket(1, 100)], keep=True))
+            assert await store.read_state(account) == FeedState(0, NOON + 5, 0)
+            await store.write(account, putting([ticket(1, 100)]))
+            assert await store.read_state(account) == FeedState(NOON + 6, NOON + 5, 1)
+            await store.write(other, putting([ticket(1, 100)], keep=True))
+            assert await self.positions(store, other) == [(100, 1)]
+
+        self.run(scenario)
+
+    def test_a_load_never_lands_behind_a_fence(self) -> None:
+        """A load chooses by itself: history stays history in a new account, and is a change now behind a fence."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            await store.fence(account, 5)
+            record = InputRecord(("f", 1), "tickets", b'{"id":1,"generated_timestamp":100}')
+            for each in (account, other):
+                await load_records(store, each, [record], now=clock.now)
+            clock.now += 60
+            await store.close_newest(account)
+            assert await self.positions(store, account) == [(NOON + 6, 1)]
+            assert await self.positions(store, other) == [(100, 1)]
+
+        self.run(scenario)
+
+    def test_a_snapshot_holds_everything(self) -> None:
+        """A snapshot shows every row of every account as it is stored, in both orders, and finds nothing wrong."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            drafts = [ticket(2, 10, requester_id=7, group_id=3), ticket(1, 20, external_id="x", status="deleted")]
+            await store.write(account, putting(drafts, keep=True))
+            await store.write(account, lambda t: t.put_records([user(7, "A@example.com"), user(6)]))
+            await store.write(account, lambda t: t.add_credential(7, "api_token", "h1"))
+            await store.write(account, lambda t: t.add_credential(99, "password", "h2"))
+
+            def work(snapshot: Snapshot) -> None:
+                assert list(snapshot.accounts()) == [(account, FeedState(20, 20, 2)), (other, FeedState())]
+                assert list(snapshot.tickets(account)) == [
+                    (10, 2, "new", None, None, pack_ids([7]), 3, None, drafts[0].body(10)),
+                    (20, 1, "deleted", None, "x", b"", None, None, drafts[1].body(20)),
+                ]
+                assert list(snapshot.positions_by_id(account)) == [Position(20, 1), Position(10, 2)]
+                records = [(row.kind, row.id, row.email) for row in snapshot.records(account)]
+                assert records == [("users", 6, None), ("users", 7, "a@example.com")]
+                assert list(snapshot.dangling_credentials(account)) == [(2, 99)]
+                assert list(snapshot.tickets(other)) == list(snapshot.records(other)) == []
+                assert list(snapshot.orphans()) == list(snapshot.self_check()) == []
+
+            await store.inspect(work)
+
+        self.run(scenario)
+
+    def test_a_snapshot_is_of_one_instant(self) -> None:
+        """What is written while a snapshot is looked at does not show in it, and writers need not wait."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(1)]))
+            started, written = threading.Event(), threading.Event()
+
+            def work(snapshot: Snapshot) -> tuple[int, int]:
+                (_, state), *_ = snapshot.accounts()
+                started.set()
+                assert written.wait(30)
+                assert state is not None
+                return state.ticket_count, len(list(snapshot.tickets(account)))
+
+            looking = asyncio.create_task(store.inspect(work))
+            await asyncio.to_thread(started.wait, 30)
+            await store.write(account, putting([ticket(2)]))
+            written.set()
+            assert await looking == (1, 1)
+            assert (await store.read_state(account)).ticket_count == 2
+
+        self.run(scenario)
+
+    def test_a_busy_store_checks_clean(self) -> None:
+        """A store is sound at every instant: a check while writers go on finds nothing."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            async def write_on() -> None:
+                for number in range(40):
+                    clock.now += number % 3
+                    await store.write(account, putting([ticket(number % 7 + 1), ticket(100 + number)]))
+
+            async def check_on() -> None:
+                for _ in range(5):
+                    found: list[str] = []
+                    summary = await store.inspect(lambda snapshot: check_store(snapshot, found.append))  # noqa: B023
+                    assert (found, summary.findings.total()) == ([], 0)
+
+            await asyncio.gather(write_on(), check_on())
 
         self.run(scenario)

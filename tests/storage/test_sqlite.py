@@ -12,7 +12,8 @@ from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ti
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.base import Store
 from ticketfeed.storage.queries import load_migrations
-from ticketfeed.storage.sqlite import APPLICATION_ID, PAGE_BYTES, SqliteStore
+from ticketfeed.storage.sqlite import SqliteStore
+from ticketfeed.storage.sqlite_file import APPLICATION_ID, PAGE_BYTES
 
 
 class TestSqlite(StoreContract):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ticketfeed.cli import access, data, server
+from ticketfeed.cli import access, care, data, server
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main"]
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (server, data, access):
+for commands in (server, data, access, care):
     commands.register(app)
 
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    _open_missing_streams()
     command = typer.main.get_command(app)
     try:
         result = command.main(arguments, prog_name="ticketfeed", standalone_mode=False)
@@ -43,16 +44,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TicketfeedError as error:
         return _fail(str(error))
     except typer.TyperException as error:
-        return _fail(error.format_message())
+        return _fail(error.format_message()) if error.format_message() else 2  # its help was shown
     except typer.Exit as error:
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; keep the interpreter from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # typer makes the second of the first
+        _drop_output()
         return 0
     except OSError as error:
+        _drop_output()
         return _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+    except UnicodeError as error:
+        return _fail(f"a name or value is not UTF-8 text: {error}")
     return result if isinstance(result, int) else 0
+
+
+def _open_missing_streams() -> None:
+    """Put the null device where a standard stream is closed; the next file opened would take its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - lives as long as the process
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(text: str) -> int:

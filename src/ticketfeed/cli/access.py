@@ -1,5 +1,6 @@
 """account, token: who is served, and who may read."""
 
+import re
 import secrets
 import sys
 from datetime import UTC, datetime
@@ -32,6 +33,10 @@ accounts = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
 tokens = typer.Typer(help="Make, list and revoke credentials.", no_args_is_help=True)
 
 
+# The name in Basic credentials ends at the first colon; a header carries a token as it is.
+_EMAIL = re.compile(r"[^\s:@\ud800-\udfff]+@[^\s:@\ud800-\udfff]+")
+_TOKEN = re.compile(r"[!-~]{1,1000}")
+
 Role = Literal["admin", "agent", "end-user"]
 
 
@@ -49,9 +54,11 @@ def register(app: typer.Typer) -> None:
 def create_account(name: Annotated[str, typer.Argument(metavar="NAME")], store: StoreOption = DEFAULT_STORE) -> None:
     """Make an account; nothing happens when it is there."""
 
+    name = checked_name(name)
+
     async def work() -> None:
         async with opened(store) as opened_store:
-            await opened_store.create_account(checked_name(name))
+            await opened_store.create_account(name)
 
     run_async(work())
 
@@ -79,11 +86,13 @@ def create_token(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Make an API token and print it. It is not kept in readable form: this is the only time it is shown."""
-    if "@" not in email.strip("@ "):
+    if not _EMAIL.fullmatch(email.strip()):
         raise BadInput(f"{email!r} is not an email address")
     secret = _ask_password() if password else (token if token is not None else secrets.token_urlsafe(30))
     if not secret.strip():
         raise BadInput("the token or password is empty")
+    if not password and not _TOKEN.fullmatch(secret):
+        raise BadInput("a token is made of up to 1000 letters, digits and signs of ASCII, without spaces")
     kind: CredentialKind = "password" if password else "api_token"
 
     async def work() -> None:

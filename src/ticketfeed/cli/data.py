@@ -33,7 +33,7 @@ from ticketfeed.clock import system_clock
 from ticketfeed.inputs import InputRecord, open_input, read_input
 from ticketfeed.loading import LoadSummary, OnError, load_records
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.shapes import Kind
+from ticketfeed.protocol.shapes import KINDS, Kind
 from ticketfeed.world import generate_world
 
 __all__ = ["generated_records", "register"]
@@ -51,7 +51,9 @@ def load(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to load; - is standard input.")],
     store: StoreOption = DEFAULT_STORE,
     account: AccountOption = None,
-    kind: Annotated[Kind, typer.Option(help="What the records are, where they do not say so.")] = "tickets",
+    kind: Annotated[
+        Kind, typer.Option(help=f"What the records are, where they do not say so: {', '.join(KINDS)}.")
+    ] = "tickets",
     on_error: Annotated[OnError, typer.Option(help="On a bad record: stop with nothing loaded, or skip it.")] = (
         "stop"
     ),
@@ -61,10 +63,22 @@ def load(
     Into an account without tickets each one keeps its generated_timestamp; into a used one the load is a change
     now. All or nothing is loaded.
     """
-    size = sum(Path(name).stat().st_size for name in files if Path(name).is_file())
+    size = _checked_size(files)
     with _progress("loading", size, DownloadColumn()) as advance:
         summary = run_async(_load(store, account, _read_files(files, kind, advance), on_error))
     print(f"loaded {summary}")
+
+
+def _checked_size(files: list[str]) -> int:
+    """The bytes of the files together. Raises BadInput before a store is touched when one cannot be opened."""
+    if files.count("-") > 1:
+        raise BadInput("standard input can be read only once")
+    paths = [Path(name) for name in files if name != "-"]
+    for path in paths:
+        if not path.is_fifo():
+            with open_input(str(path)):
+                pass
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 async def _load(store_url: str, name: str | None, records: Iterable[InputRecord], on_error: OnError) -> LoadSummary:
@@ -157,7 +171,11 @@ def _write_world(out: str, records: Iterator[InputRecord]) -> None:
     if out == "-":
         write(sys.stdout.buffer)
         return
-    part = Path(f"{out}.part")
+    path, part = Path(out), Path(f"{out}.part")
+    if path.exists() and not path.is_file():  # a device or a pipe takes the lines, and must not be replaced
+        with path.open("wb") as file:
+            write(file)
+        return
     try:
         with part.open("wb") as file:
             write(file)

@@ -1,9 +1,11 @@
 """Options that several commands share, each with its environment variable, and what they resolve to."""
 
 import asyncio
+import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
@@ -19,10 +21,13 @@ T = TypeVar("T")
 
 DEFAULT_STORE = "sqlite:///ticketfeed.db"
 DEFAULT_ACCOUNT = "demo"
+INTERRUPTED_SECONDS_MAX = 2.0
 
 StoreOption = Annotated[
     str,
-    typer.Option("--store", envvar="TICKETFEED_STORE", help="Where the tickets are: sqlite:///FILE, or memory:"),
+    typer.Option(
+        "--store", envvar="TICKETFEED_STORE", help="Where the tickets are: sqlite:///FILE, postgresql://..., or memory:"
+    ),
 ]
 AccountOption = Annotated[
     str | None,
@@ -42,11 +47,18 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def opened(store_url: str, *, create: bool = True) -> AsyncIterator[Store]:
+async def opened(store_url: str, *, read_urls: Sequence[str] = (), create: bool = True) -> AsyncIterator[Store]:
     """The store, closed at the end."""
-    store = await open_store(store_url, create=create)
+    store = await open_store(store_url, read_urls=read_urls, create=create)
     try:
         yield store
+    except asyncio.CancelledError:
+        # A write under way ends at its next record, which may never come from a standard input that stays silent.
+        # A transaction that is cut off leaves nothing behind.
+        ending = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
+        ending.daemon = True
+        ending.start()
+        raise
     finally:
         await store.close()
 
@@ -74,6 +86,3 @@ def checked_name(name: str) -> str:
 def note(text: str) -> None:
     """Tell the person at the terminal something; standard output is for results."""
     print(text, file=sys.stderr)
-
-
-Report = Callable[[str], None]

@@ -1,8 +1,9 @@
 """serve, demo, get: data out."""
 
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from ticketfeed.cli.options import (
     run_async,
 )
 from ticketfeed.clock import system_clock
-from ticketfeed.inprocess import call_app
+from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.loading import load_records
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, Identity
@@ -60,10 +61,23 @@ MarginOption = Annotated[
         help="How old start_time must be; 0 allows any. From the profile.",
     ),
 ]
+ReadStoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="TICKETFEED_READ_STORE",
+        help="A PostgreSQL replica to read pages from. Repeatable; in the environment separated by spaces.",
+    ),
+]
 PublicUrlOption = Annotated[
     str | None,
     typer.Option(envvar="TICKETFEED_PUBLIC_URL", help="Scheme and host for after_url, where a proxy hides them."),
 ]
+
+
+# Scheme, host, port, and the path below which a proxy serves us.
+_PUBLIC_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +93,7 @@ def serve(
     workers: Annotated[int, typer.Option(envvar="TICKETFEED_WORKERS", min=1, help="Serving processes.")] = 1,
     profile: ProfileOption = "open",
     public_url: PublicUrlOption = None,
+    read_store: ReadStoreOption = None,
     settle_seconds: SettleOption = None,
     start_time_margin_seconds: MarginOption = None,
 ) -> None:
@@ -87,21 +102,22 @@ def serve(
     if workers > 1 and store == "memory:":
         raise BadInput("memory: lives in one process; use a file to serve with several workers")
     with bind(host, port) as bound:
-        if not run_async(_count_accounts(store)):
+        if not run_async(_count_accounts(store, read_store or ())):
             note("ticketfeed: this store is empty; load tickets, and make a token with: ticketfeed token create")
-        serve_plan(ServePlan(store, settings, workers), bound, _print_ready)
+        serve_plan(ServePlan(store, settings, workers, tuple(read_store or ())), bound, _print_ready)
 
 
-async def _count_accounts(store_url: str) -> int:
+async def _count_accounts(store_url: str, read_urls: Sequence[str]) -> int:
     """Also finds out, before any process is started, whether the store can be opened."""
-    async with opened(store_url) as store:
+    async with opened(store_url, read_urls=read_urls) as store:
         return len(await store.list_accounts())
 
 
 def demo(
     store: Annotated[
         str | None,
-        typer.Option(envvar="TICKETFEED_STORE", help="Keep the demo here; otherwise in a temporary folder."),
+        # Not from the environment: well-known credentials must not end up in a store that is in use.
+        typer.Option(help="Keep the demo here; otherwise in a temporary folder."),
     ] = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8080,
@@ -112,12 +128,8 @@ def demo(
     """Make a help desk with well-known credentials and serve it: the quickest way to try a client."""
     settings = _settings(profile, None, None, None)
     with bind(host, port) as bound, _demo_store(store) as store_url:
-        opened_store = run_async(_make_demo(store_url, tickets, seed))
-        plan = ServePlan(store_url, settings, store=opened_store)
-        try:
-            serve_plan(plan, bound, lambda url: _print_demo(url, profile))
-        finally:
-            run_async(opened_store.close())
+        in_memory = run_async(_make_demo(store_url, tickets, seed))
+        serve_plan(ServePlan(store_url, settings, store=in_memory), bound, lambda url: _print_demo(url, profile))
 
 
 @contextmanager
@@ -129,7 +141,8 @@ def _demo_store(store_url: str | None) -> Iterator[str]:
         yield f"sqlite:///{Path(folder) / 'demo.db'}"
 
 
-async def _make_demo(store_url: str, tickets: int, seed: int) -> Store:
+async def _make_demo(store_url: str, tickets: int, seed: int) -> Store | None:
+    """Fill the store. It is closed, to be opened anew by the server, unless it lives in memory: then it is returned."""
     store = await open_store(store_url)
     account = await store.create_account("demo")
     if (await store.read_state(account)).ticket_count == 0:
@@ -140,7 +153,10 @@ async def _make_demo(store_url: str, tickets: int, seed: int) -> Store:
     for email, role, token in DEMO_USERS:
         if await store.find_token_user(account, hash_token(token)) is None:
             await add_user_credential(store, account, email, role, "api_token", token)
-    return store
+    if store_url == "memory:":
+        return store
+    await store.close()
+    return None
 
 
 def _print_ready(url: str) -> None:
@@ -174,15 +190,16 @@ def get_path(
     """Answer one GET without a server, as an admin of the account, and print the body."""
     if not path.startswith("/"):
         raise BadInput(f"{path!r} is not a path; it begins with /api/v2/")
-    status, body = run_async(_get(path, account, store, profile))
-    sys.stdout.buffer.write(body + b"\n")
-    if status >= 400:
-        note(f"ticketfeed: the answer is {status}")
+    answer = run_async(_get(path, account, store, profile))
+    sys.stdout.buffer.write(answer.body + b"\n")
+    if answer.status >= 400:
+        if answer.status < 500:  # otherwise the log has said why
+            note(f"ticketfeed: the answer is {answer.status}")
         return 2
     return 0
 
 
-async def _get(path: str, name: str | None, store_url: str, profile: ProfileName) -> tuple[int, bytes]:
+async def _get(path: str, name: str | None, store_url: str, profile: ProfileName) -> Answer:
     async with opened(store_url, create=False) as store:
         account = await choose_account(store, name)
         app = create_app(_settings(profile, None, None, None), store, authenticate=_trust)
@@ -195,8 +212,8 @@ async def _trust(_account: Account, _authorization: str | None) -> Identity:
 
 
 def _settings(profile: ProfileName, public_url: str | None, settle: int | None, margin: int | None) -> Settings:
-    if public_url is not None and not public_url.startswith(("http://", "https://")):
-        raise BadInput(f"--public-url {public_url!r} must begin with http:// or https://")
+    if public_url is not None and not _PUBLIC_URL.fullmatch(public_url.replace("{account}", "account")):
+        raise BadInput(f"--public-url {public_url!r} is not an address such as https://tickets.example.com")
     return Settings.of_profile(
         profile,
         public_url=public_url,

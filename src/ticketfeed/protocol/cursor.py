@@ -3,6 +3,7 @@
 `{generated_timestamp}.0||{id}|` in padded standard base64; `MTU3NjYxMzUzOS4wfHw0Njd8` is (1576613539, 467).
 """
 
+import math
 import re
 from base64 import b64decode, b64encode
 from decimal import Decimal
@@ -39,9 +40,9 @@ def decode_cursor(cursor: str) -> Position:
     if match is None:
         raise InvalidCursor
     seconds = Decimal(match[1].decode("ascii"))
-    if seconds.adjusted() > 18:  # spares int() a number with thousands of digits
+    if seconds and seconds.adjusted() > 18:  # spares floor() a number with thousands of digits
         seconds = Decimal(INT64_MAX).copy_sign(seconds)
-    return Position(_clamp(int(seconds // 1)), _clamp(int(match[2])))
+    return Position(_clamp(math.floor(seconds)), _clamp(int(match[2])))
 
 
 def _clamp(number: int) -> int:

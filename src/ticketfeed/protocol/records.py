@@ -1,9 +1,11 @@
 """One input record -> its exact wire bytes, and the few values a store searches by.
 
 Bytes in, bytes out: a value that the input has is kept byte for byte; a missing key is completed; keys come in
-wire order, unknown ones behind them. What a client relies on is checked against a declared type first.
+wire order, unknown ones behind them. What a client relies on is checked against a declared type first. Only a time
+in another form than the wire's (a fraction, an offset) is rewritten, as the wire has one form alone.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +26,7 @@ __all__ = [
     "lay_out",
     "parse_record",
     "split_record",
+    "use_wire_times",
     "wire_time",
 ]
 
@@ -69,12 +72,14 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Record]] = {
     kind: msgspec.json.Decoder(_User if kind == "users" else _Named) for kind in RECORD_SHAPES
 }
 _SPLIT = msgspec.json.Decoder(dict[str, Raw])
+_WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"')
 
 
 def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
     """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord."""
     values = split_record(data)
     record = decode_as(_DECODERS[kind], data)
+    use_wire_times(values, created_at=record.created_at, updated_at=record.updated_at)
     shape = RECORD_SHAPES[kind]
     updated = record.updated_at or record.created_at or datetime.fromtimestamp(now, UTC)
     created = record.created_at or updated
@@ -123,9 +128,20 @@ def lay_out(
     return b"{" + b",".join(parts) + b"}"
 
 
+def use_wire_times(values: dict[str, Raw], **moments: datetime | UnsetType | None) -> None:
+    """Rewrite those of the times in `values` that are in another form than the wire's."""
+    for key, moment in moments.items():
+        if moment and not _WIRE_TIME.fullmatch(values[key]):
+            values[key] = Raw(encode(wire_time(moment)))
+
+
 def wire_time(moment: datetime) -> str:
-    """`YYYY-MM-DDTHH:MM:SSZ`, the only form of a time on the wire."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """`YYYY-MM-DDTHH:MM:SSZ`, the only form of a time on the wire. Raises BadRecord."""
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise BadRecord(f"the time {moment.isoformat()} lies outside the years 1 to 9999") from None
+    return utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 encode = msgspec.json.encode

@@ -15,7 +15,16 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import INT64_MAX
-from ticketfeed.protocol.records import DateTime, Id, decode_as, encode, lay_out, split_record, wire_time
+from ticketfeed.protocol.records import (
+    DateTime,
+    Id,
+    decode_as,
+    encode,
+    lay_out,
+    split_record,
+    use_wire_times,
+    wire_time,
+)
 from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.sideloads import pack_ids
 
@@ -105,10 +114,11 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
     """
     values = split_record(data)
     ticket = decode_as(_DECODER, data)
+    use_wire_times(values, created_at=ticket.created_at, updated_at=ticket.updated_at, due_at=ticket.due_at)
     updated = ticket.updated_at or ticket.created_at or datetime.fromtimestamp(now, UTC)
     created = ticket.created_at or updated
     generated = ticket.generated_timestamp
-    if generated is UNSET:
+    if not generated:  # 0 stands in the answer to a POST, where it is not yet known
         generated = max(0, int(updated.timestamp()))
     if generated > now + FUTURE_SECONDS_MAX:
         raise BadRecord(f"generated_timestamp {generated} lies in the future")

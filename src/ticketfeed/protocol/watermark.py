@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ticketfeed.protocol.model import FeedState
 
-__all__ = ["CLOCK_BEHIND_SECONDS", "can_close", "close", "next_generated_timestamp", "written"]
+__all__ = ["CLOCK_BEHIND_SECONDS", "can_close", "can_keep", "close", "fence", "next_generated_timestamp", "written"]
 
 # A clock this far behind the newest change was set back; waiting for it to catch up would stop the feed.
 CLOCK_BEHIND_SECONDS = 5
@@ -45,3 +45,21 @@ def can_close(state: FeedState, now: int) -> bool:
 def close(state: FeedState, now: int) -> FeedState:
     """The row after closing the newest second, where `can_close` allows it."""
     return replace(state, watermark=state.last_generated_timestamp) if can_close(state, now) else state
+
+
+def can_keep(state: FeedState) -> bool:
+    """Whether the tickets of a load may keep the seconds that they come with.
+
+    Only in an account as it was made. Once it was written or fenced, readers may have passed those seconds; that
+    it holds no ticket proves nothing, as what they were given may have been lost since.
+    """
+    return state == FeedState()
+
+
+def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
+    """The row after a restore or a promotion: the watermark past every position that can have been given out.
+
+    The row may be older than what readers have seen. A position is given out at or before the watermark, and at
+    or before `now` of the machine that served it; our `now` may be behind that by `clock_error_seconds`.
+    """
+    return replace(state, watermark=max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds))

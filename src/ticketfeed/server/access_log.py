@@ -1,17 +1,27 @@
-"""A request id for every answer, and one JSON line on standard error for every request.
+"""A request id for every answer, and one log line for every request.
 
-The line holds no secret: no Authorization header, and no query but what an export page needs to be found again.
+The line holds no secret: no Authorization header, and of the query only what the export reads. An error that
+nobody expected is logged here, once and under the same id, and answered in the wire's shape.
 """
 
+import logging
 import time
 import uuid
 
-import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ticketfeed.protocol.errors import InternalServerError
+from ticketfeed.protocol.params import parse_query
+from ticketfeed.server.responses import error_response
 
 __all__ = ["AccessLog"]
 
-_log = structlog.stdlib.get_logger("ticketfeed.access")
+_LOGGED_PARAMETERS = ("cursor", "start_time", "exclude_deleted", "include", "per_page", "support_type_scope")
+# The longest text of a caller's that a line repeats.
+_TEXT_CHARS_MAX = 500
+
+_log = logging.getLogger("ticketfeed.access")
 
 
 class AccessLog:
@@ -40,15 +50,26 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("unexpected error", extra={"request_id": request_id})
+            if status:  # part of an answer is out: all that is left is to break the connection
+                raise
+            await error_response(Request(scope), InternalServerError())(scope, receive, send_with_id)
         finally:
-            _log.info(
-                "request",
-                request_id=request_id,
-                method=scope["method"],
-                path=scope["path"],
-                query=scope["query_string"].decode("latin-1"),
-                status=status,
-                bytes=sent,
-                ms=round((time.perf_counter() - started) * 1000, 2),
-                client=(scope.get("client") or ("",))[0],
-            )
+            if _log.isEnabledFor(logging.INFO):
+                line = {
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "path": scope["path"][:_TEXT_CHARS_MAX],
+                    "query": _logged_query(scope["query_string"]),
+                    "status": status,
+                    "bytes": sent,
+                    "ms": round((time.perf_counter() - started) * 1000, 2),
+                    "client": (scope.get("client") or ("",))[0],
+                }
+                _log.info("request", extra=line)
+
+
+def _logged_query(query: bytes) -> dict[str, str]:
+    parameters = parse_query(query.decode("latin-1"))
+    return {name: parameters[name][:_TEXT_CHARS_MAX] for name in _LOGGED_PARAMETERS if name in parameters}

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol.errors import RoleTooLow
+from ticketfeed.protocol.errors import InvalidEndpoint, RoleTooLow
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.auth import Authenticate
@@ -46,7 +46,7 @@ class ApiCall:
         if public_url:
             base = public_url.rstrip("/").replace("{account}", self.account.subdomain)
         else:
-            base = f"{request.url.scheme}://{request.headers['host']}"
+            base = f"{request.scope['scheme']}://{request.headers['host']}"
         return base + str(request.scope["path"])
 
 
@@ -57,6 +57,8 @@ def api_routes(path: str, handler: Handler) -> list[Route]:
     """The two forms of an endpoint, with and without `.json`, for admins."""
 
     async def endpoint(request: Request) -> Response:
+        if request.scope["path"].endswith("\n"):  # which a route's pattern lets pass
+            raise InvalidEndpoint
         service: Service = request.app.state.service
         account = await service.accounts.find(request.headers.get("host", ""))
         identity = await service.authenticate(account, request.headers.get("authorization"))

@@ -1,5 +1,7 @@
 """create_app: the whole HTTP surface as one table."""
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -8,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.clock import Clock, system_clock
-from ticketfeed.protocol.errors import InternalServerError, InvalidEndpoint, WireError
+from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.access_log import AccessLog
 from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.api import Service, api_routes
@@ -22,6 +24,8 @@ from ticketfeed.storage.base import Store
 
 __all__ = ["create_app"]
 
+_log = logging.getLogger("ticketfeed.server")
+
 
 def create_app(
     settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
@@ -33,7 +37,7 @@ def create_app(
             Route("/_ticketfeed/health", _health, methods=["GET"]),
         ],
         middleware=[Middleware(AccessLog), Middleware(HeadBound), Middleware(Preflight)],
-        exception_handlers={WireError: _wire_error, HTTPException: _unrouted, Exception: _unexpected},
+        exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )
     app.router.redirect_slashes = False
     app.state.service = Service(settings, store, clock, Accounts(store), authenticate or Authenticator(store))
@@ -46,13 +50,11 @@ async def _health(_request: Request) -> Response:
 
 async def _wire_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, WireError)
+    if error.status >= 500:
+        _log.warning(str(error))
     return error_response(request, error)
 
 
 async def _unrouted(request: Request, _error: Exception) -> Response:
     """No such path, or not with this method: the wire makes no difference."""
     return error_response(request, InvalidEndpoint())
-
-
-async def _unexpected(request: Request, _error: Exception) -> Response:
-    return error_response(request, InternalServerError())

@@ -79,7 +79,7 @@ class Authenticator:
         if name.endswith("/token"):
             identity = await self._token(account, secret)
             wanted = name.removesuffix("/token").strip().lower()
-            return identity if identity and identity.email.lower() == wanted else None
+            return identity if identity and wanted and identity.email.strip().lower() == wanted else None
         return await self._password(account, name.strip().lower(), secret)
 
     async def _token(self, account: Account, token: str) -> Identity | None:

@@ -15,7 +15,7 @@ class HeadBound:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http":
-            size = len(scope["raw_path"] or b"") + len(scope["query_string"])
+            size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
             size += sum(len(name) + len(value) for name, value in scope["headers"])
             if size > HEAD_BYTES_MAX:
                 app = PlainTextResponse("Request Header Fields Too Large", status_code=431)

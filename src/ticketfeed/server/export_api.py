@@ -15,9 +15,8 @@ __all__ = ["export_tickets"]
 async def export_tickets(request: Request, call: ApiCall) -> Response:
     """One page of the account's feed, admins only."""
     settings, now = call.service.settings, call.service.clock()
-    asked = parse_export_request(
-        parse_query(request.url.query), now=now, start_time_margin_seconds=settings.start_time_margin_seconds
-    )
+    query = parse_query(request.scope["query_string"].decode("latin-1"))
+    asked = parse_export_request(query, now=now, start_time_margin_seconds=settings.start_time_margin_seconds)
     page = await read_page(call.service.store, call.account, asked, now=now, settle_seconds=settings.settle_seconds)
     address = call.address(request)
     tag = encode_etag(page, call.service.store.store_id, call.account.subdomain, address, repr(asked.kept))

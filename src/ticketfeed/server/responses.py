@@ -1,7 +1,5 @@
 """Bytes -> response: the headers of every answer, gzip where the client takes it, errors in the wire's shape."""
 
-import re
-
 from isal import isal_zlib
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,7 +31,6 @@ _COMMON = {
     "ratelimit-remaining": str(UNLIMITED),
     "ratelimit-reset": "60",
 }
-_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
 
 
 def json_response(request: Request, body: bytes, etag: str) -> Response:
@@ -49,12 +46,16 @@ def error_response(request: Request, error: WireError) -> Response:
 
 
 def _response(request: Request, status: int, body: bytes, headers: dict[str, str]) -> Response:
-    if len(body) >= GZIP_BYTES_MIN and _takes_gzip(request.headers.get("accept-encoding", "")):
+    if len(body) >= GZIP_BYTES_MIN and _takes_gzip(",".join(request.headers.getlist("accept-encoding"))):
         body = isal_zlib.compress(body, GZIP_LEVEL, _GZIP_CONTAINER)
         headers["content-encoding"] = "gzip"
     return Response(body, status, headers)
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
-    match = _GZIP.search(accept_encoding)
-    return match is not None and (match[1] is None or bool(match[1].strip("0.")))
+    weights = {}
+    for part in accept_encoding.lower().split(","):
+        coding, _, weight = part.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "")
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return not weight.startswith("q=") or bool(weight[2:].strip("0."))

@@ -1,5 +1,6 @@
 """Stores by URL: the scheme names the engine, whose driver is imported only then."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ticketfeed.clock import Clock, system_clock
@@ -9,17 +10,30 @@ from ticketfeed.storage.base import Store
 __all__ = ["Store", "open_store"]
 
 
-async def open_store(url: str, clock: Clock = system_clock, *, create: bool = True) -> Store:
-    """Open the store at `url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`.
+async def open_store(
+    url: str, clock: Clock = system_clock, *, read_urls: Sequence[str] = (), create: bool = True
+) -> Store:
+    """Open the store at `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...` or `memory:`.
 
-    A missing store is made, unless `create` is false. Raises StoreError.
+    Pages are read from the replicas at `read_urls`, if any; PostgreSQL only. A missing store is made, unless
+    `create` is false. Raises StoreError.
     """
+    if read_urls and not url.startswith(("postgresql://", "postgres://")):
+        raise StoreError("only a PostgreSQL store has replicas to read from")
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite import SqliteStore
 
         return SqliteStore.open(Path(url.removeprefix("sqlite:///")), clock, create=create)
+    if url.startswith(("postgresql://", "postgres://")):
+        try:
+            from ticketfeed.storage.postgres import PostgresStore
+        except ImportError as error:
+            raise StoreError("PostgreSQL needs its driver: pip install 'ticketfeed[postgres]'") from error
+
+        return await PostgresStore.open(url, clock, read_urls=read_urls, create=create)
     if url == "memory:":
         from ticketfeed.storage.memory import MemoryStore
 
         return MemoryStore(clock)
-    raise StoreError(f"no store speaks {url!r}; say sqlite:///FILE, or memory:")
+    scheme = url.partition(":")[0]  # the rest may hold a password
+    raise StoreError(f"no store is called {scheme!r}; say sqlite:///FILE, postgresql://..., or memory:")

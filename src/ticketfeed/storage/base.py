@@ -13,14 +13,15 @@ What each backend does for it:
 Times are whole Unix seconds. Methods raise StoreUnavailable when the engine cannot serve now.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
 from ticketfeed.protocol.tickets import TicketDraft
 
-__all__ = ["CredentialKind", "Rows", "Store", "WriteTransaction"]
+__all__ = ["CredentialKind", "Rows", "Snapshot", "Store", "WriteTransaction"]
 
 T = TypeVar("T")
 CredentialKind = Literal["api_token", "password"]
@@ -38,8 +39,9 @@ class WriteTransaction(Protocol):
         """Store each ticket as its latest state, at the end of the feed. Returns how many drafts were given.
 
         All carry one second, that of the transaction; with `keep_generated_timestamp` each keeps its own, which
-        only an account without tickets may ask for. Of several drafts with one id the one with the newer
-        `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory.
+        only an account as it was made may ask for (`watermark.can_keep`; ValueError otherwise). Of several drafts
+        with one id the one with the newer `generated_timestamp` wins, then the later one. `drafts` is consumed
+        once, in constant memory.
         """
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
@@ -53,6 +55,35 @@ class WriteTransaction(Protocol):
 
     def revoke_credential(self, credential_id: int) -> bool:
         """Revoke it; False when there is no such credential or it was revoked before."""
+
+
+class Snapshot(Protocol):
+    """What `Store.inspect` hands to the work it runs: all that is stored, as it stood at one instant.
+
+    Rows come as they are stored, sound or not, one walk at a time, in constant memory. A walk raises StoreError
+    where the engine cannot read on; the next walk may be tried all the same.
+    """
+
+    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
+        """Every account with its row, by account_id; None where the row is missing."""
+
+    def tickets(self, account: Account) -> Iterator[StoredTicket]:
+        """Every ticket in feed order, found the way a page finds it."""
+
+    def positions_by_id(self, account: Account) -> Iterator[Position]:
+        """Where every ticket stands, ordered by id, found the way a write finds it."""
+
+    def records(self, account: Account) -> Iterator[StoredRecord]:
+        """Every record, by kind and id."""
+
+    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
+        """(id, user_id) of every credential whose user is not there."""
+
+    def orphans(self) -> Iterator[tuple[str, int, int]]:
+        """(table, account_id, rows) of what belongs to no account."""
+
+    def self_check(self) -> Iterator[str]:
+        """What the engine itself finds wrong, one line each: pages, indexes, tables, migrations."""
 
 
 class Store(Protocol):
@@ -94,6 +125,18 @@ class Store(Protocol):
 
         `work` runs in another thread. When it raises, nothing is stored and the error comes out here. When the
         engine fails at the end, it may or may not be stored: repeat only work that may be done twice.
+        """
+
+    async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+        """Raise the watermark past every position that can have been given out (`watermark.fence`).
+
+        Holds the account's row, waiting for it as a write does. Returns the row after it. Idempotent.
+        """
+
+    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+        """Run `work` over one snapshot of everything, while writers go on; returns what it returns.
+
+        `work` runs in another thread.
         """
 
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -12,8 +12,9 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
+from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.base import CredentialKind, Rows, WriteTransaction
+from ticketfeed.storage.base import CredentialKind, Rows, Snapshot, WriteTransaction
 
 __all__ = ["MemoryStore"]
 
@@ -87,6 +88,16 @@ class MemoryStore:
             self._held[account.account_id] = transaction.finish()
             return result
 
+    async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+        async with self._lock:
+            held = self._held[account.account_id]
+            held.state = watermark.fence(held.state, self._clock(), clock_error_seconds)
+            return held.state
+
+    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+        held = {account_id: held.snapshot() for account_id, held in self._held.items()}
+        return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), held))
+
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
         held = self._held[account.account_id]
         for token, stored in held.credentials.values():
@@ -117,8 +128,8 @@ class _MemoryTransaction:
         self._newest: int | None = None
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and self.state.ticket_count:
-            raise ValueError("only an account without tickets can keep their generated_timestamp")
+        if keep_generated_timestamp and not watermark.can_keep(self.state):
+            raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         second = watermark.next_generated_timestamp(self.state, self._now)
         given: dict[int, int] = {}
         count = 0
@@ -163,6 +174,43 @@ class _MemoryTransaction:
         if self._newest is not None:
             self._held.state = watermark.written(self.state, self._newest, self._now, len(self._held.tickets))
         return self._held
+
+
+class _MemorySnapshot:
+    def __init__(self, accounts: list[Account], held: dict[int, _Held]) -> None:
+        self._accounts, self._held = accounts, held
+
+    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
+        for account in self._accounts:
+            held = self._held.get(account.account_id)
+            yield account, held.state if held else None
+
+    def tickets(self, account: Account) -> Iterator[StoredTicket]:
+        held = self._held[account.account_id]
+        for second, ticket_id in sorted((second, ticket_id) for ticket_id, (second, _) in held.tickets.items()):
+            _, draft = held.tickets[ticket_id]
+            columns = (getattr(draft, column) for column in StoredTicket._fields[2:-1])
+            yield StoredTicket._make((second, ticket_id, *columns, draft.body(second)))
+
+    def positions_by_id(self, account: Account) -> Iterator[Position]:
+        held = self._held[account.account_id]
+        return (Position(second, ticket_id) for ticket_id, (second, _) in sorted(held.tickets.items()))
+
+    def records(self, account: Account) -> Iterator[StoredRecord]:
+        for _, draft in sorted(self._held[account.account_id].records.items()):
+            yield StoredRecord(draft.kind, draft.id, draft.updated_timestamp, draft.email, draft.body)
+
+    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
+        held = self._held[account.account_id]
+        for token, _ in held.credentials.values():
+            if ("users", token.user_id) not in held.records:
+                yield token.id, token.user_id
+
+    def orphans(self) -> Iterator[tuple[str, int, int]]:
+        return iter(())
+
+    def self_check(self) -> Iterator[str]:
+        return iter(())
 
 
 def _passes(draft: TicketDraft, filters: Filters) -> bool:

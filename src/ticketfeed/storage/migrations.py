@@ -3,12 +3,12 @@
 A store that was written by a newer release is refused, never guessed at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.queries import load_migrations
 
-__all__ = ["CREATE_MIGRATION_TABLE", "apply_migrations"]
+__all__ = ["CREATE_MIGRATION_TABLE", "apply_migrations", "migration_faults"]
 
 CREATE_MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
 
@@ -29,3 +29,14 @@ def apply_migrations(dialect: str, applied: set[int], apply: Callable[[int, str,
     for number, name, sql in known:
         if number not in applied:
             apply(number, name, sql)
+
+
+def migration_faults(dialect: str, recorded: list[tuple[int, str]]) -> Iterator[str]:
+    """What is wrong with the migrations that a store has recorded."""
+    known = [(number, name) for number, name, _ in load_migrations(dialect)]
+    for number, name in known:
+        if (number, name) not in recorded:
+            yield f"migration {number} ({name}) is not recorded as applied"
+    for number, name in recorded:
+        if (number, name) not in known:
+            yield f"migration {number} ({name}) is recorded, but unknown to this release"

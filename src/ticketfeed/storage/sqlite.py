@@ -7,8 +7,7 @@ one range read of about a millisecond; handing it to another thread would cost a
 import asyncio
 import contextlib
 import json
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,26 +16,21 @@ import apsw
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
-from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import BadInput, StoreError
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.base import CredentialKind, Rows, WriteTransaction
-from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
+from ticketfeed.storage.base import CredentialKind, Rows, Snapshot, WriteTransaction
 from ticketfeed.storage.queries import load_queries
+from ticketfeed.storage.sqlite_file import connect, explain, prepare, snapshot, transaction, translated
+from ticketfeed.storage.sqlite_snapshot import SqliteSnapshot
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "read_state", "write_state"]
 
 T = TypeVar("T")
 
-# "tkfd": marks the file as ours, so that nobody else's database is ever migrated.
-APPLICATION_ID = 0x746B6664
-# A ticket takes 2 to 3 KB. With the default 4 KB pages, reading takes twice the time and half as much disk again.
-PAGE_BYTES = 32768
 READ_CACHE_KIB, WRITE_CACHE_KIB = 8192, 32768
-# What is kept of the write-ahead log's file after a large load.
-WAL_BYTES_KEPT = 64 * 1024 * 1024
 
 Q = load_queries("sqlite")
 _READ_LINKS = Q["read_changes"].replace("body", ", ".join(("body", *LINK_COLUMNS)), 1)
@@ -47,8 +41,8 @@ class SqliteStore:
 
     def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
-        self._reader = _connect(path, busy_seconds, READ_CACHE_KIB)
-        self._writer = _connect(path, busy_seconds, WRITE_CACHE_KIB)
+        self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
+        self._writer = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self._writer.execute("CREATE TEMP TABLE given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER)")
         self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._writes_waiting = 0
@@ -60,10 +54,10 @@ class SqliteStore:
         if not create and not path.exists():
             raise StoreError(f"there is no store at {path}")
         try:
-            _prepare(path, busy_seconds)
+            prepare(path, busy_seconds)
             return cls(path, clock, busy_seconds)
         except apsw.Error as error:
-            raise StoreError(f"cannot open the store {path}: {_explain(error)}") from error
+            raise StoreError(f"cannot open the store {path}: {explain(error)}") from error
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer_thread.shutdown)
@@ -75,7 +69,7 @@ class SqliteStore:
 
     async def create_account(self, subdomain: str) -> Account:
         def create() -> None:
-            with _translated(self._path), _transaction(self._writer):
+            with translated(self._path), transaction(self._writer):
                 for name in ("create_account", "create_feed_state"):
                     self._writer.execute(Q[name], {"subdomain": subdomain})
 
@@ -88,8 +82,8 @@ class SqliteStore:
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
     ) -> tuple[FeedState, Rows]:
-        with _translated(self._path), _snapshot(self._reader):
-            state = _read_state(self._reader, account)
+        with translated(self._path), snapshot(self._reader):
+            state = read_state(self._reader, account)
             rows = self._reader.execute(
                 _READ_LINKS if links else Q["read_changes"],
                 {
@@ -116,6 +110,12 @@ class SqliteStore:
     async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
         return await self._in_writer(lambda: self._write(account, work))
 
+    async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+        return await self._in_writer(lambda: self._fence(account, clock_error_seconds))
+
+    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+        return await asyncio.to_thread(self._inspect, work)
+
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
         rows = self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
         return rows[0][0] if rows else None
@@ -127,7 +127,7 @@ class SqliteStore:
         return [Token(*row) for row in self._read("list_credentials", {"account_id": account.account_id})]
 
     def _read(self, name: str, bindings: dict[str, Any]) -> list[Any]:
-        with _translated(self._path):
+        with translated(self._path):
             return self._reader.execute(Q[name], bindings).fetchall()
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
@@ -138,20 +138,32 @@ class SqliteStore:
             self._writes_waiting -= 1
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        with _translated(self._path), _transaction(self._writer):
-            transaction = _SqliteTransaction(self._writer, account, self._clock())
-            result = work(transaction)
-            transaction.finish()
+        with translated(self._path), transaction(self._writer):
+            write = _SqliteTransaction(self._writer, account, self._clock())
+            result = work(write)
+            write.finish()
         return result
+
+    def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+        with translated(self._path), transaction(self._writer):
+            state = watermark.fence(read_state(self._writer, account), self._clock(), clock_error_seconds)
+            write_state(self._writer, account, state)
+        return state
+
+    def _inspect(self, work: Callable[[Snapshot], T]) -> T:
+        connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
+        with translated(self._path), connecting as connection:
+            connection.execute("BEGIN")  # ended by closing: SQLite commits nothing of a file that is damaged
+            return work(SqliteSnapshot(connection))
 
     def _close_newest(self, account: Account) -> bool:
         self._writer.set_busy_timeout(0)
         try:
-            with _transaction(self._writer):
-                state, now = _read_state(self._writer, account), self._clock()
+            with transaction(self._writer):
+                state, now = read_state(self._writer, account), self._clock()
                 if not watermark.can_close(state, now):
                     return False
-                _write_state(self._writer, account, watermark.close(state, now))
+                write_state(self._writer, account, watermark.close(state, now))
             return True
         except (apsw.BusyError, apsw.ReadOnlyError):
             return False
@@ -164,13 +176,13 @@ class _SqliteTransaction:
 
     def __init__(self, connection: apsw.Connection, account: Account, now: int) -> None:
         self._connection, self._account, self._now = connection, account, now
-        self.state = _read_state(connection, account)
+        self.state = read_state(connection, account)
         self._newest: int | None = None
         self._added = 0
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and self.state.ticket_count:
-            raise ValueError("only an account without tickets can keep their generated_timestamp")
+        if keep_generated_timestamp and not watermark.can_keep(self.state):
+            raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         second = watermark.next_generated_timestamp(self.state, self._now)
         self._connection.execute(Q["forget_given"])
         count = 0
@@ -211,7 +223,7 @@ class _SqliteTransaction:
         if self._newest is not None:
             count = self.state.ticket_count + self._added
             state = watermark.written(self.state, self._newest, self._now, count)
-            _write_state(self._connection, self._account, state)
+            write_state(self._connection, self._account, state)
 
     def _is_newest_given(self, draft: TicketDraft) -> bool:
         given = self._connection.execute(Q["find_given"], (draft.id,)).get
@@ -245,54 +257,13 @@ class _SqliteTransaction:
         self._newest = max(second, self._newest or 0)
 
 
-def _prepare(path: Path, busy_seconds: float) -> None:
-    """Make or check the file: ours, of a known version, in WAL mode, its schema current."""
-    connection = apsw.Connection(str(path))
-    try:
-        connection.set_busy_timeout(round(busy_seconds * 1000))
-        if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        elif connection.execute("PRAGMA application_id").get != APPLICATION_ID:
-            raise StoreError(f"{path} is a database of another program, not a ticketfeed store")
-        connection.execute("PRAGMA journal_mode = WAL")
-        with _transaction(connection):
-            _migrate(connection)
-    finally:
-        connection.close()
-
-
-def _migrate(connection: apsw.Connection) -> None:
-    connection.execute(CREATE_MIGRATION_TABLE)
-    applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
-
-    def apply(number: int, name: str, sql: str) -> None:
-        connection.execute(sql)
-        connection.execute("INSERT INTO migration (number, name) VALUES (?, ?)", (number, name))
-
-    apply_migrations("sqlite", applied, apply)
-    if not applied:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("INSERT INTO meta (name, value) VALUES ('store_id', ?)", (uuid.uuid4().hex,))
-
-
-def _connect(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    connection.set_busy_timeout(round(busy_seconds * 1000))
-    for pragma in (
-        "synchronous = FULL",
-        f"cache_size = -{cache_kib}",
-        "mmap_size = 0",
-        f"journal_size_limit = {WAL_BYTES_KEPT}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-def _read_state(connection: apsw.Connection, account: Account) -> FeedState:
+def read_state(connection: apsw.Connection, account: Account) -> FeedState:
+    """Read the account row."""
     return FeedState(*connection.execute(Q["read_state"], {"account_id": account.account_id}).get)
 
 
-def _write_state(connection: apsw.Connection, account: Account, state: FeedState) -> None:
+def write_state(connection: apsw.Connection, account: Account, state: FeedState) -> None:
+    """Store the account row."""
     connection.execute(
         Q["write_state"],
         {
@@ -302,46 +273,3 @@ def _write_state(connection: apsw.Connection, account: Account, state: FeedState
             "ticket_count": state.ticket_count,
         },
     )
-
-
-@contextlib.contextmanager
-def _snapshot(connection: apsw.Connection) -> Iterator[None]:
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("COMMIT")
-
-
-@contextlib.contextmanager
-def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Takes the write lock at once: a transaction that reads first could be refused it later."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # a full disk makes SQLite roll back by itself
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """The seam where SQLite's errors become ours, the cause kept."""
-    try:
-        yield
-    except apsw.Error as error:
-        raise StoreUnavailable(f"the store {path} cannot serve: {_explain(error)}") from error
-
-
-def _explain(error: apsw.Error) -> str:
-    reasons: dict[type[apsw.Error], str] = {
-        apsw.BusyError: "another process holds the write lock",
-        apsw.FullError: "the disk is full",
-        apsw.ReadOnlyError: "the file or its folder is read-only",
-        apsw.CantOpenError: "the file cannot be opened or made; is its folder there, and writable?",
-        apsw.NotADBError: "it is not an SQLite database",
-        apsw.CorruptError: "the file is damaged",
-    }
-    return next((text for kind, text in reasons.items() if isinstance(error, kind)), str(error))

@@ -103,3 +103,51 @@ VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
 -- name: revoke_credential
 UPDATE credential SET revoked_at = :revoked_at
 WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL
+
+-- name: walk_accounts
+SELECT account.account_id, account.subdomain,
+       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count
+FROM account
+LEFT JOIN feed_state ON feed_state.account_id = account.account_id
+ORDER BY account.account_id
+
+-- name: walk_tickets
+SELECT generated_timestamp, id, status, support_type, external_id, user_ids, group_id, organization_id, body
+FROM ticket
+WHERE account_id = :account_id
+ORDER BY generated_timestamp, id
+
+-- name: walk_positions_by_id
+SELECT generated_timestamp, id FROM ticket INDEXED BY ticket_by_id WHERE account_id = :account_id ORDER BY id
+
+-- name: walk_records
+SELECT kind, id, updated_timestamp, email, body FROM record WHERE account_id = :account_id ORDER BY kind, id
+
+-- name: walk_dangling_credentials
+SELECT credential.id, credential.user_id
+FROM credential
+LEFT JOIN record ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id AND record.id IS NULL
+ORDER BY credential.id
+
+-- name: walk_orphans
+SELECT 'feed_state', account_id, count(*) FROM feed_state
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'ticket', account_id, count(*) FROM ticket
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'record', account_id, count(*) FROM record
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'credential', account_id, count(*) FROM credential
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+
+-- name: check_pages
+PRAGMA integrity_check(100)
+
+-- name: check_schema
+SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name
+
+-- name: check_migrations
+SELECT number, name FROM migration ORDER BY number

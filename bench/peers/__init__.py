@@ -1,0 +1,1 @@
+"""What ticketfeed is measured beside."""

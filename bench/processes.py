@@ -1,0 +1,116 @@
+"""Servers as processes: started on a core of their own, ended by pid, their CPU time read from /proc.
+
+Without /proc there is no CPU time, and without sched_setaffinity or a second core nobody is pinned; the rest
+is measured all the same.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["Cores", "Unavailable", "cpu_seconds", "free_port", "pin_load", "running", "wait_for_port"]
+
+END_SECONDS_MAX = 10
+READY_SECONDS_MAX = 60
+_PROC = Path("/proc")
+
+
+class Unavailable(Exception):
+    """A server that cannot be measured here; the text is what its rows say."""
+
+
+class Cores(NamedTuple):
+    server: int
+    load: int
+
+
+def pin_load() -> Cores | None:
+    """Take a core for this process, the load generator, and another for servers; None where that cannot be.
+
+    The first and the last one: neighbours by number may be two halves of one core.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return None
+    chosen = Cores(server=cores[0], load=cores[-1])
+    os.sched_setaffinity(0, {chosen.load})
+    return chosen
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], cores: Cores | None, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on the servers' core, with all that it starts, until the block ends."""
+    if cores:
+        os.sched_setaffinity(0, {cores.server})  # which the new process inherits
+    try:
+        process = subprocess.Popen(command, **options)
+    finally:
+        if cores:
+            os.sched_setaffinity(0, {cores.load})
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    children = [pid for pid in _family(process.pid) if pid != process.pid]
+    process.terminate()
+    try:
+        process.wait(END_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """What a process and its living children have used so far, in user and system mode."""
+    if not (_PROC / str(pid) / "stat").exists():
+        return None
+    ticks = sum(int(tick) for member in _family(pid) for tick in _stat(member)[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> list[int]:
+    """The process and all below it."""
+    if not _PROC.is_dir():
+        return [pid]
+    parents = {int(entry.name): _stat(int(entry.name)) for entry in _PROC.iterdir() if entry.name.isdigit()}
+    family = [pid]
+    for member in family:  # grows while it is walked
+        family += [child for child, stat in parents.items() if stat and int(stat[1]) == member]
+    return family
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields behind the name: state, parent, ...; none when the process has gone."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text("latin-1").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
+    """Until it listens. Raises Unavailable when the process ends first, or takes too long."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise Unavailable("does not start")

@@ -1,0 +1,117 @@
+"""What must hold of every stored row, and in plain words what does not.
+
+A body is the truth that readers are served; the columns beside it exist to be searched by. So each row's body is
+parsed as if it were given anew: it must come out byte for byte the same, and its columns must say what it says.
+"""
+
+from array import array
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ticketfeed.protocol.errors import BadRecord
+from ticketfeed.protocol.model import FeedState
+from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.shapes import RECORD_SHAPES
+from ticketfeed.protocol.tickets import parse_ticket
+
+__all__ = ["StoredRecord", "StoredTicket", "record_faults", "state_faults", "ticket_faults"]
+
+# The end of the year 9999: whatever was stored, it was not in the future.
+_LATEST = 253_402_300_799
+_SHOWN_MAX = 60
+
+
+class StoredTicket(NamedTuple):
+    """A row of the feed, column by column."""
+
+    generated_timestamp: int
+    id: int
+    status: str
+    support_type: str | None
+    external_id: str | None
+    user_ids: bytes
+    group_id: int | None
+    organization_id: int | None
+    body: bytes
+
+
+class StoredRecord(NamedTuple):
+    """A stored user, group and so on, column by column."""
+
+    kind: str
+    id: int
+    updated_timestamp: int
+    email: str | None
+    body: bytes
+
+
+_TICKET_COLUMNS = ("id", "status", "support_type", "external_id", "user_ids", "group_id", "organization_id")
+_RECORD_COLUMNS = ("id", "updated_timestamp", "email")
+
+
+def ticket_faults(row: StoredTicket, account: str) -> Iterator[str]:
+    """What is wrong with one ticket; nothing where it is sound."""
+    if type(row.id) is not int or type(row.generated_timestamp) is not int or type(row.body) is not bytes:
+        yield "its id, its generated_timestamp or its body has the wrong type"
+        return
+    try:
+        draft = parse_ticket(row.body, account=account, now=_LATEST)
+    except BadRecord as error:
+        yield f"its body cannot be read: {error}"
+        return
+    if draft.body(row.generated_timestamp) != row.body:
+        if draft.generated_timestamp != row.generated_timestamp:
+            yield _differs("generated_timestamp", row.generated_timestamp, draft.generated_timestamp)
+        if draft.body(draft.generated_timestamp) != row.body:
+            yield "its body is not in the form that is stored: a key is missing, or keys stand in another order"
+    yield from _column_faults(_TICKET_COLUMNS, row, draft)
+
+
+def record_faults(row: StoredRecord, account: str) -> Iterator[str]:
+    """What is wrong with one record; nothing where it is sound."""
+    if row.kind not in RECORD_SHAPES:
+        yield f"there is no kind {_shown(row.kind)}"
+        return
+    if type(row.body) is not bytes:
+        yield "its body has the wrong type"
+        return
+    try:
+        draft = parse_record(row.kind, row.body, account=account, now=_LATEST)
+    except BadRecord as error:
+        yield f"its body cannot be read: {error}"
+        return
+    if draft.body != row.body:
+        yield "its body is not in the form that is stored: a key is missing, or keys stand in another order"
+    yield from _column_faults(_RECORD_COLUMNS, row, draft)
+
+
+def state_faults(state: FeedState, tickets_held: int) -> Iterator[str]:
+    """What is wrong with an account row beside a feed of `tickets_held`."""
+    if state.watermark < state.last_generated_timestamp - 1:
+        yield (
+            f"its watermark {state.watermark} is more than a second before its last_generated_timestamp "
+            f"{state.last_generated_timestamp}"
+        )
+    if state.ticket_count != tickets_held:
+        yield f"its ticket_count is {state.ticket_count}, but it holds {tickets_held} tickets"
+
+
+def _column_faults(columns: tuple[str, ...], row: Any, draft: Any) -> Iterator[str]:
+    for column in columns:
+        stored, told = getattr(row, column), getattr(draft, column)
+        if stored != told:
+            yield _differs(column, stored, told)
+
+
+def _differs(column: str, stored: object, told: object) -> str:
+    return f"its {column} is {_shown(stored)} in the row, but {_shown(told)} in the body"
+
+
+def _shown(value: object) -> str:
+    """On one line, and not long; None as the wire spells it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bytes) and len(value) % 8 == 0:
+        value = array("q", value).tolist()  # packed ids
+    text = ascii(value)
+    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "..."

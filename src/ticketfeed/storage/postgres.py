@@ -1,0 +1,290 @@
+"""The PostgreSQL store: stateless server processes around one database, reads from replicas where there are some.
+
+A read is one statement, hence one snapshot, and is repeated for a bounded time while the database is away. A write
+runs in a thread, locks the account row, and is repeated only until it holds the lock: the work itself runs once.
+Decisions on errors rest on SQLSTATE alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from ticketfeed.clock import Clock
+from ticketfeed.protocol import watermark
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
+from ticketfeed.protocol.sideloads import LINK_COLUMNS
+from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.postgres_schema import prepare_schema
+from ticketfeed.storage.postgres_snapshot import PostgresSnapshot, start_snapshot
+from ticketfeed.storage.postgres_write import PostgresTransaction, lock_state, state_bindings, write_state
+from ticketfeed.storage.queries import load_queries
+
+__all__ = ["PostgresStore"]
+
+T = TypeVar("T")
+
+# How long a request waits for a database that is away before it is answered with 503.
+WAIT_SECONDS = 5.0
+RETRY_SECONDS = 0.1
+AVOID_SECONDS = 10.0
+# No single statement of a write may take longer, nor wait longer for the account row.
+STATEMENT_SECONDS = 60.0
+# Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting.
+PASSING = {"40001", "40P01", "57P01", "57P02", "57P03"}
+# Connections of one process: for reads, to each server; for writes, to the primary.
+READERS_MAX, WRITERS_MAX = 8, 8
+# No server-side prepared statements: a pooler in transaction mode would not find them again.
+CONNECTION: dict[str, Any] = {
+    "autocommit": True,
+    "prepare_threshold": None,
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10000,
+}
+
+_POSITION = itemgetter(0, 1)
+Q = load_queries("postgres")
+_READ_LINKS = (
+    Q["read_changes"]
+    .replace("change.body", ", ".join(("change.body", *(f"change.{column}" for column in LINK_COLUMNS))), 1)
+    .replace("generated_timestamp, id, body\n", f"generated_timestamp, id, body, {', '.join(LINK_COLUMNS)}\n", 1)
+)
+
+
+class PostgresStore:
+    """A Store in one PostgreSQL database. Open it with `PostgresStore.open`."""
+
+    def __init__(self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str) -> None:
+        self._clock = clock
+        self.store_id = store_id
+        self._primary = _reader_pool(url)
+        self._replicas = [_reader_pool(read_url) for read_url in read_urls]
+        self._turn = 0
+        self._avoided_until: dict[AsyncConnectionPool[Any], float] = {}
+        self._writers = ConnectionPool(
+            url, min_size=0, max_size=WRITERS_MAX, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
+        )
+        self._threads = ThreadPoolExecutor(max_workers=WRITERS_MAX, thread_name_prefix="postgres-writer")
+
+    @classmethod
+    async def open(
+        cls, url: str, clock: Clock, *, read_urls: Sequence[str] = (), create: bool = True
+    ) -> "PostgresStore":
+        """Connect, bring the schema up to date, open the pools. Raises StoreError."""
+
+        def prepare() -> str:
+            with psycopg.connect(url, **CONNECTION) as connection:
+                return prepare_schema(connection, create=create)
+
+        try:
+            store = cls(url, read_urls, clock, await asyncio.to_thread(prepare))
+        except psycopg.Error as error:
+            raise StoreError(f"cannot open the store: {_explain(error)}") from error
+        for pool in (store._primary, *store._replicas):
+            await pool.open()
+        store._writers.open()
+        return store
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._writers.close)
+        for pool in (self._primary, *self._replicas):
+            await pool.close()
+
+    async def list_accounts(self) -> list[Account]:
+        return [Account(*row) for row in await self._read("list_accounts", {})]
+
+    async def create_account(self, subdomain: str) -> Account:
+        def create() -> Account:
+            with self._writers.connection() as connection, connection.transaction():
+                connection.execute(Q["create_account"].encode(), {"subdomain": subdomain})
+                row = connection.execute(Q["find_account"].encode(), {"subdomain": subdomain}).fetchone()
+                assert row is not None
+                connection.execute(Q["create_feed_state"].encode(), {"account_id": row[0]})
+                return Account(row[0], subdomain)
+
+        return await self._in_thread(lambda: _unavailable_after(create))
+
+    async def read_state(self, account: Account) -> FeedState:
+        return FeedState(*(await self._read("read_state", {"account_id": account.account_id}))[0])
+
+    async def read_changes(
+        self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
+    ) -> tuple[FeedState, Rows]:
+        bindings = {
+            "account_id": account.account_id,
+            "after_timestamp": after.generated_timestamp,
+            "after_id": after.id,
+            "until": until,
+            "exclude_deleted": filters.exclude_deleted,
+            "scope": filters.support_type_scope,
+            "limit": limit,
+        }
+        rows = await self._read_sql(_READ_LINKS if links else Q["read_changes"], bindings, self._readers())
+        state = FeedState(*rows[0][-3:])
+        if rows[0][0] is None:
+            return state, []
+        # The inner query is in order, but SQL does not promise that of the join around it. Asking for it there makes
+        # the database sort megabytes; here the rows are in order already, and looking costs a fortieth.
+        rows.sort(key=_POSITION)
+        return state, [row[:-3] for row in rows]
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
+        bindings = {"account_id": account.account_id, "kind": kind, "ids": list(ids)}
+        return [row[0] for row in await self._read_sql(Q["read_records"], bindings, self._readers())]
+
+    async def close_newest(self, account: Account) -> bool:
+        # On a reader's connection: those for writes, and their threads, may all be waiting for this very row.
+        try:
+            async with (
+                asyncio.timeout(WAIT_SECONDS),
+                self._primary.connection(RETRY_SECONDS) as connection,
+                connection.transaction(),
+            ):
+                sql, bindings = (Q["lock_state"] + " NOWAIT").encode(), {"account_id": account.account_id}
+                row = await (await connection.execute(sql, bindings)).fetchone()
+                assert row is not None
+                state, now = FeedState(*row), self._clock()
+                if not watermark.can_close(state, now):
+                    return False
+                closed = watermark.close(state, now)
+                await connection.execute(Q["write_state"].encode(), state_bindings(account, closed))
+            return True
+        except (psycopg.Error, PoolTimeout, TimeoutError):
+            return False
+
+    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+        return await self._in_thread(lambda: self._write(account, work))
+
+    async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+        return await self._in_thread(lambda: self._fence(account, clock_error_seconds))
+
+    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+        return await self._in_thread(lambda: _unavailable_after(lambda: self._inspect(work)))
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
+        rows = await self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
+        return rows[0][0] if rows else None
+
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
+        return await self._read("find_passwords", {"account_id": account.account_id, "email": email})
+
+    async def list_credentials(self, account: Account) -> list[Token]:
+        return [Token(*row) for row in await self._read("list_credentials", {"account_id": account.account_id})]
+
+    def _readers(self) -> list["AsyncConnectionPool[Any]"]:
+        """Where to read pages, in order: the replicas in turn, then the primary."""
+        self._turn += 1
+        turn = self._turn % len(self._replicas) if self._replicas else 0
+        return [*self._replicas[turn:], *self._replicas[:turn], self._primary]
+
+    async def _read(self, name: str, bindings: dict[str, Any]) -> list[Any]:
+        """What must be current, such as a token just made, is asked of the primary as long as it answers."""
+        return await self._read_sql(Q[name], bindings, [self._primary, *self._replicas])
+
+    async def _read_sql(
+        self, sql: str, bindings: dict[str, Any], pools: Sequence["AsyncConnectionPool[Any]"]
+    ) -> list[Any]:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            for pool in sorted(pools, key=self._is_avoided):
+                try:
+                    async with (
+                        asyncio.timeout(deadline - time.monotonic()),
+                        pool.connection(WAIT_SECONDS / (len(pools) + 1)) as connection,
+                    ):
+                        cursor = await connection.execute(sql.encode(), bindings, binary=True)
+                        rows: list[Any] = await cursor.fetchall()
+                        return rows
+                except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                    if not _is_passing(error) or time.monotonic() > deadline:
+                        raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
+                    self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _is_avoided(self, pool: "AsyncConnectionPool[Any]") -> bool:
+        """A server that just failed is asked last for a while, so that one is not waited for on every request."""
+        return self._avoided_until.get(pool, 0.0) > time.monotonic()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+        def locked(connection: psycopg.Connection[Any], state: FeedState) -> T:
+            transaction = PostgresTransaction(connection, account, state, self._clock())
+            result = work(transaction)
+            transaction.finish()
+            return result
+
+        return self._with_row_locked(account, locked)
+
+    def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+        def locked(connection: psycopg.Connection[Any], state: FeedState) -> FeedState:
+            state = watermark.fence(state, self._clock(), clock_error_seconds)
+            write_state(connection, account, state)
+            return state
+
+        return self._with_row_locked(account, locked)
+
+    def _inspect(self, work: Callable[[Snapshot], T]) -> T:
+        with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
+            start_snapshot(connection)
+            return work(PostgresSnapshot(connection))
+
+    def _with_row_locked(self, account: Account, work: Callable[[psycopg.Connection[Any], FeedState], T]) -> T:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            locked = False
+            try:
+                with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
+                    connection.execute(f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode())
+                    state = lock_state(connection, account)
+                    locked = True
+                    return work(connection, state)
+            except (psycopg.Error, PoolTimeout) as error:
+                if locked or not _is_passing(error) or time.monotonic() > deadline:
+                    raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
+            time.sleep(RETRY_SECONDS)
+
+
+def _reader_pool(url: str) -> "AsyncConnectionPool[Any]":
+    return AsyncConnectionPool(
+        url,
+        min_size=0,
+        max_size=READERS_MAX,
+        open=False,
+        kwargs=CONNECTION,
+        configure=_read_in_feed_order,
+        reconnect_timeout=WAIT_SECONDS,
+    )
+
+
+async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
+    """A page is a walk along the feed's index. Without current statistics the planner would rather gather all that
+    is left of the feed and sort it: thirty times the work at thirty thousand tickets, and growing."""
+    await connection.execute("SET enable_bitmapscan = off")
+    await connection.execute("SET enable_sort = off")
+
+
+def _unavailable_after(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except (psycopg.Error, PoolTimeout) as error:
+        raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same statement may succeed in a moment: lost connections, restarts, lost races."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return not isinstance(error, psycopg.ProgrammingError)
+    return error.sqlstate[:2] == "08" or error.sqlstate in PASSING
+
+
+def _explain(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,83 @@
+"""Everything that a PostgreSQL store holds, of one instant, for `check`. The rows are read as they are, sound or not.
+
+Walks go through server-side cursors, each in a savepoint of its own: after a page that cannot be read the next walk
+still can be tried. They are made to use the very indexes that pages and writes use, so that a damaged one shows.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.model import Account, FeedState, Position
+from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
+from ticketfeed.storage.migrations import migration_faults
+from ticketfeed.storage.queries import load_migrations, load_queries
+
+__all__ = ["PostgresSnapshot", "start_snapshot"]
+
+# Rows that one round trip brings: some hundred kilobytes of tickets.
+ROWS_A_TRIP = 250
+_MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) (?:ticketfeed\.)?(\w+)")
+
+Q = load_queries("postgres")
+
+
+def start_snapshot(connection: psycopg.Connection[Any]) -> None:
+    """Make the transaction that was just begun a read-only snapshot whose walks follow indexes."""
+    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
+        connection.execute(f"SET LOCAL {setting} = off".encode())
+
+
+class PostgresSnapshot:
+    """A Snapshot over a connection on which `start_snapshot` was called."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
+        for account_id, subdomain, *state in self._walk("walk_accounts"):
+            yield Account(account_id, subdomain), None if state[0] is None else FeedState(*state)
+
+    def tickets(self, account: Account) -> Iterator[StoredTicket]:
+        return map(StoredTicket._make, self._walk("walk_tickets", account))
+
+    def positions_by_id(self, account: Account) -> Iterator[Position]:
+        return map(Position._make, self._walk("walk_positions_by_id", account))
+
+    def records(self, account: Account) -> Iterator[StoredRecord]:
+        return map(StoredRecord._make, self._walk("walk_records", account))
+
+    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
+        return self._walk("walk_dangling_credentials", account)
+
+    def orphans(self) -> Iterator[tuple[str, int, int]]:
+        return self._walk("walk_orphans")
+
+    def self_check(self) -> Iterator[str]:
+        """Tables and indexes that are missing or not in force, pages whose checksum failed, the migrations."""
+        there = {name for (name,) in self._walk("check_relations")}
+        made = {name for _, _, sql in load_migrations("postgres") for name in _MADE.findall(sql)}
+        for name in sorted(made - there):
+            yield f"the table or index ticketfeed.{name} is missing"
+        for (name,) in self._walk("check_indexes"):
+            yield f"the index ticketfeed.{name} is not valid; make it anew with REINDEX"
+        for (failures,) in self._walk("check_checksums"):
+            if failures:
+                yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
+        yield from migration_faults("postgres", list(self._walk("check_migrations")))
+
+    def _walk(self, name: str, account: Account | None = None) -> Iterator[Any]:
+        """XX: the server met data or an index that it cannot read. Other errors are those of the connection."""
+        bindings = {"account_id": account.account_id} if account else None
+        try:
+            with self._connection.transaction(), self._connection.cursor(name) as cursor:
+                cursor.itersize = ROWS_A_TRIP
+                yield from cursor.execute(Q[name].encode(), bindings, binary=True)
+        except psycopg.Error as error:
+            if (error.sqlstate or "")[:2] != "XX":
+                raise
+            raise StoreError(str(error).partition("\n")[0]) from error

@@ -1,0 +1,165 @@
+"""One write transaction on PostgreSQL: the account row is locked before any of this runs."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from ticketfeed.protocol import watermark
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.base import CredentialKind
+from ticketfeed.storage.queries import load_queries
+
+__all__ = ["PostgresTransaction", "lock_state", "state_bindings", "write_state"]
+
+# Tickets sent in one statement: some hundred kilobytes, a few thousand parameters.
+BATCH = 250
+_ROW = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %b)"
+
+Q = load_queries("postgres")
+
+
+def lock_state(connection: psycopg.Connection[Any], account: Account, suffix: str = "") -> FeedState:
+    """Lock the account row and read it."""
+    row = connection.execute((Q["lock_state"] + suffix).encode(), {"account_id": account.account_id}).fetchone()
+    assert row is not None
+    return FeedState(*row)
+
+
+def write_state(connection: psycopg.Connection[Any], account: Account, state: FeedState) -> None:
+    """Store the account row."""
+    connection.execute(Q["write_state"].encode(), state_bindings(account, state))
+
+
+def state_bindings(account: Account, state: FeedState) -> dict[str, int]:
+    """What the query write_state is told."""
+    return {
+        "account_id": account.account_id,
+        "last_generated_timestamp": state.last_generated_timestamp,
+        "watermark": state.watermark,
+        "ticket_count": state.ticket_count,
+    }
+
+
+class PostgresTransaction:
+    """What the work of a write is handed. `finish` stores the account row when tickets were put."""
+
+    def __init__(self, connection: psycopg.Connection[Any], account: Account, state: FeedState, now: int) -> None:
+        self._connection, self._account, self._now = connection, account, now
+        self.state = state
+        self._newest: int | None = None
+        self._added = 0
+
+    def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
+        if keep_generated_timestamp and not watermark.can_keep(self.state):
+            raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
+        second = watermark.next_generated_timestamp(self.state, self._now)
+        given, count, drafts = _Given(self._connection), 0, iter(drafts)
+        batch = list(itertools.islice(drafts, BATCH))
+        while batch:
+            count += len(batch)
+            following = list(itertools.islice(drafts, BATCH))
+            newest = given.newest(batch, more_follow=bool(following))
+            self._put_batch(newest, None if keep_generated_timestamp else second)
+            batch = following
+        return count
+
+    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
+        account_id = self._account.account_id
+        rows = [(account_id, d.kind, d.id, d.updated_timestamp, d.email, d.body) for d in drafts]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(Q["put_record"].encode(), rows)
+        return len(rows)
+
+    def find_user(self, email: str) -> bytes | None:
+        row = self._one("find_user", {"email": email.strip().lower()})
+        return bytes(row[0]) if row else None
+
+    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        if self._one("find_secret", {"secret_hash": secret_hash}):
+            raise BadInput("this token is in use already")
+        row = self._one("next_credential_id", {})
+        assert row is not None
+        made = {"id": row[0], "user_id": user_id, "kind": kind, "secret_hash": secret_hash, "created_at": self._now}
+        self._execute("add_credential", made)
+        return int(row[0])
+
+    def revoke_credential(self, credential_id: int) -> bool:
+        return self._execute("revoke_credential", {"id": credential_id, "revoked_at": self._now}).rowcount > 0
+
+    def finish(self) -> None:
+        if self._newest is not None:
+            count = self.state.ticket_count + self._added
+            state = watermark.written(self.state, self._newest, self._now, count)
+            write_state(self._connection, self._account, state)
+
+    def _put_batch(self, drafts: list[TicketDraft], second: int | None) -> None:
+        """`second` None: each ticket keeps its own."""
+        if not drafts:
+            return
+        known = self._one("count_tickets", {"ids": [draft.id for draft in drafts]})
+        assert known is not None
+        self._added += len(drafts) - known[0]
+        parameters: list[Any] = []
+        for draft in drafts:
+            carried = draft.generated_timestamp if second is None else second
+            self._newest = max(carried, self._newest or 0)
+            parameters += (
+                self._account.account_id,
+                carried,
+                draft.id,
+                draft.status,
+                draft.support_type,
+                draft.external_id,
+                draft.user_ids,
+                draft.group_id,
+                draft.organization_id,
+                draft.body(carried),
+            )
+        sql = Q["put_tickets"].replace("/* rows */", ", ".join([_ROW] * len(drafts)))
+        self._connection.execute(sql.encode(), parameters)
+
+    def _one(self, name: str, bindings: dict[str, Any]) -> tuple[Any, ...] | None:
+        return self._execute(name, bindings, binary=True).fetchone()
+
+    def _execute(self, name: str, bindings: dict[str, Any], binary: bool = False) -> psycopg.Cursor[Any]:
+        bindings = {"account_id": self._account.account_id, **bindings}
+        return self._connection.execute(Q[name].encode(), bindings, binary=binary)
+
+
+class _Given:
+    """The generated_timestamp that each ticket of one write came with, so that the newest draft of it wins.
+
+    A write of one batch keeps that in memory; a longer one in a temporary table, whatever its length.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._has_table = False
+
+    def newest(self, batch: list[TicketDraft], *, more_follow: bool) -> list[TicketDraft]:
+        """The drafts of the batch to store: for each ticket the newest so far, if the batch holds it."""
+        ids = [draft.id for draft in batch]
+        before: dict[int, int] = {}
+        if self._has_table:
+            before = dict(self._connection.execute(Q["find_given"].encode(), {"ids": ids}).fetchall())
+        chosen: dict[int, TicketDraft] = {}
+        for draft in batch:
+            earlier = chosen[draft.id].generated_timestamp if draft.id in chosen else before.get(draft.id, 0)
+            if draft.generated_timestamp >= earlier:
+                chosen[draft.id] = draft
+        if more_follow or self._has_table:
+            self._note(chosen)
+        return list(chosen.values())
+
+    def _note(self, chosen: dict[int, TicketDraft]) -> None:
+        if not self._has_table:
+            self._connection.execute(Q["make_given"].encode())
+            self._has_table = True
+        with self._connection.cursor() as cursor:
+            rows = [(ticket_id, draft.generated_timestamp) for ticket_id, draft in chosen.items()]
+            cursor.executemany(Q["note_given"].encode(), rows)

@@ -1,0 +1,192 @@
+-- The queries of the PostgreSQL store. Every one but those on account and meta names its account_id; time is always
+-- a parameter. They run unchanged where the tables are distributed by account_id.
+
+-- name: list_accounts
+SELECT account_id, subdomain FROM ticketfeed.account ORDER BY account_id
+
+-- name: create_account
+INSERT INTO ticketfeed.account (subdomain) VALUES (%(subdomain)s) ON CONFLICT (subdomain) DO NOTHING
+
+-- name: find_account
+SELECT account_id FROM ticketfeed.account WHERE subdomain = %(subdomain)s
+
+-- name: create_feed_state
+INSERT INTO ticketfeed.feed_state (account_id) VALUES (%(account_id)s) ON CONFLICT (account_id) DO NOTHING
+
+-- name: read_state
+SELECT last_generated_timestamp, watermark, ticket_count
+FROM ticketfeed.feed_state
+WHERE account_id = %(account_id)s
+
+-- name: lock_state
+SELECT last_generated_timestamp, watermark, ticket_count
+FROM ticketfeed.feed_state
+WHERE account_id = %(account_id)s
+FOR UPDATE
+
+-- name: write_state
+UPDATE ticketfeed.feed_state
+SET last_generated_timestamp = %(last_generated_timestamp)s,
+    watermark = %(watermark)s,
+    ticket_count = %(ticket_count)s
+WHERE account_id = %(account_id)s
+
+-- name: read_changes
+SELECT change.generated_timestamp, change.id, change.body,
+       state.last_generated_timestamp, state.watermark, state.ticket_count
+FROM ticketfeed.feed_state AS state
+LEFT JOIN LATERAL (
+    SELECT generated_timestamp, id, body
+    FROM ticketfeed.ticket
+    WHERE account_id = %(account_id)s
+      AND (generated_timestamp, id) > (%(after_timestamp)s, %(after_id)s)
+      AND generated_timestamp <= least(%(until)s, state.watermark)
+      AND (NOT %(exclude_deleted)s OR status <> 'deleted')
+      AND CASE %(scope)s
+            WHEN 'agent' THEN support_type IS DISTINCT FROM 'ai_agent'
+            WHEN 'ai_agent' THEN support_type IS NOT DISTINCT FROM 'ai_agent'
+            ELSE TRUE
+          END
+    ORDER BY generated_timestamp, id
+    LIMIT %(limit)s
+) AS change ON TRUE
+WHERE state.account_id = %(account_id)s
+
+-- name: make_given
+CREATE TEMPORARY TABLE given (id bigint PRIMARY KEY, generated_timestamp bigint NOT NULL) ON COMMIT DROP
+
+-- name: find_given
+SELECT id, generated_timestamp FROM pg_temp.given WHERE id = ANY(%(ids)s)
+
+-- name: note_given
+INSERT INTO pg_temp.given (id, generated_timestamp) VALUES (%s, %s)
+ON CONFLICT (id) DO UPDATE SET generated_timestamp = excluded.generated_timestamp
+
+-- name: count_tickets
+SELECT count(*) FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
+
+-- name: put_tickets
+INSERT INTO ticketfeed.ticket (account_id, generated_timestamp, id, status, support_type, external_id,
+                               user_ids, group_id, organization_id, body)
+VALUES /* rows */
+ON CONFLICT (account_id, id) DO UPDATE
+SET generated_timestamp = excluded.generated_timestamp, status = excluded.status,
+    support_type = excluded.support_type, external_id = excluded.external_id, user_ids = excluded.user_ids,
+    group_id = excluded.group_id, organization_id = excluded.organization_id, body = excluded.body
+
+-- name: put_record
+INSERT INTO ticketfeed.record (account_id, kind, id, updated_timestamp, email, body)
+VALUES (%s, %s, %s, %s, %s, %b)
+ON CONFLICT (account_id, kind, id) DO UPDATE
+SET updated_timestamp = excluded.updated_timestamp, email = excluded.email, body = excluded.body
+
+-- name: read_records
+SELECT body FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND kind = %(kind)s AND id = ANY(%(ids)s)
+ORDER BY id
+
+-- name: find_user
+SELECT body FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND email = %(email)s AND kind = 'users'
+ORDER BY id
+LIMIT 1
+
+-- name: find_token_user
+SELECT record.body
+FROM ticketfeed.credential
+JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = %(account_id)s
+  AND credential.secret_hash = %(secret_hash)s AND credential.kind = 'api_token' AND credential.revoked_at IS NULL
+
+-- name: find_passwords
+SELECT credential.secret_hash, record.body
+FROM ticketfeed.record
+JOIN ticketfeed.credential ON credential.account_id = record.account_id AND credential.user_id = record.id
+WHERE record.account_id = %(account_id)s AND record.kind = 'users' AND record.email = %(email)s
+  AND credential.kind = 'password' AND credential.revoked_at IS NULL
+ORDER BY credential.id
+
+-- name: list_credentials
+SELECT credential.id, credential.user_id, coalesce(record.email, ''), credential.kind,
+       credential.created_at, credential.revoked_at
+FROM ticketfeed.credential
+LEFT JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = %(account_id)s
+ORDER BY credential.id
+
+-- name: next_credential_id
+SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.credential WHERE account_id = %(account_id)s
+
+-- name: find_secret
+SELECT id FROM ticketfeed.credential
+WHERE account_id = %(account_id)s AND secret_hash = %(secret_hash)s AND revoked_at IS NULL
+
+-- name: add_credential
+INSERT INTO ticketfeed.credential (account_id, id, user_id, kind, secret_hash, created_at)
+VALUES (%(account_id)s, %(id)s, %(user_id)s, %(kind)s, %(secret_hash)s, %(created_at)s)
+
+-- name: revoke_credential
+UPDATE ticketfeed.credential SET revoked_at = %(revoked_at)s
+WHERE account_id = %(account_id)s AND id = %(id)s AND revoked_at IS NULL
+
+-- name: walk_accounts
+SELECT account.account_id, account.subdomain,
+       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count
+FROM ticketfeed.account
+LEFT JOIN ticketfeed.feed_state ON feed_state.account_id = account.account_id
+ORDER BY account.account_id
+
+-- name: walk_tickets
+SELECT generated_timestamp, id, status, support_type, external_id, user_ids, group_id, organization_id, body
+FROM ticketfeed.ticket
+WHERE account_id = %(account_id)s
+ORDER BY generated_timestamp, id
+
+-- name: walk_positions_by_id
+SELECT generated_timestamp, id FROM ticketfeed.ticket WHERE account_id = %(account_id)s ORDER BY id
+
+-- name: walk_records
+SELECT kind, id, updated_timestamp, email, body FROM ticketfeed.record
+WHERE account_id = %(account_id)s
+ORDER BY kind, id
+
+-- name: walk_dangling_credentials
+SELECT credential.id, credential.user_id
+FROM ticketfeed.credential
+LEFT JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = %(account_id)s AND record.id IS NULL
+ORDER BY credential.id
+
+-- name: walk_orphans
+SELECT 'feed_state', account_id, count(*) FROM ticketfeed.feed_state
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'ticket', account_id, count(*) FROM ticketfeed.ticket
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'record', account_id, count(*) FROM ticketfeed.record
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'credential', account_id, count(*) FROM ticketfeed.credential
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+
+-- name: check_indexes
+SELECT class.relname FROM pg_index AS index
+JOIN pg_class AS class ON class.oid = index.indexrelid
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed' AND NOT (index.indisvalid AND index.indisready)
+ORDER BY class.relname
+
+-- name: check_relations
+SELECT class.relname FROM pg_class AS class
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed'
+
+-- name: check_checksums
+SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()
+
+-- name: check_migrations
+SELECT number, name FROM ticketfeed.migration ORDER BY number

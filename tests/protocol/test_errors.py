@@ -1,0 +1,150 @@
+"""Errors: the bodies and headers that clients read, and a tree that names them all (protocol.md 1.3, 1.4, 6.3)."""
+
+import re
+
+import msgspec
+import pytest
+
+from ticketfeed.protocol import errors
+from ticketfeed.protocol.wire import encode_error
+
+# error, status, body, headers of its own
+ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] = [
+    (
+        errors.ParameterMissing("start_time"),
+        400,
+        {"error": "ParameterMissing", "description": "Parameter start_time is required"},
+        {},
+    ),
+    (
+        errors.StartTimeTooRecent(60),
+        400,
+        {
+            "error": "StartTimeTooRecent",
+            "description": "Too recent start_time. Use a start_time older than 60 seconds",
+            "errors": [
+                {
+                    "code": "StartTimeTooRecent",
+                    "status": "400",
+                    "title": "start_time must be more than 60 seconds ago",
+                }
+            ],
+        },
+        {},
+    ),
+    (
+        errors.InvalidCursor(),
+        400,
+        {
+            "error": "InvalidCursor",
+            "description": "The cursor cannot be read. Send an after_cursor from an earlier answer, unchanged",
+            "errors": [{"code": "InvalidCursor", "status": "400", "title": "cursor is invalid or expired"}],
+        },
+        {},
+    ),
+    (errors.InvalidValue("x < 1"), 400, {"error": "InvalidValue", "description": "x < 1"}, {}),
+    (
+        errors.MalformedRequest("no Host"),
+        400,
+        {"error": {"title": "Invalid attribute", "message": "no Host"}},
+        {},
+    ),
+    (
+        errors.NotAuthenticated(),
+        401,
+        {"error": "Couldn't authenticate you"},
+        {"www-authenticate": 'Basic realm="Web Password"'},
+    ),
+    (
+        errors.InvalidToken(),
+        401,
+        {
+            "error": "invalid_token",
+            "error_description": (
+                "The access token provided is expired, revoked, malformed or invalid for other reasons."
+            ),
+        },
+        {"www-authenticate": "Bearer"},
+    ),
+    (
+        errors.RoleTooLow(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": (
+                    "You do not have access to this page. "
+                    "Please contact the account owner of this help desk for further help."
+                ),
+            }
+        },
+        {},
+    ),
+    (errors.InvalidEndpoint(), 404, {"error": "InvalidEndpoint", "description": "Not found"}, {}),
+    (
+        errors.UnknownAccount("nobody.zendesk.com"),
+        404,
+        {
+            "error": {
+                "title": "No help desk at nobody.zendesk.com",
+                "message": ("There is no help desk configured at this address. Check the account's name in the host."),
+            }
+        },
+        {},
+    ),
+    (errors.InternalServerError(), 500, {"status": 500, "error": "Internal Server Error"}, {}),
+    (
+        errors.StoreUnavailable("disk full at /secret"),
+        503,
+        {"error": "ServiceUnavailable", "description": "The store is not available. Try again later"},
+        {"retry-after": "5"},
+    ),
+]
+
+
+def _descendants(base: type[errors.TicketfeedError]) -> set[type[errors.TicketfeedError]]:
+    return {base}.union(*(_descendants(child) for child in base.__subclasses__()))
+
+
+PUBLIC = {kind for kind in _descendants(errors.TicketfeedError) if not kind.__name__.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body", "headers"), ANSWERS, ids=[type(error).__name__ for error, *_ in ANSWERS]
+)
+def test_answer(error: errors.WireError, status: int, body: dict[str, object], headers: dict[str, str]) -> None:
+    """Each error is answered with the status, the body, its keys in order, and the headers of the wire."""
+    assert error.status == status
+    assert encode_error(error) == msgspec.json.encode(body)
+    assert error.headers() == headers
+
+
+def test_every_wire_error_is_in_the_table() -> None:
+    """No error of the wire lacks its row above."""
+    wire_errors = {kind for kind in PUBLIC if issubclass(kind, errors.WireError)} - {errors.WireError}
+    assert wire_errors == {type(error) for error, *_ in ANSWERS}
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(0, "1"), (-5, "1"), (1, "1"), (30, "30")])
+def test_retry_after_is_at_least_a_second(asked: int, sent: str) -> None:
+    """Retry-After is whole seconds, never below 1, and stands on no other answer."""
+    assert errors.StoreUnavailable("busy", asked).headers() == {"retry-after": sent}
+    others = [error for error, *_ in ANSWERS if not isinstance(error, errors.StoreUnavailable)]
+    assert not any("retry-after" in error.headers() for error in others)
+
+
+def test_the_tree_names_every_class() -> None:
+    """The tree in the module's docstring has every class under its parent, with its status; so has __all__."""
+    stack, found = [], {}
+    for line in (errors.__doc__ or "").splitlines():
+        if match := re.match(r"([│├└─ ]*)(\w+)(?:\s+(\d{3}))?(?:\s|$)", line):
+            depth, name, status = len(match[1]) // 4, match[2], match[3]
+            if hasattr(errors, name):
+                stack[depth:] = [name]
+                found[name] = (stack[depth - 1] if depth else "Exception", status and int(status))
+    assert set(found) == {kind.__name__ for kind in PUBLIC} == set(errors.__all__)
+    for kind in PUBLIC:
+        parent, status = found[kind.__name__]
+        assert parent in {base.__name__ for base in kind.__mro__[1:]}
+        if issubclass(kind, errors.WireError) and kind is not errors.WireError:
+            assert status == kind.status

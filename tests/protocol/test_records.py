@@ -1,0 +1,163 @@
+"""Users, groups and the rest: complete shapes in the order of protocol.md 5.1, values kept as they came."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.protocol.strategies import BROKEN_JSON, json_values, keys, short
+from ticketfeed.protocol.errors import BadRecord
+from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.shapes import KINDS, RECORD_SHAPES
+
+NOW = 1_700_000_000
+
+# protocol.md 5.1, copied from there and from nowhere else
+KEY_ORDER = {
+    "users": (
+        "id url name email created_at updated_at time_zone iana_time_zone phone shared_phone_number photo locale_id "
+        "locale organization_id role verified external_id tags alias active shared shared_agent last_login_at "
+        "two_factor_auth_enabled signature details notes role_type custom_role_id is_billing_admin moderator "
+        "ticket_restriction only_private_comments restricted_agent suspended default_group_id report_csv "
+        "user_fields suspension_details"
+    ),
+    "groups": "url id is_public name description default deleted created_at updated_at",
+    "organizations": (
+        "url id name shared_tickets shared_comments external_id created_at updated_at domain_names details notes "
+        "group_id tags organization_fields deleted_at"
+    ),
+    "ticket_forms": (
+        "id raw_name raw_display_name end_user_visible position ticket_field_ids active default in_all_brands "
+        "restricted_brand_ids end_user_conditions agent_conditions url name display_name form_type created_at "
+        "updated_at deleted_at"
+    ),
+    "brands": (
+        "url id name brand_url subdomain host_mapping has_help_center help_center_state active default is_deleted "
+        "logo ticket_form_ids signature_template created_at updated_at"
+    ),
+    "custom_statuses": (
+        "url id status_category agent_label raw_agent_label end_user_label raw_end_user_label description "
+        "raw_description end_user_description raw_end_user_description active default created_at updated_at"
+    ),
+    "sharing_agreements": "id name partner_name remote_subdomain status type created_at updated_at url",
+}
+ORDER = {kind: KEY_ORDER[kind].split() if kind in KEY_ORDER else list(RECORD_SHAPES[kind]) for kind in RECORD_SHAPES}
+CHECKED = {"id", "created_at", "updated_at", "name", "email", "role", "active", "suspended", "organization_id"}
+kinds = st.sampled_from(sorted(RECORD_SHAPES))
+
+
+def parse(kind: str, **values: Any) -> RecordDraft:
+    return parse_record(kind, msgspec.json.encode({"id": 7, **values}), account="acme", now=NOW)
+
+
+def test_every_kind_has_a_shape() -> None:
+    """All kinds that can be loaded are known, and only tickets have rules of their own."""
+    assert set(KINDS) == {"tickets", *RECORD_SHAPES}
+
+
+@pytest.mark.parametrize("kind", RECORD_SHAPES)
+def test_minimal_input(kind: str) -> None:
+    """An id alone makes a whole record, with the wire's keys in the wire's order."""
+    draft = parse(kind)
+    record = json.loads(draft.body)
+    assert list(record) == ORDER[kind]
+    assert record["id"] == 7
+    assert record["url"] == f"https://acme.zendesk.com/api/v2/{kind}/7.json"
+    assert record["created_at"] == record["updated_at"] == "2023-11-14T22:13:20Z"
+    assert (draft.kind, draft.id, draft.updated_timestamp, draft.email) == (kind, 7, NOW, None)
+
+
+@given(kinds, st.data(), st.booleans())
+def test_values_come_back_byte_for_byte(kind: str, data: st.DataObject, ascii_only: bool) -> None:
+    """Every value of the input stands in the body with the bytes it had, in wire order, unknown keys behind."""
+    names = st.sampled_from(ORDER[kind]) | keys
+    record = data.draw(st.dictionaries(names.filter(lambda name: name not in CHECKED), json_values, max_size=6))
+    text = json.dumps({**record, "id": 7}, ensure_ascii=ascii_only, separators=(" ,", " : ")).encode()
+    body = parse_record(kind, text, account="acme", now=NOW).body
+    asked, got = (msgspec.json.decode(source, type=dict[str, msgspec.Raw]) for source in (text, body))
+    assert {key: bytes(got[key]) for key in asked} == {key: bytes(value) for key, value in asked.items()}
+    assert list(json.loads(body)) == [*ORDER[kind], *(key for key in record if key not in ORDER[kind])]
+
+
+TIMES: list[tuple[dict[str, Any], str, str, int]] = [
+    (
+        {"created_at": "2019-01-01T00:00:00Z", "updated_at": "2020-01-01T00:00:00Z"},
+        "2019-01-01T00:00:00Z",
+        "2020-01-01T00:00:00Z",
+        1577836800,
+    ),
+    ({"created_at": "2020-01-01T00:00:00Z"}, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1577836800),
+    ({"updated_at": "2020-01-01T00:00:00Z"}, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1577836800),
+    ({"updated_at": "2020-01-01T02:00:00.9+02:00"}, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1577836800),
+]
+
+
+@pytest.mark.parametrize("kind", RECORD_SHAPES)
+@pytest.mark.parametrize(("values", "created_at", "updated_at", "timestamp"), TIMES)
+def test_times(kind: str, values: dict[str, Any], created_at: str, updated_at: str, timestamp: int) -> None:
+    """A record keeps its own times, in the wire's form; one that is missing is taken from the other."""
+    draft = parse(kind, **values)
+    record = json.loads(draft.body)
+    assert (record["created_at"], record["updated_at"], draft.updated_timestamp) == (created_at, updated_at, timestamp)
+
+
+@pytest.mark.parametrize(
+    ("email", "searched"), [(None, None), ("", None), ("a@b.c", "a@b.c"), (" Ann@Example.COM ", "ann@example.com")]
+)
+def test_email_is_searched_in_lower_case(email: str | None, searched: str | None) -> None:
+    """A user is found by email in any case, and shown as it was written; other kinds have none."""
+    draft = parse("users", email=email)
+    assert draft.email == searched
+    assert json.loads(draft.body)["email"] == email
+    assert parse("groups", email=email).email is None
+
+
+VIOLATIONS = [
+    ("id", b"0"),
+    ("id", b'"7"'),
+    ("id", b"9223372036854775808"),
+    ("created_at", b"null"),
+    ("created_at", b'"yesterday"'),
+    ("updated_at", b"5"),
+    ("name", b"null"),
+    ("name", b"5"),
+]
+USER_VIOLATIONS = [
+    ("email", b"5"),
+    ("role", b'"owner"'),
+    ("role", b"null"),
+    ("active", b"1"),
+    ("suspended", b'"no"'),
+    ("organization_id", b'"5"'),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [(kind, *violation) for kind in RECORD_SHAPES for violation in VIOLATIONS]
+    + [("users", *violation) for violation in USER_VIOLATIONS],
+)
+def test_violations_name_the_key(kind: str, key: str, value: bytes) -> None:
+    """A value of the wrong type or range is refused, and the message says where."""
+    with pytest.raises(BadRecord, match=rf"\$\.{key}\b"):
+        parse_record(kind, b'{"id":7,"%s":%s}' % (key.encode(), value), account="acme", now=NOW)
+
+
+@pytest.mark.parametrize("data", [*BROKEN_JSON, b"{}", b'{"id":1,"updated_at":"0001-01-01T00:00:00+02:00"}'], ids=short)
+def test_broken_json(data: bytes) -> None:
+    """Bytes that are not one JSON object of valid text are refused, wherever the fault stands."""
+    with pytest.raises(BadRecord):
+        parse_record("users", data, account="acme", now=NOW)
+
+
+@given(kinds, st.binary() | st.dictionaries(st.sampled_from(sorted(CHECKED)), json_values).map(msgspec.json.encode))
+def test_any_bytes_are_a_record_or_a_bad_record(kind: str, data: bytes) -> None:
+    """Whatever comes in, either BadRecord goes out or a body of valid JSON with every key."""
+    try:
+        draft = parse_record(kind, data, account="acme", now=NOW)
+    except BadRecord:
+        return
+    assert list(json.loads(draft.body))[: len(ORDER[kind])] == ORDER[kind]

@@ -1,0 +1,142 @@
+"""The watermark rule: whatever the clock does, a closed second stays closed (design.md 2)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticketfeed.protocol.model import FeedState
+from ticketfeed.protocol.watermark import CLOCK_BEHIND_SECONDS, can_close, close, next_generated_timestamp, written
+
+NOON = 1_700_000_000
+
+# What happens at one moment: a write, an attempt to close, or a fence that raises the watermark.
+EVENTS = ("write", "write", "close", "fence")
+
+# How far the clock moves before it: mostly on, at times back, far back, or far ahead.
+steps = st.one_of(
+    st.integers(0, 3), st.integers(-8, 8), st.sampled_from([-(10**6), -3600, -CLOCK_BEHIND_SECONDS, 3600, 10**6])
+)
+stories = st.lists(st.tuples(steps, st.sampled_from(EVENTS), st.integers(1, 100)), max_size=60)
+histories = st.none() | st.integers(0, NOON + 300)
+
+
+class Feed:
+    """An account row, and a record of all that it ever promised."""
+
+    def __init__(self) -> None:
+        self.state = FeedState()
+        self.seconds: list[int] = []
+
+    def load_history(self, newest: int, now: int) -> None:
+        self._store(written(self.state, newest, now, 1))
+        self.seconds.append(newest)
+
+    def write(self, now: int) -> None:
+        """Each write is checked against every watermark stored before it: the last one is the highest."""
+        second = next_generated_timestamp(self.state, now)
+        assert second > self.state.watermark, "a change became visible behind a cursor"
+        assert second >= max(now, *self.seconds, 0), "commit order and feed order differ"
+        self.seconds.append(second)
+        self._store(written(self.state, second, now, self.state.ticket_count + 1))
+        assert self.state.watermark >= second - 1, "a second that is over stayed open"
+
+    def close(self, now: int) -> None:
+        allowed, before = can_close(self.state, now), self.state.watermark
+        self._store(close(self.state, now))
+        assert (self.state.watermark > before) == allowed
+
+    def fence(self, ahead: int) -> None:
+        """What a promotion or a restore does: past anything that can have been given out."""
+        newest = max(self.state.watermark, self.state.last_generated_timestamp) + ahead
+        self._store(FeedState(self.state.last_generated_timestamp, newest, self.state.ticket_count))
+
+    def _store(self, state: FeedState) -> None:
+        assert state.watermark >= self.state.watermark, "the watermark went back"
+        assert state.last_generated_timestamp >= self.state.last_generated_timestamp
+        self.state = state
+
+
+@given(histories, stories)
+def test_the_promise(history: int | None, story: list[tuple[int, str, int]]) -> None:
+    """No write carries a second at or before a watermark stored earlier, and none goes back in time."""
+    feed, now = Feed(), NOON
+    if history is not None:
+        feed.load_history(history, now)
+    for step, event, ahead in story:
+        now = max(0, now + step)
+        if event == "write":
+            feed.write(now)
+        elif event == "close":
+            feed.close(now)
+        else:
+            feed.fence(ahead)
+    assert feed.seconds == sorted(feed.seconds)
+
+
+@given(histories, stories, steps)
+def test_every_second_can_be_closed(history: int | None, story: list[tuple[int, str, int]], step: int) -> None:
+    """From any state, a few seconds of a clock that runs on are enough to close the newest second."""
+    feed, now = Feed(), NOON
+    if history is not None:
+        feed.load_history(history, now)
+    for moved, event, _ahead in story:
+        now = max(0, now + moved)
+        if event == "write":
+            feed.write(now)
+    now = max(0, now + step)
+    assert any(can_close(feed.state, now + waited) for waited in range(CLOCK_BEHIND_SECONDS + 2)) or (
+        feed.state.watermark >= feed.state.last_generated_timestamp
+    )
+
+
+# (last_generated_timestamp, watermark, now) -> whether the newest second may be closed
+CLOSING = [
+    (NOON, NOON - 1, NOON - 1, False),
+    (NOON, NOON - 1, NOON, False),
+    (NOON, NOON - 1, NOON + 1, True),
+    (NOON, NOON, NOON + 1, False),
+    (NOON, NOON + 5, NOON + 1, False),
+    (NOON, NOON - 1, NOON - CLOCK_BEHIND_SECONDS, False),
+    (NOON, NOON - 1, NOON - CLOCK_BEHIND_SECONDS - 1, True),
+    (0, 0, NOON, False),
+]
+
+
+@pytest.mark.parametrize(("last", "watermark", "now", "expected"), CLOSING)
+def test_when_a_second_can_be_closed(last: int, watermark: int, now: int, expected: bool) -> None:
+    """A second is closed once it is over, or when the clock was set back so far that waiting would be vain."""
+    state = FeedState(last, watermark)
+    assert can_close(state, now) is expected
+    assert close(state, now) == (FeedState(last, last) if expected else state)
+
+
+# (state, second written, now) -> watermark after it
+WRITING = [
+    (FeedState(), NOON, NOON, NOON - 1),
+    (FeedState(NOON - 9, NOON - 9), NOON, NOON, NOON - 1),
+    (FeedState(NOON, NOON - 1), NOON, NOON, NOON - 1),
+    (FeedState(NOON, NOON), NOON + 1, NOON, NOON),
+    # a load of history: all of it is over at once
+    (FeedState(), 5, NOON, 5),
+    (FeedState(), 0, NOON, 0),
+    (FeedState(), NOON - 1, NOON, NOON - 1),
+    # a clock set back: the newest second is still open
+    (FeedState(NOON, NOON - 1), NOON, NOON - 3600, NOON - 1),
+    # behind a fence
+    (FeedState(NOON, NOON + 60), NOON + 61, NOON, NOON + 60),
+]
+
+
+@pytest.mark.parametrize(("state", "second", "now", "watermark"), WRITING)
+def test_watermark_after_a_write(state: FeedState, second: int, now: int, watermark: int) -> None:
+    """A write closes every second before its own, and its own when that is over already."""
+    assert written(state, second, now, 7) == FeedState(second, watermark, 7)
+
+
+def test_two_writes_in_one_second_share_it() -> None:
+    """While a second is open, writes share it; once it was closed early, the next takes the one after."""
+    state = written(FeedState(), NOON, NOON, 1)
+    assert next_generated_timestamp(state, NOON) == NOON
+    closed = close(state, NOON - 3600)
+    assert closed.watermark == NOON
+    assert next_generated_timestamp(closed, NOON - 3600) == NOON + 1

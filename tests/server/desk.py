@@ -1,0 +1,97 @@
+"""A help desk in memory behind the whole app, under a clock that stands still."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ticketfeed.inprocess import Answer, call_app
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.tickets import parse_ticket
+from ticketfeed.server.app import create_app
+from ticketfeed.server.auth import hash_password, hash_token
+from ticketfeed.settings import Settings
+from ticketfeed.storage.base import CredentialKind, WriteTransaction
+from ticketfeed.storage.memory import MemoryStore
+
+NOON = 1_700_000_000
+PATH = "/api/v2/incremental/tickets/cursor"
+ALL = f"{PATH}?start_time=0"
+
+
+def basic(text: str | bytes) -> str:
+    """An Authorization header with these credentials."""
+    return "Basic " + b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+ADMIN = basic("admin@example.com/token:admin-token")
+
+
+class Desk:
+    """One account "acme" with an admin, unless told otherwise; `put` fills it, `ask` reads it over the wire."""
+
+    def __init__(self, settings: Settings | None = None, accounts: Sequence[str] = ("acme",)) -> None:
+        self.now = NOON
+        self.store = MemoryStore(lambda: self.now)
+        self.app = create_app(settings or Settings(), self.store, lambda: self.now)
+        for name in accounts:
+            account = asyncio.run(self.store.create_account(name))
+            self.put("users", {"id": account.account_id, "email": "admin@example.com", "role": "admin"}, account=name)
+            self.grant(account.account_id, "admin-token", account=name)
+
+    def put(self, kind: str, *records: dict[str, Any], account: str = "acme") -> None:
+        """Store tickets, at their own generated_timestamp where the account holds none yet, or other records."""
+
+        def work(transaction: WriteTransaction) -> None:
+            for data in map(msgspec.json.encode, records if kind != "tickets" else ()):
+                transaction.put_records([parse_record(kind, data, account=account, now=self.now)])
+            if kind == "tickets":
+                drafts = [parse_ticket(msgspec.json.encode(data), account=account, now=self.now) for data in records]
+                keep = transaction.state.ticket_count == 0
+                transaction.put_tickets(drafts, keep_generated_timestamp=keep)
+
+        asyncio.run(self.store.write(self._account(account), work))
+
+    def grant(self, user_id: int, secret: str, kind: CredentialKind = "api_token", account: str = "acme") -> int:
+        hashed = hash_token(secret) if kind == "api_token" else hash_password(secret)
+        return asyncio.run(
+            self.store.write(self._account(account), lambda write: write.add_credential(user_id, kind, hashed))
+        )
+
+    def revoke(self, credential_id: int) -> None:
+        work = self.store.write(self._account("acme"), lambda write: write.revoke_credential(credential_id))
+        assert asyncio.run(work)
+
+    def ask(
+        self,
+        target: str = ALL,
+        *,
+        authorization: str | None = ADMIN,
+        host: str | None = "acme.localhost",
+        method: str = "GET",
+        headers: Sequence[tuple[str, str]] = (),
+        scheme: str = "http",
+    ) -> Answer:
+        sent = [*headers, *([("Authorization", authorization)] if authorization is not None else [])]
+        return asyncio.run(call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme))
+
+    def page(self, target: str = ALL, **asked: Any) -> dict[str, Any]:
+        """The body of an answer that must be a 200."""
+        answer = self.ask(target, **asked)
+        assert answer.status == 200, answer.body
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
+
+    def _account(self, name: str) -> Account:
+        return next(found for found in asyncio.run(self.store.list_accounts()) if found.subdomain == name)
+
+
+def tickets(*ids: int, second: int = NOON - 1000, **values: Any) -> list[dict[str, Any]]:
+    """Tickets that all carry one second."""
+    return [{"id": id, "generated_timestamp": second, **values} for id in ids]
+
+
+def ids(page: dict[str, Any], kind: str = "tickets") -> list[int]:
+    return [record["id"] for record in page[kind]]

@@ -1,0 +1,70 @@
+"""The docs say what is so: links lead somewhere, commands exist, examples look like the real thing."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tests.cli_reference import render
+from ticketfeed.cli import app
+from ticketfeed.protocol import errors
+from ticketfeed.protocol.params import KEPT_PARAMETERS
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    """Every relative link leads to a file."""
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_every_page_is_reached() -> None:
+    """Every page below docs/ is linked from the README or from another page."""
+    linked = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text())}
+    assert [page for page in PAGES if "docs" in page.parts and page.resolve() not in linked] == []
+
+
+def test_command_line_page() -> None:
+    """docs/reference/cli.md is what the commands themselves say."""
+    assert (ROOT / "docs/reference/cli.md").read_text() == render()
+
+
+def _commands() -> list[str]:
+    lines = []
+    for page in PAGES:
+        text = page.read_text()
+        lines += re.findall(r"`(ticketfeed [^`]+)`", text)
+        lines += re.findall(r"^\s*\$ [^#\n]*?(ticketfeed [^#\n]*)", text, re.M)
+    commands = (line.removeprefix("ticketfeed ").partition("#")[0].partition("|")[0].strip() for line in lines)
+    return sorted({command for command in commands if command})
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_commands_exist(line: str) -> None:
+    """Every `ticketfeed ...` in the docs names a command and options that there are."""
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(line)
+    while words and hasattr(command, "commands"):
+        name = words.pop(0)
+        assert name in command.commands, f"no command {name}"
+        command = command.commands[name]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+
+
+def test_endpoint_page() -> None:
+    """The endpoint's page names every parameter, sideload and error code there is."""
+    text = (ROOT / "docs/reference/endpoint.md").read_text()
+    for name in ("start_time", "cursor", *KEPT_PARAMETERS, *SIDELOADED_KINDS):
+        assert f"`{name}`" in text
+    wire_errors = [getattr(errors, name) for name in errors.__all__]
+    statuses = {str(e.status) for e in wire_errors if isinstance(e, type) and issubclass(e, errors.WireError)}
+    assert statuses <= set(re.findall(r"^\| (\d{3}) ", text, re.M))
