@@ -1,11 +1,15 @@
 """Where the rules meet a store: one request down, one page back."""
 
+import logging
+
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.model import Account, Page
 from ticketfeed.protocol.paging import make_page
 from ticketfeed.protocol.params import ExportRequest
 from ticketfeed.protocol.sideloads import plan_sideloads, sideloads_asked
 from ticketfeed.storage.base import Store
+
+_log = logging.getLogger("ticketfeed.feed")
 
 __all__ = ["read_page"]
 
@@ -17,6 +21,8 @@ async def read_page(store: Store, account: Account, request: ExportRequest, *, n
     """
     until, limit, links = now - settle_seconds, request.page_limit + 1, sideloads_asked(request.include)
     state, rows = await store.read_changes(account, request.after, until, limit, request.filters, links=links)
+    if behind := watermark.clock_behind(state, now):
+        _log.warning("the clock is %d seconds behind the newest change of account %s", behind, account.subdomain)
     if len(rows) < limit and watermark.can_close(state, now) and await store.close_newest(account):
         _, rows = await store.read_changes(account, request.after, until, limit, request.filters, links=links)
     page = make_page(request.after, rows, request.page_limit)

@@ -152,7 +152,7 @@ class Running:
         return self.process.wait(SECONDS_MAX)
 
 
-Start = Serve = Callable[..., Running]
+Start = Callable[..., Running]
 
 
 def start_in(folder: Path, running: list[Running], arguments: Sequence[str], env: dict[str, str] | None) -> Running:
@@ -215,15 +215,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def serve(start: Start) -> Serve:
+def serve(start: Start) -> Start:
     """Start `ticketfeed serve` with these options on a free port."""
     return lambda *options, env=None: start("serve", "--port", "0", *options, env=env)
-
-
-@pytest.fixture(scope="session")
-def command() -> list[str]:
-    """How the command is started."""
-    return COMMAND
 
 
 @pytest.fixture(scope="module")

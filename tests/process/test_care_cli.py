@@ -22,7 +22,7 @@ from tests.process.conftest import (
     Done,
     Forks,
     Running,
-    Serve,
+    Start,
     run,
     wait_until,
 )
@@ -62,7 +62,7 @@ class Reader:
                 return self.ids
 
 
-def keep_promise(folder: Path, serve: Serve, source: str, target: str, env: dict[str, str]) -> None:
+def keep_promise(folder: Path, serve: Start, source: str, target: str, env: dict[str, str]) -> None:
     """Back up `source` while it is served and written, lose it, restore to `target`, and go on reading there."""
     reader, stop = Reader(), threading.Event()
 
@@ -98,12 +98,12 @@ def keep_promise(folder: Path, serve: Serve, source: str, target: str, env: dict
     assert done.out.endswith(b"nothing wrong\n")
 
 
-def test_sqlite_backup_and_restore(folder: Path, serve: Serve) -> None:
+def test_sqlite_backup_and_restore(folder: Path, serve: Start) -> None:
     """A store that is served and written is copied; a reader goes on in the restored one and misses nothing."""
     keep_promise(folder, serve, "sqlite:///ticketfeed.db", "sqlite:///new.db", {})
 
 
-def test_postgres_backup_and_restore(folder: Path, serve: Serve, postgres: PostgresServer) -> None:
+def test_postgres_backup_and_restore(folder: Path, serve: Start, postgres: PostgresServer) -> None:
     """The same between two PostgreSQL databases."""
     source, target = postgres.new_database(), postgres.new_database()
     for arguments in (["generate", "50"], ["token", "create", "--email", "a@example.com", "--token", TOKEN]):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Serve, Start, run, wait_until
+from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Start, run, wait_until
 
 HEAD = f"GET {PATH}?start_time=0&per_page=1 HTTP/1.1\r\nHost: demo\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
 
@@ -43,7 +43,7 @@ def read_body(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigterm_finishes_answers(serve: Serve, folder: Path, workers: str) -> None:
+def test_sigterm_finishes_answers(serve: Start, folder: Path, workers: str) -> None:
     """SIGTERM lets an answer under way go out whole, takes no new connection, and exits 0."""
     text = b"x" * 20_000
     large = b"".join(b'{"id":%d,"generated_timestamp":1,"description":"%s"}\n' % (n, text) for n in range(1, 1001))
@@ -63,7 +63,7 @@ def test_sigterm_finishes_answers(serve: Serve, folder: Path, workers: str) -> N
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.usefixtures("folder")
-def test_sigint(serve: Serve, workers: str) -> None:
+def test_sigint(serve: Start, workers: str) -> None:
     """^C, which reaches every process of the group, exits 130 without a word."""
     server = serve("--workers", workers)
     assert server.ask().status == 200
@@ -73,7 +73,7 @@ def test_sigint(serve: Serve, workers: str) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_workers(serve: Serve) -> None:
+def test_workers(serve: Start) -> None:
     """Two workers answer; one that is killed is replaced while the other serves on; SIGTERM ends all, with 0."""
     server = serve("--workers", "2")
     wait_until(lambda: len(server.children()) == 2)
@@ -88,7 +88,7 @@ def test_workers(serve: Serve) -> None:
     assert "Traceback" not in server.errors.read_text()
 
 
-def test_broken_start(serve: Serve, folder: Path) -> None:
+def test_broken_start(serve: Start, folder: Path) -> None:
     """A worker that cannot open the store any more ends the server with 2, rather than being started for ever."""
     server = serve("--workers", "2")
     wait_until(lambda: len(server.children()) == 2)

@@ -13,7 +13,7 @@ import pytest
 from zenpy import Zenpy
 from zenpy.lib.mapping import ZendeskObjectMapping
 
-from tests.process.conftest import Running, end_all, run, start_in
+from tests.process.conftest import Start, run
 from ticketfeed import InputRecord, load_records, open_store, system_clock
 from ticketfeed.world import generate_world
 
@@ -49,17 +49,11 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def desk(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Zenpy]:
+def desk(store_url: str, serve: Start, monkeypatch: pytest.MonkeyPatch) -> Zenpy:
     """A zenpy client as its users make one; only its own environment variables say where to go."""
-    running: list[Running] = []
-    try:
-        server = start_in(tmp_path, running, ["serve", "--port", "0", "--store", store_url], None)
-        host, port = server.address
-        monkeypatch.setenv("ZENPY_FORCE_SCHEME", "http")
-        monkeypatch.setenv("ZENPY_FORCE_NETLOC", f"{host}:{port}")
-        yield Zenpy(subdomain="acme", email="ann@example.com", token=TOKEN)
-    finally:
-        end_all(running)
+    monkeypatch.setenv("ZENPY_FORCE_SCHEME", "http")
+    monkeypatch.setenv("ZENPY_FORCE_NETLOC", serve("--store", store_url).netloc)
+    return Zenpy(subdomain="acme", email="ann@example.com", token=TOKEN)
 
 
 def _polls() -> Iterator[None]:

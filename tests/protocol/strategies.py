@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 __all__ = ["BROKEN_JSON", "TICKET_KEYS", "json_values", "keys", "short", "texts"]
 
-# protocol.md 4.1, copied from there and from nowhere else
+# Written from the facts of the wire, not from the code
 _KEYS = (
     "url, id, external_id, via, created_at, updated_at, generated_timestamp, type, subject, raw_subject, "
     "description, priority, status, recipient, requester_id, submitter_id, assignee_id, organization_id, group_id, "

@@ -1,4 +1,4 @@
-"""Cursors: Zendesk's own text, read with goodwill, and never a step too far (protocol.md 2.3)."""
+"""Cursors: Zendesk's own text, read with goodwill, and never a step too far."""
 
 import time
 from base64 import b64decode, b64encode

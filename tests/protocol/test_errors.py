@@ -1,4 +1,4 @@
-"""Errors: the bodies and headers that clients read, and a tree that names them all (protocol.md 1.3, 1.4, 6.3)."""
+"""Errors: the bodies and headers that clients read, and a tree that names them all."""
 
 import re
 

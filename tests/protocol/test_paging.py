@@ -1,4 +1,4 @@
-"""The page rule: every row once, in order, and the end told on the last page (protocol.md 2.5, 12)."""
+"""The page rule: every row once, in order, and the end told on the last page."""
 
 import pytest
 from hypothesis import given

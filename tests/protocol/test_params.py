@@ -1,4 +1,4 @@
-"""The query string: every rule of protocol.md 1.2 and 1.3 as rows of a table."""
+"""The query string: every rule of the wire as rows of a table."""
 
 from typing import Any
 from urllib.parse import quote, urlencode

@@ -1,4 +1,4 @@
-"""Users, groups and the rest: complete shapes in the order of protocol.md 5.1, values kept as they came."""
+"""Users, groups and the rest: complete shapes in the order of the wire, values kept as they came."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from ticketfeed.protocol.shapes import KINDS, RECORD_SHAPES
 
 NOW = 1_700_000_000
 
-# protocol.md 5.1, copied from there and from nowhere else
+# Written from the facts of the wire, not from the code
 KEY_ORDER = {
     "users": (
         "id url name email created_at updated_at time_zone iana_time_zone phone shared_phone_number photo locale_id "

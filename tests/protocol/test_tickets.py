@@ -1,4 +1,4 @@
-"""Tickets: bytes in, bytes out, all keys of protocol.md 4.1 in their order, and bad input always a BadRecord."""
+"""Tickets: bytes in, bytes out, all keys in the order of the wire, and bad input always a BadRecord."""
 
 import json
 import re

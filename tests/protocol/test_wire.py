@@ -1,4 +1,4 @@
-"""The envelope around stored tickets, the next address, and the tag (protocol.md 2.1, 2.4, 2.5)."""
+"""The envelope around stored tickets, the next address, and the tag."""
 
 import json
 from typing import Any

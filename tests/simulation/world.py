@@ -6,12 +6,12 @@ rows and pages of store and judge are compared, byte for byte, and shown to the 
 """
 
 import asyncio
-import sqlite3
 import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
+import apsw
 import msgspec
 import psycopg
 
@@ -55,10 +55,13 @@ class Violation(AssertionError):
 
 
 def dump(url: str, account: Account) -> Final:
-    """The rows of an account by ticket id, read past the store."""
+    """The rows of an account by ticket id, read past the store.
+
+    With the same SQLite library: two of them in one process take each other's file locks away.
+    """
     sql = "SELECT id, generated_timestamp, body FROM {} WHERE account_id = {}"
     if url.startswith("sqlite:///"):
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        connection = apsw.Connection(url.removeprefix("sqlite:///"))
         try:
             rows: list[Any] = connection.execute(sql.format("ticket", account.account_id)).fetchall()
         finally:

@@ -11,9 +11,18 @@ from dataclasses import replace
 
 from ticketfeed.protocol.model import FeedState
 
-__all__ = ["CLOCK_BEHIND_SECONDS", "can_close", "can_keep", "close", "fence", "next_generated_timestamp", "written"]
+__all__ = [
+    "CLOCK_BEHIND_SECONDS",
+    "can_close",
+    "can_keep",
+    "clock_behind",
+    "close",
+    "fence",
+    "next_generated_timestamp",
+    "written",
+]
 
-# A clock this far behind the newest change was set back; waiting for it to catch up would stop the feed.
+# A clock this far behind the newest change was set back, or was ahead before: worth telling somebody.
 CLOCK_BEHIND_SECONDS = 5
 
 
@@ -34,12 +43,19 @@ def written(state: FeedState, newest: int, now: int, ticket_count: int) -> FeedS
 
 
 def can_close(state: FeedState, now: int) -> bool:
-    """Whether the newest second is still open and may be closed at `now`.
+    """Whether the newest second is still open, and over at `now`.
 
-    With a clock far behind, it is closed as it stands: the next write then takes the second after it.
+    With a clock that was set back it stays open, and writes go on to share it, until the clock has caught up. To
+    close it as it stands would be safe too, but help nobody, as a page never goes beyond `now`; and each write after
+    that would take a second further ahead of the clock.
     """
-    last = state.last_generated_timestamp
-    return state.watermark < last and (last < now or last - now > CLOCK_BEHIND_SECONDS)
+    return state.watermark < state.last_generated_timestamp < now
+
+
+def clock_behind(state: FeedState, now: int) -> int:
+    """How many seconds the clock is behind the newest change, when that is too many to come from two clocks; or 0."""
+    behind = state.last_generated_timestamp - now
+    return behind if behind > CLOCK_BEHIND_SECONDS else 0
 
 
 def close(state: FeedState, now: int) -> FeedState:

@@ -5,7 +5,8 @@ The envelope has the keys `tickets`, sideload arrays, `after_url`, `before_url`,
 keeps the cursor it sent, and readers that go on until the cursor is null must find one.
 """
 
-from hashlib import blake2b
+from array import array
+from hashlib import sha256
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,8 +26,15 @@ def after_url(address: str, cursor: str, kept: tuple[tuple[str, str], ...]) -> s
 def encode_page(page: Page, address: str, kept: tuple[tuple[str, str], ...]) -> bytes:
     """The whole body of an answer.
 
-    The envelope's ends are put on the first and the last ticket, so that the large buffer is built once.
+    Brackets and keys are put on the first and last record of each array, so that the large buffer is built once.
     """
+    pieces: list[bytes] = []
+    for name, bodies in (("tickets", [row[2] for row in page.rows]), *page.sideloads.items()):
+        pieces += bodies or [b""]
+        first = len(pieces) - max(1, len(bodies))
+        pieces[first] = b'"%s":[' % name.encode() + pieces[first]
+        pieces[-1] += b"]"
+    pieces[0] = b"{" + pieces[0]
     cursor = encode_cursor(page.after) if page.rows else None
     ends = {
         "after_url": after_url(address, cursor, kept) if cursor else None,
@@ -35,12 +43,8 @@ def encode_page(page: Page, address: str, kept: tuple[tuple[str, str], ...]) -> 
         "before_cursor": None,
         "end_of_stream": page.end_of_stream,
     }
-    arrays = b"".join(b'"%s":[%s],' % (kind.encode(), b",".join(bodies)) for kind, bodies in page.sideloads.items())
-    tail = b"]," + arrays + msgspec.json.encode(ends)[1:]
-    bodies = [row[2] for row in page.rows] or [b""]
-    bodies[0] = b'{"tickets":[' + bodies[0]
-    bodies[-1] += tail
-    return b",".join(bodies)
+    pieces.append(msgspec.json.encode(ends)[1:])
+    return b",".join(pieces)
 
 
 def encode_etag(page: Page, *identity: str) -> str:
@@ -49,12 +53,13 @@ def encode_etag(page: Page, *identity: str) -> str:
     A closed position names one state of one ticket for good, so the positions stand for the tickets' bytes;
     hashing megabytes would cost more than reading them. `identity` tells apart stores, accounts, addresses.
     """
-    digest = blake2b("\n".join(identity).encode(), digest_size=16)
-    digest.update(repr([row[:2] for row in page.rows]).encode())
-    digest.update(b"1" if page.end_of_stream else b"0")
+    digest = sha256("\n".join((*identity, str(page.end_of_stream))).encode())
+    for column in (0, 1):
+        digest.update(array("q", [row[column] for row in page.rows]))
     for bodies in page.sideloads.values():
-        digest.update(b",".join(bodies))
-    return f'W/"{digest.hexdigest()}"'
+        for body in bodies:
+            digest.update(body)
+    return f'W/"{digest.hexdigest()[:32]}"'
 
 
 def encode_error(error: WireError) -> bytes:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ class SqliteStore:
         self._writer = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self._writer.execute("CREATE TEMP TABLE given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER)")
         self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
-        self._writes_waiting = 0
+        self._under_way: set[Future[Any]] = set()
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
@@ -103,7 +103,7 @@ class SqliteStore:
         return [row[0] for row in self._read("read_records", bindings)]
 
     async def close_newest(self, account: Account) -> bool:
-        if self._writes_waiting:
+        if self._under_way:
             return False
         return await self._in_writer(lambda: self._close_newest(account))
 
@@ -131,11 +131,10 @@ class SqliteStore:
             return self._reader.execute(Q[name], bindings).fetchall()
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
-        self._writes_waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, work)
-        finally:
-            self._writes_waiting -= 1
+        under_way = self._writer_thread.submit(work)
+        self._under_way.add(under_way)
+        under_way.add_done_callback(self._under_way.discard)  # not when the caller is done, who may give up waiting
+        return await asyncio.wrap_future(under_way)
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
         with translated(self._path), transaction(self._writer):
@@ -165,7 +164,7 @@ class SqliteStore:
                     return False
                 write_state(self._writer, account, watermark.close(state, now))
             return True
-        except (apsw.BusyError, apsw.ReadOnlyError):
+        except apsw.Error:  # another process writes, the disk is full: a page ends at the watermark, and is a page
             return False
         finally:
             self._writer.set_busy_timeout(round(self._busy_seconds * 1000))

@@ -1,6 +1,6 @@
 """The desk as it is set up: groups, brands, forms, fields, custom statuses and sharing agreements.
 
-They are few, older than every ticket, and the same in every world but for ids. Key order: protocol.md 5.1.
+They are few, older than every ticket, and the same in every world but for ids. Keys are in wire order.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """One ticket's record, made from its place in the timeline and a source of chance of its own.
 
 That source starts from the ticket's place, so any part of a ticket can be made again out of turn: a follow-up
-tells the subject of the ticket it follows. Keys and their order: protocol.md 4.1; scrubbed tickets: 3.2.
+tells the subject of the ticket it follows. Keys are in wire order; scrubbed tickets are as the wire shows them.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How a ticket came in: the `via` object of each channel (protocol.md 4.3).
+"""How a ticket came in: the `via` object of each channel.
 
 The three inner keys are always there; `{}`, `{}` and null when there is nothing to say.
 """
