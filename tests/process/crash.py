@@ -8,12 +8,12 @@ import argparse
 import asyncio
 import contextlib
 import http.client
-import random
+import itertools
+import logging
 import select
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from random import Random
 
 import msgspec
 
-from tests.engines import EngineName, own_server, sqlite_url
+from tests.engines import Engine, engine
 from tests.postgres import PostgresServer
 from tests.process.journal import Entry, Journal, read_journals
 from tests.process.team import PATIENCE_SECONDS, ROOT, Team, Verdict
@@ -39,6 +39,7 @@ ACCOUNTS = ["shared", "one", "two"]
 # Longer than any round; processes are told to stop before.
 ROUND_SECONDS = 300.0
 LOAD_TICKETS = 3000
+ROUND_KILLS = 3
 
 Outcome = tuple[Figures, str]
 
@@ -271,28 +272,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_rounds(store: EngineName, goes_on: Callable[[Figures], bool], chance: Random) -> Figures:
-    """Kills in turn, a few a round, each round in a store of its own. Violations are printed and counted."""
-    total, number = Figures(), 0
-    with contextlib.ExitStack() as stack:
-        base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crash-", ignore_cleanup_errors=True)))
-        server = stack.enter_context(own_server(base)) if store == "postgres" else None
-        while goes_on(total):
-            folder = base / f"round{number}"
-            folder.mkdir()
-            kinds = [kill_writers, kill_loads, kill_servers, None][: 4 if server else 3]
-            kind, kills = kinds[number % len(kinds)], 3
-            if kind is None:
-                assert server
-                figures, violations = kill_postgres(server, folder, kills, chance)
-            else:
-                url = server.new_database() if server else sqlite_url(folder)
-                figures, violations = kind(url, folder, kills, chance)
-            if violations:
-                print(f"{kind.__name__ if kind else 'kill_postgres'}, round {number}:\n{violations}", flush=True)
-            total += figures
-            number += 1
-    return total
+def run_round(engine: Engine, number: int, chance: Random) -> Figures:
+    """A few kills of one kind, in a store of its own; the kinds take turns. Violations are printed and counted."""
+    kinds = [kill_writers, kill_loads, kill_servers]
+    folder = engine.new_folder()
+    if engine.server and number % 4 == 3:
+        figures, violations = kill_postgres(engine.server, folder, ROUND_KILLS, chance)
+    else:
+        kill = kinds[number % 4 % 3]
+        figures, violations = kill(engine.new_url(), folder, ROUND_KILLS, chance)
+    if violations:
+        print(f"crash round {number}:\n{violations}", flush=True)
+    return figures
 
 
 def main() -> int:
@@ -301,7 +292,13 @@ def main() -> int:
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--seed", type=int, default=None)
     asked = parser.parse_args()
-    total = run_rounds(asked.store, lambda so_far: so_far.kills < asked.kills, random.Random(asked.seed))
+    logging.disable()  # clocks that are behind are told loudly, and here they nearly always are
+    total, chance = Figures(), Random(asked.seed)
+    with engine(asked.store) as made:
+        for number in itertools.count():
+            total += run_round(made, number, chance)
+            if total.kills >= asked.kills:
+                break
     print(
         f"{asked.store}: {total.kills} kills survived, {total.acknowledged} acknowledged writes checked, "
         f"{total.pages} pages, {total.violations} violations"

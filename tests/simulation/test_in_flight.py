@@ -3,11 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import pytest
 
-from tests.simulation.test_simulation import engine_name, url  # noqa: F401 - fixtures
 from tests.storage.contract import NOON, ManualClock, putting, ticket
 from ticketfeed.feed import read_page
 from ticketfeed.protocol.model import Account, FeedState
@@ -21,7 +19,7 @@ SECONDS_MAX = 30.0
 Scenario = Callable[[Store, Account, ManualClock], Awaitable[None]]
 
 
-def _in_flight(url: str, give_up: bool, scenario: Scenario) -> FeedState:  # noqa: F811
+def _in_flight(url: str, give_up: bool, scenario: Scenario) -> FeedState:
     """Run the scenario while a write stands in its transaction; the account row when all is over."""
     release, has_put = threading.Event(), threading.Event()
 
@@ -57,7 +55,7 @@ def _in_flight(url: str, give_up: bool, scenario: Scenario) -> FeedState:  # noq
 
 
 @pytest.mark.parametrize("give_up", [False, True], ids=["awaited", "given-up"])
-def test_nobody_waits(url: str, give_up: bool) -> None:  # noqa: F811
+def test_nobody_waits(url: str, give_up: bool) -> None:
     """The closer says False and a page ends at the watermark, also when the writer's caller has given up waiting."""
 
     async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
@@ -73,7 +71,7 @@ def test_nobody_waits(url: str, give_up: bool) -> None:  # noqa: F811
     assert state.ticket_count in ((2, 3) if give_up else (3,))
 
 
-def test_a_store_is_opened(url: str) -> None:  # noqa: F811
+def test_a_store_is_opened(url: str) -> None:
     """Another process opens the store, reads it and is refused to close, all while the write goes on."""
 
     async def scenario(_store: Store, account: Account, clock: ManualClock) -> None:
@@ -85,11 +83,11 @@ def test_a_store_is_opened(url: str) -> None:  # noqa: F811
     assert _in_flight(url, False, scenario).ticket_count == 3
 
 
-def test_many_writes_wait(url: str) -> None:  # noqa: F811
+def test_many_writes_wait(url: str) -> None:
     """However many writes wait in one process, its readers and its closer do not."""
 
     async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
-        waiting = [asyncio.create_task(store.write(account, partial(_nothing))) for _ in range(30)]
+        waiting = [asyncio.create_task(store.write(account, _nothing)) for _ in range(30)]
         await asyncio.sleep(0.2)
         assert not await store.close_newest(account)
         request = parse_export_request({"start_time": "0"}, now=clock.now, start_time_margin_seconds=0)

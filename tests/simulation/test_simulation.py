@@ -1,30 +1,11 @@
 """Fixed seeds of the simulation on every engine; `python -m tests.simulation` runs others, for as long as wanted."""
 
-from pathlib import Path
-
-import pytest
-
-from tests.engines import ENGINES, EngineName, sqlite_url
-from tests.postgres import PostgresServer
+from tests.engines import EngineName
 from tests.simulation.observer import Figures
 from tests.simulation.script import Ask, Hold, Reopen, Tick, Write, make_script
 from tests.simulation.world import STEPS, run_seed
 
 SEEDS = {"sqlite": range(1, 13), "postgres": range(101, 106)}
-
-
-@pytest.fixture(params=ENGINES)
-def engine_name(request: pytest.FixtureRequest) -> EngineName:
-    name: EngineName = request.param
-    return name
-
-
-@pytest.fixture
-def url(engine_name: EngineName, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    if engine_name == "sqlite":
-        return sqlite_url(tmp_path)
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 def test_seeds(engine_name: EngineName, url: str) -> None:
