@@ -57,8 +57,8 @@ class _Model:
             self.watermark = max(self.watermark, self.last - 1, min(self.last, now - 1))
 
     def close(self, now: int) -> bool:
-        """The newest second is over, or the clock is so far behind that nobody can wait for it."""
-        closes = self.watermark < self.last and (now > self.last or now < self.last - 5)
+        """The newest second is closed once it is over."""
+        closes = self.watermark < self.last < now
         if closes:
             self.watermark = self.last
         return closes
