@@ -35,7 +35,7 @@ class CheckSummary:
     findings: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        looked_at = f"{self.accounts:,} accounts, {self.tickets:,} tickets, {self.records:,} records"
+        looked_at = f"accounts {self.accounts:,}, tickets {self.tickets:,}, records {self.records:,}"
         return f"{looked_at}: {self.findings.total() or 'nothing'} wrong"
 
 

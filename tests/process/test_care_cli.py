@@ -121,7 +121,7 @@ def test_check(folder: Path) -> None:
     """Clean: code 0 and one line. Damaged: code 1 and a line for each finding. Absent: code 2 and nothing made."""
     done = run("check", cwd=folder)
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"1 accounts, {TICKETS:,} tickets, ".encode())
+    assert done.out.startswith(f"accounts 1, tickets {TICKETS:,}, ".encode())
     assert done.out.endswith(b": nothing wrong\n")
     with opened(folder / "ticketfeed.db") as connection:
         connection.execute("DELETE FROM ticket WHERE id = (SELECT min(id) FROM ticket)")
@@ -130,7 +130,7 @@ def test_check(folder: Path) -> None:
     assert (done.code, done.out.count(b"\n")) == (1, 2)
     assert f"its ticket_count is {TICKETS}, but it holds {TICKETS - 1} tickets".encode() in done.out
     assert b"its watermark 5 is more than a second before" in done.out
-    assert done.err.endswith("records: 2 wrong\n")
+    assert done.err.endswith(": 2 wrong\n")
     assert "there is no store" in run("check", "--store", "sqlite:///none.db", cwd=folder).problem
     assert not (folder / "none.db").exists()
 

@@ -33,10 +33,11 @@ from ticketfeed.storage.base import WriteTransaction
 PATH = "/api/v2/incremental/tickets/cursor.json"
 START = Position(0, -1)
 STOP = "stop"
+OPEN_SECONDS_MAX = 60.0
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """What a process is to do, until `seconds` are over or the file `stop` lies beside its journal.
+    """What a process is to do, for `seconds` from when it is ready, or until the file `stop` lies beside its journal.
 
     `clock`: how far its clock may be off and jump. `address`: of the server to read.
     """
@@ -76,8 +77,8 @@ class OwnClock:
 
 async def run_writer(plan: Plan, random: Random, journal: Journal) -> None:
     """Two writes at a time until the time is over; a store that cannot serve is tried again."""
+    store, accounts = await _open(plan, OwnClock(random, plan.clock))
     goes_on = plan.until()
-    store, accounts = await _open(plan, OwnClock(random, plan.clock), goes_on)
     journal.note("ready")
     numbers = iter(range(10**9))
 
@@ -206,8 +207,9 @@ def make_readers(plan: Plan, random: Random, count: int) -> list[Reader]:
 
 async def run_reader(plan: Plan, random: Random, journal: Journal) -> None:
     """Readers that ask the store itself, and a closer, until the time is over; new readers come all the while."""
-    goes_on, clock = plan.until(), OwnClock(random, plan.clock)
-    store, accounts = await _open(plan, clock, goes_on)
+    clock = OwnClock(random, plan.clock)
+    store, accounts = await _open(plan, clock)
+    goes_on = plan.until()
     known = {account.subdomain: account for account in accounts}
     journal.note("ready")
     readers = make_readers(plan, random, 4)
@@ -254,13 +256,15 @@ async def run_client(plan: Plan, random: Random, journal: Journal) -> None:
     connection.close()
 
 
-async def _open(plan: Plan, clock: OwnClock, goes_on: Callable[[], bool]) -> tuple[Store, list[Account]]:
+async def _open(plan: Plan, clock: OwnClock) -> tuple[Store, list[Account]]:
+    """Open the store, which may just be down."""
+    deadline = time.monotonic() + OPEN_SECONDS_MAX
     while True:
         try:
             store = await open_store(plan.url, clock)
             return store, [await store.create_account(name) for name in plan.accounts]
         except (StoreError, StoreUnavailable):
-            if not goes_on():
+            if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)
 

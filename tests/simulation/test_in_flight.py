@@ -3,7 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.storage.contract import NOON, ManualClock, putting, ticket
@@ -12,6 +14,7 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.params import parse_export_request
 from ticketfeed.storage import Store, open_store
 from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.storage.sqlite import SqliteStore
 
 # The write stands still until it is told to go on, so whoever waits for it waits for ever.
 SECONDS_MAX = 30.0
@@ -100,3 +103,17 @@ def test_many_writes_wait(url: str) -> None:
 
 def _nothing(_transaction: WriteTransaction) -> None:
     return None
+
+
+def test_a_file_that_another_process_makes(tmp_path: Path) -> None:
+    """A store that another process is just making is waited for, and then opened."""
+    path = tmp_path / "t.db"
+    maker = apsw.Connection(str(path))
+    maker.execute("BEGIN IMMEDIATE; CREATE TABLE made (x)")
+    giving_up = threading.Timer(0.3, maker.execute, ("ROLLBACK",))
+    giving_up.start()
+    store = SqliteStore.open(path, ManualClock(), busy_seconds=SECONDS_MAX)
+    giving_up.join()
+    maker.close()
+    assert asyncio.run(store.list_accounts()) == []
+    asyncio.run(store.close())

@@ -57,11 +57,15 @@ class _Model:
             self.watermark = max(self.watermark, self.last - 1, min(self.last, now - 1))
 
     def close(self, now: int) -> bool:
-        """The newest second is closed once it is over."""
+        """The newest second is open, and over."""
         closes = self.watermark < self.last < now
         if closes:
             self.watermark = self.last
         return closes
+
+    def fence(self, now: int, clock_error_seconds: int) -> None:
+        """Past whatever a clock so far off can have given out."""
+        self.watermark = max(self.watermark, self.last, now + clock_error_seconds)
 
     def page(self, after: Position, until: int, limit: int, filters: Filters) -> list[tuple[int, int, str]]:
         found = []
@@ -148,6 +152,11 @@ class StoreMachine(RuleBasedStateMachine):
         closed = self._run(self._store.close_newest(self._accounts[name]))
         assert closed == self._models[name].close(self._clock.now)
 
+    @rule(name=NAMES, seconds=st.sampled_from([0, 5, 300]))
+    def fence(self, name: str, seconds: int) -> None:
+        self._models[name].fence(self._clock.now, seconds)
+        assert self._run(self._store.fence(self._accounts[name], seconds)) == self._state(name)
+
     @precondition(lambda self: not isinstance(self._store, MemoryStore))
     @rule(crashes=st.booleans())
     def reopen(self, crashes: bool) -> None:
@@ -210,7 +219,9 @@ class SqliteMachine(StoreMachine):
     open_store = staticmethod(lambda path, clock: SqliteStore.open(path, clock))
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(MemoryMachine, 60), (SqliteMachine, 40)], ids=["memory", "sqlite"])
+@pytest.mark.parametrize(
+    ("machine", "examples"), [(MemoryMachine, 150), (SqliteMachine, 100)], ids=["memory", "sqlite"]
+)
 def test_any_sequence_of_calls(machine: type[StoreMachine], examples: int) -> None:
     """Whatever is called in whatever order, rows, pages and refusals are those of the model."""
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

@@ -1,17 +1,15 @@
 """check, fence, backup, restore: keeping a store sound."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TaskProgressColumn
 
 from ticketfeed.checking import CheckSummary, check_store
 from ticketfeed.cli.options import DEFAULT_STORE, StoreOption, note, opened, run_async
+from ticketfeed.cli.progress import progress
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.care import backup_store, restore_store
 
@@ -47,8 +45,8 @@ def check(store: StoreOption = DEFAULT_STORE) -> None:
 
     async def work() -> CheckSummary:
         async with opened(store, create=False) as opened_store:
-            with _progress("checking") as advance:
-                return await opened_store.inspect(lambda snapshot: check_store(snapshot, print, advance))
+            with progress("checking", TaskProgressColumn()) as bar:
+                return await opened_store.inspect(lambda snapshot: check_store(snapshot, print, bar.update))
 
     summary = run_async(work())
     if summary.findings:
@@ -77,8 +75,8 @@ def backup(file: FileArgument, store: StoreOption = DEFAULT_STORE) -> None:
     An SQLite store becomes one SQLite file. A PostgreSQL store becomes a dump in pg_dump's custom format; pg_dump is
     taken from PATH, or from the variable PG_DUMP.
     """
-    with _progress("copying") as advance:
-        backup_store(store, file, advance)
+    with progress("copying", TaskProgressColumn()) as bar:
+        backup_store(store, file, bar.update)
     print(f"wrote {file}")
 
 
@@ -92,8 +90,8 @@ def restore(
     A PostgreSQL database may be there, but without a schema `ticketfeed`; pg_restore is taken from PATH, or from the
     variable PG_RESTORE.
     """
-    with _progress("copying") as advance:
-        fenced = restore_store(store, file, clock_error, advance)
+    with progress("copying", TaskProgressColumn()) as bar:
+        fenced = restore_store(store, file, clock_error, bar.update)
     for account, state in fenced:
         _tell_fenced(account, state)
 
@@ -101,13 +99,3 @@ def restore(
 def _tell_fenced(account: Account, state: FeedState) -> None:
     moment = datetime.fromtimestamp(state.watermark, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     print(f"{account.subdomain}\tfenced at {state.watermark}\t{moment}")
-
-
-@contextlib.contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, nothing elsewhere. Yields what to call with how much is done, of how much."""
-    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

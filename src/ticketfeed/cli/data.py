@@ -1,6 +1,5 @@
 """load, generate: data in."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,18 +8,10 @@ from typing import IO, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import DownloadColumn, MofNCompleteColumn
 
 from ticketfeed.cli.options import (
+    DEFAULT_ACCOUNT,
     DEFAULT_STORE,
     AccountOption,
     StoreOption,
@@ -29,6 +20,7 @@ from ticketfeed.cli.options import (
     opened,
     run_async,
 )
+from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
 from ticketfeed.inputs import InputRecord, open_input, read_input
 from ticketfeed.loading import LoadSummary, OnError, load_records
@@ -64,8 +56,9 @@ def load(
     now. All or nothing is loaded.
     """
     size = _checked_size(files)
-    with _progress("loading", size, DownloadColumn()) as advance:
-        summary = run_async(_load(store, account, _read_files(files, kind, advance), on_error))
+    with progress("loading", DownloadColumn()) as bar:
+        bar.update(0, size)
+        summary = run_async(_load(store, account, _read_files(files, kind, bar.advance), on_error))
     print(f"loaded {summary}")
 
 
@@ -132,11 +125,12 @@ def generate(
     until = until if until is not None else now - now % DAY_SECONDS
     if not 0 <= until <= now:
         raise BadInput("--until must be a time in Unix seconds that has passed")
-    with _progress("generating", tickets, MofNCompleteColumn()) as advance:
+    with progress("generating", MofNCompleteColumn()) as bar:
+        bar.update(0, tickets)
         if out is not None:
-            _write_world(out, generated_records(tickets, seed, until, account or "demo", advance))
+            _write_world(out, generated_records(tickets, seed, until, account or DEFAULT_ACCOUNT, bar.advance))
         else:
-            print(f"generated {run_async(_generate(store, account, tickets, seed, until, advance))}")
+            print(f"generated {run_async(_generate(store, account, tickets, seed, until, bar.advance))}")
 
 
 async def _generate(
@@ -182,13 +176,3 @@ def _write_world(out: str, records: Iterator[InputRecord]) -> None:
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _progress(title: str, total: int, column: ProgressColumn) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere. Yields what to call with each step."""
-    columns = (TextColumn(title), BarColumn(), column, TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total or None)
-        yield lambda count: progress.advance(task, count)

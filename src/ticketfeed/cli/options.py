@@ -15,7 +15,16 @@ from ticketfeed.protocol.errors import BadInput, NotFound
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage import Store, open_store
 
-__all__ = ["DEFAULT_STORE", "AccountOption", "StoreOption", "choose_account", "note", "opened", "run_async"]
+__all__ = [
+    "DEFAULT_ACCOUNT",
+    "DEFAULT_STORE",
+    "AccountOption",
+    "StoreOption",
+    "choose_account",
+    "note",
+    "opened",
+    "run_async",
+]
 
 T = TypeVar("T")
 

@@ -1,6 +1,7 @@
 """The file of an SQLite store: made, marked as ours, brought to the current schema, connected to; errors translated."""
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ APPLICATION_ID = 0x746B6664
 PAGE_BYTES = 32768
 # What is kept of the write-ahead log's file after a large load.
 WAL_BYTES_KEPT = 64 * 1024 * 1024
+RETRY_SECONDS = 0.01
 
 
 def prepare(path: Path, busy_seconds: float) -> None:
@@ -30,12 +32,25 @@ def prepare(path: Path, busy_seconds: float) -> None:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         elif connection.execute("PRAGMA application_id").get != APPLICATION_ID:
             raise StoreError(f"{path} is a database of another program, not a ticketfeed store")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection, busy_seconds)
         if not _is_current(connection):  # looked at first: the write lock may be held for as long as a load takes
             with transaction(connection):
                 _migrate(connection)
     finally:
         connection.close()
+
+
+def _use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> None:
+    """Where two processes make one file, SQLite refuses this to the second at once, whatever its busy timeout."""
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
 
 
 def _is_current(connection: apsw.Connection) -> bool:
