@@ -1,14 +1,20 @@
-"""The engines that tests and long runs are made on: new, empty stores of the named kind."""
+"""The engines that tests and long runs are made on: new, empty stores of the named kind, and what they hold."""
 
 import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import apsw
+import psycopg
 
 from tests.postgres import PostgresServer
+from ticketfeed.protocol.model import Account
 
+# (second, body) by ticket id.
+Final = dict[int, tuple[int, bytes]]
 EngineName = Literal["sqlite", "postgres"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
@@ -53,3 +59,22 @@ def own_server(folder: Path) -> Iterator[PostgresServer]:
 
 def sqlite_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'tickets.db'}"
+
+
+def dump(url: str, account: Account) -> Final:
+    """The rows of an account by ticket id, read past the store.
+
+    With the same SQLite library: two of them in one process take each other's file locks away.
+    """
+    sql = "SELECT id, generated_timestamp, body FROM {} WHERE account_id = {}"
+    if url.startswith("sqlite:///"):
+        connection = apsw.Connection(url.removeprefix("sqlite:///"))
+        try:
+            rows: list[Any] = connection.execute(sql.format("ticket", account.account_id)).fetchall()
+        finally:
+            connection.close()
+    else:
+        with psycopg.connect(url) as postgres:
+            rows = postgres.execute(sql.format("ticketfeed.ticket", account.account_id).encode()).fetchall()
+    assert len({row[0] for row in rows}) == len(rows)
+    return {id: (second, bytes(body)) for id, second, body in rows}

@@ -1,9 +1,11 @@
 """A disk that fills up under a store that writes: what `test_full_disk.py` runs, in a child where a limit is set.
 
-`python -m tests.process.small_disk PATH` limits how large a file may grow, which no user can go around, root included.
+`python -m tests.process.small_disk full PATH` limits how large a file may grow, which no user can go around, root
+included; `... read-only PATH` opens a store as a user who may only read it.
 """
 
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -11,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import dump
 from tests.simulation.observer import Attempt, Observer, Row, version_of
-from tests.simulation.world import dump
-from tests.storage.contract import START, ManualClock, putting, ticket
+from tests.storage.contract import NOON, START, ManualClock, putting, ticket
 from ticketfeed.feed import read_page
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.params import parse_export_request
 from ticketfeed.storage import Store, open_store
+from ticketfeed.storage.sqlite import SqliteStore
 
 WRITES_MAX = 3000
 ROOM_BYTES = 1_000_000
+NOBODY = 65534
 
 
 async def fill_up(url: str, fill: Callable[[int], None], make_room: Callable[[], None]) -> str:
@@ -91,8 +95,7 @@ async def _check(store: Store, url: str, attempts: list[Attempt]) -> None:
     assert observer.violations == []
 
 
-def main() -> None:
-    path = Path(sys.argv[1])
+def fill_up_by_limit(path: Path) -> str:
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(room: int) -> None:
@@ -102,7 +105,33 @@ def main() -> None:
     def make_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
-    print(asyncio.run(fill_up(f"sqlite:///{path}", fill, make_room)))
+    return asyncio.run(fill_up(f"sqlite:///{path}", fill, make_room))
+
+
+async def read_only(path: Path) -> str:
+    """A store that may only be read is read; a write says why it cannot be."""
+    store = SqliteStore.open(path, ManualClock(NOON + 10), create=False)
+    try:
+        [account] = await store.list_accounts()
+        assert not await store.close_newest(account)
+        request = parse_export_request({"start_time": "0"}, now=2**40, start_time_margin_seconds=0)
+        page = await read_page(store, account, request, now=2**40, settle_seconds=0)
+        assert [row[:2] for row in page.rows] == [(NOON, 1)]
+        with pytest.raises(StoreUnavailable) as refused:
+            await store.write(account, putting([ticket(3)]))
+        return str(refused.value)
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    what, path = sys.argv[1], Path(sys.argv[2])
+    if what == "full":
+        print(fill_up_by_limit(path))
+        return
+    if os.geteuid() == 0:  # who may write whatever the file's mode says
+        os.seteuid(NOBODY)
+    print(asyncio.run(read_only(path)))
 
 
 if __name__ == "__main__":

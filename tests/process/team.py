@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from tests.engines import dump
 from tests.process import journal
 from tests.process.journal import Entry, read_journals
 from tests.process.worker import STOP, Plan, Reader
 from tests.simulation.observer import Figures, GivenPage, Observer
-from tests.simulation.world import dump
 from ticketfeed.protocol.model import FeedState
 from ticketfeed.storage import open_store
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from tests.engines import own_server, sqlite_url
 from tests.process.small_disk import fill_up
 from tests.process.team import PATIENCE_SECONDS, ROOT
 from tests.storage.contract import ManualClock, putting, ticket
-from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.storage import open_store
 from ticketfeed.storage.sqlite import SqliteStore
 
@@ -57,39 +57,45 @@ def test_sqlite_on_a_full_disk(small_disk: Path) -> None:
     assert "disk is full" in reason
 
 
-def test_sqlite_with_a_file_that_cannot_grow(tmp_path: Path) -> None:
-    """Where the system refuses to let a file grow, the same holds: refused, nothing lost, on as soon as it may."""
+def _in_child(what: str, path: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.process.small_disk", str(tmp_path / "t.db")],
+        [sys.executable, "-m", "tests.process.small_disk", what, str(path)],
         cwd=ROOT,
         capture_output=True,
         timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert b"cannot serve" in done.stdout
+    return done.stdout.decode()
 
 
-def test_sqlite_read_only_while_writing(tmp_path: Path) -> None:
-    """When the file turns read-only under a store, writes say so, reads go on, and writes go on when it is over."""
+def test_sqlite_with_a_file_that_cannot_grow(tmp_path: Path) -> None:
+    """Where the system refuses every write to a file, the same holds, and what is closed is still served."""
+    assert "cannot serve" in _in_child("full", tmp_path / "t.db")
 
-    async def main() -> None:
-        clock = ManualClock()
-        store = SqliteStore.open(tmp_path / "t.db", clock)
+
+def test_sqlite_read_only() -> None:
+    """Who may only read the file of a store that others write can serve it, and is told why a write is refused."""
+
+    async def main(path: Path) -> None:
+        store = SqliteStore.open(path, clock := ManualClock())
         account = await store.create_account("acme")
         await store.write(account, putting([ticket(1)]))
         clock.now += 1
-        store._writer.execute("PRAGMA query_only = ON")
-        with pytest.raises(StoreUnavailable, match="read-only"):
-            await store.write(account, putting([ticket(2)]))
-        assert not await store.close_newest(account)
-        assert (await store.read_state(account)).ticket_count == 1
-        store._writer.execute("PRAGMA query_only = OFF")
         await store.write(account, putting([ticket(2)]))
-        assert (await store.read_state(account)).ticket_count == 2
+        for file in path.parent.iterdir():
+            file.chmod(0o444)
+        path.parent.chmod(0o555)
+        try:
+            reason = await asyncio.to_thread(_in_child, "read-only", path)
+        finally:
+            path.parent.chmod(0o755)
+        assert "read-only" in reason
+        await store.write(account, putting([ticket(3)]))
         await store.close()
 
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory() as folder:  # which another user can reach, as tmp_path cannot be
+        asyncio.run(main(Path(folder) / "t.db"))
 
 
 def test_postgres_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-import apsw
-import msgspec
-import psycopg
-
+from tests.engines import dump
 from tests.simulation.observer import EVERYTHING, Attempt, Figures, GivenPage, Observer, Row, passes, version_of
 from tests.simulation.script import (
     ACCOUNTS,
@@ -33,44 +30,23 @@ from tests.simulation.script import (
     make_script,
     render,
 )
+from tests.simulation.works import make_drafts, put, put_and_wait
 from ticketfeed.feed import read_page
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, Filters, Page, Position, SupportTypeScope
 from ticketfeed.protocol.params import parse_export_request
-from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.base import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 
 # A step that takes longer has waited for something that never comes. Nothing in a step waits for another.
 STEP_SECONDS_MAX = 30.0
 STEPS = 250
 
-Final = dict[int, tuple[int, bytes]]
-
 
 class Violation(AssertionError):
     """The promise was broken, or store and judge differ."""
-
-
-def dump(url: str, account: Account) -> Final:
-    """The rows of an account by ticket id, read past the store.
-
-    With the same SQLite library: two of them in one process take each other's file locks away.
-    """
-    sql = "SELECT id, generated_timestamp, body FROM {} WHERE account_id = {}"
-    if url.startswith("sqlite:///"):
-        connection = apsw.Connection(url.removeprefix("sqlite:///"))
-        try:
-            rows: list[Any] = connection.execute(sql.format("ticket", account.account_id)).fetchall()
-        finally:
-            connection.close()
-    else:
-        with psycopg.connect(url) as postgres:
-            rows = postgres.execute(sql.format("ticketfeed.ticket", account.account_id).encode()).fetchall()
-    assert len({row[0] for row in rows}) == len(rows)
-    return {id: (second, bytes(body)) for id, second, body in rows}
 
 
 def run_seed(seed: int, url: str, steps: int = STEPS) -> Figures:
@@ -172,11 +148,11 @@ class _World:
                 await self._reopen(step)
 
     async def _write(self, step: Write) -> None:
-        drafts = self._drafts(step)
+        drafts = make_drafts(step, self.figures.steps)
         results = []
         for store, account in self._both(step):
             try:
-                results.append(await store.write(account, partial(_put, step, drafts)))
+                results.append(await store.write(account, partial(put, step, drafts)))
             except BadInput:
                 results.append(-1)
         self._expect_equal("a write's result", *results)
@@ -186,14 +162,14 @@ class _World:
     async def _hold(self, step: Hold) -> None:
         """Begin a write in the store and in the judge, and leave both standing once they have put their drafts."""
         self._acting = step.write.process
-        self._flight = flight = _Flight(step.write, self._drafts(step.write), self.figures.steps)
+        self._flight = flight = _Flight(step.write, make_drafts(step.write, self.figures.steps), self.figures.steps)
         for store, account in self._both(step.write):
             has_put = threading.Event()
-            work = partial(_put_and_wait, step.write, flight.drafts, has_put, flight.release)
+            work = partial(put_and_wait, step.write, flight.drafts, has_put, flight.release)
             flight.tasks.append(asyncio.create_task(store.write(account, work)))
             if not await asyncio.to_thread(has_put.wait, STEP_SECONDS_MAX / 2):
                 raise Violation(f"{type(store).__name__}: a write did not begin")
-            behind = partial(_put, replace(step.write, fails=True), flight.drafts[:1])
+            behind = partial(put, replace(step.write, fails=True), flight.drafts[:1])
             flight.behind += [asyncio.create_task(store.write(account, behind)) for _ in range(step.behind)]
 
     async def _release(self) -> None:
@@ -320,20 +296,6 @@ class _World:
         real, judged = self._accounts[step.account if account is None else account]
         return [(self._stores[step.process], real), (self._judge, judged)]
 
-    def _drafts(self, step: Write) -> list[TicketDraft]:
-        """Each draft has a subject of its own, so that no two versions of a ticket have the same bytes."""
-        drafts = []
-        for number, entry in enumerate(step.entries):
-            values = {
-                "id": entry.id,
-                "generated_timestamp": entry.second,
-                "status": entry.status,
-                "support_type": entry.support_type,
-                "subject": f"step {self.figures.steps}, draft {number}",
-            }
-            drafts.append(parse_ticket(msgspec.json.encode(values), account="acme", now=START_SECOND))
-        return drafts
-
     def _expect_equal(self, what: str, real: object, judged: object) -> None:
         if real != judged:
             raise Violation(f"{what}: the store has {str(real)[:2000]}, the judge {str(judged)[:2000]}")
@@ -341,28 +303,6 @@ class _World:
     def _raise_violations(self) -> None:
         if self._observer.violations:
             raise Violation("\n".join(self._observer.violations[:10]))
-
-
-def _put(step: Write, drafts: list[TicketDraft], transaction: WriteTransaction) -> int:
-    count = transaction.put_tickets(iter(drafts), keep_generated_timestamp=step.keep)
-    if step.fails:
-        raise BadInput("as the script wants it")
-    return count
-
-
-def _put_and_wait(
-    step: Write,
-    drafts: list[TicketDraft],
-    has_put: threading.Event,
-    release: threading.Event,
-    transaction: WriteTransaction,
-) -> int:
-    count = transaction.put_tickets(iter(drafts))
-    has_put.set()
-    release.wait(STEP_SECONDS_MAX * 10)
-    if step.fails:
-        raise BadInput("as the script wants it")
-    return count
 
 
 def _plain(page: Page) -> tuple[Any, ...]:

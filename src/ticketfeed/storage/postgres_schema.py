@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 import psycopg
-from psycopg.errors import DuplicateSchema, DuplicateTable, UniqueViolation
+from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, UniqueViolation
 
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
@@ -43,5 +43,5 @@ def _create_migration_table(connection: psycopg.Connection[Any]) -> None:
     for statement in ("CREATE SCHEMA IF NOT EXISTS ticketfeed", table):
         try:
             connection.execute(statement.encode())
-        except (UniqueViolation, DuplicateSchema, DuplicateTable):
+        except (UniqueViolation, DuplicateSchema, DuplicateTable, DuplicateObject):
             continue
