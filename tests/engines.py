@@ -1,5 +1,6 @@
 """The engines that tests and long runs are made on: new, empty stores of the named kind, and what they hold."""
 
+import contextlib
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -61,6 +62,17 @@ def sqlite_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'tickets.db'}"
 
 
+def forget_fences(url: str) -> None:
+    """New accounts start as if no account of this store had ever been fenced: one store serves many tests."""
+    sql = "UPDATE {}meta SET value = '0' WHERE name = 'fenced_at'"
+    if url.startswith("sqlite:///"):
+        with contextlib.closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection:
+            connection.execute(sql.format(""))
+    else:
+        with psycopg.connect(url) as postgres:
+            postgres.execute(sql.format("ticketfeed.").encode())
+
+
 def dump(url: str, account: Account) -> Final:
     """The rows of an account by ticket id, read past the store.
 
@@ -68,11 +80,8 @@ def dump(url: str, account: Account) -> Final:
     """
     sql = "SELECT id, generated_timestamp, body FROM {} WHERE account_id = {}"
     if url.startswith("sqlite:///"):
-        connection = apsw.Connection(url.removeprefix("sqlite:///"))
-        try:
+        with contextlib.closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection:
             rows: list[Any] = connection.execute(sql.format("ticket", account.account_id)).fetchall()
-        finally:
-            connection.close()
     else:
         with psycopg.connect(url) as postgres:
             rows = postgres.execute(sql.format("ticketfeed.ticket", account.account_id).encode()).fetchall()

@@ -24,12 +24,25 @@ ALLOWED = {
     "feed": {"protocol", "storage", "clock"},
     "inputs": {"protocol", "storage", "clock"},
     "loading": {"protocol", "storage", "clock", "inputs"},
+    "checking": {"protocol", "storage"},
     "server": {"server", "feed", "protocol", "storage", "settings", "clock"},
 }
 # What would make a rule depend on anything but its arguments, or a rule's tests on anything but time to run.
 IMPURE = {
     *("asyncio", "anyio", "threading", "time", "os", "sys", "io", "pathlib", "tempfile", "shutil", "socket", "random"),
-    *("secrets", "uuid", "logging", "subprocess", "sqlite3", "apsw", "asyncpg", "psycopg", "starlette", "uvicorn"),
+    *(
+        "secrets",
+        "uuid",
+        "logging",
+        "subprocess",
+        "sqlite3",
+        "apsw",
+        "asyncpg",
+        "psycopg",
+        "psycopg_pool",
+        "starlette",
+        "uvicorn",
+    ),
     *("typer", "rich", "structlog", "http"),
 }
 SQL = re.compile(

@@ -36,5 +36,5 @@ def _tell_clock_behind(account: Account, state: FeedState, now: int) -> None:
     behind, newest = watermark.clock_behind(state, now), state.last_generated_timestamp
     if behind and _told_behind.get(account.subdomain) != newest:
         _told_behind[account.subdomain] = newest
-        text = "the clock is %d seconds behind the newest change of account %s; changes show when it has caught up"
-        _log.warning(text, behind, account.subdomain)
+        text = "the newest change of account %s is %d seconds ahead of the clock, which was set back, or it was fenced"
+        _log.warning(text, account.subdomain, behind)

@@ -1,6 +1,6 @@
 """Records -> a store, in one transaction: all of them, or none.
 
-Into an account without tickets each ticket keeps its `generated_timestamp`, so that history stays history; into
+Into an account as it was made each ticket keeps its `generated_timestamp`, so that history stays history; into
 a used one the load is a change now, and stands at the end of the feed.
 """
 

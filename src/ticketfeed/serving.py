@@ -47,6 +47,7 @@ class ServePlan:
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening address, taken before anything else is done. Port 0 takes a free one. Raises BadInput."""
+    host = host.removeprefix("[").removesuffix("]")
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, proto)

@@ -177,7 +177,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
             "newer.db": "was written by a newer ticketfeed",
             "damaged.db": "damaged.db",
             "good/x.db": "good/x.db",
-            "": "cannot open the store .",
+            "": "say sqlite:///FILE",
             "missing/x.db": "missing/x.db",
         }.items()
     ),

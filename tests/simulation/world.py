@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from tests.engines import dump
+from tests.engines import dump, forget_fences
 from tests.simulation.observer import EVERYTHING, Attempt, Figures, GivenPage, Observer, Row, passes, version_of
 from tests.simulation.script import (
     ACCOUNTS,
@@ -106,6 +106,7 @@ class _World:
         try:
             for process in range(PROCESSES):
                 self._stores.append(await self._open(process))
+            forget_fences(self._url)
             for name in ACCOUNTS:
                 real = await self._stores[0].create_account(f"{name}-{self._seed}-{id(self)}")
                 self._accounts.append((real, await self._judge.create_account(name)))

@@ -506,3 +506,21 @@ class StoreContract:
             await asyncio.gather(write_on(), check_on())
 
         self.run(scenario)
+
+    def test_an_account_made_after_a_fence(self) -> None:
+        """An account made after a fence starts behind it: it may have been lost, and be made for the second time."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.fence(account, 5)
+            clock.now -= 100
+            await store.fence(account, 5)
+            late = await store.create_account("late")
+            assert await store.read_state(late) == FeedState(0, NOON + 5, 0)
+            with pytest.raises(ValueError, match="never fenced"):
+                await store.write(late, putting([ticket(1, 100)], keep=True))
+            await store.write(late, putting([ticket(1, 100)]))
+            assert await store.read_state(late) == FeedState(NOON + 6, NOON + 5, 1)
+            assert await store.create_account("late") == late
+            assert await store.read_state(late) == FeedState(NOON + 6, NOON + 5, 1)
+
+        self.run(scenario)

@@ -1,6 +1,7 @@
 """The PostgreSQL store keeps the contract, and what only a server can."""
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 import psycopg
@@ -8,7 +9,8 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.model import Account
 from ticketfeed.storage.base import Store
 from ticketfeed.storage.postgres import PostgresStore, Q
 
@@ -141,6 +143,81 @@ def test_tickets_twice_across_batches(postgres: PostgresServer) -> None:
         _, rows = await store.read_changes(account, START, NOON * 2, 2, ALL, links=False)
         assert [msgspec.json.decode(row[2])["subject"] for row in rows] == ["newest", "later"]
         assert (await store.read_state(account)).ticket_count == 1002
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_opening_beside_a_backup(postgres: PostgresServer) -> None:
+    """A store can be opened while a backup or a check holds its tables, for as long as that takes."""
+
+    async def main() -> None:
+        url = postgres.new_database()
+        await (await PostgresStore.open(url, ManualClock())).close()
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE ticketfeed.migration IN ACCESS SHARE MODE")
+            async with asyncio.timeout(10):
+                await (await PostgresStore.open(url, ManualClock())).close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://feed:s3cr%zzet@127.0.0.1/db",
+        "postgresql://feed:s3cret@[::1/db",
+        "postgresql://feed:s3 cret@127.0.0.1:1/db",
+        "postgresql://feed:s3cret@127.0.0.1:1/db",
+    ],
+)
+def test_no_error_repeats_the_password(url: str, postgres: PostgresServer) -> None:
+    """Whatever is wrong with a URL, its password is not in the message; for a replica's neither."""
+    with pytest.raises(StoreError) as refused:
+        asyncio.run(_open_and_close(url, ()))
+    assert "s3" not in str(refused.value)
+    with suppress(StoreError) if url.endswith("@127.0.0.1:1/db") else pytest.raises(StoreError, match="cannot be read"):
+        asyncio.run(_open_and_close(postgres.new_database(), (url,)))
+
+
+async def _open_and_close(url: str, read_urls: tuple[str, ...]) -> None:
+    await (await PostgresStore.open(url, ManualClock(), read_urls=read_urls)).close()
+
+
+def test_a_server_that_hangs(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query without an answer is given up within the bound, though the server cannot be asked to cancel it."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.WAIT_SECONDS", 0.5)
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres.new_database(), ManualClock())
+        account = await store.create_account("acme")
+        monkeypatch.setitem(Q, "read_state", "SELECT pg_sleep(8) WHERE %(account_id)s > 0")
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(StoreUnavailable, match="no answer"):
+            await store.read_state(account)
+        assert asyncio.get_running_loop().time() - began < 4
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_replica_does_not_know_yet(postgres: PostgresServer) -> None:
+    """A replica without the account's row sends the reader to the primary; without it there, the error is clear."""
+
+    async def main() -> None:
+        url, behind = postgres.new_database(), postgres.new_database()
+        await (await PostgresStore.open(behind, ManualClock())).close()
+        store = await PostgresStore.open(url, ManualClock(), read_urls=[behind])
+        account = await store.create_account("acme")
+        await store.write(account, putting([ticket(1, 10)], keep=True))
+        _, rows = await store.read_changes(account, START, NOON, 10, ALL, links=False)
+        assert [row[1] for row in rows] == [1]
+        nobody = Account(99, "nobody")
+        with pytest.raises(StoreUnavailable, match="no row"):
+            await store.read_changes(nobody, START, NOON, 10, ALL, links=False)
+        with pytest.raises(StoreUnavailable, match="no row"):
+            await store.write(nobody, putting([ticket(1)]))
+        assert not await store.close_newest(nobody)
         await store.close()
 
     asyncio.run(main())

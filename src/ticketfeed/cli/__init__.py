@@ -6,6 +6,8 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,13 +18,28 @@ __all__ = ["main"]
 
 app = typer.Typer(
     name="ticketfeed",
-    help="Store support tickets and serve Zendesk's incremental, cursor-based ticket export. "
-    "Not affiliated with Zendesk.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _show_version(asked), help="Show it.")
+    ] = False,
+) -> None:
+    """Store support tickets and serve Zendesk's incremental, cursor-based export. Not affiliated with Zendesk."""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"ticketfeed {version('ticketfeed')}")
+        raise typer.Exit
+
+
 for commands in (server, data, access, care):
     commands.register(app)
 

@@ -52,7 +52,7 @@ def load(
 ) -> None:
     """Load tickets, users and the rest from NDJSON, a JSON array or saved pages, plain or gzipped.
 
-    Into an account without tickets each one keeps its generated_timestamp; into a used one the load is a change
+    Into an account as it was made each ticket keeps its generated_timestamp; into a used one the load is a change
     now. All or nothing is loaded.
     """
     size = _checked_size(files)

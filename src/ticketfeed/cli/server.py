@@ -150,6 +150,9 @@ async def _make_demo(store_url: str, tickets: int, seed: int) -> Store | None:
         now = system_clock()
         records = generated_records(tickets, seed, now - now % DAY_SECONDS, account.subdomain)
         await load_records(store, account, records, now=now)
+    elif await store.find_token_user(account, hash_token(DEMO_USERS[0][2])) is None:
+        await store.close()
+        raise BadInput("this store holds tickets that are no demo; well-known credentials would open them to everybody")
     for email, role, token in DEMO_USERS:
         if await store.find_token_user(account, hash_token(token)) is None:
             await add_user_credential(store, account, email, role, "api_token", token)

@@ -22,6 +22,7 @@ __all__ = [
     "DateTime",
     "Id",
     "RecordDraft",
+    "SearchText",
     "decode_as",
     "lay_out",
     "parse_record",
@@ -30,6 +31,8 @@ __all__ = [
     "wire_time",
 ]
 
+# Text that a store searches by: PostgreSQL keeps no NUL in it.
+SearchText = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 DateTime = Annotated[datetime, Meta(tz=True)]
 T = TypeVar("T")
@@ -57,7 +60,7 @@ class _Record(msgspec.Struct):
 
 class _User(_Record):
     name: str | UnsetType = UNSET
-    email: str | None = None
+    email: SearchText | None = None
     role: Literal["end-user", "agent", "admin"] | UnsetType = UNSET
     active: bool = True
     suspended: bool = False

@@ -18,6 +18,7 @@ from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.records import (
     DateTime,
     Id,
+    SearchText,
     decode_as,
     encode,
     lay_out,
@@ -69,7 +70,7 @@ class _Ticket(msgspec.Struct):
 
     id: Id
     url: str | UnsetType = UNSET
-    external_id: str | None = None
+    external_id: SearchText | None = None
     via: dict[str, Any] | UnsetType = UNSET
     created_at: DateTime | UnsetType = UNSET
     updated_at: DateTime | UnsetType = UNSET

@@ -46,7 +46,8 @@ class ApiCall:
         if public_url:
             base = public_url.rstrip("/").replace("{account}", self.account.subdomain)
         else:
-            base = f"{request.scope['scheme']}://{request.headers['host']}"
+            scheme = "https" if request.scope["scheme"] == "https" else "http"  # a proxy's header may say anything
+            base = f"{scheme}://{request.headers['host']}"
         return base + str(request.scope["path"])
 
 

@@ -8,6 +8,7 @@ import binascii
 import time
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from functools import cache
 from hashlib import sha256
 
 import msgspec
@@ -87,7 +88,10 @@ class Authenticator:
         return _identity(body) if body else None
 
     async def _password(self, account: Account, email: str, password: str) -> Identity | None:
-        for stored, body in await self._store.find_passwords(account, email):
+        found = await self._store.find_passwords(account, email)
+        if not found:  # takes as long as a wrong password: how long a refusal takes must not tell who is there
+            await self._matches(_nobodys_hash(), password)
+        for stored, body in found:
             if await self._matches(stored, password):
                 return _identity(body)
         return None
@@ -103,6 +107,11 @@ class Authenticator:
                 self._remembered.clear()
             self._remembered[key] = time.monotonic() + PASSWORD_REMEMBERED_SECONDS
         return right
+
+
+@cache
+def _nobodys_hash() -> str:
+    return hash_password("")
 
 
 def _verify(stored: str, password: str) -> bool:

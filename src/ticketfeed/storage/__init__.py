@@ -1,11 +1,11 @@
 """Stores by URL: the scheme names the engine, whose driver is imported only then."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.base import Store
+from ticketfeed.storage.urls import needs_driver, sqlite_path
 
 __all__ = ["Store", "open_store"]
 
@@ -23,12 +23,10 @@ async def open_store(
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite import SqliteStore
 
-        return SqliteStore.open(Path(url.removeprefix("sqlite:///")), clock, create=create)
+        return SqliteStore.open(sqlite_path(url), clock, create=create)
     if url.startswith(("postgresql://", "postgres://")):
-        try:
+        with needs_driver():
             from ticketfeed.storage.postgres import PostgresStore
-        except ImportError as error:
-            raise StoreError("PostgreSQL needs its driver: pip install 'ticketfeed[postgres]'") from error
 
         return await PostgresStore.open(url, clock, read_urls=read_urls, create=create)
     if url == "memory:":

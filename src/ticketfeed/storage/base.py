@@ -130,7 +130,8 @@ class Store(Protocol):
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         """Raise the watermark past every position that can have been given out (`watermark.fence`).
 
-        Holds the account's row, waiting for it as a write does. Returns the row after it. Idempotent.
+        Holds the account's row, waiting for it as a write does. Returns the row after it. Idempotent. An account that
+        is made later starts behind the fence too: it may have been lost, and be made for the second time.
         """
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.storage.urls import needs_driver, sqlite_path
 
 __all__ = ["Advance", "backup_store", "restore_store"]
 
@@ -18,9 +19,10 @@ def backup_store(url: str, file: Path, advance: Advance) -> None:
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite_care import backup_sqlite
 
-        return backup_sqlite(Path(url.removeprefix("sqlite:///")), file, advance)
+        return backup_sqlite(sqlite_path(url), file, advance)
     if url.startswith(("postgresql://", "postgres://")):
-        from ticketfeed.storage.postgres_care import backup_postgres
+        with needs_driver():
+            from ticketfeed.storage.postgres_care import backup_postgres
 
         return backup_postgres(url, file)
     raise _no_care(url)
@@ -36,9 +38,10 @@ def restore_store(
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite_care import restore_sqlite
 
-        return restore_sqlite(file, Path(url.removeprefix("sqlite:///")), clock, clock_error_seconds, advance)
+        return restore_sqlite(file, sqlite_path(url), clock, clock_error_seconds, advance)
     if url.startswith(("postgresql://", "postgres://")):
-        from ticketfeed.storage.postgres_care import restore_postgres
+        with needs_driver():
+            from ticketfeed.storage.postgres_care import restore_postgres
 
         return restore_postgres(file, url, clock, clock_error_seconds)
     raise _no_care(url)

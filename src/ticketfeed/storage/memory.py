@@ -41,6 +41,7 @@ class MemoryStore:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._held: dict[int, _Held] = {}
+        self._fenced_at = 0
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
 
@@ -52,7 +53,7 @@ class MemoryStore:
 
     async def create_account(self, subdomain: str) -> Account:
         account = self._accounts.setdefault(subdomain, Account(len(self._accounts) + 1, subdomain))
-        self._held.setdefault(account.account_id, _Held())
+        self._held.setdefault(account.account_id, _Held(FeedState(watermark=self._fenced_at)))
         return account
 
     async def read_state(self, account: Account) -> FeedState:
@@ -91,7 +92,9 @@ class MemoryStore:
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
             held = self._held[account.account_id]
-            held.state = watermark.fence(held.state, self._clock(), clock_error_seconds)
+            now = self._clock()
+            held.state = watermark.fence(held.state, now, clock_error_seconds)
+            self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             return held.state
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:

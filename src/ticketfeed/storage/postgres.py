@@ -7,7 +7,7 @@ Decisions on errors rest on SQLSTATE alone.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -21,9 +21,9 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
-from ticketfeed.storage.postgres_schema import prepare_schema
+from ticketfeed.storage.postgres_schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres_snapshot import PostgresSnapshot, start_snapshot
-from ticketfeed.storage.postgres_write import PostgresTransaction, lock_state, state_bindings, write_state
+from ticketfeed.storage.postgres_write import PostgresTransaction, fence_account, lock_state, state_bindings
 from ticketfeed.storage.queries import load_queries
 
 __all__ = ["PostgresStore"]
@@ -45,7 +45,11 @@ CONNECTION: dict[str, Any] = {
     "autocommit": True,
     "prepare_threshold": None,
     "connect_timeout": 5,
+    # A host that is gone without a word is noticed within some ten seconds.
     "tcp_user_timeout": 10000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
 }
 
 _POSITION = itemgetter(0, 1)
@@ -66,6 +70,7 @@ class PostgresStore:
         self._primary = _reader_pool(url)
         self._replicas = [_reader_pool(read_url) for read_url in read_urls]
         self._turn = 0
+        self._given_up: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[AsyncConnectionPool[Any], float] = {}
         self._writers = ConnectionPool(
             url, min_size=0, max_size=WRITERS_MAX, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
@@ -77,6 +82,9 @@ class PostgresStore:
         cls, url: str, clock: Clock, *, read_urls: Sequence[str] = (), create: bool = True
     ) -> "PostgresStore":
         """Connect, bring the schema up to date, open the pools. Raises StoreError."""
+
+        for each in (url, *read_urls):
+            refuse_unreadable(each)
 
         def prepare() -> str:
             with psycopg.connect(url, **CONNECTION) as connection:
@@ -106,13 +114,19 @@ class PostgresStore:
                 connection.execute(Q["create_account"].encode(), {"subdomain": subdomain})
                 row = connection.execute(Q["find_account"].encode(), {"subdomain": subdomain}).fetchone()
                 assert row is not None
-                connection.execute(Q["create_feed_state"].encode(), {"account_id": row[0]})
+                fenced_at = connection.execute(Q["read_fenced_at"].encode()).fetchone()
+                assert fenced_at is not None
+                made = {"account_id": row[0], "watermark": fenced_at[0]}
+                connection.execute(Q["create_feed_state"].encode(), made)
                 return Account(row[0], subdomain)
 
         return await self._in_thread(lambda: _unavailable_after(create))
 
     async def read_state(self, account: Account) -> FeedState:
-        return FeedState(*(await self._read("read_state", {"account_id": account.account_id}))[0])
+        rows = await self._read("read_state", {"account_id": account.account_id})
+        if not rows:
+            raise _no_row(account)
+        return FeedState(*rows[0])
 
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
@@ -126,7 +140,11 @@ class PostgresStore:
             "scope": filters.support_type_scope,
             "limit": limit,
         }
-        rows = await self._read_sql(_READ_LINKS if links else Q["read_changes"], bindings, self._readers())
+        sql, readers = _READ_LINKS if links else Q["read_changes"], self._readers()
+        # A replica may not know yet of an account that was just made.
+        rows = await self._read_sql(sql, bindings, readers) or await self._read_sql(sql, bindings, [self._primary])
+        if not rows:
+            raise _no_row(account)
         state = FeedState(*rows[0][-3:])
         if rows[0][0] is None:
             return state, []
@@ -140,22 +158,8 @@ class PostgresStore:
         return [row[0] for row in await self._read_sql(Q["read_records"], bindings, self._readers())]
 
     async def close_newest(self, account: Account) -> bool:
-        # On a reader's connection: those for writes, and their threads, may all be waiting for this very row.
         try:
-            async with (
-                asyncio.timeout(WAIT_SECONDS),
-                self._primary.connection(RETRY_SECONDS) as connection,
-                connection.transaction(),
-            ):
-                sql, bindings = (Q["lock_state"] + " NOWAIT").encode(), {"account_id": account.account_id}
-                row = await (await connection.execute(sql, bindings)).fetchone()
-                assert row is not None
-                state, now = FeedState(*row), self._clock()
-                if not watermark.can_close(state, now):
-                    return False
-                closed = watermark.close(state, now)
-                await connection.execute(Q["write_state"].encode(), state_bindings(account, closed))
-            return True
+            return await self._within(WAIT_SECONDS, self._close_newest(account))
         except (psycopg.Error, PoolTimeout, TimeoutError):
             return False
 
@@ -194,19 +198,35 @@ class PostgresStore:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             for pool in sorted(pools, key=self._is_avoided):
+                left = deadline - time.monotonic()
                 try:
-                    async with (
-                        asyncio.timeout(deadline - time.monotonic()),
-                        pool.connection(WAIT_SECONDS / (len(pools) + 1)) as connection,
-                    ):
-                        cursor = await connection.execute(sql.encode(), bindings, binary=True)
-                        rows: list[Any] = await cursor.fetchall()
-                        return rows
+                    return await self._within(min(left, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
                 except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-                    if not _is_passing(error) or time.monotonic() > deadline:
+                    if not _is_passing(error):
                         raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
                     self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
+                    if time.monotonic() > deadline:
+                        raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _within(self, seconds: float, asking: Coroutine[Any, Any, T]) -> T:
+        """Give up after so long, also when the server hangs: to cancel a query, it would have to be asked."""
+        task = asyncio.ensure_future(asking)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
+            if done:
+                return task.result()
+            raise TimeoutError(f"no answer within {seconds:.1f} seconds")
+        finally:
+            if not task.done():
+                task.cancel()  # it ends by itself some time, and nobody waits for it
+                self._given_up.add(task)
+                task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Future[Any]") -> None:
+        self._given_up.discard(task)
+        if not task.cancelled():
+            task.exception()  # has been looked at: nobody else will
 
     def _is_avoided(self, pool: "AsyncConnectionPool[Any]") -> bool:
         """A server that just failed is asked last for a while, so that one is not waited for on every request."""
@@ -214,6 +234,18 @@ class PostgresStore:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _close_newest(self, account: Account) -> bool:
+        """On a reader's connection: those for writes, and their threads, may all be waiting for this very row."""
+        async with self._primary.connection(RETRY_SECONDS) as connection, connection.transaction():
+            sql, bindings = (Q["lock_state"] + " NOWAIT").encode(), {"account_id": account.account_id}
+            row = await (await connection.execute(sql, bindings)).fetchone()
+            state, now = FeedState(*row) if row else FeedState(), self._clock()
+            if not watermark.can_close(state, now):
+                return False
+            closed = watermark.close(state, now)
+            await connection.execute(Q["write_state"].encode(), state_bindings(account, closed))
+        return True
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
         def locked(connection: psycopg.Connection[Any], state: FeedState) -> T:
@@ -226,9 +258,7 @@ class PostgresStore:
 
     def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def locked(connection: psycopg.Connection[Any], state: FeedState) -> FeedState:
-            state = watermark.fence(state, self._clock(), clock_error_seconds)
-            write_state(connection, account, state)
-            return state
+            return fence_account(connection, account, state, self._clock(), clock_error_seconds)
 
         return self._with_row_locked(account, locked)
 
@@ -249,7 +279,9 @@ class PostgresStore:
                     return work(connection, state)
             except (psycopg.Error, PoolTimeout) as error:
                 if locked or not _is_passing(error) or time.monotonic() > deadline:
-                    raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
+                    held = not locked and isinstance(error, psycopg.errors.QueryCanceled)
+                    reason = "another write holds the account" if held else _explain(error)
+                    raise StoreUnavailable(f"the store cannot serve: {reason}") from error
             time.sleep(RETRY_SECONDS)
 
 
@@ -272,6 +304,16 @@ async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute("SET enable_sort = off")
 
 
+async def _fetch(pool: "AsyncConnectionPool[Any]", sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async with pool.connection(WAIT_SECONDS) as connection:
+        rows: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
+        return rows
+
+
+def _no_row(account: Account) -> StoreUnavailable:
+    return StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
+
+
 def _unavailable_after(work: Callable[[], T]) -> T:
     try:
         return work()
@@ -282,7 +324,7 @@ def _unavailable_after(work: Callable[[], T]) -> T:
 def _is_passing(error: Exception) -> bool:
     """Whether the same statement may succeed in a moment: lost connections, restarts, lost races."""
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
-        return not isinstance(error, psycopg.ProgrammingError)
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError)
     return error.sqlstate[:2] == "08" or error.sqlstate in PASSING
 
 

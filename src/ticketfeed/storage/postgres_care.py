@@ -20,12 +20,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
-from ticketfeed.storage.postgres_schema import prepare_schema
-from ticketfeed.storage.postgres_write import lock_state, write_state
+from ticketfeed.storage.postgres_schema import prepare_schema, refuse_unreadable
+from ticketfeed.storage.postgres_write import fence_account, lock_state
 from ticketfeed.storage.queries import load_queries
 from ticketfeed.storage.whole_file import whole_file
 
@@ -90,9 +89,8 @@ def _start_anew(
                 copy.write("".join(f"{row}\n" for row in rows))
         prepare_schema(connection, create=False)
         for account in [Account(*row) for row in connection.execute(Q["list_accounts"].encode()).fetchall()]:
-            state = watermark.fence(lock_state(connection, account), clock(), clock_error_seconds)
-            write_state(connection, account, state)
-            fenced.append((account, state))
+            state = lock_state(connection, account)
+            fenced.append((account, fence_account(connection, account, state, clock(), clock_error_seconds)))
         connection.execute("UPDATE ticketfeed.meta SET value = %s WHERE name = 'store_id'", (uuid.uuid4().hex,))
     return fenced
 
@@ -161,6 +159,7 @@ def _run(program: str, arguments: list[str], url: str | None = None) -> str:
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the database; its errors become ours."""
+    refuse_unreadable(url)
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as made:
             yield made

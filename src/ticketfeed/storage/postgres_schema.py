@@ -8,12 +8,24 @@ import uuid
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, UniqueViolation
 
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
+from ticketfeed.storage.queries import load_migrations
 
-__all__ = ["prepare_schema"]
+__all__ = ["prepare_schema", "refuse_unreadable"]
+
+
+def refuse_unreadable(url: str) -> None:
+    """Raises StoreError for a URL that the driver cannot read; its own words would repeat the password."""
+    try:
+        readable = url.startswith(("postgresql://", "postgres://")) and bool(conninfo_to_dict(url))
+    except psycopg.Error:
+        readable = False
+    if not readable:
+        raise StoreError("the PostgreSQL URL cannot be read; is the password percent-encoded?") from None
 
 
 def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
@@ -22,9 +34,12 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
         if not create:
             raise StoreError("there is no store in this database")
         _create_migration_table(connection)
+    # Looked at without a lock first: a backup reads the table for as long as it takes, and a standby cannot lock.
+    if _applied(connection) == {number for number, _, _ in load_migrations("postgres")}:
+        return _read_store_id(connection)
     with connection.transaction():
-        connection.execute("LOCK TABLE ticketfeed.migration IN ACCESS EXCLUSIVE MODE")
-        applied = {number for (number,) in connection.execute("SELECT number FROM ticketfeed.migration")}
+        connection.execute("LOCK TABLE ticketfeed.migration IN SHARE ROW EXCLUSIVE MODE")
+        applied = _applied(connection)
 
         def apply(number: int, name: str, sql: str) -> None:
             connection.execute(sql.encode())
@@ -33,6 +48,14 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
         apply_migrations("postgres", applied, apply)
         if not applied:
             connection.execute("INSERT INTO ticketfeed.meta VALUES ('store_id', %s)", (uuid.uuid4().hex,))
+    return _read_store_id(connection)
+
+
+def _applied(connection: psycopg.Connection[Any]) -> set[int]:
+    return {number for (number,) in connection.execute("SELECT number FROM ticketfeed.migration")}
+
+
+def _read_store_id(connection: psycopg.Connection[Any]) -> str:
     row = connection.execute("SELECT value FROM ticketfeed.meta WHERE name = 'store_id'").fetchone()
     return str(row[0]) if row else ""
 

@@ -7,14 +7,14 @@ from typing import Any
 import psycopg
 
 from ticketfeed.protocol import watermark
-from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.errors import BadInput, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
 from ticketfeed.storage.queries import load_queries
 
-__all__ = ["PostgresTransaction", "lock_state", "state_bindings", "write_state"]
+__all__ = ["PostgresTransaction", "fence_account", "lock_state", "state_bindings", "write_state"]
 
 # Tickets sent in one statement: some hundred kilobytes, a few thousand parameters.
 BATCH = 250
@@ -26,7 +26,8 @@ Q = load_queries("postgres")
 def lock_state(connection: psycopg.Connection[Any], account: Account, suffix: str = "") -> FeedState:
     """Lock the account row and read it."""
     row = connection.execute((Q["lock_state"] + suffix).encode(), {"account_id": account.account_id}).fetchone()
-    assert row is not None
+    if row is None:
+        raise StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
     return FeedState(*row)
 
 
@@ -43,6 +44,17 @@ def state_bindings(account: Account, state: FeedState) -> dict[str, int]:
         "watermark": state.watermark,
         "ticket_count": state.ticket_count,
     }
+
+
+def fence_account(
+    connection: psycopg.Connection[Any], account: Account, state: FeedState, now: int, clock_error_seconds: int
+) -> FeedState:
+    """Fence one account, whose row is locked, and those that are made later."""
+    fenced = watermark.fence(state, now, clock_error_seconds)
+    write_state(connection, account, fenced)
+    fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
+    connection.execute(Q["write_fenced_at"].encode(), {"fenced_at": fenced_at})
+    return fenced
 
 
 class PostgresTransaction:

@@ -7,7 +7,7 @@ one range read of about a millisecond; handing it to another thread would cost a
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,10 +23,18 @@ from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind, Rows, Snapshot, WriteTransaction
 from ticketfeed.storage.queries import load_queries
-from ticketfeed.storage.sqlite_file import connect, explain, prepare, snapshot, transaction, translated
+from ticketfeed.storage.sqlite_file import (
+    connect,
+    explain,
+    prepare,
+    snapshot,
+    transaction,
+    translated,
+    use_write_ahead_log,
+)
 from ticketfeed.storage.sqlite_snapshot import SqliteSnapshot
 
-__all__ = ["SqliteStore", "read_state", "write_state"]
+__all__ = ["SqliteStore", "fence_account"]
 
 T = TypeVar("T")
 
@@ -45,6 +53,7 @@ class SqliteStore:
         self._writer = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self._writer.execute("CREATE TEMP TABLE given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER)")
         self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
+        self._has_log = False
         self._under_way: set[Future[Any]] = set()
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
@@ -69,9 +78,11 @@ class SqliteStore:
 
     async def create_account(self, subdomain: str) -> Account:
         def create() -> None:
-            with translated(self._path), transaction(self._writer):
-                for name in ("create_account", "create_feed_state"):
-                    self._writer.execute(Q[name], {"subdomain": subdomain})
+            with translated(self._path), self._transaction():
+                self._writer.execute(Q["create_account"], {"subdomain": subdomain})
+                account_id = self._writer.execute(Q["find_account"], {"subdomain": subdomain}).get
+                fenced_at = self._writer.execute(Q["read_fenced_at"]).get
+                self._writer.execute(Q["create_feed_state"], {"account_id": account_id, "watermark": fenced_at})
 
         await self._in_writer(create)
         return next(found for found in await self.list_accounts() if found.subdomain == subdomain)
@@ -137,17 +148,23 @@ class SqliteStore:
         return await asyncio.wrap_future(under_way)
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        with translated(self._path), transaction(self._writer):
+        with translated(self._path), self._transaction():
             write = _SqliteTransaction(self._writer, account, self._clock())
             result = work(write)
             write.finish()
         return result
 
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if not self._has_log:  # a restored file has none before its first write
+            use_write_ahead_log(self._writer, self._busy_seconds)
+            self._has_log = True
+        with transaction(self._writer):
+            yield
+
     def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
-        with translated(self._path), transaction(self._writer):
-            state = watermark.fence(read_state(self._writer, account), self._clock(), clock_error_seconds)
-            write_state(self._writer, account, state)
-        return state
+        with translated(self._path), self._transaction():
+            return fence_account(self._writer, account, self._clock(), clock_error_seconds)
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
@@ -272,3 +289,12 @@ def write_state(connection: apsw.Connection, account: Account, state: FeedState)
             "ticket_count": state.ticket_count,
         },
     )
+
+
+def fence_account(connection: apsw.Connection, account: Account, now: int, clock_error_seconds: int) -> FeedState:
+    """Fence one account, and those that are made later; inside a transaction."""
+    state = watermark.fence(read_state(connection, account), now, clock_error_seconds)
+    write_state(connection, account, state)
+    fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
+    connection.execute(Q["write_fenced_at"], {"fenced_at": fenced_at})
+    return state

@@ -12,12 +12,11 @@ from pathlib import Path
 import apsw
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.queries import load_queries
-from ticketfeed.storage.sqlite import read_state, write_state
+from ticketfeed.storage.sqlite import fence_account
 from ticketfeed.storage.sqlite_file import APPLICATION_ID, explain, prepare, snapshot, transaction
 from ticketfeed.storage.whole_file import whole_file
 
@@ -70,9 +69,7 @@ def _start_anew(connection: apsw.Connection, clock: Clock, clock_error_seconds: 
     fenced = []
     with transaction(connection):
         for account in [Account(*row) for row in connection.execute(Q["list_accounts"])]:
-            state = watermark.fence(read_state(connection, account), clock(), clock_error_seconds)
-            write_state(connection, account, state)
-            fenced.append((account, state))
+            fenced.append((account, fence_account(connection, account, clock(), clock_error_seconds)))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'store_id'", (uuid.uuid4().hex,))
     return fenced
 

@@ -12,7 +12,17 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.queries import load_migrations
 
-__all__ = ["APPLICATION_ID", "PAGE_BYTES", "connect", "explain", "prepare", "snapshot", "transaction", "translated"]
+__all__ = [
+    "APPLICATION_ID",
+    "PAGE_BYTES",
+    "connect",
+    "explain",
+    "prepare",
+    "snapshot",
+    "transaction",
+    "translated",
+    "use_write_ahead_log",
+]
 
 # "tkfd": marks the file as ours, so that nobody else's database is ever migrated.
 APPLICATION_ID = 0x746B6664
@@ -24,15 +34,16 @@ RETRY_SECONDS = 0.01
 
 
 def prepare(path: Path, busy_seconds: float) -> None:
-    """Make or check the file: ours, of a known version, in WAL mode, its schema current."""
+    """Make or check the file: ours, of a known version, its schema current. Nothing is written that need not be: a
+    backup can be looked at, and stays as it was."""
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(round(busy_seconds * 1000))
         if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            use_write_ahead_log(connection, busy_seconds)
         elif connection.execute("PRAGMA application_id").get != APPLICATION_ID:
             raise StoreError(f"{path} is a database of another program, not a ticketfeed store")
-        _use_write_ahead_log(connection, busy_seconds)
         if not _is_current(connection):  # looked at first: the write lock may be held for as long as a load takes
             with transaction(connection):
                 _migrate(connection)
@@ -40,8 +51,10 @@ def prepare(path: Path, busy_seconds: float) -> None:
         connection.close()
 
 
-def _use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> None:
-    """Where two processes make one file, SQLite refuses this to the second at once, whatever its busy timeout."""
+def use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> None:
+    """Readers and the writer then never wait for each other. It is a property of the file, and lasts.
+
+    Where two processes make one file, SQLite refuses this to the second at once, whatever its busy timeout."""
     deadline = time.monotonic() + busy_seconds
     while True:
         try:

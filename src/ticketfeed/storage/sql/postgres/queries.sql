@@ -10,8 +10,15 @@ INSERT INTO ticketfeed.account (subdomain) VALUES (%(subdomain)s) ON CONFLICT (s
 -- name: find_account
 SELECT account_id FROM ticketfeed.account WHERE subdomain = %(subdomain)s
 
+-- name: read_fenced_at
+SELECT value::bigint FROM ticketfeed.meta WHERE name = 'fenced_at' FOR SHARE
+
+-- name: write_fenced_at
+UPDATE ticketfeed.meta SET value = greatest(value::bigint, %(fenced_at)s)::text WHERE name = 'fenced_at'
+
 -- name: create_feed_state
-INSERT INTO ticketfeed.feed_state (account_id) VALUES (%(account_id)s) ON CONFLICT (account_id) DO NOTHING
+INSERT INTO ticketfeed.feed_state (account_id, watermark) VALUES (%(account_id)s, %(watermark)s)
+ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
 SELECT last_generated_timestamp, watermark, ticket_count

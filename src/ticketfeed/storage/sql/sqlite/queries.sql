@@ -6,9 +6,17 @@ SELECT account_id, subdomain FROM account ORDER BY account_id
 -- name: create_account
 INSERT INTO account (subdomain) VALUES (:subdomain) ON CONFLICT (subdomain) DO NOTHING
 
+-- name: find_account
+SELECT account_id FROM account WHERE subdomain = :subdomain
+
+-- name: read_fenced_at
+SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'fenced_at'
+
+-- name: write_fenced_at
+UPDATE meta SET value = max(CAST(value AS INTEGER), :fenced_at) WHERE name = 'fenced_at'
+
 -- name: create_feed_state
-INSERT INTO feed_state (account_id) SELECT account_id FROM account WHERE subdomain = :subdomain
-ON CONFLICT (account_id) DO NOTHING
+INSERT INTO feed_state (account_id, watermark) VALUES (:account_id, :watermark) ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
 SELECT last_generated_timestamp, watermark, ticket_count FROM feed_state WHERE account_id = :account_id

@@ -5,6 +5,9 @@ CREATE TABLE ticketfeed.meta (
     value text NOT NULL
 );
 
+-- The newest watermark that a fence has set: an account made later, but perhaps not for the first time, starts there.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('fenced_at', '0');
+
 -- Written only when an account is made: small, and the same everywhere.
 CREATE TABLE ticketfeed.account (
     account_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

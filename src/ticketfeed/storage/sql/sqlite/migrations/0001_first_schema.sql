@@ -4,6 +4,9 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- The newest watermark that a fence has set: an account made later, but perhaps not for the first time, starts there.
+INSERT INTO meta (name, value) VALUES ('fenced_at', '0');
+
 -- Written only when an account is made.
 CREATE TABLE account (
     account_id INTEGER PRIMARY KEY,
