@@ -135,6 +135,17 @@ def test_check(folder: Path) -> None:
     assert not (folder / "none.db").exists()
 
 
+def test_looking_at_a_backup_leaves_it_alone(folder: Path) -> None:
+    """A backup that is checked, and read, is byte for byte what it was, with nothing beside it."""
+    assert run("backup", "kept.db", cwd=folder).code == 0
+    before = (folder / "kept.db").read_bytes()
+    assert run("check", "--store", "sqlite:///kept.db", cwd=folder).code == 0
+    target = "/api/v2/incremental/tickets/cursor?start_time=0"
+    assert run("get", target, "--store", "sqlite:///kept.db", cwd=folder).code == 0
+    assert (folder / "kept.db").read_bytes() == before
+    assert [path.name for path in folder.glob("kept.db*")] == ["kept.db"]
+
+
 def test_check_beside_a_load(folder: Path) -> None:
     """While a long load holds the write lock, a check neither waits nor finds anything."""
     reading, writing = os.pipe()

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -349,3 +350,17 @@ def test_demo(start: Start, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "temporary") == []
     errors = [line for line in demo.errors.read_text().splitlines() if not line.startswith("{")]
     assert errors == ["generating 300 tickets ..."]
+
+
+def test_demo_in_a_store_of_somebody(folder: Path) -> None:
+    """A store that holds tickets of its own is given no well-known credentials."""
+    store = ("--store", "sqlite:///ticketfeed.db")
+    assert "no demo" in run("demo", "--port", "0", *store, cwd=folder).problem
+    assert b"admin@example.com" not in run("token", "list", cwd=folder).out
+
+
+def test_version(folder: Path) -> None:
+    """`--version` says the name and the version."""
+    done = run("--version", cwd=folder)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"ticketfeed {version('ticketfeed')}\n".encode()

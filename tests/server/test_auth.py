@@ -67,6 +67,7 @@ def test_right(desk: Desk, authorization: str) -> None:
         "Basic " + ADMIN.removeprefix("Basic ")[:7] + " " + ADMIN.removeprefix("Basic ")[7:],
         "Basic YWRtaW5\xe9",
         basic(b"admin@example.com/token:\xff\xfe"),
+        basic("admin@example.com\0:hunter2"),
         basic(b"\xff@example.com:x"),
         basic(""),
         basic(":"),

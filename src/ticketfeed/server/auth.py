@@ -75,7 +75,7 @@ class Authenticator:
             name, separator, secret = b64decode(value, validate=True).decode("utf-8").partition(":")
         except (binascii.Error, ValueError):
             return None
-        if not separator:
+        if not separator or "\0" in name:
             return None
         if name.endswith("/token"):
             identity = await self._token(account, secret)
