@@ -6,12 +6,14 @@ import http.client
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,8 +26,9 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.connection import BoundedConnection
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
+from ticketfeed.tls.contexts import MakeContext
 
-__all__ = ["ServePlan", "bind", "serve"]
+__all__ = ["ServePlan", "bind", "serve", "server_config"]
 
 # An answer under way when SIGTERM comes is finished, within this time.
 DRAIN_SECONDS = 30
@@ -36,13 +39,14 @@ BACKLOG = 2048
 @dataclass(frozen=True, slots=True)
 class ServePlan:
     """What every worker process needs to know. With `store` given, which is one process only, it is used and
-    not closed."""
+    not closed. With `tls` given, https is served, and nothing else."""
 
     store_url: str
     settings: Settings
     workers: int = 1
     read_urls: tuple[str, ...] = ()
     store: Store | None = None
+    tls: MakeContext | None = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,10 +69,29 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def base_url(bound: socket.socket) -> str:
-    """http://HOST:PORT of a bound socket."""
+def base_url(bound: socket.socket, scheme: str) -> str:
+    """SCHEME://HOST:PORT of a bound socket."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def server_config(app: Any, tls: MakeContext | None, **options: Any) -> uvicorn.Config:
+    """The server that every command uses: bounded connections, our own logs, https where a context is given."""
+    return uvicorn.Config(
+        app,
+        http=BoundedConnection,
+        ws="none",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        ssl_context_factory=functools.partial(_make_context, tls) if tls else None,
+        **options,
+    )
+
+
+def _make_context(tls: MakeContext, *_uvicorns: object) -> ssl.SSLContext:
+    return tls()
 
 
 def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]) -> None:
@@ -76,20 +99,15 @@ def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]
 
     Raises KeyboardInterrupt after SIGINT, and StoreError when a process could not start.
     """
-    config = uvicorn.Config(
+    config = server_config(
         functools.partial(_Served, plan),
+        plan.tls,
         factory=True,
-        http=BoundedConnection,
-        ws="none",
         lifespan="on",
         workers=plan.workers,
-        log_config=None,
-        log_level=logging.WARNING,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    threading.Thread(target=_announce, args=(bound, on_ready), daemon=True).start()
+    threading.Thread(target=_announce, args=(bound, on_ready, plan.tls is not None), daemon=True).start()
     if plan.workers == 1:
         # uvicorn raises the signal again when it has finished; for SIGTERM that is a normal end.
         signal.signal(signal.SIGTERM, lambda *_: None)
@@ -178,12 +196,12 @@ class _Served:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _announce(bound: socket.socket, on_ready: Callable[[str], None]) -> None:
+def _announce(bound: socket.socket, on_ready: Callable[[str], None], has_tls: bool) -> None:
     host, port = bound.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(host, port, timeout=5)
+        connection = _connection(host, port, has_tls)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/_ticketfeed/health")
             if connection.getresponse().status == 200:
@@ -193,4 +211,13 @@ def _announce(bound: socket.socket, on_ready: Callable[[str], None]) -> None:
         print("ticketfeed: the server does not answer", file=sys.stderr)
         return
     with contextlib.suppress(OSError):  # whoever would read it has gone, which is no reason to stop
-        on_ready(base_url(bound))
+        on_ready(base_url(bound, "https" if has_tls else "http"))
+
+
+def _connection(host: str, port: int, has_tls: bool) -> http.client.HTTPConnection:
+    """To ourselves, so whatever certificate is shown will do."""
+    if not has_tls:
+        return http.client.HTTPConnection(host, port, timeout=5)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=5, context=context)

@@ -118,7 +118,7 @@ class Running:
 
     @property
     def netloc(self) -> str:
-        return self.output[0].strip().removeprefix("ready: http://")
+        return self.output[0].strip().partition("://")[2]
 
     def read_line(self) -> str:
         assert self.process.stdout
@@ -170,7 +170,7 @@ def start_in(folder: Path, running: list[Running], arguments: Sequence[str], env
         )
     server = Running(process, errors)
     running.append(server)
-    assert server.read_line().startswith("ready: http://"), errors.read_text()
+    assert server.read_line().startswith(("ready: http://", "ready: https://")), errors.read_text()
     return server
 
 

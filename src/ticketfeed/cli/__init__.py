@@ -1,6 +1,6 @@
 """The command `ticketfeed`. Errors become one line on standard error and an exit code.
 
-0 done, 1 a check found something wrong, 2 bad input or environment, 130 interrupted.
+0 done, 1 a check found something wrong, 2 bad input or environment, 130 interrupted; `run` has its command's own.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli import access, care, data, server
+from ticketfeed.cli import access, care, command, data, server, tls
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main"]
@@ -40,7 +40,7 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-for commands in (server, data, access, care):
+for commands in (server, command, tls, data, access, care):
     commands.register(app)
 
 
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     _open_missing_streams()
-    command = typer.main.get_command(app)
+    root = typer.main.get_command(app)
     try:
-        result = command.main(arguments, prog_name="ticketfeed", standalone_mode=False)
+        result = root.main(arguments, prog_name="ticketfeed", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return 130

@@ -21,6 +21,7 @@ from ticketfeed.cli.options import (
     opened,
     run_async,
 )
+from ticketfeed.cli.tls import CaDirOption, TlsCertOption, TlsKeyOption, TlsOption, choose_tls
 from ticketfeed.clock import system_clock
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.loading import load_records
@@ -33,7 +34,7 @@ from ticketfeed.serving import serve as serve_plan
 from ticketfeed.settings import PROFILES, ProfileName, Settings
 from ticketfeed.storage import Store, open_store
 
-__all__ = ["register"]
+__all__ = ["MarginOption", "ProfileOption", "SettleOption", "make_settings", "register"]
 
 DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
 
@@ -96,15 +97,21 @@ def serve(
     read_store: ReadStoreOption = None,
     settle_seconds: SettleOption = None,
     start_time_margin_seconds: MarginOption = None,
+    tls: TlsOption = False,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    ca_dir: CaDirOption = None,
 ) -> None:
     """Serve a store over HTTP until SIGTERM. Prints `ready: http://...` once it answers."""
-    settings = _settings(profile, public_url, settle_seconds, start_time_margin_seconds)
+    make_context = choose_tls(tls, tls_cert, tls_key, ca_dir)
+    settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds)
     if workers > 1 and store == "memory:":
         raise BadInput("memory: lives in one process; use a file to serve with several workers")
     with bind(host, port) as bound:
         if not run_async(_count_accounts(store, read_store or ())):
             note("ticketfeed: this store is empty; load tickets, and make a token with: ticketfeed token create")
-        serve_plan(ServePlan(store, settings, workers, tuple(read_store or ())), bound, _print_ready)
+        plan = ServePlan(store, settings, workers, tuple(read_store or ()), tls=make_context)
+        serve_plan(plan, bound, _print_ready)
 
 
 async def _count_accounts(store_url: str, read_urls: Sequence[str]) -> int:
@@ -126,7 +133,7 @@ def demo(
     profile: ProfileOption = "open",
 ) -> None:
     """Make a help desk with well-known credentials and serve it: the quickest way to try a client."""
-    settings = _settings(profile, None, None, None)
+    settings = make_settings(profile)
     with bind(host, port) as bound, _demo_store(store) as store_url:
         in_memory = run_async(_make_demo(store_url, tickets, seed))
         serve_plan(ServePlan(store_url, settings, store=in_memory), bound, lambda url: _print_demo(url, profile))
@@ -205,7 +212,7 @@ def get_path(
 async def _get(path: str, name: str | None, store_url: str, profile: ProfileName) -> Answer:
     async with opened(store_url, create=False) as store:
         account = await choose_account(store, name)
-        app = create_app(_settings(profile, None, None, None), store, authenticate=_trust)
+        app = create_app(make_settings(profile), store, authenticate=_trust)
         return await call_app(app, path, host=f"{account.subdomain}.localhost")
 
 
@@ -214,7 +221,10 @@ async def _trust(_account: Account, _authorization: str | None) -> Identity:
     return Identity(0, "", "admin")
 
 
-def _settings(profile: ProfileName, public_url: str | None, settle: int | None, margin: int | None) -> Settings:
+def make_settings(
+    profile: ProfileName, public_url: str | None = None, settle: int | None = None, margin: int | None = None
+) -> Settings:
+    """The rules that the options say."""
     if public_url is not None and not _PUBLIC_URL.fullmatch(public_url.replace("{account}", "account")):
         raise BadInput(f"--public-url {public_url!r} is not an address such as https://tickets.example.com")
     return Settings.of_profile(

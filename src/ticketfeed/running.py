@@ -1,0 +1,132 @@
+"""Running a command in a world of its own: a server, a proxy in front of it, and the variables that lead there.
+
+The command keeps the terminal, its streams and its exit code; everything else lives as long as it does.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.server.app import create_app
+from ticketfeed.serving import bind, server_config
+from ticketfeed.settings import Settings
+from ticketfeed.storage import Store
+from ticketfeed.tls.authority import Authority
+from ticketfeed.tls.contexts import local_context
+from ticketfeed.tls.environment import proxied_environment
+from ticketfeed.tls.hosts import Address
+from ticketfeed.tls.proxy import HEAD_BYTES_MAX, Proxy
+from ticketfeed.tls.trust import write_trust_files
+
+__all__ = ["RunPlan", "run_command"]
+
+LOOPBACK = "127.0.0.1"
+# Nobody is left to wait for an answer that is under way when the command has ended.
+DRAIN_SECONDS = 1
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a command is to find around it. `report` is told of each host that it is refused, once."""
+
+    settings: Settings
+    authority: Authority
+    allowed: Collection[str]
+    report: Callable[[str], None]
+
+
+async def run_command(command: Sequence[str], plan: RunPlan, store: Store, environ: Mapping[str, str]) -> int:
+    """Run a command to its end; returns its exit code, 128 and the number for a signal. Raises BadInput."""
+    with (
+        bind(LOOPBACK, 0) as server_socket,
+        bind(LOOPBACK, 0) as proxy_socket,
+        tempfile.TemporaryDirectory(prefix="ticketfeed-run-") as folder,
+    ):
+        files = write_trust_files(Path(folder), plan.authority.root_pem, environ)
+        environment = proxied_environment(environ, Address(*proxy_socket.getsockname()), files)
+        proxy = Proxy(Address(*server_socket.getsockname()), plan.allowed, plan.report)
+        server = _server(plan, store)
+        serving = asyncio.create_task(server.serve([server_socket]))
+        listening = await asyncio.start_server(proxy.handle, sock=proxy_socket, limit=HEAD_BYTES_MAX)
+        try:
+            return await _run(command, environment)
+        finally:
+            listening.close()
+            await proxy.close()
+            server.should_exit = True
+            await serving
+
+
+def _server(plan: RunPlan, store: Store) -> "_Server":
+    def make_context() -> ssl.SSLContext:
+        return local_context(plan.authority.root_pem, plan.authority.issuer_pem)
+
+    app = create_app(plan.settings, store)
+    return _Server(server_config(app, make_context, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS))
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: they are the command's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    early: list[signal.Signals] = []
+    process: asyncio.subprocess.Process | None = None
+
+    def pass_on(number: signal.Signals) -> None:
+        if process is None:
+            early.append(number)
+        elif process.returncode is None and not _has_reached_all(number):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    with _handled(pass_on):
+        try:
+            process = await asyncio.create_subprocess_exec(*command, env=environment)
+        except OSError as error:
+            raise BadInput(f"cannot run {command[0]}: {error.strerror}") from None
+        for number in early:
+            pass_on(number)
+        code = await process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _handled(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Signals go to `handle`; one that we were started to ignore is ignored, by the command too."""
+    loop = asyncio.get_running_loop()
+    numbers = [number for number in _PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+    for number in numbers:
+        loop.add_signal_handler(number, handle, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _has_reached_all(number: signal.Signals) -> bool:
+    """^C goes from the terminal to every process in its foreground; a second one often means: at once."""
+    if number not in _FROM_TERMINAL:
+        return False
+    try:
+        with open("/dev/tty", "rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
