@@ -9,10 +9,15 @@ import pytest
 import typer
 
 from tests.cli_reference import render
+from tests.endpoints_reference import render as render_endpoints
 from ticketfeed.cli import app
 from ticketfeed.protocol import errors
+from ticketfeed.protocol.embedded import EMBEDDED
 from ticketfeed.protocol.params import KEPT_PARAMETERS
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
+from ticketfeed.server.list_api import RESOURCES
+from ticketfeed.server.operations import OPERATIONS, PARAMETERS
+from ticketfeed.settings import RULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
@@ -63,8 +68,31 @@ def test_commands_exist(line: str) -> None:
 def test_endpoint_page() -> None:
     """The endpoint's page names every parameter, sideload and error code there is."""
     text = (ROOT / "docs/reference/endpoint.md").read_text()
-    for name in ("start_time", "cursor", *KEPT_PARAMETERS, *SIDELOADED_KINDS):
+    for name in ("start_time", "cursor", *KEPT_PARAMETERS, *SIDELOADED_KINDS, *EMBEDDED):
         assert f"`{name}`" in text
     wire_errors = [getattr(errors, name) for name in errors.__all__]
     statuses = {str(e.status) for e in wire_errors if isinstance(e, type) and issubclass(e, errors.WireError)}
     assert statuses <= set(re.findall(r"^\| (\d{3}) ", text, re.M))
+
+
+def test_endpoints_page() -> None:
+    """docs/reference/endpoints.md is what the table of operations says."""
+    assert (ROOT / "docs/reference/endpoints.md").read_text() == render_endpoints()
+
+
+def test_fidelity_page() -> None:
+    """The fidelity page names every address that is served, every parameter and every sideload."""
+    text = (ROOT / "docs/reference/fidelity.md").read_text()
+    words = set(re.findall(r"`([^`]+)`", text))
+    listed = {resource.path for resource in RESOURCES}
+    assert listed <= words
+    others = {path for path in OPERATIONS if not any(path.startswith(base) for base in listed)}
+    assert others <= words
+    assert {*PARAMETERS, *SIDELOADED_KINDS, *EMBEDDED} <= words
+
+
+def test_rules_page() -> None:
+    """The page on limits has every rule with its values, its unit and what it is."""
+    text = (ROOT / "docs/how-to/test-against-the-limits.md").read_text()
+    for name, rule in RULES.items():
+        assert f"| `{name}` | {rule.open} | {rule.zendesk} | {rule.unit} | {rule.help} |" in text

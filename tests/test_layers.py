@@ -21,12 +21,13 @@ ALLOWED = {
     "inprocess": set[str](),
     "world": {"world", "protocol"},
     "storage": {"storage", "protocol", "clock"},
-    "feed": {"protocol", "storage", "clock"},
+    "sideloading": {"protocol", "storage"},
+    "feed": {"protocol", "storage", "clock", "sideloading"},
     "inputs": {"protocol", "storage", "clock"},
     "loading": {"protocol", "storage", "clock", "inputs"},
     "checking": {"protocol", "storage"},
     "tls": {"tls", "protocol", "clock"},
-    "server": {"server", "feed", "protocol", "storage", "settings", "clock"},
+    "server": {"server", "feed", "sideloading", "protocol", "storage", "settings", "clock"},
 }
 # What would make a rule depend on anything but its arguments, or a rule's tests on anything but time to run.
 IMPURE = {

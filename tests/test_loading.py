@@ -261,7 +261,8 @@ def test_other_kinds_keep_their_times(run: Run, used: bool) -> None:
             lines({"id": 1, "name": "first", **times}, {"id": 1, "name": "b", **times}), kind="users"
         )
         assert summary.counts == {"users": 2}
-        (user,) = map(json.loads, await loader.store.read_records(loader.account, "users", [1]))
+        ((_, body),) = await loader.store.read_records(loader.account, "users", [1])
+        user = json.loads(body)
         assert {key: user[key] for key in times} == times
         assert user["name"] == "b"
         assert await loader.seconds() == ({1: 5} if used else {})
@@ -305,5 +306,25 @@ def test_cancelled_load_stores_nothing(run: Run, waiting_for: str) -> None:
         await loader.load(b"")  # waits for the writer that the cancelled load had
         await loader.assert_nothing_stored()
         assert str(await loader.load(lines(ticket(9, 5)))) == "1 tickets"
+
+    run(scenario)
+
+
+def test_sideloads_inside_tickets(run: Run) -> None:
+    """A page saved with sideloads gives its metric sets, and its tickets without what was put into them."""
+    metric_set = {"id": 70, "ticket_id": 3, "replies": 4}
+    embedded = {"metric_set": metric_set, "dates": {}, "comment_count": 5, "slas": None}
+    page = {
+        "tickets": [{**ticket(3, 5), **embedded}, {**ticket(4, 5), "metric_set": None}],
+        "metric_sets": [metric_set],
+    }
+
+    async def scenario(loader: Loader) -> None:
+        summary = await loader.load(lines(page))
+        assert summary.counts == {"tickets": 2, "ticket_metrics": 1}
+        ((ticket_id, body),) = await loader.store.read_records(loader.account, "ticket_metrics", [3, 4])
+        assert (ticket_id, json.loads(body)["id"], json.loads(body)["replies"]) == (3, 70, 4)
+        for row in await loader.store.read_tickets(loader.account, [3, 4]):
+            assert not {*embedded} & {*json.loads(row[2])}
 
     run(scenario)

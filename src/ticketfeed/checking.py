@@ -126,10 +126,21 @@ class _Check:
                 self._found("indexes", f"account {account.subdomain}: {place} {text}")
 
     def _records(self, account: Account) -> None:
+        states = self._readable("account rows", self._record_states(account))
+        last = next((state.last_generated_timestamp for state in states), None)
         for row in self._readable("records", self._snapshot.records(account)):
             self.summary.records += 1
+            place = f"account {account.subdomain}: {row.kind} {row.id}"
             for fault in record_faults(row, account.subdomain):
-                self._found("records", f"account {account.subdomain}: {row.kind} {row.id}: {fault}")
+                self._found("records", f"{place}: {fault}")
+            if last is not None and _is_beyond(row.generated_timestamp, last):
+                text = f"carries second {row.generated_timestamp}, beyond the account's record_last_timestamp {last}"
+                self._found("seconds", f"{place} {text}")
+
+    def _record_states(self, account: Account) -> Iterator[FeedState]:
+        state = self._snapshot.record_state(account)
+        if state is not None:
+            yield state
 
     def _readable(self, kind: str, rows: Iterable[T]) -> Iterator[T]:
         """The rows, up to the first that the engine cannot read."""

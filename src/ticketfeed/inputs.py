@@ -18,7 +18,7 @@ from isal import igzip, isal_zlib
 
 from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.records import split_record
-from ticketfeed.protocol.shapes import KINDS
+from ticketfeed.protocol.shapes import PAGE_KEYS
 
 __all__ = ["InputRecord", "open_input", "read_input"]
 
@@ -111,16 +111,16 @@ def _read_line(where: tuple[str, int], line: bytes, kind: str) -> Iterator[Input
     pages = _pages(values)
     if not pages:
         yield InputRecord(where, kind, line)
-    for page_kind in pages:
-        for record in msgspec.json.decode(values[page_kind], type=list[msgspec.Raw]):
-            yield InputRecord(where, page_kind, bytes(record))
+    for key in pages:
+        for record in msgspec.json.decode(values[key], type=list[msgspec.Raw]):
+            yield InputRecord(where, PAGE_KEYS[key], bytes(record))
 
 
 def _pages(values: dict[str, msgspec.Raw]) -> list[str]:
-    """The kinds of records that a saved page holds; empty for a record, which always has an id."""
+    """The keys under which a saved page holds records; empty for a record, which always has an id."""
     if "id" in values:
         return []
-    return [kind for kind in values if kind in KINDS and bytes(values[kind])[:1] == b"["]
+    return [key for key in values if key in PAGE_KEYS and bytes(values[key])[:1] == b"["]
 
 
 class _Document:
@@ -158,9 +158,9 @@ class _Document:
             self._take(":")
             if key == "id" and is_page:
                 raise self._broken("an id behind a list of records; put the id first in a record, and none in a page")
-            if key in KINDS and self._peek() == "[" and not any(name == "id" for name, _ in others):
+            if key in PAGE_KEYS and self._peek() == "[" and not any(name == "id" for name, _ in others):
                 is_page = True
-                yield from self._array(key)
+                yield from self._array(PAGE_KEYS[key])
             else:
                 others.append((key, f"{key_text}:{self._value()[0]}"))
         if not is_page:

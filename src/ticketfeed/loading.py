@@ -75,7 +75,7 @@ def _parse(
 ) -> Iterator[TicketDraft | RecordDraft]:
     for record in records:
         try:
-            draft = _draft(record, account.subdomain, now)
+            drafts = _drafts(record, account.subdomain, now)
         except BadRecord as error:
             text = f"{record.where[0]}, line {record.where[1]}: {error}"
             if on_error == "stop":
@@ -84,15 +84,18 @@ def _parse(
             report(text)
             continue
         summary.counts[record.kind] = summary.counts.get(record.kind, 0) + 1
-        yield draft
+        yield from drafts
 
 
-def _draft(record: InputRecord, account: str, now: int) -> TicketDraft | RecordDraft:
+def _drafts(record: InputRecord, account: str, now: int) -> list[TicketDraft | RecordDraft]:
     if record.error:
         raise record.error
-    if record.kind == "tickets":
-        return parse_ticket(record.data, account=account, now=now)
-    return parse_record(record.kind, record.data, account=account, now=now)
+    if record.kind != "tickets":
+        return [parse_record(record.kind, record.data, account=account, now=now)]
+    ticket = parse_ticket(record.data, account=account, now=now)
+    if ticket.metric_set is None:
+        return [ticket]
+    return [parse_record("ticket_metrics", ticket.metric_set, account=account, now=now), ticket]
 
 
 def _put_others(

@@ -1,26 +1,54 @@
 """What a server can be told, as plain frozen values: profiles are data, and every rule in them can be set alone."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
 
-__all__ = ["PROFILES", "ProfileName", "Settings"]
+__all__ = ["PROFILES", "RULES", "ProfileName", "Rule", "Settings"]
 
 ProfileName = Literal["open", "zendesk"]
 
 
+class Rule(NamedTuple):
+    """One rule of a profile, a whole number: its value in each, its unit, what it does."""
+
+    open: int
+    zendesk: int
+    unit: str
+    help: str
+
+
+# `open` is for serving your own data: a change can be read about a second after its commit, as often as wanted.
+# `zendesk` is for testing a connector against the rules that it will meet. A budget of 0 never runs out.
+RULES: dict[str, Rule] = {
+    "settle_seconds": Rule(0, 60, "seconds", "How far behind now a page ends."),
+    "start_time_margin_seconds": Rule(0, 60, "seconds", "How old a start_time must be; 0 allows any."),
+    "account_requests": Rule(0, 700, "a minute", "All requests to an account together."),
+    "incremental_exports": Rule(0, 10, "a minute", "All incremental exports of an account but the next two."),
+    "incremental_exports_cursor": Rule(0, 20, "a minute", "The export of users by cursor."),
+    "incremental_samples": Rule(0, 10, "in 20 minutes", "The samples of the exports."),
+    "deleted_tickets": Rule(0, 10, "a minute", "The list of deleted tickets."),
+    "ticket_pages": Rule(0, 50, "a minute", "The list of tickets, from page 501 on."),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The rules of one server.
+    """The rules of one server; see RULES for each.
 
-    `settle_seconds`: how far behind now a page ends. `start_time_margin_seconds`: how old a start_time must be;
-    0 allows any. `public_url`: scheme and host that `after_url` carries instead of the request's own; `{account}`
-    in it stands for the account's name.
+    `public_url`: scheme and host that `after_url` carries instead of the request's own; `{account}` in it stands for
+    the account's name.
     """
 
     profile: ProfileName = "open"
+    public_url: str | None = None
     settle_seconds: int = 0
     start_time_margin_seconds: int = 0
-    public_url: str | None = None
+    account_requests: int = 0
+    incremental_exports: int = 0
+    incremental_exports_cursor: int = 0
+    incremental_samples: int = 0
+    deleted_tickets: int = 0
+    ticket_pages: int = 0
 
     @classmethod
     def of_profile(cls, profile: ProfileName, **rules: Any) -> "Settings":
@@ -30,8 +58,7 @@ class Settings:
 
 
 PROFILES: dict[ProfileName, dict[str, int]] = {
-    # For serving your own data: a change can be read about a second after its commit.
-    "open": {"settle_seconds": 0, "start_time_margin_seconds": 0},
-    # For testing a connector against the rules it will meet: the last minute is withheld.
-    "zendesk": {"settle_seconds": 60, "start_time_margin_seconds": 60},
+    "open": {name: rule.open for name, rule in RULES.items()},
+    "zendesk": {name: rule.zendesk for name, rule in RULES.items()},
 }
+assert {field.name for field in fields(Settings)} == {"profile", "public_url", *RULES}

@@ -80,6 +80,58 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         },
         {},
     ),
+    (
+        errors.TooManyValues(100),
+        400,
+        {
+            "error": "TooManyValues",
+            "description": "Parameter  cannot specify more than 100 values",
+            "max_count": 100,
+        },
+        {},
+    ),
+    (
+        errors.InvalidPaginationParameter("page must be a whole number from 1"),
+        400,
+        {
+            "errors": [
+                {
+                    "code": "InvalidPaginationParameter",
+                    "title": "Invalid pagination parameter",
+                    "detail": "page must be a whole number from 1",
+                }
+            ]
+        },
+        {},
+    ),
+    (
+        errors.InvalidPaginationDepth(10_000),
+        400,
+        {
+            "errors": [
+                {
+                    "code": "InvalidPaginationDepth",
+                    "title": "Invalid pagination depth",
+                    "detail": ("Pages by number end at record 10000. Use page[size] and page[after] to go further"),
+                }
+            ]
+        },
+        {},
+    ),
+    (
+        errors.FeatureMissing(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": (
+                    "Access to this resource is restricted. Please contact the account administrator for assistance."
+                ),
+            }
+        },
+        {},
+    ),
+    (errors.RecordNotFound(), 404, {"error": "RecordNotFound", "description": "Not found"}, {}),
     (errors.InvalidEndpoint(), 404, {"error": "InvalidEndpoint", "description": "Not found"}, {}),
     (
         errors.UnknownAccount("nobody.zendesk.com"),
@@ -91,6 +143,12 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
             }
         },
         {},
+    ),
+    (
+        errors.APIRateLimitExceeded("Number exceeded", 0, {"x-rate-limit": "10"}),
+        429,
+        {"error": "APIRateLimitExceeded", "description": "Number exceeded"},
+        {"x-rate-limit": "10", "retry-after": "1"},
     ),
     (errors.InternalServerError(), 500, {"status": 500, "error": "Internal Server Error"}, {}),
     (
@@ -129,7 +187,8 @@ def test_every_wire_error_is_in_the_table() -> None:
 def test_retry_after_is_at_least_a_second(asked: int, sent: str) -> None:
     """Retry-After is whole seconds, never below 1, and stands on no other answer."""
     assert errors.StoreUnavailable("busy", asked).headers() == {"retry-after": sent}
-    others = [error for error, *_ in ANSWERS if not isinstance(error, errors.StoreUnavailable)]
+    waits = errors.StoreUnavailable | errors.APIRateLimitExceeded
+    others = [error for error, *_ in ANSWERS if not isinstance(error, waits)]
     assert not any("retry-after" in error.headers() for error in others)
 
 

@@ -47,10 +47,26 @@ KEY_ORDER = {
 ORDER = {kind: KEY_ORDER[kind].split() if kind in KEY_ORDER else list(RECORD_SHAPES[kind]) for kind in RECORD_SHAPES}
 CHECKED = {"id", "created_at", "updated_at", "name", "email", "role", "active", "suspended", "organization_id"}
 kinds = st.sampled_from(sorted(RECORD_SHAPES))
+# What a record of these kinds cannot do without.
+OF_TICKET = {"ticket_id": 5}
+NEEDED: dict[str, dict[str, Any]] = {
+    "audits": OF_TICKET,
+    "ticket_metrics": OF_TICKET,
+    "satisfaction_ratings": OF_TICKET,
+    "ticket_metric_events": {
+        **OF_TICKET,
+        "metric": "reply_time",
+        "instance_id": 1,
+        "type": "activate",
+        "time": "2023-11-14T22:13:20Z",
+    },
+}
+CHECKED |= {"ticket_id", "metric", "instance_id", "type", "time", "events"}
+PATHS = {"sla_policies": "slas/policies"}
 
 
 def parse(kind: str, **values: Any) -> RecordDraft:
-    return parse_record(kind, msgspec.json.encode({"id": 7, **values}), account="acme", now=NOW)
+    return parse_record(kind, msgspec.json.encode({"id": 7, **NEEDED.get(kind, {}), **values}), account="acme", now=NOW)
 
 
 def test_every_kind_has_a_shape() -> None:
@@ -60,14 +76,15 @@ def test_every_kind_has_a_shape() -> None:
 
 @pytest.mark.parametrize("kind", RECORD_SHAPES)
 def test_minimal_input(kind: str) -> None:
-    """An id alone makes a whole record, with the wire's keys in the wire's order."""
+    """An id alone, and the ticket's of what belongs to one, makes a whole record, with the wire's keys in order."""
     draft = parse(kind)
     record = json.loads(draft.body)
     assert list(record) == ORDER[kind]
     assert record["id"] == 7
-    assert record["url"] == f"https://acme.zendesk.com/api/v2/{kind}/7.json"
-    assert record["created_at"] == record["updated_at"] == "2023-11-14T22:13:20Z"
-    assert (draft.kind, draft.id, draft.updated_timestamp, draft.email) == (kind, 7, NOW, None)
+    assert record.get("url") in (None, f"https://acme.zendesk.com/api/v2/{PATHS.get(kind, kind)}/7.json")
+    assert {record[key] for key in ("created_at", "updated_at", "time") if key in record} == {"2023-11-14T22:13:20Z"}
+    id = 5 if kind == "ticket_metrics" else 7
+    assert (draft.kind, draft.id, draft.generated_timestamp, draft.email) == (kind, id, NOW, None)
 
 
 @given(kinds, st.data(), st.booleans())
@@ -75,7 +92,9 @@ def test_values_come_back_byte_for_byte(kind: str, data: st.DataObject, ascii_on
     """Every value of the input stands in the body with the bytes it had, in wire order, unknown keys behind."""
     names = st.sampled_from(ORDER[kind]) | keys
     record = data.draw(st.dictionaries(names.filter(lambda name: name not in CHECKED), json_values, max_size=6))
-    text = json.dumps({**record, "id": 7}, ensure_ascii=ascii_only, separators=(" ,", " : ")).encode()
+    text = json.dumps(
+        {**record, "id": 7, **NEEDED.get(kind, {})}, ensure_ascii=ascii_only, separators=(" ,", " : ")
+    ).encode()
     body = parse_record(kind, text, account="acme", now=NOW).body
     asked, got = (msgspec.json.decode(source, type=dict[str, msgspec.Raw]) for source in (text, body))
     assert {key: bytes(got[key]) for key in asked} == {key: bytes(value) for key, value in asked.items()}
@@ -101,7 +120,9 @@ def test_times(kind: str, values: dict[str, Any], created_at: str, updated_at: s
     """A record keeps its own times, in the wire's form; one that is missing is taken from the other."""
     draft = parse(kind, **values)
     record = json.loads(draft.body)
-    assert (record["created_at"], record["updated_at"], draft.updated_timestamp) == (created_at, updated_at, timestamp)
+    assert record.get("created_at", created_at) == created_at
+    assert record.get("updated_at", updated_at) == updated_at
+    assert draft.generated_timestamp == (NOW if kind == "ticket_metric_events" else timestamp)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +158,7 @@ USER_VIOLATIONS = [
 
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
-    [(kind, *violation) for kind in RECORD_SHAPES for violation in VIOLATIONS]
+    [(kind, *violation) for kind in RECORD_SHAPES if kind not in NEEDED for violation in VIOLATIONS]
     + [("users", *violation) for violation in USER_VIOLATIONS],
 )
 def test_violations_name_the_key(kind: str, key: str, value: bytes) -> None:
@@ -161,3 +182,31 @@ def test_any_bytes_are_a_record_or_a_bad_record(kind: str, data: bytes) -> None:
     except BadRecord:
         return
     assert list(json.loads(draft.body))[: len(ORDER[kind])] == ORDER[kind]
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+@pytest.mark.parametrize("value", [b"0", b'"5"', b"null"])
+def test_what_belongs_to_a_ticket_says_which(kind: str, value: bytes) -> None:
+    """An audit, metric set or metric event without the id of its ticket is refused."""
+    with pytest.raises(BadRecord, match="ticket_id"):
+        parse_record(kind, b'{"id":7,"ticket_id":%s}' % value, account="acme", now=NOW)
+
+
+def test_columns_of_what_belongs_to_a_ticket() -> None:
+    """Audits and metric events are found by their ticket, audits say how many comments they carry, and an event
+    happened at its time."""
+    audit = parse("audits", events=[{"type": "Comment"}, {"type": "Change"}, {"type": "Comment"}])
+    assert (audit.id, audit.ticket_id, audit.comment_count) == (7, 5, 2)
+    event = parse("ticket_metric_events", time="2020-01-01T01:00:00+01:00")
+    assert (event.id, event.ticket_id, event.comment_count, event.generated_timestamp) == (7, 5, None, 1577836800)
+    assert json.loads(event.body)["time"] == "2020-01-01T00:00:00Z"
+    metrics = parse("ticket_metrics")
+    assert (metrics.id, metrics.ticket_id) == (5, None)
+
+
+@pytest.mark.parametrize("kind", RECORD_SHAPES)
+def test_no_record_is_of_the_future(kind: str) -> None:
+    """A time beyond what two clocks may differ by is refused: it would stand before all that comes later."""
+    key = "time" if kind == "ticket_metric_events" else "updated_at"
+    with pytest.raises(BadRecord, match="lies in the future"):
+        parse(kind, **{key: "2023-11-14T22:19:00Z"})

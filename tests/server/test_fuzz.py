@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, tickets
 from ticketfeed.inprocess import Answer
+from ticketfeed.protocol.budgets import BUDGETS
+from ticketfeed.server.routes import API_ROUTES
 from ticketfeed.settings import Settings
 
 NAMES = ("start_time", "cursor", "per_page", "include", "exclude_deleted", "support_type_scope", "page[size]", "x")
@@ -23,7 +25,8 @@ CURSORS = (
 
 @pytest.fixture(scope="module", params=["open", "zendesk"])
 def desk(request: pytest.FixtureRequest) -> Desk:
-    desk = Desk(Settings.of_profile(request.param))
+    # Without limits, which a fuzz would meet at once.
+    desk = Desk(Settings.of_profile(request.param, **dict.fromkeys(BUDGETS, 0)))
     desk.put("tickets", *tickets(1, 2, 3, requester_id=1), *tickets(4, second=NOON - 10))
     return desk
 
@@ -100,3 +103,32 @@ def test_headers(desk: Desk, headers: list[tuple[str, str]]) -> None:
 def test_path(desk: Desk, path: str, method: str) -> None:
     """Any other path is not found."""
     assert desk.ask("/" + path.replace("?", ""), method=method).status == 404
+
+
+PATHS = sorted({route.path for route in API_ROUTES})
+MORE_NAMES = [
+    *NAMES,
+    "page",
+    "page[size]",
+    "page[after]",
+    "page[before]",
+    "sort",
+    "sort_by",
+    "sort_order",
+    "ids",
+    "query",
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    path=st.sampled_from(PATHS),
+    number=st.sampled_from(["1", "2", "0", str(2**63), "9" * 30, "-1", "x", "%00"]),
+    pairs=st.lists(st.tuples(st.sampled_from(MORE_NAMES), VALUES | CURSORS), max_size=5),
+)
+def test_every_route(desk: Desk, path: str, number: str, pairs: list[tuple[str, str]]) -> None:
+    """Any parameters of any route, and any number in its path."""
+    query = "&".join(f"{name}={''.join(f'%{b:02x}' for b in value.encode())}" for name, value in pairs)
+    answer = desk.ask(f"{path.replace('{id:int}', number)}?{query}")
+    assert answer.status in (200, 400, 403, 404), (path, answer.body)
+    json.loads(answer.body)

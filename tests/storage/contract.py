@@ -52,8 +52,8 @@ def putting(drafts: Iterable[TicketDraft], *, keep: bool = False) -> Callable[[W
 Scenario = Callable[[Store, Account, ManualClock], Awaitable[None]]
 
 
-class StoreContract:
-    """What every Store does."""
+class StoreCase:
+    """Runs a scenario on a new store with one account."""
 
     async def open_store(self, clock: ManualClock) -> Store:
         """A new, empty store."""
@@ -69,6 +69,10 @@ class StoreContract:
                 await store.close()
 
         asyncio.run(main())
+
+
+class StoreContract(StoreCase):
+    """What every Store does."""
 
     async def positions(
         self, store: Store, account: Account, after: Position = START, limit: int = 1000, filters: Filters = ALL
@@ -288,11 +292,18 @@ class StoreContract:
         """With `links` a row also says whom and what the ticket points to."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
-            draft = ticket(1, 10, requester_id=5, assignee_id=4, collaborator_ids=[9, 5], group_id=2, organization_id=3)
+            people = {"requester_id": 5, "assignee_id": 4, "collaborator_ids": [9, 5]}
+            desk = {"ticket_form_id": 11, "brand_id": 12, "custom_status_id": 13, "sharing_agreement_ids": [7, 7]}
+            draft = ticket(1, 10, group_id=2, organization_id=3, **people, **desk)
             await store.write(account, putting([draft, ticket(2, 10)], keep=True))
             _, rows = await store.read_changes(account, START, 10, 10, ALL, links=True)
             assert [bytes(row[3]) for row in rows] == [pack_ids([4, 5, 9]), b""]
-            assert [tuple(row[4:]) for row in rows] == [(2, 3), (None, None)]
+            assert [tuple(row[4:]) for row in rows] == [
+                (2, 3, pack_ids([7]), 11, 12, 13, "new"),
+                (None, None, None, None, None, None, "new"),
+            ]
+            found = await store.read_tickets(account, [9, 2, 1])
+            assert [tuple(row) for row in found] == [tuple(row) for row in rows]
 
         self.run(scenario)
 
@@ -304,8 +315,8 @@ class StoreContract:
             await store.write(account, lambda t: t.put_records([user(2), user(1, name="old"), group]))
             await store.write(account, lambda t: t.put_records([user(1, name="new")]))
             found = await store.read_records(account, "users", [9, 2, 1, 2])
-            assert [msgspec.json.decode(body)["id"] for body in found] == [1, 2]
-            assert msgspec.json.decode(found[0])["name"] == "new"
+            assert [(id, msgspec.json.decode(body)["id"]) for id, body in found] == [(1, 1), (2, 2)]
+            assert msgspec.json.decode(found[0][1])["name"] == "new"
             assert len(await store.read_records(account, "groups", [1, 2])) == 1
             assert await store.read_records(account, "users", []) == []
             assert (await store.read_state(account)) == FeedState()
@@ -451,10 +462,12 @@ class StoreContract:
             def work(snapshot: Snapshot) -> None:
                 assert list(snapshot.accounts()) == [(account, FeedState(20, 20, 2)), (other, FeedState())]
                 assert list(snapshot.tickets(account)) == [
-                    (10, 2, "new", None, None, pack_ids([7]), 3, None, drafts[0].body(10)),
-                    (20, 1, "deleted", None, "x", b"", None, None, drafts[1].body(20)),
+                    (10, 2, "new", None, None, pack_ids([7]), 3, *[None] * 6, drafts[0].body(10)),
+                    (20, 1, "deleted", None, "x", b"", *[None] * 7, drafts[1].body(20)),
                 ]
                 assert list(snapshot.positions_by_id(account)) == [Position(20, 1), Position(10, 2)]
+                assert snapshot.record_state(account) == FeedState(NOON)
+                assert snapshot.record_state(other) == FeedState()
                 records = [(row.kind, row.id, row.email) for row in snapshot.records(account)]
                 assert records == [("users", 6, None), ("users", 7, "a@example.com")]
                 assert list(snapshot.dangling_credentials(account)) == [(2, 99)]

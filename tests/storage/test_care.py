@@ -197,11 +197,16 @@ DAMAGE: list[tuple[str, tuple[object, ...], str]] = [
         (USER[:-1],),
         "account acme: users 7: its body cannot be read: not valid JSON: Input data was truncated",
     ),
+    (
+        "UPDATE record SET generated_timestamp = 2000000000 WHERE id = 7",
+        (),
+        "account acme: users 7 carries second 2000000000, beyond the account's record_last_timestamp 1700000000",
+    ),
     ("UPDATE migration SET name = 'x'", (), "migration 1 (x) is recorded, but unknown to this release"),
 ]
 ORPHANS = [
     "UPDATE ticket SET account_id = 99",
-    "INSERT INTO record (account_id, kind, id, updated_timestamp, body) SELECT 99, kind, id, 0, body FROM record ",
+    "INSERT INTO record (account_id, kind, id, generated_timestamp, body) SELECT 99, kind, id, 0, body FROM record ",
     "INSERT INTO credential (account_id, id, user_id, kind, secret_hash, created_at) "
     "SELECT 99, 1, 7, 'password', 'h', 0",
     "INSERT INTO feed_state (account_id) VALUES (99)",
@@ -271,8 +276,8 @@ def test_a_damaged_index_shows_in_postgres(postgres: PostgresServer, tmp_path: P
     switch = "UPDATE pg_index SET indisready = ? WHERE indexrelid = 'ticketfeed.ticket_feed'::regclass"
     engine.execute(url, switch, False)
     assert "the index ticketfeed.ticket_feed is not valid; make it anew with REINDEX" in findings(url)
-    engine.execute(url, "INSERT INTO ticket SELECT account_id, generated_timestamp, 777, status, support_type, "
-                        "external_id, user_ids, group_id, organization_id, body FROM ticket WHERE id = 3")  # fmt: skip
+    columns = "account_id, generated_timestamp, status, user_ids, body"
+    engine.execute(url, f"INSERT INTO ticket (id, {columns}) SELECT 777, {columns} FROM ticket WHERE id = 3")
     engine.execute(url, switch, True)
     second = LAST - TICKETS + 3
     expected = f"account acme: ticket 777 of second {second} is found by its id, but does not stand there in the feed"

@@ -1,10 +1,12 @@
 """The memory store keeps the contract."""
 
+from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import ManualClock, StoreContract
+from tests.storage.records_contract import RecordsContract
 from ticketfeed.storage.base import Store
 from ticketfeed.storage.memory import MemoryStore
 
 
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, RecordsContract, BudgetsContract):
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from tests.storage.contract import NOON, ManualClock, putting, ticket, user
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.records import wire_second
 from ticketfeed.storage.base import Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite import SqliteStore
@@ -38,12 +39,13 @@ NAMES = st.sampled_from(["acme", "other"])
 
 
 class _Model:
-    """One account. A ticket is (second, subject, status, support_type) by its id."""
+    """One account. A ticket is (second, subject, status, support_type) by its id, a user (second, name)."""
 
     def __init__(self) -> None:
         self.last = self.watermark = 0
         self.tickets: dict[int, tuple[int, str, str, str | None]] = {}
-        self.users: dict[int, str] = {}
+        self.user_last = self.user_watermark = 0
+        self.users: dict[int, tuple[int, str]] = {}
 
     def put(self, drafts: list[Any], subjects: list[str], now: int, keep: bool) -> None:
         second = max(now, self.last, self.watermark + 1)
@@ -56,16 +58,28 @@ class _Model:
             self.last = max([self.last, *(self.tickets[id][0] for id in newest)])
             self.watermark = max(self.watermark, self.last - 1, min(self.last, now - 1))
 
+    def put_user(self, id: int, name: str, given: int, now: int) -> None:
+        """At its own time, until a reader or a fence has moved the watermark of the users."""
+        second = max(now, self.user_last, self.user_watermark + 1) if self.user_watermark else given
+        self.users[id] = (second, name)
+        self.user_last = max(self.user_last, second)
+        if self.user_watermark:
+            self.user_watermark = max(self.user_watermark, self.user_last - 1, min(self.user_last, now - 1))
+
     def close(self, now: int) -> bool:
-        """The newest second is open, and over."""
+        """The newest second of tickets is open, and over; or seconds of users are, that are over."""
         closes = self.watermark < self.last < now
+        closes_users = self.user_watermark < min(self.user_last, now - 1)
         if closes:
             self.watermark = self.last
-        return closes
+        if closes_users:
+            self.user_watermark = min(self.user_last, now - 1)
+        return closes or closes_users
 
     def fence(self, now: int, clock_error_seconds: int) -> None:
         """Past whatever a clock so far off can have given out."""
         self.watermark = max(self.watermark, self.last, now + clock_error_seconds)
+        self.user_watermark = max(self.user_watermark, self.user_last, now + clock_error_seconds)
 
     def page(self, after: Position, until: int, limit: int, filters: Filters) -> list[tuple[int, int, str]]:
         found = []
@@ -141,11 +155,22 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(BadInput):
             self._run(self._store.write(self._accounts[name], work))
 
-    @rule(name=NAMES, id=st.integers(1, 3))
-    def put_user(self, name: str, id: int) -> None:
+    @rule(name=NAMES, id=st.integers(1, 3), given=SECONDS)
+    def put_user(self, name: str, id: int, given: int) -> None:
         subject = str(next(self._subjects))
-        self._run(self._store.write(self._accounts[name], lambda t: t.put_records([user(id, name=subject)])))
-        self._models[name].users[id] = subject
+        draft = user(id, name=subject, updated_at=wire_second(given))
+        self._run(self._store.write(self._accounts[name], lambda t: t.put_records([draft])))
+        self._models[name].put_user(id, subject, given, self._clock.now)
+
+    @rule(name=NAMES, second=SECONDS | st.sampled_from([0, NOON + 60]), id=st.integers(-1, 4), limit=st.integers(1, 4))
+    def read_users(self, name: str, second: int, id: int, limit: int) -> None:
+        model, after = self._models[name], Position(second, id)
+        until = NOON + 50
+        state, rows = self._run(self._store.read_record_changes(self._accounts[name], "users", after, until, limit))
+        found = sorted((second, id) for id, (second, _) in model.users.items())
+        expected = [at for at in found if after < at and at[0] <= min(until, model.user_watermark)]
+        assert [(row[0], row[1]) for row in rows] == expected[:limit]
+        assert state == FeedState(model.user_last, model.user_watermark)
 
     @rule(name=NAMES)
     def close_newest(self, name: str) -> None:
@@ -191,8 +216,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert self._run(self._store.read_state(account)) == self._state(name)
             found = self._run(self._store.read_records(account, "users", [1, 2, 3]))
             assert len(found) == len(self._models[name].users)
-            for body, (id, subject) in zip(found, sorted(self._models[name].users.items()), strict=True):
-                assert b'"id":%d,' % id in body
+            expected = sorted(self._models[name].users.items())
+            for (id, body), (user_id, (_, subject)) in zip(found, expected, strict=True):
+                assert id == user_id
                 assert b'"name":"%s"' % subject.encode() in body
 
     def _state(self, name: str) -> FeedState:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketfeed.cli.options import DEFAULT_STORE, StoreOption, note, opened, run_async
-from ticketfeed.cli.server import MarginOption, ProfileOption, SettleOption, make_settings
+from ticketfeed.cli.server import MarginOption, ProfileOption, RuleOption, SettleOption, make_settings
 from ticketfeed.cli.tls import CaDirOption, choose_authority, require_tls_extra
 from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput
@@ -40,6 +40,7 @@ def run(
     ] = False,
     settle_seconds: SettleOption = None,
     start_time_margin_seconds: MarginOption = None,
+    rule: RuleOption = None,
     ca_dir: CaDirOption = None,
 ) -> int:
     """Run COMMAND so that https://NAME.zendesk.com is this store, with no change to it, and end with its exit code."""
@@ -49,7 +50,7 @@ def run(
     if store == "memory:":
         raise BadInput("memory: is empty when it is opened; say where the tickets are with --store")
     allowed = frozenset(parse_allowed_host(host) for host in allow_host or ())
-    settings = make_settings(profile, None, settle_seconds, start_time_margin_seconds)
+    settings = make_settings(profile, None, settle_seconds, start_time_margin_seconds, rule)
     _, authority = choose_authority(ca_dir)
     # The command's own words are what its user looks for there.
     configure_logs(logging.INFO if log_requests else logging.WARNING)

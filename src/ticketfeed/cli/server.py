@@ -31,10 +31,10 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.auth import hash_token
 from ticketfeed.serving import ServePlan, bind
 from ticketfeed.serving import serve as serve_plan
-from ticketfeed.settings import PROFILES, ProfileName, Settings
+from ticketfeed.settings import PROFILES, RULES, ProfileName, Settings
 from ticketfeed.storage import Store, open_store
 
-__all__ = ["MarginOption", "ProfileOption", "SettleOption", "make_settings", "register"]
+__all__ = ["MarginOption", "ProfileOption", "RuleOption", "SettleOption", "make_settings", "register"]
 
 DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
 
@@ -47,7 +47,7 @@ ProfileOption = Annotated[
     ProfileName,
     typer.Option(
         envvar="TICKETFEED_PROFILE",
-        help="open: changes show within a second. zendesk: the last minute is withheld.",
+        help="open: changes show within a second, no limits. zendesk: a minute is withheld, 10 exports a minute.",
     ),
 ]
 SettleOption = Annotated[
@@ -60,6 +60,14 @@ MarginOption = Annotated[
         envvar="TICKETFEED_START_TIME_MARGIN_SECONDS",
         min=0,
         help="How old start_time must be; 0 allows any. From the profile.",
+    ),
+]
+RuleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=NUMBER",
+        envvar="TICKETFEED_RULE",
+        help="One rule of the profile; repeatable, in the environment separated by spaces. Known: " + ", ".join(RULES),
     ),
 ]
 ReadStoreOption = Annotated[
@@ -97,6 +105,7 @@ def serve(
     read_store: ReadStoreOption = None,
     settle_seconds: SettleOption = None,
     start_time_margin_seconds: MarginOption = None,
+    rule: RuleOption = None,
     tls: TlsOption = False,
     tls_cert: TlsCertOption = None,
     tls_key: TlsKeyOption = None,
@@ -104,7 +113,7 @@ def serve(
 ) -> None:
     """Serve a store over HTTP until SIGTERM. Prints `ready: http://...` once it answers."""
     make_context = choose_tls(tls, tls_cert, tls_key, ca_dir)
-    settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds)
+    settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds, rule)
     if workers > 1 and store == "memory:":
         raise BadInput("memory: lives in one process; use a file to serve with several workers")
     with bind(host, port) as bound:
@@ -131,9 +140,10 @@ def demo(
     tickets: Annotated[int, typer.Option(min=0, help="How many tickets to generate.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Another seed gives another world.")] = 1,
     profile: ProfileOption = "open",
+    rule: RuleOption = None,
 ) -> None:
     """Make a help desk with well-known credentials and serve it: the quickest way to try a client."""
-    settings = make_settings(profile)
+    settings = make_settings(profile, rules=rule)
     with bind(host, port) as bound, _demo_store(store) as store_url:
         in_memory = run_async(_make_demo(store_url, tickets, seed))
         serve_plan(ServePlan(store_url, settings, store=in_memory), bound, lambda url: _print_demo(url, profile))
@@ -222,14 +232,25 @@ async def _trust(_account: Account, _authorization: str | None) -> Identity:
 
 
 def make_settings(
-    profile: ProfileName, public_url: str | None = None, settle: int | None = None, margin: int | None = None
+    profile: ProfileName,
+    public_url: str | None = None,
+    settle: int | None = None,
+    margin: int | None = None,
+    rules: Sequence[str] | None = None,
 ) -> Settings:
     """The rules that the options say."""
     if public_url is not None and not _PUBLIC_URL.fullmatch(public_url.replace("{account}", "account")):
         raise BadInput(f"--public-url {public_url!r} is not an address such as https://tickets.example.com")
-    return Settings.of_profile(
-        profile,
-        public_url=public_url,
-        settle_seconds=settle,
-        start_time_margin_seconds=margin,
-    )
+    said = dict(map(_parse_rule, rules or ()))
+    options = {"settle_seconds": settle, "start_time_margin_seconds": margin}
+    said |= {name: value for name, value in options.items() if value is not None}
+    return Settings.of_profile(profile, public_url=public_url, **said)
+
+
+def _parse_rule(text: str) -> tuple[str, int]:
+    name, separator, number = text.partition("=")
+    if name not in RULES:
+        raise BadInput(f"there is no rule {name!r}; there are: {', '.join(RULES)}")
+    if not separator or not re.fullmatch(r"[0-9]{1,9}", number):
+        raise BadInput(f"--rule {text!r} needs a whole number, as in {name}=10")
+    return name, int(number)

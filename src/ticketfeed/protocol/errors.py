@@ -7,11 +7,17 @@ TicketfeedError
 │   ├── InvalidValue          400
 │   ├── StartTimeTooRecent    400
 │   ├── InvalidCursor         400
+│   ├── TooManyValues         400  more ids than one request may name
+│   ├── InvalidPaginationParameter  400
+│   ├── InvalidPaginationDepth      400  an offset beyond the 10,000th record
 │   ├── NotAuthenticated      401  no or wrong Basic credentials
 │   ├── InvalidToken          401  unknown or revoked Bearer token
 │   ├── RoleTooLow            403
+│   ├── FeatureMissing        403  what is not part of this help desk
+│   ├── RecordNotFound        404
 │   ├── InvalidEndpoint       404
 │   ├── UnknownAccount        404
+│   ├── APIRateLimitExceeded  429  carries Retry-After
 │   ├── InternalServerError   500
 │   └── StoreUnavailable      503  carries Retry-After
 └── OperatorError             shown as one line on standard error, exit code 2
@@ -24,14 +30,19 @@ The bodies keep the several shapes that the wire really has: a client that looks
 403 and for `error` on a 401 must find both.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 __all__ = [
+    "APIRateLimitExceeded",
     "BadInput",
     "BadRecord",
+    "FeatureMissing",
     "InternalServerError",
     "InvalidCursor",
     "InvalidEndpoint",
+    "InvalidPaginationDepth",
+    "InvalidPaginationParameter",
     "InvalidToken",
     "InvalidValue",
     "MalformedRequest",
@@ -39,11 +50,13 @@ __all__ = [
     "NotFound",
     "OperatorError",
     "ParameterMissing",
+    "RecordNotFound",
     "RoleTooLow",
     "StartTimeTooRecent",
     "StoreError",
     "StoreUnavailable",
     "TicketfeedError",
+    "TooManyValues",
     "UnknownAccount",
     "WireError",
 ]
@@ -126,8 +139,59 @@ class InvalidCursor(_DescribedTwice):
         super().__init__("The cursor cannot be read. Send an after_cursor from an earlier answer, unchanged")
 
 
+class TooManyValues(_Described):
+    status = 400
+
+    def __init__(self, count_max: int) -> None:
+        self.count_max = count_max
+        super().__init__(f"Parameter  cannot specify more than {count_max} values")  # two spaces, as on the wire
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "max_count": self.count_max}
+
+
+class APIRateLimitExceeded(_Described):
+    """A budget is used up. `left`: the headers that say so, which stand on every other answer too."""
+
+    status = 429
+
+    def __init__(self, reason: str, retry_after_seconds: int, left: Mapping[str, str]) -> None:
+        self._headers = {**left, "retry-after": str(max(1, retry_after_seconds))}
+        super().__init__(reason)
+
+    def headers(self) -> dict[str, str]:
+        return self._headers
+
+
+class _Listed(WireError):
+    """Body `{"errors": [{"code": CODE, "title": TITLE, "detail": TEXT}]}`, where CODE is the class name."""
+
+    status = 400
+    title: ClassVar[str]
+
+    def body(self) -> dict[str, Any]:
+        return {"errors": [{"code": type(self).__name__, "title": self.title, "detail": str(self)}]}
+
+
+class InvalidPaginationParameter(_Listed):
+    title = "Invalid pagination parameter"
+
+
+class InvalidPaginationDepth(_Listed):
+    title = "Invalid pagination depth"
+
+    def __init__(self, depth_max: int) -> None:
+        super().__init__(f"Pages by number end at record {depth_max}. Use page[size] and page[after] to go further")
+
+
 class NotAuthenticated(WireError):
+    """`with_token`: what was wrong is an API token, not a password or nothing at all."""
+
     status = 401
+
+    def __init__(self, *, with_token: bool = False) -> None:
+        self.with_token = with_token
+        super().__init__("Couldn't authenticate you")
 
     def body(self) -> dict[str, Any]:
         return {"error": "Couldn't authenticate you"}
@@ -155,6 +219,23 @@ class RoleTooLow(_Titled):
         super().__init__(
             "You do not have access to this page. Please contact the account owner of this help desk for further help."
         )
+
+
+class FeatureMissing(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Access to this resource is restricted. Please contact the account administrator for assistance."
+        )
+
+
+class RecordNotFound(_Described):
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Not found")
 
 
 class InvalidEndpoint(_Described):

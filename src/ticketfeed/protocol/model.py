@@ -10,15 +10,20 @@ __all__ = [
     "FeedState",
     "Filters",
     "Identity",
+    "ListOrder",
     "Page",
     "Position",
+    "Slice",
+    "Span",
     "SupportTypeScope",
+    "TicketList",
     "Token",
 ]
 
 INT64_MAX = 2**63 - 1
 
 SupportTypeScope = Literal["all", "agent", "ai_agent"]
+ListOrder = Literal["id", "updated_at", "status"]
 
 
 class Position(NamedTuple):
@@ -42,6 +47,7 @@ class FeedState:
 
     `last_generated_timestamp`: the newest second any change carries. `watermark`: the newest second that is
     closed; no later commit carries it or an earlier one. `ticket_count`: rows held, deleted ones included.
+    The feed of an account's records has such a state too, where nothing is counted.
     """
 
     last_generated_timestamp: int = 0
@@ -55,6 +61,30 @@ class Filters:
 
     exclude_deleted: bool = False
     support_type_scope: SupportTypeScope = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a list: the first `limit` of what stands behind `after`, or from `offset` on.
+
+    `after` is (key, id) of a row already given, where `key` is what the list is ordered by.
+    """
+
+    limit: int
+    order: ListOrder = "id"
+    descending: bool = False
+    after: tuple[int | str, int] | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TicketList:
+    """Which tickets a list holds. `start_time`: only those generated since."""
+
+    deleted: bool = False
+    support_type_scope: SupportTypeScope = "all"
+    external_id: str | None = None
+    start_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +112,23 @@ class Token:
 class Page:
     """What one answer carries. `rows` are (generated_timestamp, id, body, ...) in feed order.
 
-    `after` is the position of the last row, or the caller's own where there is none.
+    `after` is the position of the last row, or the caller's own where there is none. `embedded` has for each row
+    what a sideload puts into it before its closing brace; it is empty when nothing is asked for.
     """
 
     rows: Sequence[tuple[Any, ...]]
     after: Position
     end_of_stream: bool
     sideloads: dict[str, list[bytes]] = field(default_factory=dict)
+    embedded: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What one answer of a time-based export carries. `end_time`: the start_time to go on from; the rest as in Page."""
+
+    rows: Sequence[tuple[Any, ...]]
+    end_time: int
+    end_of_stream: bool
+    sideloads: dict[str, list[bytes]] = field(default_factory=dict)
+    embedded: list[bytes] = field(default_factory=list)

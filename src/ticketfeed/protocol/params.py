@@ -1,4 +1,4 @@
-"""Query string -> ExportRequest, once. Below this module nothing is checked again.
+"""Query string -> ExportRequest or SpanRequest, once. Below this module nothing is checked again.
 
 Rules of the wire: an empty value and the literal `undefined` count as absent, the last of a repeated
 parameter wins, a cursor beats `start_time`, `per_page` is clamped to 1000, unknown parameters are ignored.
@@ -14,7 +14,17 @@ from ticketfeed.protocol.cursor import decode_cursor
 from ticketfeed.protocol.errors import InvalidValue, ParameterMissing, StartTimeTooRecent
 from ticketfeed.protocol.model import INT64_MAX, Filters, Position, SupportTypeScope
 
-__all__ = ["PAGE_LIMIT_MAX", "ExportRequest", "parse_export_request", "parse_query"]
+__all__ = [
+    "PAGE_LIMIT_MAX",
+    "ExportRequest",
+    "SpanRequest",
+    "parse_export_request",
+    "parse_include",
+    "parse_integer",
+    "parse_query",
+    "parse_scope",
+    "parse_span_request",
+]
 
 PAGE_LIMIT_MAX = 1000
 
@@ -41,6 +51,17 @@ class ExportRequest:
     kept: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SpanRequest:
+    """A time-based page asked for: everything from `start_time` on. The rest as in ExportRequest."""
+
+    start_time: int
+    page_limit: int
+    filters: Filters
+    include: tuple[str, ...]
+    kept: tuple[tuple[str, str], ...]
+
+
 def parse_query(query: str) -> dict[str, str]:
     """The parameters that are present: last one wins, then empty and `undefined` ones are dropped."""
     parameters = dict(parse_qsl(query, keep_blank_values=True))
@@ -52,21 +73,38 @@ def parse_export_request(parameters: Mapping[str, str], *, now: int, start_time_
 
     Raises InvalidCursor, InvalidValue, ParameterMissing, StartTimeTooRecent.
     """
-    return ExportRequest(
-        after=_parse_after(parameters, now, start_time_margin_seconds),
-        page_limit=_parse_page_limit(parameters.get("per_page")),
-        filters=Filters(
-            exclude_deleted=parameters.get("exclude_deleted", "").strip().lower() in _TRUE,
-            support_type_scope=_parse_scope(parameters.get("support_type_scope")),
-        ),
-        include=_parse_include(parameters.get("include", "")),
-        kept=tuple((name, parameters[name]) for name in KEPT_PARAMETERS if name in parameters),
+    return ExportRequest(_parse_after(parameters, now, start_time_margin_seconds), *_parse_rest(parameters))
+
+
+def parse_span_request(parameters: Mapping[str, str], *, now: int, start_time_margin_seconds: int) -> SpanRequest:
+    """As `parse_export_request`, for the exports that know no cursor.
+
+    Their own `next_page` may name a time one second younger than the youngest that is exported. Of a start_time the
+    leading digits count: tap-zendesk asks for organizations since `2026-01-31T12:00:00Z`, and is answered.
+    """
+    margin, said = max(0, start_time_margin_seconds - 1), parameters.get("start_time", "").strip()
+    if leading := _INTEGER.match(said):
+        parameters = {**parameters, "start_time": leading[0]}
+    return SpanRequest(_parse_start_time(parameters, now, margin), *_parse_rest(parameters))
+
+
+def _parse_rest(parameters: Mapping[str, str]) -> tuple[int, Filters, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    filters = Filters(
+        exclude_deleted=parameters.get("exclude_deleted", "").strip().lower() in _TRUE,
+        support_type_scope=parse_scope(parameters.get("support_type_scope")),
     )
+    kept = tuple((name, parameters[name]) for name in KEPT_PARAMETERS if name in parameters)
+    return _parse_page_limit(parameters.get("per_page")), filters, parse_include(parameters.get("include", "")), kept
 
 
 def _parse_after(parameters: Mapping[str, str], now: int, margin_seconds: int) -> Position:
     if "cursor" in parameters:
         return decode_cursor(parameters["cursor"])
+    # start_time is inclusive: no ticket id is below 0, so this lies just before its first ticket.
+    return Position(_parse_start_time(parameters, now, margin_seconds), -1)
+
+
+def _parse_start_time(parameters: Mapping[str, str], now: int, margin_seconds: int) -> int:
     if "start_time" not in parameters:
         raise ParameterMissing("start_time")
     match = _DECIMAL.fullmatch(parameters["start_time"].strip())
@@ -75,19 +113,20 @@ def _parse_after(parameters: Mapping[str, str], now: int, margin_seconds: int) -
     start_time = _bounded_int(match[1])
     if margin_seconds and start_time > now - margin_seconds:
         raise StartTimeTooRecent(margin_seconds)
-    # start_time is inclusive: no ticket id is below 0, so this lies just before its first ticket.
-    return Position(start_time, -1)
+    return start_time
 
 
 def _parse_page_limit(text: str | None) -> int:
     if text is None:
         return PAGE_LIMIT_MAX
-    if not _INTEGER.fullmatch(text.strip()) or (limit := _bounded_int(text.strip())) < 1:
+    limit = parse_integer(text)
+    if limit is None or limit < 1:
         raise InvalidValue(f"per_page must be a whole number from 1 to {PAGE_LIMIT_MAX}")
     return min(limit, PAGE_LIMIT_MAX)
 
 
-def _parse_scope(text: str | None) -> SupportTypeScope:
+def parse_scope(text: str | None) -> SupportTypeScope:
+    """Which tickets are wanted; by default those that a person handles. Raises InvalidValue."""
     if text is None:
         return "agent"
     if text not in get_args(SupportTypeScope):
@@ -95,9 +134,15 @@ def _parse_scope(text: str | None) -> SupportTypeScope:
     return cast(SupportTypeScope, text)
 
 
-def _parse_include(text: str) -> tuple[str, ...]:
+def parse_include(text: str) -> tuple[str, ...]:
+    """Names of sideloads, in the order asked, each once."""
     names = (name.strip() for name in text.split(","))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def parse_integer(text: str) -> int | None:
+    """A whole number, not negative, as it stands in a query; None where there is none."""
+    return _bounded_int(text.strip()) if _INTEGER.fullmatch(text.strip()) else None
 
 
 def _bounded_int(digits: str) -> int:

@@ -6,9 +6,10 @@ in another form than the wire's (a fraction, an offset) is rewritten, as the wir
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.shapes import RECORD_SHAPES
 
 __all__ = [
+    "FUTURE_SECONDS_MAX",
     "DateTime",
     "Id",
     "RecordDraft",
@@ -28,6 +30,7 @@ __all__ = [
     "parse_record",
     "split_record",
     "use_wire_times",
+    "wire_second",
     "wire_time",
 ]
 
@@ -37,17 +40,25 @@ Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 DateTime = Annotated[datetime, Meta(tz=True)]
 T = TypeVar("T")
 
+# A second this far ahead of the clock is an error of the input, not of two clocks that differ: kept, it would
+# push every later change of the account behind it.
+FUTURE_SECONDS_MAX = 300
+
 
 @dataclass(frozen=True, slots=True)
 class RecordDraft:
-    """A user, group, organization, ... ready to be stored.
+    """A user, group, audit, ... ready to be stored.
 
-    `updated_timestamp`: `updated_at` in Unix seconds. `email`: lower case, users only.
+    `id`: its own, but for ticket_metrics that of its ticket, which has one set. `generated_timestamp`: when it was
+    last updated, or happened, in Unix seconds. `ticket_id`: the ticket that an audit or metric event belongs to.
+    `comment_count`: how many comments an audit carries. `email`: lower case, users only.
     """
 
     kind: str
     id: int
-    updated_timestamp: int
+    generated_timestamp: int
+    ticket_id: int | None
+    comment_count: int | None
     email: str | None
     body: bytes
 
@@ -71,9 +82,37 @@ class _Named(_Record):
     name: str | UnsetType = UNSET
 
 
-_DECODERS: dict[str, msgspec.json.Decoder[_Record]] = {
-    kind: msgspec.json.Decoder(_User if kind == "users" else _Named) for kind in RECORD_SHAPES
+class _OfTicket(_Record, kw_only=True):
+    ticket_id: Id
+
+
+class _Event(msgspec.Struct):
+    type: str
+
+
+class _Audit(_OfTicket, kw_only=True):
+    events: Sequence[_Event] = ()
+
+
+class _MetricEvent(_OfTicket, kw_only=True):
+    metric: str
+    instance_id: int
+    type: str
+    time: DateTime
+
+
+_TYPES: dict[str, type[_Record]] = {
+    "users": _User,
+    "audits": _Audit,
+    "ticket_metrics": _OfTicket,
+    "ticket_metric_events": _MetricEvent,
+    "satisfaction_ratings": _OfTicket,
 }
+_DECODERS: dict[str, msgspec.json.Decoder[_Record]] = {
+    kind: msgspec.json.Decoder(_TYPES.get(kind, _Named)) for kind in RECORD_SHAPES
+}
+# Where an address says more, or something else, than the kind.
+_PATHS = {"sla_policies": "slas/policies"}
 _SPLIT = msgspec.json.Decoder(dict[str, Raw])
 _WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"')
 
@@ -82,17 +121,28 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord."""
     values = split_record(data)
     record = decode_as(_DECODERS[kind], data)
-    use_wire_times(values, created_at=record.created_at, updated_at=record.updated_at)
-    shape = RECORD_SHAPES[kind]
-    updated = record.updated_at or record.created_at or datetime.fromtimestamp(now, UTC)
+    time = record.time if isinstance(record, _MetricEvent) else UNSET
+    use_wire_times(values, created_at=record.created_at, updated_at=record.updated_at, time=time)
+    updated = record.updated_at or record.created_at or time or datetime.fromtimestamp(now, UTC)
     created = record.created_at or updated
+    generated = int((time or updated).timestamp())
+    if generated > now + FUTURE_SECONDS_MAX:
+        raise BadRecord(f"its time {wire_time(time or updated)} lies in the future")
     derived = {
-        "url": lambda: encode(f"https://{account}.zendesk.com/api/v2/{kind}/{record.id}.json"),
+        "url": lambda: encode(f"https://{account}.zendesk.com/api/v2/{_PATHS.get(kind, kind)}/{record.id}.json"),
         "created_at": lambda: encode(wire_time(created)),
         "updated_at": lambda: encode(wire_time(updated)),
     }
-    email = record.email.strip().lower() if isinstance(record, _User) and record.email else None
-    return RecordDraft(kind, record.id, int(updated.timestamp()), email, lay_out(values, shape, derived))
+    ticket_id = record.ticket_id if isinstance(record, _OfTicket) else record.id
+    return RecordDraft(
+        kind,
+        ticket_id if kind == "ticket_metrics" else record.id,
+        max(0, generated),
+        ticket_id if isinstance(record, _Audit | _MetricEvent) else None,
+        sum(event.type == "Comment" for event in record.events) if isinstance(record, _Audit) else None,
+        record.email.strip().lower() if isinstance(record, _User) and record.email else None,
+        lay_out(values, RECORD_SHAPES[kind], derived),
+    )
 
 
 def split_record(data: bytes) -> dict[str, Raw]:
@@ -123,12 +173,20 @@ def lay_out(
     values: dict[str, Raw], shape: Mapping[str, bytes | None], derived: Mapping[str, Callable[[], bytes]]
 ) -> bytes:
     """The record's bytes: the shape's keys in order, then the others."""
-    parts = []
+    parts: list[bytes | Raw] = []
     for key, default in shape.items():
         value = values.pop(key, None)
-        parts.append(b'"%s":%s' % (key.encode(), value if value is not None else default or derived[key]()))
-    parts.extend(b"%s:%s" % (encode(key), value) for key, value in values.items())
-    return b"{" + b",".join(parts) + b"}"
+        parts += (_lead(key), value if value is not None else default or derived[key]())
+    for key, value in values.items():
+        parts += (b",%s:" % encode(key), value)
+    parts.append(b"}")
+    return b"{" + b"".join(parts)[1:]
+
+
+@cache
+def _lead(key: str) -> bytes:
+    """What stands before a value of a shape."""
+    return b',"%s":' % key.encode()
 
 
 def use_wire_times(values: dict[str, Raw], **moments: datetime | UnsetType | None) -> None:
@@ -145,6 +203,11 @@ def wire_time(moment: datetime) -> str:
     except OverflowError:
         raise BadRecord(f"the time {moment.isoformat()} lies outside the years 1 to 9999") from None
     return utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def wire_second(second: int) -> str:
+    """A time in Unix seconds, as on the wire."""
+    return wire_time(datetime.fromtimestamp(second, UTC))
 
 
 encode = msgspec.json.encode

@@ -1,4 +1,4 @@
-"""The full shape of every stored record, as data: its keys in wire order, and what each says when unset.
+"""The shape of a ticket, as data: its keys in wire order, and what each says when unset. And every kind of record.
 
 A value of None in a table marks a key that is derived from others (see records.py and tickets.py); all other
 values are the JSON text that stands there when the input has no such key.
@@ -6,9 +6,9 @@ values are the JSON text that stands there when the input has no such key.
 
 from typing import Literal, get_args
 
-__all__ = ["KINDS", "RECORD_SHAPES", "TICKET_SHAPE", "Kind"]
+from ticketfeed.protocol.record_shapes import RECORD_SHAPES, E, F, N, T
 
-N, E, F, T, S, O, ZERO = b"null", b"[]", b"false", b"true", b'""', b"{}", b"0"  # noqa: E741
+__all__ = ["ANONYMOUS_USER", "KINDS", "PAGE_KEYS", "RECORD_SHAPES", "TICKET_SHAPE", "Kind"]
 
 TICKET_SHAPE: dict[str, bytes | None] = {
     "url": None,
@@ -54,170 +54,16 @@ TICKET_SHAPE: dict[str, bytes | None] = {
     "support_type": N,
 }
 
-RECORD_SHAPES: dict[str, dict[str, bytes | None]] = {
-    "users": {
-        "id": None,
-        "url": None,
-        "name": S,
-        "email": N,
-        "created_at": None,
-        "updated_at": None,
-        "time_zone": b'"UTC"',
-        "iana_time_zone": b'"Etc/UTC"',
-        "phone": N,
-        "shared_phone_number": N,
-        "photo": N,
-        "locale_id": b"1",
-        "locale": b'"en-US"',
-        "organization_id": N,
-        "role": b'"end-user"',
-        "verified": T,
-        "external_id": N,
-        "tags": E,
-        "alias": N,
-        "active": T,
-        "shared": F,
-        "shared_agent": F,
-        "last_login_at": N,
-        "two_factor_auth_enabled": N,
-        "signature": N,
-        "details": N,
-        "notes": N,
-        "role_type": N,
-        "custom_role_id": N,
-        "is_billing_admin": F,
-        "moderator": F,
-        "ticket_restriction": N,
-        "only_private_comments": F,
-        "restricted_agent": F,
-        "suspended": F,
-        "default_group_id": N,
-        "report_csv": F,
-        "user_fields": O,
-        "suspension_details": N,
-    },
-    "groups": {
-        "url": None,
-        "id": None,
-        "is_public": T,
-        "name": S,
-        "description": S,
-        "default": F,
-        "deleted": F,
-        "created_at": None,
-        "updated_at": None,
-    },
-    "organizations": {
-        "url": None,
-        "id": None,
-        "name": S,
-        "shared_tickets": F,
-        "shared_comments": F,
-        "external_id": N,
-        "created_at": None,
-        "updated_at": None,
-        "domain_names": E,
-        "details": N,
-        "notes": N,
-        "group_id": N,
-        "tags": E,
-        "organization_fields": O,
-        "deleted_at": N,
-    },
-    "ticket_fields": {
-        "url": None,
-        "id": None,
-        "type": b'"text"',
-        "title": S,
-        "raw_title": S,
-        "description": S,
-        "raw_description": S,
-        "position": ZERO,
-        "active": T,
-        "required": F,
-        "collapsed_for_agents": F,
-        "regexp_for_validation": N,
-        "title_in_portal": S,
-        "raw_title_in_portal": S,
-        "visible_in_portal": F,
-        "editable_in_portal": F,
-        "required_in_portal": F,
-        "agent_can_edit": T,
-        "tag": N,
-        "created_at": None,
-        "updated_at": None,
-        "removable": T,
-        "key": N,
-        "agent_description": N,
-    },
-    "ticket_forms": {
-        "id": None,
-        "raw_name": S,
-        "raw_display_name": S,
-        "end_user_visible": T,
-        "position": ZERO,
-        "ticket_field_ids": E,
-        "active": T,
-        "default": F,
-        "in_all_brands": T,
-        "restricted_brand_ids": E,
-        "end_user_conditions": E,
-        "agent_conditions": E,
-        "url": None,
-        "name": S,
-        "display_name": S,
-        "form_type": N,
-        "created_at": None,
-        "updated_at": None,
-        "deleted_at": N,
-    },
-    "brands": {
-        "url": None,
-        "id": None,
-        "name": S,
-        "brand_url": S,
-        "subdomain": S,
-        "host_mapping": N,
-        "has_help_center": F,
-        "help_center_state": b'"disabled"',
-        "active": T,
-        "default": F,
-        "is_deleted": F,
-        "logo": N,
-        "ticket_form_ids": E,
-        "signature_template": S,
-        "created_at": None,
-        "updated_at": None,
-    },
-    "custom_statuses": {
-        "url": None,
-        "id": None,
-        "status_category": b'"open"',
-        "agent_label": S,
-        "raw_agent_label": S,
-        "end_user_label": S,
-        "raw_end_user_label": S,
-        "description": S,
-        "raw_description": S,
-        "end_user_description": S,
-        "raw_end_user_description": S,
-        "active": T,
-        "default": F,
-        "created_at": None,
-        "updated_at": None,
-    },
-    "sharing_agreements": {
-        "id": None,
-        "name": S,
-        "partner_name": N,
-        "remote_subdomain": S,
-        "status": b'"accepted"',
-        "type": b'"inbound"',
-        "created_at": None,
-        "updated_at": None,
-        "url": None,
-    },
-}
+# Whoever asks who they are without credentials.
+ANONYMOUS_USER = (
+    b'{"id":null,"url":null,"name":"Anonymous user","email":"invalid@example.com","created_at":null,"updated_at":null,'
+    b'"time_zone":"UTC","iana_time_zone":"Etc/UTC","phone":null,"shared_phone_number":null,"photo":null,"locale_id":1,'
+    b'"locale":"en-US","organization_id":null,"role":"end-user","verified":false,"external_id":null,"tags":[],'
+    b'"alias":"","active":true,"shared":false,"shared_agent":false,"last_login_at":null,'
+    b'"two_factor_auth_enabled":false,"signature":null,"details":"","notes":"","role_type":null,"custom_role_id":null,'
+    b'"is_billing_admin":false,"moderator":false,"ticket_restriction":"requested","only_private_comments":false,'
+    b'"restricted_agent":true,"suspended":false,"default_group_id":null,"report_csv":false,"user_fields":{}}'
+)
 
 # Every kind that can be loaded, by its plural wire name.
 Kind = Literal[
@@ -230,5 +76,16 @@ Kind = Literal[
     "brands",
     "custom_statuses",
     "sharing_agreements",
+    "user_fields",
+    "organization_fields",
+    "group_memberships",
+    "macros",
+    "sla_policies",
+    "satisfaction_ratings",
+    "audits",
+    "ticket_metrics",
+    "ticket_metric_events",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+# What a list of records is called in a saved page -> their kind.
+PAGE_KEYS = {**{kind: kind for kind in KINDS}, "metric_sets": "ticket_metrics"}

@@ -32,6 +32,11 @@ class StoredTicket(NamedTuple):
     user_ids: bytes
     group_id: int | None
     organization_id: int | None
+    problem_id: int | None
+    ticket_form_id: int | None
+    brand_id: int | None
+    custom_status_id: int | None
+    agreement_ids: bytes | None
     body: bytes
 
 
@@ -40,13 +45,16 @@ class StoredRecord(NamedTuple):
 
     kind: str
     id: int
-    updated_timestamp: int
+    generated_timestamp: int
+    ticket_id: int | None
+    comment_count: int | None
     email: str | None
     body: bytes
 
 
-_TICKET_COLUMNS = ("id", "status", "support_type", "external_id", "user_ids", "group_id", "organization_id")
-_RECORD_COLUMNS = ("id", "updated_timestamp", "email")
+_TICKET_COLUMNS = tuple(name for name in StoredTicket._fields if name not in ("generated_timestamp", "body"))
+# A record's second is that of the write that stored it, where that was not before all readers.
+_RECORD_COLUMNS = ("id", "ticket_id", "comment_count", "email")
 
 
 def ticket_faults(row: StoredTicket, account: str) -> Iterator[str]:
@@ -72,8 +80,8 @@ def record_faults(row: StoredRecord, account: str) -> Iterator[str]:
     if row.kind not in RECORD_SHAPES:
         yield f"there is no kind {_shown(row.kind)}"
         return
-    if type(row.body) is not bytes:
-        yield "its body has the wrong type"
+    if type(row.generated_timestamp) is not int or type(row.body) is not bytes:
+        yield "its generated_timestamp or its body has the wrong type"
         return
     try:
         draft = parse_record(row.kind, row.body, account=account, now=_LATEST)

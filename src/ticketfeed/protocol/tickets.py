@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.records import (
+    FUTURE_SECONDS_MAX,
     DateTime,
     Id,
     SearchText,
@@ -29,11 +30,10 @@ from ticketfeed.protocol.records import (
 from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.sideloads import pack_ids
 
-__all__ = ["FUTURE_SECONDS_MAX", "TicketDraft", "parse_ticket"]
+__all__ = ["TicketDraft", "parse_ticket", "without_fields"]
 
-# A second this far ahead of the clock is an error of the input, not of two clocks that differ: kept, it would
-# push every later change of the account behind it.
-FUTURE_SECONDS_MAX = 300
+# What a sideload puts into a ticket is never part of the ticket as it is stored.
+EMBEDDED_KEYS = ("metric_set", "dates", "comment_count", "incident_count", "slas", "metric_events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class TicketDraft:
     """A ticket ready to be stored.
 
     `generated_timestamp`: what the input said, or the closest it had. `user_ids`: packed ids of everyone the
-    ticket points to. `head` and `tail` are the wire bytes before and after the generated_timestamp.
+    ticket points to. `agreement_ids`: packed ids of its sharing agreements. `head` and `tail` are the wire bytes
+    before and after the generated_timestamp. `metric_set`: the one that stood in the input's ticket, as it stood.
     """
 
     id: int
@@ -52,8 +53,14 @@ class TicketDraft:
     user_ids: bytes
     group_id: int | None
     organization_id: int | None
+    problem_id: int | None
+    ticket_form_id: int | None
+    brand_id: int | None
+    custom_status_id: int | None
+    agreement_ids: bytes | None
     head: bytes
     tail: bytes
+    metric_set: bytes | None = None
 
     def body(self, generated_timestamp: int) -> bytes:
         """The ticket's wire bytes, carrying this second."""
@@ -96,6 +103,10 @@ class _Ticket(msgspec.Struct):
     tags: Sequence[str] = ()
     custom_fields: list[_Field] | UnsetType = UNSET
     fields: list[_Field] | UnsetType = UNSET
+    sharing_agreement_ids: Sequence[Id] = ()
+    custom_status_id: Id | None = None
+    ticket_form_id: Id | None = None
+    brand_id: Id | None = None
     support_type: Literal["agent", "ai_agent"] | None = None
 
 
@@ -124,6 +135,7 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
     if generated > now + FUTURE_SECONDS_MAX:
         raise BadRecord(f"generated_timestamp {generated} lies in the future")
     values.pop(_GAP, None)
+    embedded = {key: bytes(values.pop(key)) for key in EMBEDDED_KEYS if key in values}
     given_fields, given_custom_fields = values.get("fields"), values.get("custom_fields")
     derived = {
         "url": lambda: encode(f"https://{account}.zendesk.com/api/v2/tickets/{ticket.id}.json"),
@@ -144,9 +156,22 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
         user_ids=_user_ids(ticket),
         group_id=ticket.group_id,
         organization_id=ticket.organization_id,
+        problem_id=ticket.problem_id,
+        ticket_form_id=ticket.ticket_form_id,
+        brand_id=ticket.brand_id,
+        custom_status_id=ticket.custom_status_id,
+        agreement_ids=pack_ids(ticket.sharing_agreement_ids) or None,
         head=lay_out(head_values, _HEAD_SHAPE, derived)[:-1] + b',"generated_timestamp":',
         tail=b"," + lay_out(values, _TAIL_SHAPE, derived)[1:],
+        metric_set=None if embedded.get("metric_set") == b"null" else embedded.get("metric_set"),
     )
+
+
+def without_fields(body: bytes) -> bytes:
+    """A stored ticket as lists show it: without `fields`, which says again what `custom_fields` says."""
+    values = split_record(body)
+    values.pop("fields", None)
+    return encode(values)
 
 
 def _user_ids(ticket: _Ticket) -> bytes:

@@ -5,6 +5,9 @@ All of it runs while the account row is locked, so writes of one account happen 
 * a write carries a second later than the watermark, and never earlier than the write before it;
 * the watermark is only moved to a second that no later write can carry;
 * hence everything at or before the watermark is complete for good, whatever the clock does.
+
+Records (users, audits, ...) are a second feed of the account, under the same rule but for its beginning: until a
+reader first asks for it nothing was given out, so all that is loaded before then keeps its own time.
 """
 
 from dataclasses import replace
@@ -14,12 +17,16 @@ from ticketfeed.protocol.model import FeedState
 __all__ = [
     "CLOCK_BEHIND_SECONDS",
     "can_close",
+    "can_close_records",
     "can_keep",
+    "can_keep_records",
     "clock_behind",
     "close",
+    "close_records",
     "fence",
     "next_generated_timestamp",
     "written",
+    "written_records",
 ]
 
 # A clock this far behind the newest change was set back, or was ahead before: worth telling somebody.
@@ -70,6 +77,32 @@ def can_keep(state: FeedState) -> bool:
     it holds no ticket proves nothing, as what they were given may have been lost since.
     """
     return state == FeedState()
+
+
+def can_keep_records(state: FeedState) -> bool:
+    """Whether records keep the seconds that they come with: nobody was given any yet, and there was no fence."""
+    return state.watermark == 0
+
+
+def written_records(state: FeedState, newest: int, now: int) -> FeedState:
+    """The records' part of the row after a write. Its watermark stays 0 until a reader or a fence moves it."""
+    if can_keep_records(state):
+        return FeedState(max(state.last_generated_timestamp, newest))
+    return written(state, newest, now, 0)
+
+
+def can_close_records(state: FeedState, now: int) -> bool:
+    """Whether the records' watermark can move.
+
+    Before the first reader everything is open, however long over; then what is over is closed, and no more than that.
+    """
+    return state.watermark < min(state.last_generated_timestamp, now - 1)
+
+
+def close_records(state: FeedState, now: int) -> FeedState:
+    """The records' part of the row after that, where `can_close_records` allows it."""
+    closed = min(state.last_generated_timestamp, now - 1)
+    return replace(state, watermark=closed) if can_close_records(state, now) else state
 
 
 def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:

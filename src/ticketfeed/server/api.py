@@ -1,9 +1,9 @@
-"""What happens before any handler of `/api/v2`: account, then credentials, then role.
+"""What happens before any handler of `/api/v2`: account, then credentials, then role, then budgets.
 
 The path comes before all of them, as on the wire: an unknown one is 404 with or without credentials.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -15,10 +15,13 @@ from ticketfeed.protocol.errors import InvalidEndpoint, RoleTooLow
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.auth import Authenticate
+from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
 from ticketfeed.settings import Settings
 from ticketfeed.storage.base import Store
 
-__all__ = ["ApiCall", "Handler", "Service", "api_routes"]
+__all__ = ["ApiCall", "Handler", "Service", "admit", "api_routes", "plain_routes"]
+
+_RANKS = {"end-user": 0, "agent": 1, "admin": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Service:
     clock: Clock
     accounts: Accounts
     authenticate: Authenticate
+    limits: RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,12 @@ class ApiCall:
     service: Service
     account: Account
     identity: Identity
+
+    async def spend(self, request: Request, budgets: Sequence[str] = ()) -> None:
+        """Count this request; its answer says what is left. Raises APIRateLimitExceeded."""
+        service = self.service
+        left = await service.limits.spend(service.store, self.account, budgets, service.clock())
+        request.scope[BUDGET_HEADERS] = left
 
     def address(self, request: Request) -> str:
         """The asked address without its query, on the host the caller can reach."""
@@ -54,17 +64,39 @@ class ApiCall:
 Handler = Callable[[Request, ApiCall], Awaitable[Response]]
 
 
-def api_routes(path: str, handler: Handler) -> list[Route]:
-    """The two forms of an endpoint, with and without `.json`, for admins."""
+def api_routes(
+    path: str,
+    handler: Handler,
+    *,
+    role: str = "admin",
+    budget: str | None = None,
+    spends: Callable[[Request], bool] = lambda _request: True,
+) -> list[Route]:
+    """The two forms of an endpoint, with and without `.json`, for users of this role or a higher one.
+
+    Every request spends of the account's budget, and of `budget` those for which `spends` says so.
+    """
 
     async def endpoint(request: Request) -> Response:
-        if request.scope["path"].endswith("\n"):  # which a route's pattern lets pass
-            raise InvalidEndpoint
-        service: Service = request.app.state.service
-        account = await service.accounts.find(request.headers.get("host", ""))
-        identity = await service.authenticate(account, request.headers.get("authorization"))
-        if identity.role != "admin":
+        call = await admit(request)
+        if _RANKS.get(call.identity.role, 0) < _RANKS[role]:
             raise RoleTooLow
-        return await handler(request, ApiCall(service, account, identity))
+        await call.spend(request, (budget,) if budget is not None and spends(request) else ())
+        return await handler(request, call)
 
+    return plain_routes(path, endpoint)
+
+
+def plain_routes(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> list[Route]:
+    """The two forms of an endpoint that looks at the caller by itself."""
     return [Route(f"/api/v2{path}{suffix}", endpoint, methods=["GET"]) for suffix in ("", ".json")]
+
+
+async def admit(request: Request) -> ApiCall:
+    """Find the account, then who asks. Raises InvalidEndpoint, UnknownAccount, NotAuthenticated, InvalidToken."""
+    if request.scope["path"].endswith("\n"):  # which a route's pattern lets pass
+        raise InvalidEndpoint
+    service: Service = request.app.state.service
+    account = await service.accounts.find(request.headers.get("host", ""))
+    identity = await service.authenticate(account, request.headers.get("authorization"))
+    return ApiCall(service, account, identity)

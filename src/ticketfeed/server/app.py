@@ -13,12 +13,14 @@ from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.access_log import AccessLog
 from ticketfeed.server.accounts import Accounts
-from ticketfeed.server.api import Service, api_routes
+from ticketfeed.server.api import Service
 from ticketfeed.server.auth import Authenticate, Authenticator
 from ticketfeed.server.bounds import HeadBound
-from ticketfeed.server.export_api import export_tickets
+from ticketfeed.server.openapi import OPENAPI_ROUTES
 from ticketfeed.server.preflight import Preflight
+from ticketfeed.server.rate_limits import RateLimits
 from ticketfeed.server.responses import error_response
+from ticketfeed.server.routes import API_ROUTES
 from ticketfeed.settings import Settings
 from ticketfeed.storage.base import Store
 
@@ -33,14 +35,16 @@ def create_app(
     """An ASGI application that serves `store`. The caller closes the store."""
     app = Starlette(
         routes=[
-            *api_routes("/incremental/tickets/cursor", export_tickets),
+            *API_ROUTES,
+            *OPENAPI_ROUTES,
             Route("/_ticketfeed/health", _health, methods=["GET"]),
         ],
         middleware=[Middleware(AccessLog), Middleware(HeadBound), Middleware(Preflight)],
         exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )
     app.router.redirect_slashes = False
-    app.state.service = Service(settings, store, clock, Accounts(store), authenticate or Authenticator(store))
+    checked = authenticate or Authenticator(store)
+    app.state.service = Service(settings, store, clock, Accounts(store), checked, RateLimits(settings))
     return app
 
 

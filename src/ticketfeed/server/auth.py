@@ -67,21 +67,22 @@ class Authenticator:
         if scheme.lower() == "bearer":
             return await self._token(account, value.strip()) or _refuse(InvalidToken())
         if scheme.lower() == "basic":
-            return await self._basic(account, value.strip()) or _refuse(NotAuthenticated())
+            return await self._basic(account, value.strip())
         raise NotAuthenticated
 
-    async def _basic(self, account: Account, value: str) -> Identity | None:
+    async def _basic(self, account: Account, value: str) -> Identity:
         try:
             name, separator, secret = b64decode(value, validate=True).decode("utf-8").partition(":")
         except (binascii.Error, ValueError):
-            return None
+            raise NotAuthenticated from None
         if not separator or "\0" in name:
-            return None
+            raise NotAuthenticated
         if name.endswith("/token"):
             identity = await self._token(account, secret)
             wanted = name.removesuffix("/token").strip().lower()
-            return identity if identity and wanted and identity.email.strip().lower() == wanted else None
-        return await self._password(account, name.strip().lower(), secret)
+            is_owner = identity and wanted and identity.email.strip().lower() == wanted
+            return identity if identity and is_owner else _refuse(NotAuthenticated(with_token=True))
+        return await self._password(account, name.strip().lower(), secret) or _refuse(NotAuthenticated())
 
     async def _token(self, account: Account, token: str) -> Identity | None:
         body = await self._store.find_token_user(account, hash_token(token)) if token else None

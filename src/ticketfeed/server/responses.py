@@ -1,21 +1,21 @@
 """Bytes -> response: the headers of every answer, gzip where the client takes it, errors in the wire's shape."""
 
+from hashlib import sha256
+
 from isal import isal_zlib
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.wire import encode_error
+from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
 
-__all__ = ["error_response", "json_response"]
+__all__ = ["body_response", "error_response", "json_response"]
 
 GZIP_BYTES_MIN = 512
 # isal's fastest level: a tenth of zlib's time for a page, and a sixth more bytes.
 GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
-
-# The account's own budget, which clients read to slow down. Without limits it is large and never runs out.
-UNLIMITED = 100_000
 
 _COMMON = {
     "content-type": "application/json; charset=utf-8",
@@ -25,24 +25,32 @@ _COMMON = {
     "x-content-type-options": "nosniff",
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "X-Zendesk-API-Warn,X-Zendesk-User-Id,X-Zendesk-User-Session-Expires-At",
-    "x-rate-limit": str(UNLIMITED),
-    "x-rate-limit-remaining": str(UNLIMITED),
-    "ratelimit-limit": str(UNLIMITED),
-    "ratelimit-remaining": str(UNLIMITED),
-    "ratelimit-reset": "60",
 }
 
 
 def json_response(request: Request, body: bytes, etag: str) -> Response:
     """A 200 with this body."""
-    headers = {**_COMMON, "cache-control": "max-age=0, private, must-revalidate", "etag": etag}
+    left = _budget_headers(request)
+    headers = {**_COMMON, **left, "cache-control": "max-age=0, private, must-revalidate", "etag": etag}
     return _response(request, 200, body, headers)
+
+
+def body_response(request: Request, body: bytes) -> Response:
+    """A 200 whose tag is made of its bytes: for answers that are small."""
+    return json_response(request, body, f'W/"{sha256(body).hexdigest()[:32]}"')
 
 
 def error_response(request: Request, error: WireError) -> Response:
     """The one place where an error becomes an answer."""
-    headers = {**_COMMON, "cache-control": "no-cache", **error.headers()}
+    headers = {**_COMMON, **_budget_headers(request), "cache-control": "no-cache", **error.headers()}
     return _response(request, error.status, encode_error(error), headers)
+
+
+def _budget_headers(request: Request) -> dict[str, str]:
+    """What is left of the budgets: as this request left them, or untouched where it came not so far."""
+    limits: RateLimits = request.app.state.service.limits
+    left: dict[str, str] = request.scope.get(BUDGET_HEADERS, limits.unspent)
+    return left
 
 
 def _response(request: Request, status: int, body: bytes, headers: dict[str, str]) -> Response:

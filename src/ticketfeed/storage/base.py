@@ -16,7 +16,8 @@ Times are whole Unix seconds. Methods raise StoreUnavailable when the engine can
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
+from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
 from ticketfeed.protocol.tickets import TicketDraft
@@ -45,7 +46,11 @@ class WriteTransaction(Protocol):
         """
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        """Store or replace users, groups and the rest by (kind, id). Returns how many."""
+        """Store or replace users, audits and the rest by (kind, id). Returns how many.
+
+        Each keeps its own second until somebody was given records of this account (`watermark.can_keep_records`);
+        from then on all carry that of the transaction.
+        """
 
     def find_user(self, email: str) -> bytes | None:
         """The body of the user with this email, in any case; None where there is none."""
@@ -75,6 +80,9 @@ class Snapshot(Protocol):
 
     def records(self, account: Account) -> Iterator[StoredRecord]:
         """Every record, by kind and id."""
+
+    def record_state(self, account: Account) -> FeedState | None:
+        """The state of the records' feed; None where the account's row is missing."""
 
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         """(id, user_id) of every credential whose user is not there."""
@@ -114,11 +122,46 @@ class Store(Protocol):
         body), followed by LINK_COLUMNS when `links` is set. Fewer than `limit` rows means: no more up to there.
         """
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
-        """Bodies of those of `ids` that exist, ordered by id."""
+    async def read_record_changes(
+        self, account: Account, kind: str, after: Position, until: int, limit: int
+    ) -> tuple[FeedState, Rows]:
+        """The state of the records' feed, and in the same snapshot the first `limit` changes of one kind.
+
+        As `read_changes`, with the records' own watermark.
+        """
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
+        """Those of `ids` that exist: (id, body), by id."""
+
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
+        """Those of `ids` that exist, deleted ones too, by id: as the rows of `read_changes` with links."""
+
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
+        """A part of a list of tickets: rows are (key, id, body), where key is what the list is ordered by."""
+
+    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
+        """How many tickets the list holds."""
+
+    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
+        """A part of the records of one kind by id, or of those of one ticket: rows are (id, id, body)."""
+
+    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        """How many records of one kind there are, or of those of one ticket."""
+
+    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
+        """All audits or metric events of these tickets: (ticket_id, id, body), by ticket and id."""
+
+    async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
+        """How many comments those of the tickets have that have audits."""
+
+    async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
+        """How many tickets, deleted ones aside, are incidents of those of the problems that have any."""
 
     async def close_newest(self, account: Account) -> bool:
-        """Close the newest second if it is over. Never waits: False when a write is in flight, or too early."""
+        """Close the seconds of tickets and of records that are open and over.
+
+        Never waits: False when a write is in flight, or there is none to close.
+        """
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
@@ -139,6 +182,9 @@ class Store(Protocol):
 
         `work` runs in another thread.
         """
+
+    async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
+        """Count one request against all of `allowances`, or none (`budgets.spend`). All processes share the count."""
 
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
         """The body of the user who owns this API token, unless revoked."""

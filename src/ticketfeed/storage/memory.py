@@ -2,14 +2,17 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ticketfeed.clock import Clock, system_clock
-from ticketfeed.protocol import watermark
+from ticketfeed.protocol import budgets, watermark
+from ticketfeed.protocol.budgets import Allowance, Spent, Window
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
+from ticketfeed.protocol.listing import slice_rows
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
@@ -26,12 +29,13 @@ class _Held:
     """All that one account holds. Values are never changed in place, so a shallow copy is a snapshot."""
 
     state: FeedState = field(default_factory=FeedState)
+    record_state: FeedState = field(default_factory=FeedState)
     tickets: dict[int, tuple[int, TicketDraft]] = field(default_factory=dict)
-    records: dict[tuple[str, int], RecordDraft] = field(default_factory=dict)
+    records: dict[tuple[str, int], tuple[int, RecordDraft]] = field(default_factory=dict)
     credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
 
     def snapshot(self) -> "_Held":
-        return _Held(self.state, dict(self.tickets), dict(self.records), dict(self.credentials))
+        return _Held(self.state, self.record_state, dict(self.tickets), dict(self.records), dict(self.credentials))
 
 
 class MemoryStore:
@@ -41,6 +45,7 @@ class MemoryStore:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._held: dict[int, _Held] = {}
+        self._windows: dict[int, dict[str, Window]] = {}
         self._fenced_at = 0
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
@@ -53,7 +58,9 @@ class MemoryStore:
 
     async def create_account(self, subdomain: str) -> Account:
         account = self._accounts.setdefault(subdomain, Account(len(self._accounts) + 1, subdomain))
-        self._held.setdefault(account.account_id, _Held(FeedState(watermark=self._fenced_at)))
+        self._held.setdefault(
+            account.account_id, _Held(FeedState(watermark=self._fenced_at), FeedState(watermark=self._fenced_at))
+        )
         return account
 
     async def read_state(self, account: Account) -> FeedState:
@@ -71,16 +78,81 @@ class MemoryStore:
         )
         return held.state, [_row(*held.tickets[ticket_id], links) for _, ticket_id in wanted[:limit]]
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
+    async def read_record_changes(
+        self, account: Account, kind: str, after: Position, until: int, limit: int
+    ) -> tuple[FeedState, Rows]:
+        held = self._held[account.account_id]
+        until = min(until, held.record_state.watermark)
+        rows = sorted(
+            (second, id, draft.body)
+            for (of_kind, id), (second, draft) in held.records.items()
+            if of_kind == kind and after < (second, id) and second <= until
+        )
+        return held.record_state, rows[:limit]
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
         records = self._held[account.account_id].records
-        return [records[kind, id].body for id in sorted(set(ids)) if (kind, id) in records]
+        return [(id, records[kind, id][1].body) for id in sorted(set(ids)) if (kind, id) in records]
+
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
+        tickets = self._held[account.account_id].tickets
+        return [_row(*tickets[id], links=True) for id in sorted(set(ids)) if id in tickets]
+
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
+        listed = self._listed(account, tickets)
+
+        def key(second: int, draft: TicketDraft) -> int | str:
+            return draft.id if part.order == "id" else second if part.order == "updated_at" else draft.status
+
+        return slice_rows([(key(second, draft), draft.id, draft.body(second)) for second, draft in listed], part)
+
+    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
+        return len(self._listed(account, tickets))
+
+    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
+        return slice_rows([(d.id, d.id, d.body) for d in self._records(account, kind, ticket_id)], part)
+
+    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        return len(self._records(account, kind, ticket_id))
+
+    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
+        found = [(draft.ticket_id or 0, draft.id, draft.body) for draft in self._records(account, kind, None)]
+        return sorted(row for row in found if row[0] in set(ticket_ids))
+
+    async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
+        audits = [draft for draft in self._records(account, "audits", None) if draft.ticket_id in set(ticket_ids)]
+        counts: Counter[int] = Counter()
+        for audit in audits:
+            counts[audit.ticket_id or 0] += audit.comment_count or 0
+        return dict(counts)
+
+    async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
+        tickets = (draft for _, draft in self._listed(account, TicketList()))
+        return dict(
+            Counter(d.problem_id for d in tickets if d.problem_id is not None and d.problem_id in set(problem_ids))
+        )
 
     async def close_newest(self, account: Account) -> bool:
-        held = self._held[account.account_id]
-        if self._lock.locked() or not watermark.can_close(held.state, self._clock()):
+        held, now = self._held[account.account_id], self._clock()
+        state, records = held.state, held.record_state
+        if self._lock.locked() or not (watermark.can_close(state, now) or watermark.can_close_records(records, now)):
             return False
-        held.state = watermark.close(held.state, self._clock())
+        held.state, held.record_state = watermark.close(state, now), watermark.close_records(records, now)
         return True
+
+    def _listed(self, account: Account, tickets: TicketList) -> list[tuple[int, TicketDraft]]:
+        return [
+            (second, draft)
+            for second, draft in self._held[account.account_id].tickets.values()
+            if (draft.status == "deleted") == tickets.deleted
+            and _passes(draft, Filters(support_type_scope=tickets.support_type_scope))
+            and tickets.external_id in (None, draft.external_id)
+            and (tickets.start_time is None or second >= tickets.start_time)
+        ]
+
+    def _records(self, account: Account, kind: str, ticket_id: int | None) -> list[RecordDraft]:
+        records = self._held[account.account_id].records
+        return [d for (of, _), (_, d) in records.items() if of == kind and ticket_id in (None, d.ticket_id)]
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
         async with self._lock:
@@ -94,6 +166,7 @@ class MemoryStore:
             held = self._held[account.account_id]
             now = self._clock()
             held.state = watermark.fence(held.state, now, clock_error_seconds)
+            held.record_state = watermark.fence(held.record_state, now, clock_error_seconds)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             return held.state
 
@@ -101,26 +174,32 @@ class MemoryStore:
         held = {account_id: held.snapshot() for account_id, held in self._held.items()}
         return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), held))
 
+    async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
+        windows, spent = budgets.spend(self._windows.get(account.account_id, {}), allowances, now)
+        if spent.refused is None:
+            self._windows[account.account_id] = {**self._windows.get(account.account_id, {}), **windows}
+        return spent
+
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
         held = self._held[account.account_id]
         for token, stored in held.credentials.values():
             if token.kind == "api_token" and token.revoked_at is None and stored == secret_hash:
-                user = held.records.get(("users", token.user_id))
+                _, user = held.records.get(("users", token.user_id), (0, None))
                 return user.body if user else None
         return None
 
     async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
         held = self._held[account.account_id]
         return [
-            (stored, user.body)
+            (stored, found[1].body)
             for token, stored in held.credentials.values()
             if token.kind == "password" and token.revoked_at is None
-            if (user := held.records.get(("users", token.user_id))) and user.email == email
+            if (found := held.records.get(("users", token.user_id))) and found[1].email == email
         ]
 
     async def list_credentials(self, account: Account) -> list[Token]:
         held = self._held[account.account_id]
-        users = {id: draft.email or "" for (kind, id), draft in held.records.items() if kind == "users"}
+        users = {id: draft.email or "" for (kind, id), (_, draft) in held.records.items() if kind == "users"}
         return [replace(token, email=users.get(token.user_id, "")) for token, _ in held.credentials.values()]
 
 
@@ -129,6 +208,7 @@ class _MemoryTransaction:
         self._held, self._now = held, now
         self.state = held.state
         self._newest: int | None = None
+        self._newest_record: int | None = None
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
@@ -147,15 +227,19 @@ class _MemoryTransaction:
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        before = 0
-        for before, draft in enumerate(drafts, 1):  # noqa: B007
-            self._held.records[draft.kind, draft.id] = draft
-        return before
+        state, count = self._held.record_state, 0
+        second = watermark.next_generated_timestamp(state, self._now)
+        for count, draft in enumerate(drafts, 1):  # noqa: B007
+            carried = draft.generated_timestamp if watermark.can_keep_records(state) else second
+            self._held.records[draft.kind, draft.id] = (carried, draft)
+            self._newest_record = max(carried, self._newest_record or 0)
+        return count
 
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()
-        found = (d for (kind, _), d in sorted(self._held.records.items()) if kind == "users" and d.email == email)
-        return next((draft.body for draft in found), None)
+        users = ((id, draft) for (kind, id), (_, draft) in self._held.records.items() if kind == "users")
+        found = sorted((id, draft.body) for id, draft in users if draft.email == email)
+        return found[0][1] if found else None
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
         in_force = (stored for token, stored in self._held.credentials.values() if token.revoked_at is None)
@@ -176,6 +260,8 @@ class _MemoryTransaction:
     def finish(self) -> _Held:
         if self._newest is not None:
             self._held.state = watermark.written(self.state, self._newest, self._now, len(self._held.tickets))
+        if self._newest_record is not None:
+            self._held.record_state = watermark.written_records(self._held.record_state, self._newest_record, self._now)
         return self._held
 
 
@@ -200,8 +286,13 @@ class _MemorySnapshot:
         return (Position(second, ticket_id) for ticket_id, (second, _) in sorted(held.tickets.items()))
 
     def records(self, account: Account) -> Iterator[StoredRecord]:
-        for _, draft in sorted(self._held[account.account_id].records.items()):
-            yield StoredRecord(draft.kind, draft.id, draft.updated_timestamp, draft.email, draft.body)
+        records = self._held[account.account_id].records
+        for second, draft in (records[key] for key in sorted(records)):
+            columns = (getattr(draft, column) for column in StoredRecord._fields[3:])
+            yield StoredRecord(draft.kind, draft.id, second, *columns)
+
+    def record_state(self, account: Account) -> FeedState | None:
+        return self._held[account.account_id].record_state
 
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         held = self._held[account.account_id]

@@ -17,13 +17,16 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
+from ticketfeed.protocol.budgets import Allowance, Spent
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
+from ticketfeed.storage.postgres_budgets import spend_in_postgres
 from ticketfeed.storage.postgres_schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres_snapshot import PostgresSnapshot, start_snapshot
-from ticketfeed.storage.postgres_write import PostgresTransaction, fence_account, lock_state, state_bindings
+from ticketfeed.storage.postgres_write import PostgresTransaction, States, fence_account, lock_states, state_bindings
 from ticketfeed.storage.queries import load_queries
 
 __all__ = ["PostgresStore"]
@@ -36,8 +39,9 @@ RETRY_SECONDS = 0.1
 AVOID_SECONDS = 10.0
 # No single statement of a write may take longer, nor wait longer for the account row.
 STATEMENT_SECONDS = 60.0
-# Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting.
-PASSING = {"40001", "40P01", "57P01", "57P02", "57P03"}
+# Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting; no such table or
+# schema, on a replica that has not heard yet of a store just made.
+PASSING = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
 # Connections of one process: for reads, to each server; for writes, to the primary.
 READERS_MAX, WRITERS_MAX = 8, 8
 # No server-side prepared statements: a pooler in transaction mode would not find them again.
@@ -140,22 +144,52 @@ class PostgresStore:
             "scope": filters.support_type_scope,
             "limit": limit,
         }
-        sql, readers = _READ_LINKS if links else Q["read_changes"], self._readers()
-        # A replica may not know yet of an account that was just made.
-        rows = await self._read_sql(sql, bindings, readers) or await self._read_sql(sql, bindings, [self._primary])
-        if not rows:
-            raise _no_row(account)
-        state = FeedState(*rows[0][-3:])
-        if rows[0][0] is None:
-            return state, []
-        # The inner query is in order, but SQL does not promise that of the join around it. Asking for it there makes
-        # the database sort megabytes; here the rows are in order already, and looking costs a fortieth.
-        rows.sort(key=_POSITION)
-        return state, [row[:-3] for row in rows]
+        return await self._read_feed(account, _READ_LINKS if links else Q["read_changes"], bindings, 3)
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
-        bindings = {"account_id": account.account_id, "kind": kind, "ids": list(ids)}
-        return [row[0] for row in await self._read_sql(Q["read_records"], bindings, self._readers())]
+    async def read_record_changes(
+        self, account: Account, kind: str, after: Position, until: int, limit: int
+    ) -> tuple[FeedState, Rows]:
+        bindings = {
+            "account_id": account.account_id,
+            "kind": kind,
+            "after_timestamp": after.generated_timestamp,
+            "after_id": after.id,
+            "until": until,
+            "limit": limit,
+        }
+        return await self._read_feed(account, Q["read_record_changes"], bindings, 2)
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
+        return await self._list("read_records", account, {"ids": list(ids), "kind": kind})
+
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
+        return await self._list("read_tickets", account, {"ids": list(ids)})
+
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
+        sql = compose_list(Q["list_tickets"], part, tickets, "%({})s".format)
+        return await self._list_sql(sql, account, {**ticket_bindings(tickets), **list_bindings(part)})
+
+    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
+        sql = compose_list(Q["count_listed_tickets"], Slice(0), tickets, "%({})s".format)
+        return int((await self._list_sql(sql, account, ticket_bindings(tickets)))[0][0])
+
+    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
+        sql = Q["list_records" if ticket_id is None else "list_records_of_ticket"]
+        bindings = {"kind": kind, "ticket_id": ticket_id, **list_bindings(part)}
+        return await self._list_sql(compose_list(sql, part), account, bindings)
+
+    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        name = "count_records" if ticket_id is None else "count_records_of_ticket"
+        return int((await self._list(name, account, {"kind": kind, "ticket_id": ticket_id}))[0][0])
+
+    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
+        return await self._list("read_of_tickets", account, {"ids": list(ticket_ids), "kind": kind})
+
+    async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
+        return dict(await self._list("count_comments", account, {"ids": list(ticket_ids)}))
+
+    async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
+        return dict(await self._list("count_incidents", account, {"ids": list(problem_ids)}))
 
     async def close_newest(self, account: Account) -> bool:
         try:
@@ -172,6 +206,16 @@ class PostgresStore:
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         return await self._in_thread(lambda: _unavailable_after(lambda: self._inspect(work)))
 
+    async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
+        async def count() -> Spent:
+            async with self._primary.connection(WAIT_SECONDS) as connection:
+                return await spend_in_postgres(connection, account, allowances, now)
+
+        try:
+            return await self._within(WAIT_SECONDS, count())
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            raise StoreUnavailable(f"cannot count requests: {_explain(error)}") from error
+
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
         rows = await self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
         return rows[0][0] if rows else None
@@ -181,6 +225,29 @@ class PostgresStore:
 
     async def list_credentials(self, account: Account) -> list[Token]:
         return [Token(*row) for row in await self._read("list_credentials", {"account_id": account.account_id})]
+
+    async def _read_feed(
+        self, account: Account, sql: str, bindings: dict[str, Any], state_columns: int
+    ) -> tuple[FeedState, Rows]:
+        """Rows of changes, each with the state of their feed behind it."""
+        # A replica may not know yet of an account that was just made.
+        rows = await self._read_sql(sql, bindings, self._readers())
+        rows = rows or await self._read_sql(sql, bindings, [self._primary])
+        if not rows:
+            raise _no_row(account)
+        state = FeedState(*rows[0][-state_columns:])
+        if rows[0][0] is None:
+            return state, []
+        # The inner query is in order, but SQL does not promise that of the join around it. Asking for it there makes
+        # the database sort megabytes; here the rows are in order already, and looking costs a fortieth.
+        rows.sort(key=_POSITION)
+        return state, [row[:-state_columns] for row in rows]
+
+    async def _list(self, name: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
+        return await self._list_sql(Q[name], account, bindings)
+
+    async def _list_sql(self, sql: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
+        return await self._read_sql(sql, {"account_id": account.account_id, **bindings}, self._readers())
 
     def _readers(self) -> list["AsyncConnectionPool[Any]"]:
         """Where to read pages, in order: the replicas in turn, then the primary."""
@@ -240,16 +307,18 @@ class PostgresStore:
         async with self._primary.connection(RETRY_SECONDS) as connection, connection.transaction():
             sql, bindings = (Q["lock_state"] + " NOWAIT").encode(), {"account_id": account.account_id}
             row = await (await connection.execute(sql, bindings)).fetchone()
-            state, now = FeedState(*row) if row else FeedState(), self._clock()
-            if not watermark.can_close(state, now):
+            if row is None:
                 return False
-            closed = watermark.close(state, now)
+            state, records, now = FeedState(*row[:3]), FeedState(*row[3:]), self._clock()
+            if not watermark.can_close(state, now) and not watermark.can_close_records(records, now):
+                return False
+            closed = watermark.close(state, now), watermark.close_records(records, now)
             await connection.execute(Q["write_state"].encode(), state_bindings(account, closed))
         return True
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        def locked(connection: psycopg.Connection[Any], state: FeedState) -> T:
-            transaction = PostgresTransaction(connection, account, state, self._clock())
+        def locked(connection: psycopg.Connection[Any], states: States) -> T:
+            transaction = PostgresTransaction(connection, account, states, self._clock())
             result = work(transaction)
             transaction.finish()
             return result
@@ -257,8 +326,8 @@ class PostgresStore:
         return self._with_row_locked(account, locked)
 
     def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
-        def locked(connection: psycopg.Connection[Any], state: FeedState) -> FeedState:
-            return fence_account(connection, account, state, self._clock(), clock_error_seconds)
+        def locked(connection: psycopg.Connection[Any], states: States) -> FeedState:
+            return fence_account(connection, account, states, self._clock(), clock_error_seconds)
 
         return self._with_row_locked(account, locked)
 
@@ -267,16 +336,16 @@ class PostgresStore:
             start_snapshot(connection)
             return work(PostgresSnapshot(connection))
 
-    def _with_row_locked(self, account: Account, work: Callable[[psycopg.Connection[Any], FeedState], T]) -> T:
+    def _with_row_locked(self, account: Account, work: Callable[[psycopg.Connection[Any], States], T]) -> T:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             locked = False
             try:
                 with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
                     connection.execute(f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode())
-                    state = lock_state(connection, account)
+                    states = lock_states(connection, account)
                     locked = True
-                    return work(connection, state)
+                    return work(connection, states)
             except (psycopg.Error, PoolTimeout) as error:
                 if locked or not _is_passing(error) or time.monotonic() > deadline:
                     held = not locked and isinstance(error, psycopg.errors.QueryCanceled)

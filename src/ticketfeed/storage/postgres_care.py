@@ -24,7 +24,7 @@ from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.postgres_schema import prepare_schema, refuse_unreadable
-from ticketfeed.storage.postgres_write import fence_account, lock_state
+from ticketfeed.storage.postgres_write import fence_account, lock_states
 from ticketfeed.storage.queries import load_queries
 from ticketfeed.storage.whole_file import whole_file
 
@@ -89,8 +89,8 @@ def _start_anew(
                 copy.write("".join(f"{row}\n" for row in rows))
         prepare_schema(connection, create=False)
         for account in [Account(*row) for row in connection.execute(Q["list_accounts"].encode()).fetchall()]:
-            state = lock_state(connection, account)
-            fenced.append((account, fence_account(connection, account, state, clock(), clock_error_seconds)))
+            states = lock_states(connection, account)
+            fenced.append((account, fence_account(connection, account, states, clock(), clock_error_seconds)))
         connection.execute("UPDATE ticketfeed.meta SET value = %s WHERE name = 'store_id'", (uuid.uuid4().hex,))
     return fenced
 

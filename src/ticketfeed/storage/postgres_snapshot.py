@@ -51,6 +51,9 @@ class PostgresSnapshot:
     def records(self, account: Account) -> Iterator[StoredRecord]:
         return map(StoredRecord._make, self._walk("walk_records", account))
 
+    def record_state(self, account: Account) -> FeedState | None:
+        return next((FeedState(*row) for row in self._walk("read_record_state", account)), None)
+
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         return self._walk("walk_dangling_credentials", account)
 

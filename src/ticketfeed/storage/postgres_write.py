@@ -1,8 +1,8 @@
 """One write transaction on PostgreSQL: the account row is locked before any of this runs."""
 
 import itertools
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -14,78 +14,95 @@ from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
 from ticketfeed.storage.queries import load_queries
 
-__all__ = ["PostgresTransaction", "fence_account", "lock_state", "state_bindings", "write_state"]
+__all__ = ["PostgresTransaction", "States", "fence_account", "lock_states", "state_bindings", "write_states"]
 
 # Tickets sent in one statement: some hundred kilobytes, a few thousand parameters.
 BATCH = 250
-_ROW = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %b)"
+_ROW = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %s, %s, %s, %s, %b, %b)"
+
+T = TypeVar("T")
 
 Q = load_queries("postgres")
 
 
-def lock_state(connection: psycopg.Connection[Any], account: Account, suffix: str = "") -> FeedState:
-    """Lock the account row and read it."""
-    row = connection.execute((Q["lock_state"] + suffix).encode(), {"account_id": account.account_id}).fetchone()
+States = tuple[FeedState, FeedState]
+
+
+def lock_states(connection: psycopg.Connection[Any], account: Account) -> States:
+    """Lock the account row and read it: the state of the tickets' feed, and that of the records'."""
+    row = connection.execute(Q["lock_state"].encode(), {"account_id": account.account_id}).fetchone()
     if row is None:
         raise StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
-    return FeedState(*row)
+    return FeedState(*row[:3]), FeedState(*row[3:])
 
 
-def write_state(connection: psycopg.Connection[Any], account: Account, state: FeedState) -> None:
+def write_states(connection: psycopg.Connection[Any], account: Account, states: States) -> None:
     """Store the account row."""
-    connection.execute(Q["write_state"].encode(), state_bindings(account, state))
+    connection.execute(Q["write_state"].encode(), state_bindings(account, states))
 
 
-def state_bindings(account: Account, state: FeedState) -> dict[str, int]:
+def state_bindings(account: Account, states: States) -> dict[str, int]:
     """What the query write_state is told."""
+    state, records = states
     return {
         "account_id": account.account_id,
         "last_generated_timestamp": state.last_generated_timestamp,
         "watermark": state.watermark,
         "ticket_count": state.ticket_count,
+        "record_last_timestamp": records.last_generated_timestamp,
+        "record_watermark": records.watermark,
     }
 
 
 def fence_account(
-    connection: psycopg.Connection[Any], account: Account, state: FeedState, now: int, clock_error_seconds: int
+    connection: psycopg.Connection[Any], account: Account, states: States, now: int, clock_error_seconds: int
 ) -> FeedState:
     """Fence one account, whose row is locked, and those that are made later."""
-    fenced = watermark.fence(state, now, clock_error_seconds)
-    write_state(connection, account, fenced)
+    state, records = (watermark.fence(part, now, clock_error_seconds) for part in states)
+    write_states(connection, account, (state, records))
     fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
     connection.execute(Q["write_fenced_at"].encode(), {"fenced_at": fenced_at})
-    return fenced
+    return state
 
 
 class PostgresTransaction:
     """What the work of a write is handed. `finish` stores the account row when tickets were put."""
 
-    def __init__(self, connection: psycopg.Connection[Any], account: Account, state: FeedState, now: int) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], account: Account, states: States, now: int) -> None:
         self._connection, self._account, self._now = connection, account, now
-        self.state = state
+        self.state, self._records = states
         self._newest: int | None = None
+        self._newest_record: int | None = None
         self._added = 0
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         second = watermark.next_generated_timestamp(self.state, self._now)
-        given, count, drafts = _Given(self._connection), 0, iter(drafts)
-        batch = list(itertools.islice(drafts, BATCH))
+        given, count, batches = _Given(self._connection), 0, _batches(drafts)
+        batch = next(batches, [])
         while batch:
             count += len(batch)
-            following = list(itertools.islice(drafts, BATCH))
+            following = next(batches, [])
             newest = given.newest(batch, more_follow=bool(following))
             self._put_batch(newest, None if keep_generated_timestamp else second)
             batch = following
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        account_id = self._account.account_id
-        rows = [(account_id, d.kind, d.id, d.updated_timestamp, d.email, d.body) for d in drafts]
-        with self._connection.cursor() as cursor:
-            cursor.executemany(Q["put_record"].encode(), rows)
-        return len(rows)
+        second = watermark.next_generated_timestamp(self._records, self._now)
+        keep, count = watermark.can_keep_records(self._records), 0
+        for batch in _batches(drafts):
+            count += len(batch)
+            carried = [draft.generated_timestamp if keep else second for draft in batch]
+            self._newest_record = max(self._newest_record or 0, *carried)
+            rows = [
+                (self._account.account_id, d.kind, d.id, at, d.ticket_id, d.comment_count, d.email, d.body)
+                for at, d in zip(carried, batch, strict=True)
+            ]
+            with self._connection.cursor() as cursor:
+                cursor.executemany(Q["put_record"].encode(), rows)
+        return count
 
     def find_user(self, email: str) -> bytes | None:
         row = self._one("find_user", {"email": email.strip().lower()})
@@ -104,10 +121,13 @@ class PostgresTransaction:
         return self._execute("revoke_credential", {"id": credential_id, "revoked_at": self._now}).rowcount > 0
 
     def finish(self) -> None:
+        state, records = self.state, self._records
         if self._newest is not None:
-            count = self.state.ticket_count + self._added
-            state = watermark.written(self.state, self._newest, self._now, count)
-            write_state(self._connection, self._account, state)
+            state = watermark.written(state, self._newest, self._now, state.ticket_count + self._added)
+        if self._newest_record is not None:
+            records = watermark.written_records(records, self._newest_record, self._now)
+        if (state, records) != (self.state, self._records):
+            write_states(self._connection, self._account, (state, records))
 
     def _put_batch(self, drafts: list[TicketDraft], second: int | None) -> None:
         """`second` None: each ticket keeps its own."""
@@ -130,6 +150,11 @@ class PostgresTransaction:
                 draft.user_ids,
                 draft.group_id,
                 draft.organization_id,
+                draft.problem_id,
+                draft.ticket_form_id,
+                draft.brand_id,
+                draft.custom_status_id,
+                draft.agreement_ids,
                 draft.body(carried),
             )
         sql = Q["put_tickets"].replace("/* rows */", ", ".join([_ROW] * len(drafts)))
@@ -141,6 +166,12 @@ class PostgresTransaction:
     def _execute(self, name: str, bindings: dict[str, Any], binary: bool = False) -> psycopg.Cursor[Any]:
         bindings = {"account_id": self._account.account_id, **bindings}
         return self._connection.execute(Q[name].encode(), bindings, binary=binary)
+
+
+def _batches(drafts: Iterable[T]) -> Iterator[list[T]]:
+    drafts = iter(drafts)
+    while batch := list(itertools.islice(drafts, BATCH)):
+        yield batch
 
 
 class _Given:

@@ -7,7 +7,7 @@ one range read of about a millisecond; handing it to another thread would cost a
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import apsw
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
-from ticketfeed.protocol.errors import BadInput, StoreError
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Token
-from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
-from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.base import CredentialKind, Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.queries import load_queries
+from ticketfeed.storage.sqlite_budgets import SqliteBudgets
 from ticketfeed.storage.sqlite_file import (
     connect,
     explain,
@@ -33,8 +33,9 @@ from ticketfeed.storage.sqlite_file import (
     use_write_ahead_log,
 )
 from ticketfeed.storage.sqlite_snapshot import SqliteSnapshot
+from ticketfeed.storage.sqlite_write import SqliteTransaction, close_account, fence_account
 
-__all__ = ["SqliteStore", "fence_account"]
+__all__ = ["SqliteStore"]
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class SqliteStore:
         self._writer.execute("CREATE TEMP TABLE given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER)")
         self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._has_log = False
+        self._budgets = SqliteBudgets(path)
         self._under_way: set[Future[Any]] = set()
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
@@ -70,6 +72,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer_thread.shutdown)
+        self._budgets.close()
         for connection in (self._reader, self._writer):
             connection.close()
 
@@ -94,7 +97,7 @@ class SqliteStore:
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
     ) -> tuple[FeedState, Rows]:
         with translated(self._path), snapshot(self._reader):
-            state = read_state(self._reader, account)
+            state = FeedState(*self._reader.execute(Q["read_state"], {"account_id": account.account_id}).get)
             rows = self._reader.execute(
                 _READ_LINKS if links else Q["read_changes"],
                 {
@@ -109,9 +112,53 @@ class SqliteStore:
             ).fetchall()
         return state, rows
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> list[bytes]:
-        bindings = {"account_id": account.account_id, "kind": kind, "ids": json.dumps(list(ids))}
-        return [row[0] for row in self._read("read_records", bindings)]
+    async def read_record_changes(
+        self, account: Account, kind: str, after: Position, until: int, limit: int
+    ) -> tuple[FeedState, Rows]:
+        with translated(self._path), snapshot(self._reader):
+            row = self._reader.execute(Q["read_record_state"], {"account_id": account.account_id}).get
+            state = FeedState(*row)
+            bindings = {
+                "account_id": account.account_id,
+                "kind": kind,
+                "after_timestamp": after.generated_timestamp,
+                "after_id": after.id,
+                "until": min(until, state.watermark),
+                "limit": limit,
+            }
+            return state, self._reader.execute(Q["read_record_changes"], bindings).fetchall()
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
+        return self._read("read_records", {**_ids(account, ids), "kind": kind})
+
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
+        return self._read("read_tickets", _ids(account, ids))
+
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
+        bindings = {"account_id": account.account_id, **ticket_bindings(tickets), **list_bindings(part)}
+        return self._read_sql(compose_list(Q["list_tickets"], part, tickets), bindings)
+
+    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
+        sql = compose_list(Q["count_listed_tickets"], Slice(0), tickets)
+        return int(self._read_sql(sql, {"account_id": account.account_id, **ticket_bindings(tickets)})[0][0])
+
+    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
+        sql = Q["list_records" if ticket_id is None else "list_records_of_ticket"]
+        bindings = {"account_id": account.account_id, "kind": kind, "ticket_id": ticket_id, **list_bindings(part)}
+        return self._read_sql(compose_list(sql, part), bindings)
+
+    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        name = "count_records" if ticket_id is None else "count_records_of_ticket"
+        return int(self._read(name, {"account_id": account.account_id, "kind": kind, "ticket_id": ticket_id})[0][0])
+
+    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
+        return self._read("read_of_tickets", {**_ids(account, ticket_ids), "kind": kind})
+
+    async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
+        return dict(self._read("count_comments", _ids(account, ticket_ids)))
+
+    async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
+        return dict(self._read("count_incidents", _ids(account, problem_ids)))
 
     async def close_newest(self, account: Account) -> bool:
         if self._under_way:
@@ -127,6 +174,9 @@ class SqliteStore:
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         return await asyncio.to_thread(self._inspect, work)
 
+    async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
+        return self._budgets.spend(account, allowances, now)
+
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
         rows = self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
         return rows[0][0] if rows else None
@@ -138,8 +188,11 @@ class SqliteStore:
         return [Token(*row) for row in self._read("list_credentials", {"account_id": account.account_id})]
 
     def _read(self, name: str, bindings: dict[str, Any]) -> list[Any]:
+        return self._read_sql(Q[name], bindings)
+
+    def _read_sql(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         with translated(self._path):
-            return self._reader.execute(Q[name], bindings).fetchall()
+            return self._reader.execute(sql, bindings).fetchall()
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         under_way = self._writer_thread.submit(work)
@@ -149,7 +202,7 @@ class SqliteStore:
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
         with translated(self._path), self._transaction():
-            write = _SqliteTransaction(self._writer, account, self._clock())
+            write = SqliteTransaction(self._writer, account, self._clock())
             result = work(write)
             write.finish()
         return result
@@ -176,125 +229,12 @@ class SqliteStore:
         self._writer.set_busy_timeout(0)
         try:
             with transaction(self._writer):
-                state, now = read_state(self._writer, account), self._clock()
-                if not watermark.can_close(state, now):
-                    return False
-                write_state(self._writer, account, watermark.close(state, now))
-            return True
+                return close_account(self._writer, account, self._clock())
         except apsw.Error:  # another process writes, the disk is full: a page ends at the watermark, and is a page
             return False
         finally:
             self._writer.set_busy_timeout(round(self._busy_seconds * 1000))
 
 
-class _SqliteTransaction:
-    """One write. `finish` stores the account row when tickets were put."""
-
-    def __init__(self, connection: apsw.Connection, account: Account, now: int) -> None:
-        self._connection, self._account, self._now = connection, account, now
-        self.state = read_state(connection, account)
-        self._newest: int | None = None
-        self._added = 0
-
-    def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and not watermark.can_keep(self.state):
-            raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self._now)
-        self._connection.execute(Q["forget_given"])
-        count = 0
-        for count, draft in enumerate(drafts, 1):  # noqa: B007
-            if self._is_newest_given(draft):
-                self._put_ticket(draft, draft.generated_timestamp if keep_generated_timestamp else second)
-        return count
-
-    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        count = 0
-        for count, draft in enumerate(drafts, 1):  # noqa: B007
-            row = (draft.kind, draft.id, draft.updated_timestamp, draft.email, draft.body)
-            self._connection.execute(Q["put_record"], (self._account.account_id, *row))
-        return count
-
-    def find_user(self, email: str) -> bytes | None:
-        bindings = {"account_id": self._account.account_id, "email": email.strip().lower()}
-        return self._connection.execute(Q["find_user"], bindings).get  # type: ignore[no-any-return]
-
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
-        account_id = self._account.account_id
-        bindings = {"account_id": account_id, "secret_hash": secret_hash}
-        if self._connection.execute(Q["find_secret"], bindings).get is not None:
-            raise BadInput("this token is in use already")
-        credential_id = int(self._connection.execute(Q["next_credential_id"], {"account_id": account_id}).get)
-        self._connection.execute(
-            Q["add_credential"],
-            {**bindings, "id": credential_id, "user_id": user_id, "kind": kind, "created_at": self._now},
-        )
-        return credential_id
-
-    def revoke_credential(self, credential_id: int) -> bool:
-        bindings = {"account_id": self._account.account_id, "id": credential_id, "revoked_at": self._now}
-        self._connection.execute(Q["revoke_credential"], bindings)
-        return self._connection.changes() > 0
-
-    def finish(self) -> None:
-        if self._newest is not None:
-            count = self.state.ticket_count + self._added
-            state = watermark.written(self.state, self._newest, self._now, count)
-            write_state(self._connection, self._account, state)
-
-    def _is_newest_given(self, draft: TicketDraft) -> bool:
-        given = self._connection.execute(Q["find_given"], (draft.id,)).get
-        if given is not None and draft.generated_timestamp < given:
-            return False
-        self._connection.execute(Q["note_given"], (draft.id, draft.generated_timestamp))
-        return True
-
-    def _put_ticket(self, draft: TicketDraft, second: int) -> None:
-        account_id = self._account.account_id
-        previous = self._connection.execute(Q["find_ticket"], (account_id, draft.id)).get
-        if previous is None:
-            self._added += 1
-        else:
-            self._connection.execute(Q["delete_ticket"], (account_id, previous, draft.id))
-        self._connection.execute(
-            Q["insert_ticket"],
-            (
-                account_id,
-                second,
-                draft.id,
-                draft.status,
-                draft.support_type,
-                draft.external_id,
-                draft.user_ids,
-                draft.group_id,
-                draft.organization_id,
-                draft.body(second),
-            ),
-        )
-        self._newest = max(second, self._newest or 0)
-
-
-def read_state(connection: apsw.Connection, account: Account) -> FeedState:
-    """Read the account row."""
-    return FeedState(*connection.execute(Q["read_state"], {"account_id": account.account_id}).get)
-
-
-def write_state(connection: apsw.Connection, account: Account, state: FeedState) -> None:
-    """Store the account row."""
-    connection.execute(
-        Q["write_state"],
-        {
-            "account_id": account.account_id,
-            "last_generated_timestamp": state.last_generated_timestamp,
-            "watermark": state.watermark,
-            "ticket_count": state.ticket_count,
-        },
-    )
-
-
-def fence_account(connection: apsw.Connection, account: Account, now: int, clock_error_seconds: int) -> FeedState:
-    """Fence one account, and those that are made later; inside a transaction."""
-    state = watermark.fence(read_state(connection, account), now, clock_error_seconds)
-    write_state(connection, account, state)
-    fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
-    connection.execute(Q["write_fenced_at"], {"fenced_at": fenced_at})
-    return state
+def _ids(account: Account, ids: Sequence[int]) -> dict[str, Any]:
+    return {"account_id": account.account_id, "ids": json.dumps(list(ids))}

@@ -16,8 +16,8 @@ from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.queries import load_queries
-from ticketfeed.storage.sqlite import fence_account
 from ticketfeed.storage.sqlite_file import APPLICATION_ID, explain, prepare, snapshot, transaction
+from ticketfeed.storage.sqlite_write import fence_account
 from ticketfeed.storage.whole_file import whole_file
 
 __all__ = ["backup_sqlite", "restore_sqlite"]

@@ -7,7 +7,8 @@ For demos, tests and benchmarks. All text is invented; all addresses end in exam
     text.py       subjects and descriptions            via.py        how a ticket came in
     desk.py       groups, fields, forms, brands, ...   people.py     organizations and users
     timeline.py   what is known of all tickets at once tickets.py    one ticket's record
-    moments.py    times, in seconds and on the wire
+    history.py    what happened to one ticket          metrics.py    what that comes to
+    setup.py      memberships, macros, SLA policies    moments.py    times, in seconds and on the wire
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,9 +16,11 @@ from typing import Any
 
 from ticketfeed.world.chance import IdSeries, stream
 from ticketfeed.world.desk import make_desk
+from ticketfeed.world.history import HistoryMaker
 from ticketfeed.world.people import make_people
+from ticketfeed.world.setup import make_setup
 from ticketfeed.world.tickets import TicketMaker
-from ticketfeed.world.timeline import plan_timeline
+from ticketfeed.world.timeline import SCRUBBED, plan_timeline
 
 __all__ = ["generate_world"]
 
@@ -25,10 +28,10 @@ __all__ = ["generate_world"]
 def generate_world(tickets: int, *, seed: int, until: int, account: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (kind, record) pairs: the plural wire name and a complete record, keys in wire order.
 
-    The settings and people of the desk come first; tickets come last, in feed order, that is ascending by
-    (generated_timestamp, id). Nothing happened after `until` (Unix seconds); tickets last changed in the 90
-    days before it. Records are made as they are asked for, so a world of a million tickets needs little
-    memory; a ticket's `fields` and `custom_fields` are one list.
+    The settings and people of the desk come first; then the tickets in feed order, that is ascending by
+    (generated_timestamp, id), each behind its audits, metric set, metric events and rating. Nothing happened after
+    `until` (Unix seconds); tickets last changed in the 90 days before it. Records are made as they are asked for, so
+    a world of a million tickets needs little memory; a ticket's `fields` and `custom_fields` are one list.
 
     The same arguments give the same bytes in every process. A larger world is another, not a longer one.
     """
@@ -46,8 +49,18 @@ def generate_world(tickets: int, *, seed: int, until: int, account: str) -> Iter
     yield from _of("ticket_forms", desk.ticket_forms)
     yield from _of("custom_statuses", desk.custom_statuses)
     yield from _of("sharing_agreements", desk.sharing_agreements)
+    setup = make_setup(account, until, people, ids)
+    yield from _of("user_fields", setup.user_fields)
+    yield from _of("organization_fields", setup.organization_fields)
+    yield from _of("group_memberships", setup.group_memberships)
+    yield from _of("macros", setup.macros)
+    yield from _of("sla_policies", setup.sla_policies)
     timeline = plan_timeline(tickets, until, stream(name, "timeline"))
-    yield from _of("tickets", TicketMaker(name, account, desk, people, timeline).records())
+    histories = HistoryMaker(name, account, desk, people, setup)
+    for place, ticket in TicketMaker(name, account, desk, people, timeline).records():
+        if timeline.statuses[place] != SCRUBBED:
+            yield from histories.records(ticket, timeline.created[place], timeline.updated[place])
+        yield "tickets", ticket
 
 
 def _of(kind: str, records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

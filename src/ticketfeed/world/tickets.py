@@ -71,8 +71,9 @@ class TicketMaker:
         self._sizes = spread(rng, SIZE_WEIGHTS, count)
         self._rng, self._other_rng = Random(0), Random(0)
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        return map(self._record, self._timeline.feed_order())
+    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each ticket behind its place in the timeline."""
+        return ((place, self._record(place)) for place in self._timeline.feed_order())
 
     def _open(self, rng: Random, place: int) -> tuple[int, Language, Matter]:
         """The requester and the matter of a ticket: always its first draws, from any source."""

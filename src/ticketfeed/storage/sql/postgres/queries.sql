@@ -17,7 +17,8 @@ SELECT value::bigint FROM ticketfeed.meta WHERE name = 'fenced_at' FOR SHARE
 UPDATE ticketfeed.meta SET value = greatest(value::bigint, %(fenced_at)s)::text WHERE name = 'fenced_at'
 
 -- name: create_feed_state
-INSERT INTO ticketfeed.feed_state (account_id, watermark) VALUES (%(account_id)s, %(watermark)s)
+INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)
+VALUES (%(account_id)s, %(watermark)s, %(watermark)s)
 ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
@@ -25,8 +26,13 @@ SELECT last_generated_timestamp, watermark, ticket_count
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
+-- name: read_record_state
+SELECT record_last_timestamp, record_watermark
+FROM ticketfeed.feed_state
+WHERE account_id = %(account_id)s
+
 -- name: lock_state
-SELECT last_generated_timestamp, watermark, ticket_count
+SELECT last_generated_timestamp, watermark, ticket_count, record_last_timestamp, record_watermark
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 FOR UPDATE
@@ -35,7 +41,9 @@ FOR UPDATE
 UPDATE ticketfeed.feed_state
 SET last_generated_timestamp = %(last_generated_timestamp)s,
     watermark = %(watermark)s,
-    ticket_count = %(ticket_count)s
+    ticket_count = %(ticket_count)s,
+    record_last_timestamp = %(record_last_timestamp)s,
+    record_watermark = %(record_watermark)s
 WHERE account_id = %(account_id)s
 
 -- name: read_changes
@@ -74,23 +82,97 @@ SELECT count(*) FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND id 
 
 -- name: put_tickets
 INSERT INTO ticketfeed.ticket (account_id, generated_timestamp, id, status, support_type, external_id,
-                               user_ids, group_id, organization_id, body)
+                               user_ids, group_id, organization_id, problem_id, ticket_form_id, brand_id,
+                               custom_status_id, agreement_ids, body)
 VALUES /* rows */
 ON CONFLICT (account_id, id) DO UPDATE
 SET generated_timestamp = excluded.generated_timestamp, status = excluded.status,
     support_type = excluded.support_type, external_id = excluded.external_id, user_ids = excluded.user_ids,
-    group_id = excluded.group_id, organization_id = excluded.organization_id, body = excluded.body
+    group_id = excluded.group_id, organization_id = excluded.organization_id, problem_id = excluded.problem_id,
+    ticket_form_id = excluded.ticket_form_id, brand_id = excluded.brand_id,
+    custom_status_id = excluded.custom_status_id, agreement_ids = excluded.agreement_ids, body = excluded.body
 
 -- name: put_record
-INSERT INTO ticketfeed.record (account_id, kind, id, updated_timestamp, email, body)
-VALUES (%s, %s, %s, %s, %s, %b)
+INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email, body)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %b)
 ON CONFLICT (account_id, kind, id) DO UPDATE
-SET updated_timestamp = excluded.updated_timestamp, email = excluded.email, body = excluded.body
+SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
+    comment_count = excluded.comment_count, email = excluded.email, body = excluded.body
 
 -- name: read_records
-SELECT body FROM ticketfeed.record
+SELECT id, body FROM ticketfeed.record
 WHERE account_id = %(account_id)s AND kind = %(kind)s AND id = ANY(%(ids)s)
 ORDER BY id
+
+-- name: read_record_changes
+SELECT change.generated_timestamp, change.id, change.body, state.record_last_timestamp, state.record_watermark
+FROM ticketfeed.feed_state AS state
+LEFT JOIN LATERAL (
+    SELECT generated_timestamp, id, body
+    FROM ticketfeed.record
+    WHERE account_id = %(account_id)s AND kind = %(kind)s
+      AND (generated_timestamp, id) > (%(after_timestamp)s, %(after_id)s)
+      AND generated_timestamp <= least(%(until)s, state.record_watermark)
+    ORDER BY generated_timestamp, id
+    LIMIT %(limit)s
+) AS change ON TRUE
+WHERE state.account_id = %(account_id)s
+
+-- name: read_tickets
+SELECT generated_timestamp, id, body, user_ids, group_id, organization_id, agreement_ids, ticket_form_id, brand_id,
+       custom_status_id, status
+FROM ticketfeed.ticket
+WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
+ORDER BY id
+
+-- name: list_tickets
+SELECT /* key */, id, body
+FROM ticketfeed.ticket
+WHERE account_id = %(account_id)s AND /* filters */
+  AND (/* key */, id) > (%(after_key)s, %(after_id)s)
+ORDER BY /* key */ ASC, id ASC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: count_listed_tickets
+SELECT count(*) FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND /* filters */
+
+-- name: list_records
+SELECT id, id, body
+FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND kind = %(kind)s AND id > %(after_id)s
+ORDER BY id ASC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: count_records
+SELECT count(*) FROM ticketfeed.record WHERE account_id = %(account_id)s AND kind = %(kind)s
+
+-- name: list_records_of_ticket
+SELECT id, id, body
+FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND kind = %(kind)s AND ticket_id = %(ticket_id)s AND id > %(after_id)s
+ORDER BY id ASC
+LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: count_records_of_ticket
+SELECT count(*) FROM ticketfeed.record WHERE account_id = %(account_id)s AND kind = %(kind)s AND ticket_id = %(ticket_id)s
+
+-- name: read_of_tickets
+SELECT ticket_id, id, body
+FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND kind = %(kind)s AND ticket_id = ANY(%(ids)s)
+ORDER BY ticket_id, id
+
+-- name: count_comments
+SELECT ticket_id, sum(comment_count)::bigint
+FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND kind = 'audits' AND ticket_id = ANY(%(ids)s)
+GROUP BY ticket_id
+
+-- name: count_incidents
+SELECT problem_id, count(*)
+FROM ticketfeed.ticket
+WHERE account_id = %(account_id)s AND problem_id = ANY(%(ids)s) AND status <> 'deleted'
+GROUP BY problem_id
 
 -- name: find_user
 SELECT body FROM ticketfeed.record
@@ -138,6 +220,21 @@ VALUES (%(account_id)s, %(id)s, %(user_id)s, %(kind)s, %(secret_hash)s, %(create
 UPDATE ticketfeed.credential SET revoked_at = %(revoked_at)s
 WHERE account_id = %(account_id)s AND id = %(id)s AND revoked_at IS NULL
 
+-- name: make_window
+INSERT INTO ticketfeed.request_window (account_id, name) VALUES (%(account_id)s, %(name)s)
+ON CONFLICT (account_id, name) DO NOTHING
+
+-- name: lock_windows
+SELECT name, started, used
+FROM ticketfeed.request_window
+WHERE account_id = %(account_id)s AND name = ANY(%(names)s)
+ORDER BY name
+FOR UPDATE
+
+-- name: write_window
+UPDATE ticketfeed.request_window SET started = %(started)s, used = %(used)s
+WHERE account_id = %(account_id)s AND name = %(name)s
+
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
        feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count
@@ -146,7 +243,8 @@ LEFT JOIN ticketfeed.feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id
 
 -- name: walk_tickets
-SELECT generated_timestamp, id, status, support_type, external_id, user_ids, group_id, organization_id, body
+SELECT generated_timestamp, id, status, support_type, external_id, user_ids, group_id, organization_id, problem_id,
+       ticket_form_id, brand_id, custom_status_id, agreement_ids, body
 FROM ticketfeed.ticket
 WHERE account_id = %(account_id)s
 ORDER BY generated_timestamp, id
@@ -155,7 +253,8 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticketfeed.ticket WHERE account_id = %(account_id)s ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, updated_timestamp, email, body FROM ticketfeed.record
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, body
+FROM ticketfeed.record
 WHERE account_id = %(account_id)s
 ORDER BY kind, id
 

@@ -16,14 +16,24 @@ SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'fenced_at'
 UPDATE meta SET value = max(CAST(value AS INTEGER), :fenced_at) WHERE name = 'fenced_at'
 
 -- name: create_feed_state
-INSERT INTO feed_state (account_id, watermark) VALUES (:account_id, :watermark) ON CONFLICT (account_id) DO NOTHING
+INSERT INTO feed_state (account_id, watermark, record_watermark)
+VALUES (:account_id, :watermark, :watermark) ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
 SELECT last_generated_timestamp, watermark, ticket_count FROM feed_state WHERE account_id = :account_id
 
+-- name: read_states
+SELECT last_generated_timestamp, watermark, ticket_count, record_last_timestamp, record_watermark
+FROM feed_state
+WHERE account_id = :account_id
+
+-- name: read_record_state
+SELECT record_last_timestamp, record_watermark FROM feed_state WHERE account_id = :account_id
+
 -- name: write_state
 UPDATE feed_state
-SET last_generated_timestamp = :last_generated_timestamp, watermark = :watermark, ticket_count = :ticket_count
+SET last_generated_timestamp = :last_generated_timestamp, watermark = :watermark, ticket_count = :ticket_count,
+    record_last_timestamp = :record_last_timestamp, record_watermark = :record_watermark
 WHERE account_id = :account_id
 
 -- name: read_changes
@@ -58,19 +68,86 @@ DELETE FROM ticket WHERE account_id = ? AND generated_timestamp = ? AND id = ?
 
 -- name: insert_ticket
 INSERT INTO ticket (account_id, generated_timestamp, id, status, support_type, external_id,
-                    user_ids, group_id, organization_id, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    user_ids, group_id, organization_id, problem_id,
+                    ticket_form_id, brand_id, custom_status_id, agreement_ids, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: put_record
-INSERT INTO record (account_id, kind, id, updated_timestamp, email, body)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account_id, kind, id)
-DO UPDATE SET updated_timestamp = excluded.updated_timestamp, email = excluded.email, body = excluded.body
+DO UPDATE SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
+              comment_count = excluded.comment_count, email = excluded.email, body = excluded.body
 
 -- name: read_records
-SELECT body FROM record
+SELECT id, body FROM record
 WHERE account_id = :account_id AND kind = :kind AND id IN (SELECT value FROM json_each(:ids))
 ORDER BY id
+
+-- name: read_record_changes
+SELECT generated_timestamp, id, body
+FROM record
+WHERE account_id = :account_id AND kind = :kind
+  AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+  AND generated_timestamp <= :until
+ORDER BY generated_timestamp, id
+LIMIT :limit
+
+-- name: read_tickets
+SELECT generated_timestamp, id, body, user_ids, group_id, organization_id, agreement_ids, ticket_form_id, brand_id,
+       custom_status_id, status
+FROM ticket
+WHERE account_id = :account_id AND id IN (SELECT value FROM json_each(:ids))
+ORDER BY id
+
+-- name: list_tickets
+SELECT /* key */, id, body
+FROM ticket
+WHERE account_id = :account_id AND /* filters */
+  AND (/* key */, id) > (:after_key, :after_id)
+ORDER BY /* key */ ASC, id ASC
+LIMIT :limit OFFSET :offset
+
+-- name: count_listed_tickets
+SELECT count(*) FROM ticket WHERE account_id = :account_id AND /* filters */
+
+-- name: list_records
+SELECT id, id, body
+FROM record
+WHERE account_id = :account_id AND kind = :kind AND id > :after_id
+ORDER BY id ASC
+LIMIT :limit OFFSET :offset
+
+-- name: count_records
+SELECT count(*) FROM record WHERE account_id = :account_id AND kind = :kind
+
+-- name: list_records_of_ticket
+SELECT id, id, body
+FROM record
+WHERE account_id = :account_id AND kind = :kind AND ticket_id = :ticket_id AND id > :after_id
+ORDER BY id ASC
+LIMIT :limit OFFSET :offset
+
+-- name: count_records_of_ticket
+SELECT count(*) FROM record WHERE account_id = :account_id AND kind = :kind AND ticket_id = :ticket_id
+
+-- name: read_of_tickets
+SELECT ticket_id, id, body
+FROM record
+WHERE account_id = :account_id AND kind = :kind AND ticket_id IN (SELECT value FROM json_each(:ids))
+ORDER BY ticket_id, id
+
+-- name: count_comments
+SELECT ticket_id, sum(comment_count)
+FROM record
+WHERE account_id = :account_id AND kind = 'audits' AND ticket_id IN (SELECT value FROM json_each(:ids))
+GROUP BY ticket_id
+
+-- name: count_incidents
+SELECT problem_id, count(*)
+FROM ticket
+WHERE account_id = :account_id AND problem_id IN (SELECT value FROM json_each(:ids)) AND status <> 'deleted'
+GROUP BY problem_id
 
 -- name: find_user
 SELECT body FROM record WHERE account_id = :account_id AND email = :email AND kind = 'users' ORDER BY id LIMIT 1
@@ -112,6 +189,21 @@ VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
 UPDATE credential SET revoked_at = :revoked_at
 WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL
 
+-- name: make_windows
+CREATE TABLE IF NOT EXISTS request_window (
+    account_id INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    started    INTEGER NOT NULL,
+    used       INTEGER NOT NULL,
+    PRIMARY KEY (account_id, name)
+) WITHOUT ROWID
+
+-- name: read_windows
+SELECT name, started, used FROM request_window WHERE account_id = :account_id
+
+-- name: write_window
+INSERT OR REPLACE INTO request_window (account_id, name, started, used) VALUES (?, ?, ?, ?)
+
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
        feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count
@@ -120,7 +212,8 @@ LEFT JOIN feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id
 
 -- name: walk_tickets
-SELECT generated_timestamp, id, status, support_type, external_id, user_ids, group_id, organization_id, body
+SELECT generated_timestamp, id, status, support_type, external_id, user_ids, group_id, organization_id, problem_id,
+       ticket_form_id, brand_id, custom_status_id, agreement_ids, body
 FROM ticket
 WHERE account_id = :account_id
 ORDER BY generated_timestamp, id
@@ -129,7 +222,8 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticket INDEXED BY ticket_by_id WHERE account_id = :account_id ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, updated_timestamp, email, body FROM record WHERE account_id = :account_id ORDER BY kind, id
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, body
+FROM record WHERE account_id = :account_id ORDER BY kind, id
 
 -- name: walk_dangling_credentials
 SELECT credential.id, credential.user_id

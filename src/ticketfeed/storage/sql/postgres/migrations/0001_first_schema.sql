@@ -14,12 +14,15 @@ CREATE TABLE ticketfeed.account (
     subdomain  text NOT NULL UNIQUE
 );
 
--- The account row: locked first by every write.
+-- The account row: locked first by every write. Tickets are one feed; users, audits and all other records another,
+-- with a newest second and a watermark of its own.
 CREATE TABLE ticketfeed.feed_state (
     account_id               bigint PRIMARY KEY,
     last_generated_timestamp bigint NOT NULL DEFAULT 0,
     watermark                bigint NOT NULL DEFAULT 0,
-    ticket_count             bigint NOT NULL DEFAULT 0
+    ticket_count             bigint NOT NULL DEFAULT 0,
+    record_last_timestamp    bigint NOT NULL DEFAULT 0,
+    record_watermark         bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE ticketfeed.ticket (
@@ -32,26 +35,38 @@ CREATE TABLE ticketfeed.ticket (
     user_ids            bytea NOT NULL,
     group_id            bigint,
     organization_id     bigint,
+    problem_id          bigint,
+    ticket_form_id      bigint,
+    brand_id            bigint,
+    custom_status_id    bigint,
+    agreement_ids       bytea,
     body                bytea NOT NULL,
     PRIMARY KEY (account_id, id)
 );
 
 CREATE INDEX ticket_feed ON ticketfeed.ticket (account_id, generated_timestamp, id);
+CREATE INDEX ticket_by_problem ON ticketfeed.ticket (account_id, problem_id) WHERE problem_id IS NOT NULL;
+CREATE INDEX ticket_deleted ON ticketfeed.ticket (account_id, id) WHERE status = 'deleted';
 
 -- A body stays whole and uncompressed beside its columns as long as it fits a page: a quarter of the time to read.
 ALTER TABLE ticketfeed.ticket ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE ticketfeed.ticket SET (toast_tuple_target = 8160);
 
 CREATE TABLE ticketfeed.record (
-    account_id        bigint NOT NULL,
-    kind              text NOT NULL,
-    id                bigint NOT NULL,
-    updated_timestamp bigint NOT NULL,
-    email             text,
-    body              bytea NOT NULL,
+    account_id          bigint NOT NULL,
+    kind                text NOT NULL,
+    id                  bigint NOT NULL,
+    generated_timestamp bigint NOT NULL,
+    ticket_id           bigint,
+    comment_count       integer,
+    email               text,
+    body                bytea NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 );
 
+CREATE INDEX record_feed ON ticketfeed.record (account_id, kind, generated_timestamp, id);
+CREATE INDEX record_by_ticket ON ticketfeed.record (account_id, kind, ticket_id, id)
+INCLUDE (comment_count) WHERE ticket_id IS NOT NULL;
 CREATE INDEX record_by_email ON ticketfeed.record (account_id, email) WHERE email IS NOT NULL;
 
 -- secret_hash: SHA-256 of an API token, or argon2 of a password.
@@ -67,3 +82,12 @@ CREATE TABLE ticketfeed.credential (
 );
 
 CREATE UNIQUE INDEX credential_by_secret ON ticketfeed.credential (account_id, secret_hash) WHERE revoked_at IS NULL;
+
+-- Requests counted for rate limits: worth a minute at most, so a crash may lose them.
+CREATE UNLOGGED TABLE ticketfeed.request_window (
+    account_id bigint NOT NULL,
+    name       text NOT NULL,
+    started    bigint NOT NULL DEFAULT 0,
+    used       bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (account_id, name)
+);

@@ -13,12 +13,15 @@ CREATE TABLE account (
     subdomain  TEXT NOT NULL UNIQUE
 );
 
--- The account row: locked first by every write.
+-- The account row: locked first by every write. Tickets are one feed; users, audits and all other records another,
+-- with a newest second and a watermark of its own.
 CREATE TABLE feed_state (
     account_id               INTEGER PRIMARY KEY,
     last_generated_timestamp INTEGER NOT NULL DEFAULT 0,
     watermark                INTEGER NOT NULL DEFAULT 0,
-    ticket_count             INTEGER NOT NULL DEFAULT 0
+    ticket_count             INTEGER NOT NULL DEFAULT 0,
+    record_last_timestamp    INTEGER NOT NULL DEFAULT 0,
+    record_watermark         INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE ticket (
@@ -31,22 +34,33 @@ CREATE TABLE ticket (
     user_ids            BLOB NOT NULL,
     group_id            INTEGER,
     organization_id     INTEGER,
+    problem_id          INTEGER,
+    ticket_form_id      INTEGER,
+    brand_id            INTEGER,
+    custom_status_id    INTEGER,
+    agreement_ids       BLOB,
     body                BLOB NOT NULL,
     PRIMARY KEY (account_id, generated_timestamp, id)
 ) WITHOUT ROWID;
 
 CREATE UNIQUE INDEX ticket_by_id ON ticket (account_id, id);
+CREATE INDEX ticket_by_problem ON ticket (account_id, problem_id) WHERE problem_id IS NOT NULL;
+CREATE INDEX ticket_deleted ON ticket (account_id, id) WHERE status = 'deleted';
 
 CREATE TABLE record (
-    account_id        INTEGER NOT NULL,
-    kind              TEXT NOT NULL,
-    id                INTEGER NOT NULL,
-    updated_timestamp INTEGER NOT NULL,
-    email             TEXT,
-    body              BLOB NOT NULL,
+    account_id          INTEGER NOT NULL,
+    kind                TEXT NOT NULL,
+    id                  INTEGER NOT NULL,
+    generated_timestamp INTEGER NOT NULL,
+    ticket_id           INTEGER,
+    comment_count       INTEGER,
+    email               TEXT,
+    body                BLOB NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 ) WITHOUT ROWID;
 
+CREATE INDEX record_feed ON record (account_id, kind, generated_timestamp, id);
+CREATE INDEX record_by_ticket ON record (account_id, kind, ticket_id, id, comment_count) WHERE ticket_id IS NOT NULL;
 CREATE INDEX record_by_email ON record (account_id, email) WHERE email IS NOT NULL;
 
 -- secret_hash: SHA-256 of an API token, or argon2 of a password.

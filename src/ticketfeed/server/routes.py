@@ -1,0 +1,53 @@
+"""The whole of `/api/v2` as one table: address, who may ask, what answers."""
+
+from starlette.routing import Route
+
+from ticketfeed.server import account_api as account
+from ticketfeed.server import ticket_api as ticket
+from ticketfeed.server.api import api_routes, plain_routes
+from ticketfeed.server.export_api import SAMPLE_LIMIT_MAX, cursor_export, event_export, metric_event_export, span_export
+from ticketfeed.server.list_api import RESOURCES, resource_routes
+from ticketfeed.server.search_api import count_found, search
+
+__all__ = ["API_ROUTES"]
+
+API_ROUTES: list[Route] = [
+    *api_routes("/incremental/tickets/cursor", cursor_export("tickets"), budget="incremental_exports"),
+    *api_routes("/incremental/users/cursor", cursor_export("users"), budget="incremental_exports_cursor"),
+    *api_routes("/incremental/tickets", span_export("tickets"), budget="incremental_exports"),
+    *api_routes("/incremental/users", span_export("users"), budget="incremental_exports"),
+    *api_routes("/incremental/organizations", span_export("organizations"), budget="incremental_exports"),
+    *api_routes("/incremental/ticket_events", event_export(), budget="incremental_exports"),
+    *api_routes("/incremental/ticket_metric_events", metric_event_export, budget="incremental_exports"),
+    *api_routes(
+        "/incremental/tickets/sample", span_export("tickets", limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
+    ),
+    *api_routes(
+        "/incremental/users/sample", span_export("users", limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
+    ),
+    *api_routes(
+        "/incremental/organizations/sample",
+        span_export("organizations", limit_max=SAMPLE_LIMIT_MAX),
+        budget="incremental_samples",
+    ),
+    *api_routes(
+        "/incremental/ticket_events/sample", event_export(limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
+    ),
+    *api_routes("/tickets", ticket.list_tickets, role="agent", budget="ticket_pages", spends=ticket.is_deep),
+    *api_routes("/tickets/count", ticket.count_tickets, role="agent"),
+    *api_routes("/tickets/show_many", ticket.show_tickets, role="agent"),
+    *api_routes("/tickets/{id:int}", ticket.show_ticket, role="agent"),
+    *api_routes("/tickets/{id:int}/audits", ticket.list_audits, role="agent"),
+    *api_routes("/tickets/{id:int}/comments", ticket.list_comments, role="agent"),
+    *api_routes("/tickets/{id:int}/metrics", ticket.show_metrics, role="agent"),
+    *api_routes("/tickets/{id:int}/tags", ticket.show_tags, role="agent"),
+    *api_routes("/deleted_tickets", ticket.list_deleted_tickets, role="agent", budget="deleted_tickets"),
+    *plain_routes("/users/me", account.show_me),
+    *api_routes("/oauth/tokens/current", account.show_token, role="end-user"),
+    *api_routes("/account/settings", account.show_settings, role="agent"),
+    *api_routes("/tags", account.list_tags, role="agent"),
+    *api_routes("/search", search, role="agent"),
+    *api_routes("/search/count", count_found, role="agent"),
+    *api_routes("/channels/voice/phone_numbers", account.feature_missing),
+    *(route for resource in RESOURCES for route in resource_routes(resource)),
+]

@@ -1,0 +1,28 @@
+"""Makes docs/reference/endpoints.md from the table of operations: `python -m tests.endpoints_reference`."""
+
+from ticketfeed.server.operations import OPERATIONS, PARAMETERS
+
+__all__ = ["render"]
+
+
+def render() -> str:
+    """The page."""
+    lines = [
+        "# All addresses",
+        "",
+        "Below `/api/v2`, each also with `.json` behind it, to `GET` and `HEAD`. This page is made from the code.",
+    ]
+    for tag in dict.fromkeys(operation.tag for operation in OPERATIONS.values()):
+        lines += ["", f"## {tag}", "", "| address | what it gives | parameters | for |", "|---|---|---|---|"]
+        for path, operation in OPERATIONS.items():
+            if operation.tag == tag:
+                names = ", ".join(f"`{name}`" for name in operation.parameters)
+                lines.append(f"| `{path}` | {operation.summary} | {names} | {operation.role} |")
+    lines += ["", "## Parameters", "", "| name | meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, (_, text) in PARAMETERS.items()]
+    lines += ["", "How true each is to the original: [fidelity](fidelity.md)."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(render(), end="")

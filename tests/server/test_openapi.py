@@ -1,0 +1,68 @@
+"""The OpenAPI document: whole, valid, and true, as schemathesis finds by asking."""
+
+import json
+import re
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from openapi_spec_validator import validate
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.server.desk import ADMIN, NOON, Desk, tickets
+from ticketfeed.server.openapi import openapi_document
+from ticketfeed.server.operations import OPERATIONS
+from ticketfeed.server.routes import API_ROUTES
+
+
+def make_desk() -> Desk:
+    desk = Desk()
+    desk.put("users", {"id": 5}, {"id": 6})
+    desk.put("tickets", *tickets(1, 2, 3, requester_id=5), *tickets(4, status="deleted"))
+    desk.put("audits", {"id": 7, "ticket_id": 1, "events": [{"id": 8, "type": "Comment", "public": True}]})
+    desk.put("ticket_metrics", {"id": 9, "ticket_id": 1})
+    desk.now = NOON + 60
+    return desk
+
+
+schema = schemathesis.openapi.from_asgi("/_ticketfeed/openapi.json", make_desk().app)
+
+
+def test_the_document_is_valid() -> None:
+    """It is OpenAPI 3.1, read without credentials."""
+    answer = Desk().ask("/_ticketfeed/openapi.json", authorization=None)
+    assert answer.headers["content-type"] == "application/json"
+    document = json.loads(answer.body)
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_route_is_in_it() -> None:
+    """The document names every address that is served, and no other; each also ends in .json."""
+    served = {re.sub(r":int\}", "}", route.path) for route in API_ROUTES}
+    told = {f"/api/v2{path}" for path in OPERATIONS}
+    assert told | {f"{path}.json" for path in told} == served
+    assert set(json.loads(openapi_document())["paths"]) == {*told, "/_ticketfeed/health"}
+
+
+@schema.parametrize()
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answers_are_as_told(case: schemathesis.Case) -> None:
+    """Whatever is sent, no answer is a server error, and each has a status, type and shape that the document tells."""
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+    case.call_and_validate(headers={"Authorization": ADMIN, "Host": "acme.localhost"}, checks=checks)
+
+
+@pytest.mark.parametrize("name", ["api", "api.js", "api.css"])
+def test_the_page(name: str) -> None:
+    """The page and its parts are served without credentials, and allow themselves nothing from elsewhere."""
+    answer = Desk().ask(f"/_ticketfeed/{name}", authorization=None)
+    assert answer.status == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert b"http://" not in answer.body
+    assert b"https://" not in answer.body

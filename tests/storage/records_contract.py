@@ -1,0 +1,244 @@
+"""The Store contract for records and lists: their own feed, their parts by id and by ticket, what is counted."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from tests.storage.contract import NOON, START, ManualClock, StoreCase, putting, ticket, user
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.model import Account, FeedState, Position, Slice, TicketList
+from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.storage.base import Store, WriteTransaction
+
+HOUR = "2023-11-14T20:00:00Z"
+HOUR_SECOND = 1_699_992_000
+
+
+def record(kind: str, **values: object) -> RecordDraft:
+    return parse_record(kind, msgspec.json.encode(values), account="acme", now=NOON)
+
+
+def audit(id: int, ticket_id: int, comments: int = 1, **values: object) -> RecordDraft:
+    return record("audits", id=id, ticket_id=ticket_id, events=[{"type": "Comment"}] * comments, **values)
+
+
+def storing(*drafts: RecordDraft) -> Callable[[WriteTransaction], int]:
+    return lambda transaction: transaction.put_records(drafts)
+
+
+async def changes(store: Store, account: Account, kind: str, after: Position = START) -> list[tuple[int, int]]:
+    _, rows = await store.read_record_changes(account, kind, after, NOON * 2, 100)
+    return [(row[0], row[1]) for row in rows]
+
+
+class RecordsContract(StoreCase):
+    """What every Store does with records and lists."""
+
+    def test_records_keep_their_times_until_somebody_reads(self) -> None:
+        """Whatever was loaded before the first reader keeps its own second; nothing is given out before it closes."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, storing(user(1), user(2, updated_at=HOUR)))
+            await store.write(account, storing(audit(9, 5, created_at=HOUR), user(3, updated_at=HOUR)))
+            assert await changes(store, account, "users") == []
+            assert await store.close_newest(account)
+            assert await changes(store, account, "users") == [(HOUR_SECOND, 2), (HOUR_SECOND, 3)]
+            assert not await store.close_newest(account)  # user 1 carries the second that is not over
+
+        self.run(scenario)
+
+    def test_the_feed_of_records(self) -> None:
+        """Once closed, records come by second and id, each kind by itself, behind a position, up to a limit."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, storing(user(2, updated_at=HOUR), user(1), user(3, updated_at=HOUR)))
+            clock.now += 1
+            assert await store.close_newest(account)
+            expected = [(HOUR_SECOND, 2), (HOUR_SECOND, 3), (NOON, 1)]
+            assert await changes(store, account, "users") == expected
+            assert await changes(store, account, "users", Position(*expected[0])) == expected[1:]
+            assert await changes(store, account, "groups") == []
+            state, rows = await store.read_record_changes(account, "users", START, HOUR_SECOND, 1)
+            assert (state, [tuple(row[:2]) for row in rows]) == (FeedState(NOON, NOON), expected[:1])
+            assert msgspec.json.decode(rows[0][2])["id"] == 2
+            assert await store.read_state(account) == FeedState()
+
+        self.run(scenario)
+
+    def test_after_the_first_reader_records_are_changes_now(self) -> None:
+        """Once records were given out, one that is put carries the second of its write, whatever time it tells,
+        and never one that is closed."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, storing(user(1, updated_at=HOUR)))
+            assert await store.close_newest(account)
+            assert await changes(store, account, "users") == [(HOUR_SECOND, 1)]
+            for now in (NOON, NOON - 3600):
+                clock.now = now
+                await store.write(account, storing(user(2, updated_at=HOUR)))
+            clock.now = NOON + 1
+            assert await store.close_newest(account)
+            assert await changes(store, account, "users") == [(HOUR_SECOND, 1), (NOON, 2)]
+            clock.now = NOON - 3600
+            await store.write(account, storing(user(1)))
+            clock.now = NOON + 2
+            assert await store.close_newest(account)
+            assert await changes(store, account, "users", Position(NOON, 2)) == [(NOON + 1, 1)]
+
+        self.run(scenario)
+
+    def test_a_fence_is_for_records_too(self) -> None:
+        """After a fence no record carries a second that may have been given out."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.write(account, storing(user(1, updated_at=HOUR)))
+            await store.fence(account, 5)
+            await store.write(account, storing(user(2, updated_at=HOUR)))
+            clock.now += 7
+            assert await store.close_newest(account)
+            assert await changes(store, account, "users") == [(HOUR_SECOND, 1), (NOON + 6, 2)]
+
+        self.run(scenario)
+
+    def test_a_failed_write_leaves_the_records_feed(self) -> None:
+        """When the work raises, neither records nor the state of their feed change."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            def work(transaction: WriteTransaction) -> None:
+                transaction.put_records([user(1)])
+                raise BadInput("no")
+
+            with pytest.raises(BadInput):
+                await store.write(account, work)
+            clock.now += 5
+            assert not await store.close_newest(account)
+            assert await store.read_records(account, "users", [1]) == []
+
+        self.run(scenario)
+
+    def test_what_belongs_to_tickets(self) -> None:
+        """Audits and metric events are found by their tickets, in order; comments are counted."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, storing(audit(4, 2), audit(3, 2, 2), audit(1, 7, 0), user(1)))
+            rows = await store.read_of_tickets(account, "audits", [7, 2, 99])
+            assert [tuple(row[:2]) for row in rows] == [(2, 3), (2, 4), (7, 1)]
+            assert await store.count_comments(account, [2, 7, 99]) == {2: 3, 7: 0}
+            assert await store.count_comments(account, []) == {}
+            part = await store.list_records(account, "audits", Slice(10), 2)
+            assert [row[1] for row in part] == [3, 4]
+            assert await store.count_records(account, "audits", 2) == 2
+            assert await store.count_records(account, "audits") == 3
+            await store.write(account, storing(audit(4, 7)))
+            assert await store.count_comments(account, [2, 7]) == {2: 2, 7: 1}
+
+        self.run(scenario)
+
+    def test_incidents_are_counted(self) -> None:
+        """A problem's incidents are the tickets that point to it, deleted ones aside."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            drafts = [ticket(1), ticket(2, problem_id=1), ticket(3, problem_id=1), ticket(4, problem_id=9)]
+            await store.write(account, putting([*drafts, ticket(5, problem_id=1, status="deleted")]))
+            assert await store.count_incidents(account, [1, 2, 9]) == {1: 2, 9: 1}
+
+        self.run(scenario)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_lists_of_records(self, descending: bool) -> None:
+        """A list goes by id in both directions, from a place or an offset, and says the same in parts as whole."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, storing(*(user(id) for id in (5, 3, 9, 1, 7))))
+            ids = [9, 7, 5, 3, 1] if descending else [1, 3, 5, 7, 9]
+            assert await store.count_records(account, "users") == 5
+            for size in (1, 2, 5, 9):
+                got: list[int] = []
+                while True:
+                    after = (got[-1], got[-1]) if got else None
+                    rows = await store.list_records(account, "users", Slice(size, "id", descending, after))
+                    got += [row[1] for row in rows]
+                    if len(rows) < size:
+                        break
+                assert got == ids
+                rows = await store.list_records(account, "users", Slice(size, descending=descending, offset=2))
+                assert [row[1] for row in rows] == ids[2 : 2 + size]
+
+        self.run(scenario)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("order", ["id", "updated_at", "status"])
+    def test_lists_of_tickets(self, order: str, descending: bool) -> None:
+        """Tickets are listed by id, by when they changed, or by status, and walked in parts without loss."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            statuses = ("new", "open", "pending", "solved", "deleted")
+            drafts = [ticket(id, 100 + id * 7 % 5, status=statuses[id % 5]) for id in range(1, 21)]
+            await store.write(account, putting(drafts, keep=True))
+            keys = {
+                "id": lambda d: d.id,
+                "updated_at": lambda d: d.generated_timestamp,
+                "status": lambda d: d.status,
+            }
+            listed = [draft for draft in drafts if draft.status != "deleted"]
+            expected = sorted(((keys[order](d), d.id) for d in listed), reverse=descending)
+            got: list[tuple[object, int]] = []
+            while True:
+                part = Slice(3, order, descending, got[-1] if got else None)  # type: ignore[arg-type]
+                rows = await store.list_tickets(account, TicketList(), part)
+                got += [(row[0], row[1]) for row in rows]
+                if len(rows) < 3:
+                    break
+            assert got == expected
+            assert await store.count_tickets(account, TicketList()) == 16
+            assert await store.count_tickets(account, TicketList(deleted=True)) == 4
+
+        self.run(scenario)
+
+    def test_conditions_of_a_list(self) -> None:
+        """A list can be of one external id, of one support type, of deleted tickets, or since a time."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            drafts = [
+                ticket(1, 10, external_id="x"),
+                ticket(2, 20, external_id="x", support_type="ai_agent"),
+                ticket(3, 30, external_id="y", support_type="agent"),
+                ticket(4, 40, external_id="x", status="deleted"),
+            ]
+            await store.write(account, putting(drafts, keep=True))
+            cases: list[tuple[TicketList, list[int]]] = [
+                (TicketList(), [1, 2, 3]),
+                (TicketList(external_id="x"), [1, 2]),
+                (TicketList(external_id="' OR 1"), []),
+                (TicketList(support_type_scope="agent"), [1, 3]),
+                (TicketList(support_type_scope="ai_agent"), [2]),
+                (TicketList(start_time=20), [2, 3]),
+                (TicketList(deleted=True), [4]),
+                (TicketList(external_id="x", start_time=20, support_type_scope="ai_agent"), [2]),
+            ]
+            for tickets, expected in cases:
+                rows = await store.list_tickets(account, tickets, Slice(10))
+                assert [row[1] for row in rows] == expected
+                assert await store.count_tickets(account, tickets) == len(expected)
+
+        self.run(scenario)
+
+    def test_records_of_accounts_are_apart(self) -> None:
+        """Lists, counts and feeds of one account know nothing of another, though the ids are the same."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            await store.write(account, storing(user(1), audit(2, 1)))
+            await store.write(account, putting([ticket(1, problem_id=1)]))
+            clock.now += 5
+            await store.close_newest(account)
+            assert await changes(store, other, "users") == []
+            assert await store.read_tickets(other, [1]) == []
+            assert await store.list_tickets(other, TicketList(), Slice(10)) == []
+            assert await store.list_records(other, "users", Slice(10)) == []
+            assert await store.read_of_tickets(other, "audits", [1]) == []
+            assert await store.count_comments(other, [1]) == await store.count_incidents(other, [1]) == {}
+            assert await store.count_records(other, "users") == 0
+
+        self.run(scenario)
