@@ -141,3 +141,20 @@ def test_role_counts_now() -> None:
     desk = Desk()
     desk.put("users", {"id": 1, "email": "admin@example.com", "role": "agent"})
     assert desk.ask().status == 403
+
+
+def test_what_is_remembered_ends_with_the_next_change() -> None:
+    """Who is behind a header is looked up once, and again after any change: a revoked token, a user suspended."""
+    desk = Desk()
+    desk.put("users", {"id": 7, "email": "x@example.com", "role": "admin"})
+    granted = desk.grant(7, "x-token")
+    statuses = [desk.ask(authorization="Bearer x-token").status for _ in range(3)]
+    desk.put("users", {"id": 7, "email": "x@example.com", "role": "agent"})
+    statuses.append(desk.ask(authorization="Bearer x-token").status)
+    desk.put("users", {"id": 7, "email": "x@example.com", "role": "admin", "suspended": True})
+    statuses.append(desk.ask(authorization="Bearer x-token").status)
+    desk.put("users", {"id": 7, "email": "x@example.com", "role": "admin"})
+    statuses.append(desk.ask(authorization="Bearer x-token").status)
+    desk.revoke(granted)
+    statuses.append(desk.ask(authorization="Bearer x-token").status)
+    assert statuses == [200, 200, 200, 403, 401, 200, 401]

@@ -242,3 +242,18 @@ class RecordsContract(StoreCase):
             assert await store.count_records(other, "users") == 0
 
         self.run(scenario)
+
+    def test_the_stamp_changes_with_the_store(self) -> None:
+        """Where there is a stamp, it is the same until something is committed."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            if store.stamp() is None:
+                return
+            seen = [store.stamp()]
+            assert store.stamp() == seen[-1]
+            for work in (storing(user(1)), lambda t: t.add_credential(1, "api_token", "h"), putting([ticket(1)])):
+                await store.write(account, work)
+                seen.append(store.stamp())
+            assert len(set(seen)) == len(seen)
+
+        self.run(scenario)

@@ -142,3 +142,18 @@ def test_a_page_is_one_range_read(tmp_path: Path) -> None:
     assert len(plan) == 1
     assert "SEARCH ticket USING PRIMARY KEY" in plan[0][3]
     asyncio.run(store.close())
+
+
+def test_the_stamp_knows_other_processes(tmp_path: Path) -> None:
+    """What another opening of the same file commits changes the stamp of this one."""
+
+    async def main() -> None:
+        stores = [SqliteStore.open(tmp_path / "t.db", ManualClock()) for _ in range(2)]
+        account = await stores[0].create_account("acme")
+        before = stores[1].stamp()
+        await stores[0].write(account, putting([ticket(1)]))
+        assert stores[1].stamp() != before
+        for store in stores:
+            await store.close()
+
+    asyncio.run(main())

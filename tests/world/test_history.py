@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.world.test_world import Record, World, by_id, make_world, scrubbed
+from tests.world.test_world import UNTIL, Record, World, by_id, collect, make_world, scrubbed
+from ticketfeed.world import generate_world
 
 MINUTE = 60
 
@@ -31,6 +32,14 @@ def histories(world: World) -> Iterator[tuple[Record, list[Record]]]:
     """Every ticket that has a history, with its audits."""
     audits = of_ticket(world, "audits")
     return ((ticket, audits[ticket["id"]]) for ticket in world["tickets"] if not scrubbed(ticket))
+
+
+def test_a_world_without_histories() -> None:
+    """Without histories the tickets are the same, and nothing belongs to them."""
+    with_them = make_world(100)
+    without = collect(generate_world(100, seed=7, until=UNTIL, account="acme", histories=False))
+    assert without["tickets"] == with_them["tickets"]
+    assert not {"audits", "ticket_metrics", "ticket_metric_events", "satisfaction_ratings"} & set(without)
 
 
 def test_scrubbed_tickets_have_no_history(world: World) -> None:

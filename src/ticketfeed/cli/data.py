@@ -119,8 +119,11 @@ def generate(
         int | None,
         typer.Option(help="The newest moment in the world, Unix seconds; otherwise the start of today."),
     ] = None,
+    histories: Annotated[
+        bool, typer.Option(help="What happened to each ticket too: audits, metrics, ratings. Most of the work.")
+    ] = True,
 ) -> None:
-    """Make a coherent help desk: users, groups, organizations, fields, forms, brands, and N tickets."""
+    """Make a coherent help desk: people, settings, and N tickets with what happened to them."""
     now = system_clock()
     until = until if until is not None else now - now % DAY_SECONDS
     if not 0 <= until <= now:
@@ -128,26 +131,38 @@ def generate(
     with progress("generating", MofNCompleteColumn()) as bar:
         bar.update(0, tickets)
         if out is not None:
-            _write_world(out, generated_records(tickets, seed, until, account or DEFAULT_ACCOUNT, bar.advance))
+            name = account or DEFAULT_ACCOUNT
+            _write_world(out, generated_records(tickets, seed, until, name, bar.advance, histories))
         else:
-            print(f"generated {run_async(_generate(store, account, tickets, seed, until, bar.advance))}")
+            print(f"generated {run_async(_generate(store, account, tickets, seed, until, bar.advance, histories))}")
 
 
 async def _generate(
-    store_url: str, name: str | None, tickets: int, seed: int, until: int, advance: Callable[[int], None]
+    store_url: str,
+    name: str | None,
+    tickets: int,
+    seed: int,
+    until: int,
+    advance: Callable[[int], None],
+    histories: bool,
 ) -> LoadSummary:
     async with opened(store_url) as store:
         account = await choose_account(store, name, create=True)
-        records = generated_records(tickets, seed, until, account.subdomain, advance)
+        records = generated_records(tickets, seed, until, account.subdomain, advance, histories)
         return await load_records(store, account, records, now=system_clock())
 
 
 def generated_records(
-    tickets: int, seed: int, until: int, account: str, advance: Callable[[int], None] = lambda _count: None
+    tickets: int,
+    seed: int,
+    until: int,
+    account: str,
+    advance: Callable[[int], None] = lambda _count: None,
+    histories: bool = True,
 ) -> Iterator[InputRecord]:
     """The generated world as input of a load."""
     encode = msgspec.json.Encoder().encode
-    world = generate_world(tickets, seed=seed, until=until, account=account)
+    world = generate_world(tickets, seed=seed, until=until, account=account, histories=histories)
     for number, (kind, record) in enumerate(world, 1):
         if kind == "tickets":
             advance(1)

@@ -67,7 +67,10 @@ class AccessLog:
                     "ms": round((time.perf_counter() - started) * 1000, 2),
                     "client": (scope.get("client") or ("",))[0],
                 }
-                _log.info("request", extra=line)
+                # As _log.info makes it, but for the search for who called.
+                record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, "request", None, None)
+                record.line = line
+                _log.handle(record)
 
 
 def _logged_query(query: bytes) -> dict[str, str]:

@@ -27,6 +27,7 @@ Authenticate = Callable[[Account, str | None], Awaitable[Identity]]
 # Checking a password takes argon2 tens of milliseconds; one that was right is taken as right for this long.
 PASSWORD_REMEMBERED_SECONDS = 60.0
 PASSWORDS_REMEMBERED_MAX = 1000
+HEADERS_KNOWN_MAX = 1000
 
 _HASHER = PasswordHasher()
 
@@ -58,11 +59,26 @@ class Authenticator:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._remembered: dict[str, float] = {}
+        # Who is behind a header, for as long as the store has not changed.
+        self._known: dict[tuple[int, str | None], Identity] = {}
+        self._stamp: int | None = None
         # One password at a time: a flood of wrong ones must not take every core.
         self._checking = asyncio.Lock()
 
     async def __call__(self, account: Account, authorization: str | None) -> Identity:
         """Raises NotAuthenticated or InvalidToken."""
+        stamp, key = self._store.stamp(), (account.account_id, authorization)
+        if stamp != self._stamp or len(self._known) > HEADERS_KNOWN_MAX:
+            self._known.clear()
+            self._stamp = stamp
+        known = self._known.get(key)
+        if known is None:
+            known = await self._identify(account, authorization)
+            if stamp is not None and stamp == self._stamp:  # unless it changed while we looked
+                self._known[key] = known
+        return known
+
+    async def _identify(self, account: Account, authorization: str | None) -> Identity:
         scheme, _, value = (authorization or "").strip().partition(" ")
         if scheme.lower() == "bearer":
             return await self._token(account, value.strip()) or _refuse(InvalidToken())

@@ -101,6 +101,9 @@ class Store(Protocol):
     def store_id(self) -> str:
         """Random text made with the store; the same for as long as its data lives."""
 
+    def stamp(self) -> int | None:
+        """What changes with every change of the store, by whomever; None where that cannot be told at once."""
+
     async def close(self) -> None:
         """Release connections. Idempotent."""
 

@@ -45,10 +45,14 @@ class MemoryStore:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._held: dict[int, _Held] = {}
+        self._changes = 0
         self._windows: dict[int, dict[str, Window]] = {}
         self._fenced_at = 0
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
+
+    def stamp(self) -> int | None:
+        return self._changes
 
     async def close(self) -> None:
         return None
@@ -159,6 +163,7 @@ class MemoryStore:
             transaction = _MemoryTransaction(self._held[account.account_id].snapshot(), self._clock())
             result = await asyncio.to_thread(work, transaction)
             self._held[account.account_id] = transaction.finish()
+            self._changes += 1
             return result
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:

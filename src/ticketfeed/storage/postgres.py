@@ -103,6 +103,9 @@ class PostgresStore:
         store._writers.open()
         return store
 
+    def stamp(self) -> int | None:
+        return None
+
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._writers.close)

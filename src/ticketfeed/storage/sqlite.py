@@ -70,6 +70,11 @@ class SqliteStore:
         except apsw.Error as error:
             raise StoreError(f"cannot open the store {path}: {explain(error)}") from error
 
+    def stamp(self) -> int | None:
+        """SQLite counts the commits of all connections but the one that asks, and ours for reading never writes."""
+        with translated(self._path):
+            return int(self._reader.execute(Q["data_version"]).get)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._writer_thread.shutdown)
         self._budgets.close()

@@ -25,13 +25,17 @@ from ticketfeed.world.timeline import SCRUBBED, plan_timeline
 __all__ = ["generate_world"]
 
 
-def generate_world(tickets: int, *, seed: int, until: int, account: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def generate_world(
+    tickets: int, *, seed: int, until: int, account: str, histories: bool = True
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (kind, record) pairs: the plural wire name and a complete record, keys in wire order.
 
     The settings and people of the desk come first; then the tickets in feed order, that is ascending by
     (generated_timestamp, id), each behind its audits, metric set, metric events and rating. Nothing happened after
     `until` (Unix seconds); tickets last changed in the 90 days before it. Records are made as they are asked for, so
     a world of a million tickets needs little memory; a ticket's `fields` and `custom_fields` are one list.
+
+    Without `histories` nothing stands before a ticket; the tickets are the same, in a third of the time.
 
     The same arguments give the same bytes in every process. A larger world is another, not a longer one.
     """
@@ -56,10 +60,10 @@ def generate_world(tickets: int, *, seed: int, until: int, account: str) -> Iter
     yield from _of("macros", setup.macros)
     yield from _of("sla_policies", setup.sla_policies)
     timeline = plan_timeline(tickets, until, stream(name, "timeline"))
-    histories = HistoryMaker(name, account, desk, people, setup)
+    teller = HistoryMaker(name, account, desk, people, setup)
     for place, ticket in TicketMaker(name, account, desk, people, timeline).records():
-        if timeline.statuses[place] != SCRUBBED:
-            yield from histories.records(ticket, timeline.created[place], timeline.updated[place])
+        if histories and timeline.statuses[place] != SCRUBBED:
+            yield from teller.records(ticket, timeline.created[place], timeline.updated[place])
         yield "tickets", ticket
 
 

@@ -1,5 +1,8 @@
 -- The queries of the SQLite store. Time is always a parameter.
 
+-- name: data_version
+PRAGMA data_version
+
 -- name: list_accounts
 SELECT account_id, subdomain FROM account ORDER BY account_id
 
