@@ -16,6 +16,7 @@ from ticketfeed.protocol.model import FeedState
 
 __all__ = [
     "CLOCK_BEHIND_SECONDS",
+    "after_write",
     "can_close",
     "can_close_records",
     "can_keep",
@@ -89,6 +90,18 @@ def written_records(state: FeedState, newest: int, now: int) -> FeedState:
     if can_keep_records(state):
         return FeedState(max(state.last_generated_timestamp, newest))
     return written(state, newest, now, 0)
+
+
+def after_write(
+    states: tuple[FeedState, FeedState], newest: int | None, newest_record: int | None, now: int, added: int
+) -> tuple[FeedState, FeedState]:
+    """Both parts of the row after a write: its newest ticket and record, or None, and how many tickets are new."""
+    state, records = states
+    if newest is not None:
+        state = written(state, newest, now, state.ticket_count + added)
+    if newest_record is not None:
+        records = written_records(records, newest_record, now)
+    return state, records
 
 
 def can_close_records(state: FeedState, now: int) -> bool:

@@ -263,10 +263,10 @@ class _MemoryTransaction:
         return True
 
     def finish(self) -> _Held:
-        if self._newest is not None:
-            self._held.state = watermark.written(self.state, self._newest, self._now, len(self._held.tickets))
-        if self._newest_record is not None:
-            self._held.record_state = watermark.written_records(self._held.record_state, self._newest_record, self._now)
+        before = self.state, self._held.record_state
+        added = len(self._held.tickets) - self.state.ticket_count
+        after = watermark.after_write(before, self._newest, self._newest_record, self._now, added)
+        self._held.state, self._held.record_state = after
         return self._held
 
 

@@ -70,13 +70,10 @@ class SqliteTransaction:
         return self._connection.changes() > 0
 
     def finish(self) -> None:
-        state, records = self.state, self._records
-        if self._newest is not None:
-            state = watermark.written(state, self._newest, self._now, state.ticket_count + self._added)
-        if self._newest_record is not None:
-            records = watermark.written_records(records, self._newest_record, self._now)
-        if (state, records) != (self.state, self._records):
-            write_states(self._connection, self._account, state, records)
+        before = self.state, self._records
+        after = watermark.after_write(before, self._newest, self._newest_record, self._now, self._added)
+        if after != before:
+            write_states(self._connection, self._account, *after)
 
     def _is_newest_given(self, draft: TicketDraft) -> bool:
         given = self._connection.execute(Q["find_given"], (draft.id,)).get
