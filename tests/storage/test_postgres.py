@@ -96,7 +96,7 @@ def test_a_page_walks_the_index(postgres: PostgresServer) -> None:
         await store.write(account, putting([ticket(id, id // 7) for id in range(1, 3000)], keep=True))
         bindings = {"account_id": 1, "after_timestamp": 0, "after_id": -1, "until": NOON}
         bindings |= {"exclude_deleted": False, "scope": "agent", "limit": 100}
-        async with store._primary.connection() as connection:
+        async with store._readers.primary.connection() as connection:
             plan = await (await connection.execute(("EXPLAIN " + Q["read_changes"]).encode(), bindings)).fetchall()
         text = "\n".join(line for (line,) in plan)
         assert "Index Scan using ticket_feed" in text
@@ -188,7 +188,8 @@ async def _open_and_close(url: str, read_urls: tuple[str, ...]) -> None:
 
 def test_a_server_that_hangs(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query without an answer is given up within the bound, though the server cannot be asked to cancel it."""
-    monkeypatch.setattr("ticketfeed.storage.postgres.WAIT_SECONDS", 0.5)
+    for module in ("postgres", "postgres_reading"):
+        monkeypatch.setattr(f"ticketfeed.storage.{module}.WAIT_SECONDS", 0.5)
 
     async def main() -> None:
         store = await PostgresStore.open(postgres.new_database(), ManualClock())

@@ -86,7 +86,7 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
         replica.kill()
         assert await _positions(store, account.account_id) == [(NOON, 1)]
         replica.start()
-        monkeypatch.setattr("ticketfeed.storage.postgres.AVOID_SECONDS", 0.5)
+        monkeypatch.setattr("ticketfeed.storage.postgres_reading.AVOID_SECONDS", 0.5)
         await asyncio.sleep(0.6)
         primary.kill()
         assert await _positions(store, account.account_id) == [(NOON, 1)]

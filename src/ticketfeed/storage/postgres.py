@@ -7,13 +7,13 @@ Decisions on errors rest on SQLSTATE alone.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
@@ -24,6 +24,14 @@ from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
 from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.postgres_budgets import spend_in_postgres
+from ticketfeed.storage.postgres_reading import (
+    CONNECTION,
+    RETRY_SECONDS,
+    WAIT_SECONDS,
+    PostgresReaders,
+    explain,
+    is_passing,
+)
 from ticketfeed.storage.postgres_schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres_snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres_write import PostgresTransaction, States, fence_account, lock_states, state_bindings
@@ -33,28 +41,10 @@ __all__ = ["PostgresStore"]
 
 T = TypeVar("T")
 
-# How long a request waits for a database that is away before it is answered with 503.
-WAIT_SECONDS = 5.0
-RETRY_SECONDS = 0.1
-AVOID_SECONDS = 10.0
 # No single statement of a write may take longer, nor wait longer for the account row.
 STATEMENT_SECONDS = 60.0
-# Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting; no such table or
-# schema, on a replica that has not heard yet of a store just made.
-PASSING = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
-# Connections of one process: for reads, to each server; for writes, to the primary.
-READERS_MAX, WRITERS_MAX = 8, 8
-# No server-side prepared statements: a pooler in transaction mode would not find them again.
-CONNECTION: dict[str, Any] = {
-    "autocommit": True,
-    "prepare_threshold": None,
-    "connect_timeout": 5,
-    # A host that is gone without a word is noticed within some ten seconds.
-    "tcp_user_timeout": 10000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
+# Connections of one process for writes, to the primary.
+WRITERS_MAX = 8
 
 _POSITION = itemgetter(0, 1)
 Q = load_queries("postgres")
@@ -71,11 +61,7 @@ class PostgresStore:
     def __init__(self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str) -> None:
         self._clock = clock
         self.store_id = store_id
-        self._primary = _reader_pool(url)
-        self._replicas = [_reader_pool(read_url) for read_url in read_urls]
-        self._turn = 0
-        self._given_up: set[asyncio.Future[Any]] = set()
-        self._avoided_until: dict[AsyncConnectionPool[Any], float] = {}
+        self._readers = PostgresReaders(url, read_urls)
         self._writers = ConnectionPool(
             url, min_size=0, max_size=WRITERS_MAX, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
         )
@@ -97,9 +83,8 @@ class PostgresStore:
         try:
             store = cls(url, read_urls, clock, await asyncio.to_thread(prepare))
         except psycopg.Error as error:
-            raise StoreError(f"cannot open the store: {_explain(error)}") from error
-        for pool in (store._primary, *store._replicas):
-            await pool.open()
+            raise StoreError(f"cannot open the store: {explain(error)}") from error
+        await store._readers.open()
         store._writers.open()
         return store
 
@@ -109,11 +94,10 @@ class PostgresStore:
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._writers.close)
-        for pool in (self._primary, *self._replicas):
-            await pool.close()
+        await self._readers.close()
 
     async def list_accounts(self) -> list[Account]:
-        return [Account(*row) for row in await self._read("list_accounts", {})]
+        return [Account(*row) for row in await self._readers.read_current(Q["list_accounts"], {})]
 
     async def create_account(self, subdomain: str) -> Account:
         def create() -> Account:
@@ -130,7 +114,7 @@ class PostgresStore:
         return await self._in_thread(lambda: _unavailable_after(create))
 
     async def read_state(self, account: Account) -> FeedState:
-        rows = await self._read("read_state", {"account_id": account.account_id})
+        rows = await self._readers.read_current(Q["read_state"], {"account_id": account.account_id})
         if not rows:
             raise _no_row(account)
         return FeedState(*rows[0])
@@ -196,7 +180,7 @@ class PostgresStore:
 
     async def close_newest(self, account: Account) -> bool:
         try:
-            return await self._within(WAIT_SECONDS, self._close_newest(account))
+            return await self._readers.within(WAIT_SECONDS, self._close_newest(account))
         except (psycopg.Error, PoolTimeout, TimeoutError):
             return False
 
@@ -211,31 +195,36 @@ class PostgresStore:
 
     async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
         async def count() -> Spent:
-            async with self._primary.connection(WAIT_SECONDS) as connection:
+            async with self._readers.primary.connection(WAIT_SECONDS) as connection:
                 return await spend_in_postgres(connection, account, allowances, now)
 
         try:
-            return await self._within(WAIT_SECONDS, count())
+            return await self._readers.within(WAIT_SECONDS, count())
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            raise StoreUnavailable(f"cannot count requests: {_explain(error)}") from error
+            raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
 
     async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
-        rows = await self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
+        rows = await self._readers.read_current(
+            Q["find_token_user"], {"account_id": account.account_id, "secret_hash": secret_hash}
+        )
         return rows[0][0] if rows else None
 
     async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
-        return await self._read("find_passwords", {"account_id": account.account_id, "email": email})
+        return await self._readers.read_current(Q["find_passwords"], {"account_id": account.account_id, "email": email})
 
     async def list_credentials(self, account: Account) -> list[Token]:
-        return [Token(*row) for row in await self._read("list_credentials", {"account_id": account.account_id})]
+        return [
+            Token(*row)
+            for row in await self._readers.read_current(Q["list_credentials"], {"account_id": account.account_id})
+        ]
 
     async def _read_feed(
         self, account: Account, sql: str, bindings: dict[str, Any], state_columns: int
     ) -> tuple[FeedState, Rows]:
         """Rows of changes, each with the state of their feed behind it."""
         # A replica may not know yet of an account that was just made.
-        rows = await self._read_sql(sql, bindings, self._readers())
-        rows = rows or await self._read_sql(sql, bindings, [self._primary])
+        rows = await self._readers.read(sql, bindings)
+        rows = rows or await self._readers.read_primary(sql, bindings)
         if not rows:
             raise _no_row(account)
         state = FeedState(*rows[0][-state_columns:])
@@ -250,64 +239,14 @@ class PostgresStore:
         return await self._list_sql(Q[name], account, bindings)
 
     async def _list_sql(self, sql: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
-        return await self._read_sql(sql, {"account_id": account.account_id, **bindings}, self._readers())
-
-    def _readers(self) -> list["AsyncConnectionPool[Any]"]:
-        """Where to read pages, in order: the replicas in turn, then the primary."""
-        self._turn += 1
-        turn = self._turn % len(self._replicas) if self._replicas else 0
-        return [*self._replicas[turn:], *self._replicas[:turn], self._primary]
-
-    async def _read(self, name: str, bindings: dict[str, Any]) -> list[Any]:
-        """What must be current, such as a token just made, is asked of the primary as long as it answers."""
-        return await self._read_sql(Q[name], bindings, [self._primary, *self._replicas])
-
-    async def _read_sql(
-        self, sql: str, bindings: dict[str, Any], pools: Sequence["AsyncConnectionPool[Any]"]
-    ) -> list[Any]:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            for pool in sorted(pools, key=self._is_avoided):
-                left = deadline - time.monotonic()
-                try:
-                    return await self._within(min(left, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
-                except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-                    if not _is_passing(error):
-                        raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
-                    self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
-                    if time.monotonic() > deadline:
-                        raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _within(self, seconds: float, asking: Coroutine[Any, Any, T]) -> T:
-        """Give up after so long, also when the server hangs: to cancel a query, it would have to be asked."""
-        task = asyncio.ensure_future(asking)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
-            if done:
-                return task.result()
-            raise TimeoutError(f"no answer within {seconds:.1f} seconds")
-        finally:
-            if not task.done():
-                task.cancel()  # it ends by itself some time, and nobody waits for it
-                self._given_up.add(task)
-                task.add_done_callback(self._forget)
-
-    def _forget(self, task: "asyncio.Future[Any]") -> None:
-        self._given_up.discard(task)
-        if not task.cancelled():
-            task.exception()  # has been looked at: nobody else will
-
-    def _is_avoided(self, pool: "AsyncConnectionPool[Any]") -> bool:
-        """A server that just failed is asked last for a while, so that one is not waited for on every request."""
-        return self._avoided_until.get(pool, 0.0) > time.monotonic()
+        return await self._readers.read(sql, {"account_id": account.account_id, **bindings})
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _close_newest(self, account: Account) -> bool:
         """On a reader's connection: those for writes, and their threads, may all be waiting for this very row."""
-        async with self._primary.connection(RETRY_SECONDS) as connection, connection.transaction():
+        async with self._readers.primary.connection(RETRY_SECONDS) as connection, connection.transaction():
             sql, bindings = (Q["lock_state"] + " NOWAIT").encode(), {"account_id": account.account_id}
             row = await (await connection.execute(sql, bindings)).fetchone()
             if row is None:
@@ -350,36 +289,11 @@ class PostgresStore:
                     locked = True
                     return work(connection, states)
             except (psycopg.Error, PoolTimeout) as error:
-                if locked or not _is_passing(error) or time.monotonic() > deadline:
+                if locked or not is_passing(error) or time.monotonic() > deadline:
                     held = not locked and isinstance(error, psycopg.errors.QueryCanceled)
-                    reason = "another write holds the account" if held else _explain(error)
+                    reason = "another write holds the account" if held else explain(error)
                     raise StoreUnavailable(f"the store cannot serve: {reason}") from error
             time.sleep(RETRY_SECONDS)
-
-
-def _reader_pool(url: str) -> "AsyncConnectionPool[Any]":
-    return AsyncConnectionPool(
-        url,
-        min_size=0,
-        max_size=READERS_MAX,
-        open=False,
-        kwargs=CONNECTION,
-        configure=_read_in_feed_order,
-        reconnect_timeout=WAIT_SECONDS,
-    )
-
-
-async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
-    """A page is a walk along the feed's index. Without current statistics the planner would rather gather all that
-    is left of the feed and sort it: thirty times the work at thirty thousand tickets, and growing."""
-    await connection.execute("SET enable_bitmapscan = off")
-    await connection.execute("SET enable_sort = off")
-
-
-async def _fetch(pool: "AsyncConnectionPool[Any]", sql: str, bindings: dict[str, Any]) -> list[Any]:
-    async with pool.connection(WAIT_SECONDS) as connection:
-        rows: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
-        return rows
 
 
 def _no_row(account: Account) -> StoreUnavailable:
@@ -390,15 +304,4 @@ def _unavailable_after(work: Callable[[], T]) -> T:
     try:
         return work()
     except (psycopg.Error, PoolTimeout) as error:
-        raise StoreUnavailable(f"the store cannot serve: {_explain(error)}") from error
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether the same statement may succeed in a moment: lost connections, restarts, lost races."""
-    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError)
-    return error.sqlstate[:2] == "08" or error.sqlstate in PASSING
-
-
-def _explain(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+        raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error

@@ -1,0 +1,147 @@
+"""Reading from PostgreSQL: from replicas in turn where there are some, repeated for a bounded time while one is away.
+
+Decisions on errors rest on SQLSTATE alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ticketfeed.protocol.errors import StoreUnavailable
+
+__all__ = ["CONNECTION", "RETRY_SECONDS", "WAIT_SECONDS", "PostgresReaders", "explain", "is_passing"]
+
+T = TypeVar("T")
+Pool = AsyncConnectionPool[Any]
+
+# How long a request waits for a database that is away before it is answered with 503.
+WAIT_SECONDS = 5.0
+RETRY_SECONDS = 0.1
+AVOID_SECONDS = 10.0
+# Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting; no such table or
+# schema, on a replica that has not heard yet of a store just made.
+PASSING = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
+# Connections of one process to each server.
+READERS_MAX = 8
+# No server-side prepared statements: a pooler in transaction mode would not find them again.
+CONNECTION: dict[str, Any] = {
+    "autocommit": True,
+    "prepare_threshold": None,
+    "connect_timeout": 5,
+    # A host that is gone without a word is noticed within some ten seconds.
+    "tcp_user_timeout": 10000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+
+
+class PostgresReaders:
+    """Connections for reading: to the primary, and to each replica."""
+
+    def __init__(self, url: str, read_urls: Sequence[str]) -> None:
+        self.primary = _reader_pool(url)
+        self._replicas = [_reader_pool(read_url) for read_url in read_urls]
+        self._turn = 0
+        self._given_up: set[asyncio.Future[Any]] = set()
+        self._avoided_until: dict[Pool, float] = {}
+
+    async def open(self) -> None:
+        for pool in (self.primary, *self._replicas):
+            await pool.open()
+
+    async def close(self) -> None:
+        for pool in (self.primary, *self._replicas):
+            await pool.close()
+
+    async def read(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """From the replicas in turn, then the primary."""
+        self._turn += 1
+        turn = self._turn % len(self._replicas) if self._replicas else 0
+        return await self._read(sql, bindings, [*self._replicas[turn:], *self._replicas[:turn], self.primary])
+
+    async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """What must be current, such as a token just made, is asked of the primary as long as it answers."""
+        return await self._read(sql, bindings, [self.primary, *self._replicas])
+
+    async def read_primary(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """From the primary alone."""
+        return await self._read(sql, bindings, [self.primary])
+
+    async def _read(self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool]) -> list[Any]:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            for pool in sorted(pools, key=self._is_avoided):
+                left = deadline - time.monotonic()
+                try:
+                    return await self.within(min(left, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
+                except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                    if not is_passing(error):
+                        raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
+                    self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
+                    if time.monotonic() > deadline:
+                        raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def within(self, seconds: float, asking: Coroutine[Any, Any, T]) -> T:
+        """Give up after so long, also when the server hangs: to cancel a query, it would have to be asked."""
+        task = asyncio.ensure_future(asking)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
+            if done:
+                return task.result()
+            raise TimeoutError(f"no answer within {seconds:.1f} seconds")
+        finally:
+            if not task.done():
+                task.cancel()  # it ends by itself some time, and nobody waits for it
+                self._given_up.add(task)
+                task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self._given_up.discard(task)
+        if not task.cancelled():
+            task.exception()  # has been looked at: nobody else will
+
+    def _is_avoided(self, pool: Pool) -> bool:
+        """A server that just failed is asked last for a while, so that one is not waited for on every request."""
+        return self._avoided_until.get(pool, 0.0) > time.monotonic()
+
+
+def _reader_pool(url: str) -> Pool:
+    return AsyncConnectionPool(
+        url,
+        min_size=0,
+        max_size=READERS_MAX,
+        open=False,
+        kwargs=CONNECTION,
+        configure=_read_in_feed_order,
+        reconnect_timeout=WAIT_SECONDS,
+    )
+
+
+async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
+    """A page is a walk along the feed's index. Without current statistics the planner would rather gather all that
+    is left of the feed and sort it: thirty times the work at thirty thousand tickets, and growing."""
+    await connection.execute("SET enable_bitmapscan = off")
+    await connection.execute("SET enable_sort = off")
+
+
+async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async with pool.connection(WAIT_SECONDS) as connection:
+        rows: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
+        return rows
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same statement may succeed in a moment: lost connections, restarts, lost races."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError)
+    return error.sqlstate[:2] == "08" or error.sqlstate in PASSING
+
+
+def explain(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
