@@ -34,9 +34,10 @@ def _commands(name: str, command: Any) -> list[str]:
 
 
 def _row(option: Any) -> str:
-    default = "" if option.default in (None, False) else f"`{option.default}`"
+    default = "" if option.default in (None, False, True) else f"`{option.default}`"
     environment = f"`{option.envvar}`" if option.envvar else ""
-    return f"| `{', '.join(option.opts)}` | {default} | {environment} | {option.help or ''} |"
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    return f"| {names} | {default} | {environment} | {option.help or ''} |"
 
 
 if __name__ == "__main__":

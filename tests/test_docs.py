@@ -61,7 +61,7 @@ def test_commands_exist(line: str) -> None:
         name = words.pop(0)
         assert name in command.commands, f"no command {name}"
         command = command.commands[name]
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)} | {"--help"}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
 
