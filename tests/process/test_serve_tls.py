@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import random
 import socket
 import ssl
 import time
@@ -92,3 +93,32 @@ def test_rough(serve: Start, tmp_path: Path) -> None:
     waiting.close()
     assert time.monotonic() - started < 20
     assert {line["level"] for line in server.logs} == {"info"}
+
+
+@pytest.mark.usefixtures("folder")
+def test_noise(serve: Start, tmp_path: Path) -> None:
+    """Noise in place of a handshake, handshakes cut off, and noise inside TLS: refused or dropped, never a fault."""
+    chance = random.Random(2)
+    server = serve("--tls", env={"TICKETFEED_CA_DIR": str(tmp_path / "ca")})
+    trusting = ssl._create_unverified_context()
+    for number in range(60):
+        with socket.create_connection(server.address, timeout=10) as plain:
+            hello = b"\x16\x03\x01" + chance.randbytes(2) if number % 2 else b""
+            plain.sendall(hello + chance.randbytes(chance.randrange(200)))
+    for _ in range(40):
+        with (
+            socket.create_connection(server.address, timeout=10) as plain,
+            trusting.wrap_socket(plain, server_hostname="acme.zendesk.com") as secure,
+        ):
+            secure.sendall(chance.randbytes(chance.randrange(1, 200)) + b"\r\n\r\n")
+            answer = secure.recv(1000)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    with (
+        socket.create_connection(server.address, timeout=10) as plain,
+        trusting.wrap_socket(plain, server_hostname="acme.zendesk.com") as secure,
+    ):
+        head = f"GET {TARGET} HTTP/1.1\r\nHost: acme.zendesk.com\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        secure.sendall(head.encode())
+        assert secure.recv(1000).startswith(b"HTTP/1.1 200")
+    assert server.end() == 0
+    assert not [line for line in server.logs if line["level"] == "error"]
