@@ -58,7 +58,7 @@ async def load_records(
             raise BadInput("no record could be used")
 
     try:
-        await store.write(account, work)
+        await store.write(account, work, alone=True)
     except asyncio.CancelledError:
         stopped.set()  # the work runs in another thread, which cancelling does not reach
         raise

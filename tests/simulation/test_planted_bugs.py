@@ -24,9 +24,9 @@ def _watermark_from_the_clock(state: FeedState, now: int) -> FeedState:
     return replace(state, watermark=max(state.watermark, now))
 
 
-def _open_second_given_out(state: FeedState, newest: int, _now: int, ticket_count: int) -> FeedState:
+def _open_second_given_out(state: FeedState, newest: int, _now: int, ticket_count: int, departed: int = 0) -> FeedState:
     last = max(state.last_generated_timestamp, newest)
-    return FeedState(last, max(state.watermark, last), ticket_count)
+    return FeedState(last, max(state.watermark, last), ticket_count, state.departures + departed)
 
 
 def _watermark_forgotten(state: FeedState, now: int) -> int:

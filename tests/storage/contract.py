@@ -6,6 +6,7 @@ A backend's test module makes a class of `StoreContract` and says in `open_store
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.protocol.watermark import FENCED_DEPARTURES
 from ticketfeed.storage.base import Snapshot, Store, WriteTransaction
 
 ALL = Filters(support_type_scope="all")
@@ -405,12 +407,13 @@ class StoreContract(StoreCase):
         async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
             await store.write(account, putting([ticket(1)]))
             fenced = await store.fence(account, 5)
-            assert fenced == await store.read_state(account) == FeedState(NOON, NOON + 5, 1)
-            assert await store.fence(account, 5) == fenced
+            assert fenced == await store.read_state(account) == FeedState(NOON, NOON + 5, 1, FENCED_DEPARTURES)
+            assert (await store.fence(account, 5)).watermark == fenced.watermark
             clock.now = NOON - 3600
-            assert await store.fence(account, 0) == fenced
+            again = await store.fence(account, 0)
+            assert again == FeedState(NOON, NOON + 5, 1, 3 * FENCED_DEPARTURES)
             await store.write(account, putting([ticket(2)]))
-            assert (await store.read_state(account)) == FeedState(NOON + 6, NOON + 5, 2)
+            assert (await store.read_state(account)) == FeedState(NOON + 6, NOON + 5, 2, again.departures)
             assert await self.positions(store, account) == [(NOON, 1)]
             assert (await store.fence(account, 0)).watermark == NOON + 6
 
@@ -421,12 +424,12 @@ class StoreContract(StoreCase):
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             other = await store.create_account("other")
-            assert await store.fence(account, 5) == FeedState(0, NOON + 5, 0)
+            assert await store.fence(account, 5) == FeedState(0, NOON + 5, 0, FENCED_DEPARTURES)
             with pytest.raises(ValueError, match="never fenced"):
                 await store.write(account, putting([ticket(1, 100)], keep=True))
-            assert await store.read_state(account) == FeedState(0, NOON + 5, 0)
+            assert await store.read_state(account) == FeedState(0, NOON + 5, 0, FENCED_DEPARTURES)
             await store.write(account, putting([ticket(1, 100)]))
-            assert await store.read_state(account) == FeedState(NOON + 6, NOON + 5, 1)
+            assert await store.read_state(account) == FeedState(NOON + 6, NOON + 5, 1, FENCED_DEPARTURES)
             await store.write(other, putting([ticket(1, 100)], keep=True))
             assert await self.positions(store, other) == [(100, 1)]
 
@@ -517,6 +520,45 @@ class StoreContract(StoreCase):
                     assert (found, summary.findings.total()) == ([], 0)
 
             await asyncio.gather(write_on(), check_on())
+
+        self.run(scenario)
+
+    def test_departures(self) -> None:
+        """A ticket that leaves a closed place is noted under the next number, and no other; the newest can be read."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            await store.write(account, putting([ticket(1, 100), ticket(2, 200), ticket(3, 200)], keep=True))
+            assert await store.read_departures(account, 0) == (0, [])
+            await store.write(account, putting([ticket(2), ticket(4)]))
+            assert await store.read_departures(account, 0) == (1, [(200, 2)])
+            await store.write(account, putting([ticket(2), ticket(4)]))  # their place was open
+            assert await store.read_departures(account, 0) == (1, [(200, 2)])
+            clock.now += 10
+            await store.close_newest(account)
+            await store.write(account, putting([ticket(4), ticket(3)]))
+            newest, places = await store.read_departures(account, 1)
+            assert (newest, sorted(places)) == (3, [(200, 3), (NOON, 4)])
+            assert await store.read_departures(account, 3) == (3, [])
+            assert await store.read_departures(other, 0) == (0, [])
+            assert (await store.read_state(account)).departures == 3
+            await store.fence(account, 0)
+            newest, places = await store.read_departures(account, 3)
+            assert newest > len(places) + 3
+
+        self.run(scenario)
+
+    def test_many_departures_are_forgotten(self) -> None:
+        """Of more than can be kept the newest are, and the numbers tell that some are missing."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(account, putting([ticket(id, 100 + id) for id in range(1, 8)], keep=True))
+            with patch("ticketfeed.protocol.departures.DEPARTURES_KEPT", 3):
+                await store.write(account, putting([ticket(1), ticket(2)]))
+                assert len((await store.read_departures(account, 0))[1]) == 2
+                await store.write(account, putting([ticket(id) for id in range(3, 8)]))
+            assert await store.read_departures(account, 0) == (7, [(105, 5), (106, 6), (107, 7)])
+            assert await store.read_departures(account, 4) == (7, [(105, 5), (106, 6), (107, 7)])
 
         self.run(scenario)
 

@@ -35,7 +35,7 @@ def test_pragmas(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA journal_mode").get == "wal"
     assert connection.execute("PRAGMA page_size").get == PAGE_BYTES
     assert connection.execute("PRAGMA application_id").get == APPLICATION_ID
-    assert store._writer.execute("PRAGMA synchronous").get == 2
+    assert store._writer.connection.execute("PRAGMA synchronous").get == 2
     connection.close()
     asyncio.run(store.close())
 

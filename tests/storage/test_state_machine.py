@@ -25,6 +25,7 @@ from tests.storage.contract import NOON, ManualClock, putting, ticket, user
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import wire_second
+from ticketfeed.protocol.watermark import FENCED_DEPARTURES
 from ticketfeed.storage.base import Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite import SqliteStore
@@ -42,7 +43,7 @@ class _Model:
     """One account. A ticket is (second, subject, status, support_type) by its id, a user (second, name)."""
 
     def __init__(self) -> None:
-        self.last = self.watermark = 0
+        self.last = self.watermark = self.departures = 0
         self.tickets: dict[int, tuple[int, str, str, str | None]] = {}
         self.user_last = self.user_watermark = 0
         self.users: dict[int, tuple[int, str]] = {}
@@ -50,6 +51,8 @@ class _Model:
     def put(self, drafts: list[Any], subjects: list[str], now: int, keep: bool) -> None:
         second = max(now, self.last, self.watermark + 1)
         newest: dict[int, int] = {}
+        written = {id for id, *_ in drafts} & self.tickets.keys()
+        self.departures += sum(self.tickets[id][0] <= self.watermark for id in written)
         for (id, given, status, support_type), subject in zip(drafts, subjects, strict=True):
             if given >= newest.get(id, 0):
                 newest[id] = given
@@ -79,6 +82,7 @@ class _Model:
     def fence(self, now: int, clock_error_seconds: int) -> None:
         """Past whatever a clock so far off can have given out."""
         self.watermark = max(self.watermark, self.last, now + clock_error_seconds)
+        self.departures += FENCED_DEPARTURES
         self.user_watermark = max(self.user_watermark, self.user_last, now + clock_error_seconds)
 
     def page(self, after: Position, until: int, limit: int, filters: Filters) -> list[tuple[int, int, str]]:
@@ -223,7 +227,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _state(self, name: str) -> FeedState:
         model = self._models[name]
-        return FeedState(model.last, model.watermark, len(model.tickets))
+        return FeedState(model.last, model.watermark, len(model.tickets), model.departures)
 
     def teardown(self) -> None:
         self._run(self._store.close())

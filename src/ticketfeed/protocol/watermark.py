@@ -32,6 +32,7 @@ __all__ = [
 
 # A clock this far behind the newest change was set back, or was ahead before: worth telling somebody.
 CLOCK_BEHIND_SECONDS = 5
+FENCED_DEPARTURES = 1 << 32
 
 
 def next_generated_timestamp(state: FeedState, now: int) -> int:
@@ -39,7 +40,7 @@ def next_generated_timestamp(state: FeedState, now: int) -> int:
     return max(now, state.last_generated_timestamp, state.watermark + 1)
 
 
-def written(state: FeedState, newest: int, now: int, ticket_count: int) -> FeedState:
+def written(state: FeedState, newest: int, now: int, ticket_count: int, departed: int = 0) -> FeedState:
     """The row after a write whose newest change carries `newest`.
 
     A second before the newest one is over by itself. The newest is over too when it lies before `now`, as
@@ -47,7 +48,7 @@ def written(state: FeedState, newest: int, now: int, ticket_count: int) -> FeedS
     """
     last = max(state.last_generated_timestamp, newest)
     watermark = max(state.watermark, last - 1, min(last, now - 1))
-    return FeedState(last, watermark, ticket_count)
+    return FeedState(last, watermark, ticket_count, state.departures + departed)
 
 
 def can_close(state: FeedState, now: int) -> bool:
@@ -93,12 +94,18 @@ def written_records(state: FeedState, newest: int, now: int) -> FeedState:
 
 
 def after_write(
-    states: tuple[FeedState, FeedState], newest: int | None, newest_record: int | None, now: int, added: int
+    states: tuple[FeedState, FeedState],
+    newest: int | None,
+    newest_record: int | None,
+    now: int,
+    added: int,
+    departed: int = 0,
 ) -> tuple[FeedState, FeedState]:
-    """Both parts of the row after a write: its newest ticket and record, or None, and how many tickets are new."""
+    """Both parts of the row after a write: its newest ticket and record, or None; how many tickets are new, and how
+    many left a closed place."""
     state, records = states
     if newest is not None:
-        state = written(state, newest, now, state.ticket_count + added)
+        state = written(state, newest, now, state.ticket_count + added, departed)
     if newest_record is not None:
         records = written_records(records, newest_record, now)
     return state, records
@@ -122,6 +129,8 @@ def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
     """The row after a restore or a promotion: the watermark past every position that can have been given out.
 
     The row may be older than what readers have seen. A position is given out at or before the watermark, and at
-    or before `now` of the machine that served it; our `now` may be behind that by `clock_error_seconds`.
+    or before `now` of the machine that served it; our `now` may be behind that by `clock_error_seconds`. Departures
+    that were lost can be told to nobody who keeps pages: the number goes past all that they can have heard of.
     """
-    return replace(state, watermark=max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds))
+    closed = max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds)
+    return replace(state, watermark=closed, departures=state.departures + FENCED_DEPARTURES)

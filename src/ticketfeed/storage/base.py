@@ -125,6 +125,12 @@ class Store(Protocol):
         body), followed by LINK_COLUMNS when `links` is set. Fewer than `limit` rows means: no more up to there.
         """
 
+    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+        """FeedState.departures, and the closed places that tickets left since that number (`departures`).
+
+        Fewer places than the numbers are apart: the others are forgotten.
+        """
+
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
     ) -> tuple[FeedState, Rows]:
@@ -166,11 +172,13 @@ class Store(Protocol):
         Never waits: False when a write is in flight, or there is none to close.
         """
 
-    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+    async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, alone: bool = False) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
 
         `work` runs in another thread. When it raises, nothing is stored and the error comes out here. When the
-        engine fails at the end, it may or may not be stored: repeat only work that may be done twice.
+        engine fails at the end, it may or may not be stored: repeat only work that may be done twice. Works that wait
+        at the same time may share a commit, each whole or not at all; `alone` for one that takes long, so that no
+        other waits for its end.
         """
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:

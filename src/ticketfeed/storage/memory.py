@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import budgets, watermark
 from ticketfeed.protocol.budgets import Allowance, Spent, Window
+from ticketfeed.protocol.departures import Departures
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.listing import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
@@ -33,9 +34,11 @@ class _Held:
     tickets: dict[int, tuple[int, TicketDraft]] = field(default_factory=dict)
     records: dict[tuple[str, int], tuple[int, RecordDraft]] = field(default_factory=dict)
     credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
+    departures: tuple[tuple[int, int, int], ...] = ()
 
     def snapshot(self) -> "_Held":
-        return _Held(self.state, self.record_state, dict(self.tickets), dict(self.records), dict(self.credentials))
+        parts = dict(self.tickets), dict(self.records), dict(self.credentials)
+        return _Held(self.state, self.record_state, *parts, self.departures)
 
 
 class MemoryStore:
@@ -81,6 +84,10 @@ class MemoryStore:
             if after < (second, ticket_id) and second <= until and _passes(draft, filters)
         )
         return held.state, [_row(*held.tickets[ticket_id], links) for _, ticket_id in wanted[:limit]]
+
+    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+        held = self._held[account.account_id]
+        return held.state.departures, [Position(*place) for number, *place in held.departures if number > since]
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
@@ -158,7 +165,13 @@ class MemoryStore:
         records = self._held[account.account_id].records
         return [d for (of, _), (_, d) in records.items() if of == kind and ticket_id in (None, d.ticket_id)]
 
-    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+    async def write(
+        self,
+        account: Account,
+        work: Callable[[WriteTransaction], T],
+        *,
+        alone: bool = False,  # noqa: ARG002
+    ) -> T:
         async with self._lock:
             transaction = _MemoryTransaction(self._held[account.account_id].snapshot(), self._clock())
             result = await asyncio.to_thread(work, transaction)
@@ -171,7 +184,8 @@ class MemoryStore:
             held = self._held[account.account_id]
             now = self._clock()
             held.state = watermark.fence(held.state, now, clock_error_seconds)
-            held.record_state = watermark.fence(held.record_state, now, clock_error_seconds)
+            records = watermark.fence(held.record_state, now, clock_error_seconds)
+            held.record_state = replace(records, departures=0)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             return held.state
 
@@ -212,6 +226,7 @@ class _MemoryTransaction:
     def __init__(self, held: _Held, now: int) -> None:
         self._held, self._now = held, now
         self.state = held.state
+        self._departures = Departures(held.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
 
@@ -227,6 +242,8 @@ class _MemoryTransaction:
                 continue
             given[draft.id] = draft.generated_timestamp
             carried = draft.generated_timestamp if keep_generated_timestamp else second
+            if draft.id in self._held.tickets:
+                self._departures.note(Position(self._held.tickets[draft.id][0], draft.id))
             self._held.tickets[draft.id] = (carried, draft)
             self._newest = max(carried, self._newest or 0)
         return count
@@ -265,7 +282,10 @@ class _MemoryTransaction:
     def finish(self) -> _Held:
         before = self.state, self._held.record_state
         added = len(self._held.tickets) - self.state.ticket_count
-        after = watermark.after_write(before, self._newest, self._newest_record, self._now, added)
+        left = self._departures
+        after = watermark.after_write(before, self._newest, self._newest_record, self._now, added, left.count)
+        noted = (*self._held.departures, *left.numbered())
+        self._held.departures = tuple(departure for departure in noted if departure[0] > left.forgotten)
         self._held.state, self._held.record_state = after
         return self._held
 

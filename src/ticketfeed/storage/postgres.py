@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
@@ -131,7 +132,11 @@ class PostgresStore:
             "scope": filters.support_type_scope,
             "limit": limit,
         }
-        return await self._read_feed(account, _READ_LINKS if links else Q["read_changes"], bindings, 3)
+        return await self._read_feed(account, _READ_LINKS if links else Q["read_changes"], bindings, 4)
+
+    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+        rows = await self._readers.read(Q["read_departures"], {"account_id": account.account_id, "since": since})
+        return departures_of(rows)
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
@@ -184,7 +189,13 @@ class PostgresStore:
         except (psycopg.Error, PoolTimeout, TimeoutError):
             return False
 
-    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+    async def write(
+        self,
+        account: Account,
+        work: Callable[[WriteTransaction], T],
+        *,
+        alone: bool = False,  # noqa: ARG002
+    ) -> T:
         return await self._in_thread(lambda: self._write(account, work))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
@@ -251,7 +262,7 @@ class PostgresStore:
             row = await (await connection.execute(sql, bindings)).fetchone()
             if row is None:
                 return False
-            state, records, now = FeedState(*row[:3]), FeedState(*row[3:]), self._clock()
+            state, records, now = FeedState(*row[:4]), FeedState(*row[4:]), self._clock()
             if not watermark.can_close(state, now) and not watermark.can_close_records(records, now):
                 return False
             closed = watermark.close(state, now), watermark.close_records(records, now)

@@ -1,17 +1,18 @@
 """One write transaction on PostgreSQL: the account row is locked before any of this runs."""
 
-import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import psycopg
 
 from ticketfeed.protocol import watermark
+from ticketfeed.protocol.departures import Departures
 from ticketfeed.protocol.errors import BadInput, StoreUnavailable
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
+from ticketfeed.storage.given import batches, newest_given
 from ticketfeed.storage.queries import load_queries
 
 __all__ = ["PostgresTransaction", "States", "fence_account", "lock_states", "state_bindings", "write_states"]
@@ -19,8 +20,6 @@ __all__ = ["PostgresTransaction", "States", "fence_account", "lock_states", "sta
 # Tickets sent in one statement: some hundred kilobytes, a few thousand parameters.
 BATCH = 250
 _ROW = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %s, %s, %s, %s, %b, %b)"
-
-T = TypeVar("T")
 
 Q = load_queries("postgres")
 
@@ -33,7 +32,7 @@ def lock_states(connection: psycopg.Connection[Any], account: Account) -> States
     row = connection.execute(Q["lock_state"].encode(), {"account_id": account.account_id}).fetchone()
     if row is None:
         raise StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
-    return FeedState(*row[:3]), FeedState(*row[3:])
+    return FeedState(*row[:4]), FeedState(*row[4:])
 
 
 def write_states(connection: psycopg.Connection[Any], account: Account, states: States) -> None:
@@ -49,6 +48,7 @@ def state_bindings(account: Account, states: States) -> dict[str, int]:
         "last_generated_timestamp": state.last_generated_timestamp,
         "watermark": state.watermark,
         "ticket_count": state.ticket_count,
+        "departures": state.departures,
         "record_last_timestamp": records.last_generated_timestamp,
         "record_watermark": records.watermark,
     }
@@ -71,6 +71,7 @@ class PostgresTransaction:
     def __init__(self, connection: psycopg.Connection[Any], account: Account, states: States, now: int) -> None:
         self._connection, self._account, self._now = connection, account, now
         self.state, self._records = states
+        self._departures = Departures(self.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
         self._added = 0
@@ -79,20 +80,16 @@ class PostgresTransaction:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         second = watermark.next_generated_timestamp(self.state, self._now)
-        given, count, batches = _Given(self._connection), 0, _batches(drafts)
-        batch = next(batches, [])
-        while batch:
-            count += len(batch)
-            following = next(batches, [])
-            newest = given.newest(batch, more_follow=bool(following))
+        count = 0
+        for given, newest in newest_given(drafts, BATCH, self._make_given, self._find_given, self._note_given):
+            count += given
             self._put_batch(newest, None if keep_generated_timestamp else second)
-            batch = following
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
         second = watermark.next_generated_timestamp(self._records, self._now)
         keep, count = watermark.can_keep_records(self._records), 0
-        for batch in _batches(drafts):
+        for batch in batches(drafts, BATCH):
             count += len(batch)
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             self._newest_record = max(self._newest_record or 0, *carried)
@@ -122,7 +119,15 @@ class PostgresTransaction:
 
     def finish(self) -> None:
         before = self.state, self._records
-        after = watermark.after_write(before, self._newest, self._newest_record, self._now, self._added)
+        after = watermark.after_write(
+            before, self._newest, self._newest_record, self._now, self._added, self._departures.count
+        )
+        if self._departures.count:
+            self._execute("forget_departures", {"forgotten": self._departures.forgotten})
+            with self._connection.cursor() as cursor:
+                account_id = self._account.account_id
+                rows = [(account_id, *departure) for departure in self._departures.numbered()]
+                cursor.executemany(Q["put_departure"].encode(), rows)
         if after != before:
             write_states(self._connection, self._account, after)
 
@@ -130,9 +135,10 @@ class PostgresTransaction:
         """`second` None: each ticket keeps its own."""
         if not drafts:
             return
-        known = self._one("count_tickets", {"ids": [draft.id for draft in drafts]})
-        assert known is not None
-        self._added += len(drafts) - known[0]
+        found = self._execute("find_tickets", {"ids": [draft.id for draft in drafts]}, binary=True).fetchall()
+        for position in found:
+            self._departures.note(Position(*position))
+        self._added += len(drafts) - len(found)
         parameters: list[Any] = []
         for draft in drafts:
             carried = draft.generated_timestamp if second is None else second
@@ -157,49 +163,19 @@ class PostgresTransaction:
         sql = Q["put_tickets"].replace("/* rows */", ", ".join([_ROW] * len(drafts)))
         self._connection.execute(sql.encode(), parameters)
 
+    def _make_given(self) -> None:
+        self._connection.execute(Q["make_given"].encode())
+
+    def _find_given(self, ids: Sequence[int]) -> dict[int, int]:
+        return dict(self._connection.execute(Q["find_given"].encode(), {"ids": list(ids)}).fetchall())
+
+    def _note_given(self, given: list[tuple[int, int]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(Q["note_given"].encode(), given)
+
     def _one(self, name: str, bindings: dict[str, Any]) -> tuple[Any, ...] | None:
         return self._execute(name, bindings, binary=True).fetchone()
 
     def _execute(self, name: str, bindings: dict[str, Any], binary: bool = False) -> psycopg.Cursor[Any]:
         bindings = {"account_id": self._account.account_id, **bindings}
         return self._connection.execute(Q[name].encode(), bindings, binary=binary)
-
-
-def _batches(drafts: Iterable[T]) -> Iterator[list[T]]:
-    drafts = iter(drafts)
-    while batch := list(itertools.islice(drafts, BATCH)):
-        yield batch
-
-
-class _Given:
-    """The generated_timestamp that each ticket of one write came with, so that the newest draft of it wins.
-
-    A write of one batch keeps that in memory; a longer one in a temporary table, whatever its length.
-    """
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-        self._has_table = False
-
-    def newest(self, batch: list[TicketDraft], *, more_follow: bool) -> list[TicketDraft]:
-        """The drafts of the batch to store: for each ticket the newest so far, if the batch holds it."""
-        ids = [draft.id for draft in batch]
-        before: dict[int, int] = {}
-        if self._has_table:
-            before = dict(self._connection.execute(Q["find_given"].encode(), {"ids": ids}).fetchall())
-        chosen: dict[int, TicketDraft] = {}
-        for draft in batch:
-            earlier = chosen[draft.id].generated_timestamp if draft.id in chosen else before.get(draft.id, 0)
-            if draft.generated_timestamp >= earlier:
-                chosen[draft.id] = draft
-        if more_follow or self._has_table:
-            self._note(chosen)
-        return list(chosen.values())
-
-    def _note(self, chosen: dict[int, TicketDraft]) -> None:
-        if not self._has_table:
-            self._connection.execute(Q["make_given"].encode())
-            self._has_table = True
-        with self._connection.cursor() as cursor:
-            rows = [(ticket_id, draft.generated_timestamp) for ticket_id, draft in chosen.items()]
-            cursor.executemany(Q["note_given"].encode(), rows)

@@ -7,8 +7,7 @@ one range read of about a millisecond; handing it to another thread would cost a
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ import apsw
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
@@ -30,16 +30,16 @@ from ticketfeed.storage.sqlite_file import (
     snapshot,
     transaction,
     translated,
-    use_write_ahead_log,
 )
 from ticketfeed.storage.sqlite_snapshot import SqliteSnapshot
-from ticketfeed.storage.sqlite_write import SqliteTransaction, close_account, fence_account
+from ticketfeed.storage.sqlite_write import close_account, fence_account
+from ticketfeed.storage.sqlite_writer import SqliteWriter
 
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
 
-READ_CACHE_KIB, WRITE_CACHE_KIB = 8192, 32768
+READ_CACHE_KIB = 8192
 
 Q = load_queries("sqlite")
 _READ_LINKS = Q["read_changes"].replace("body", ", ".join(("body", *LINK_COLUMNS)), 1)
@@ -51,12 +51,8 @@ class SqliteStore:
     def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
-        self._writer = connect(path, busy_seconds, WRITE_CACHE_KIB)
-        self._writer.execute("CREATE TEMP TABLE given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER)")
-        self._writer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
-        self._has_log = False
+        self._writer = SqliteWriter(path, clock, busy_seconds)
         self._budgets = SqliteBudgets(path)
-        self._under_way: set[Future[Any]] = set()
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
@@ -72,27 +68,29 @@ class SqliteStore:
 
     def stamp(self) -> int | None:
         """SQLite counts the commits of all connections but the one that asks, and ours for reading never writes."""
-        with translated(self._path):
-            return int(self._reader.execute(Q["data_version"]).get)
+        try:
+            return int(self._reader.execute("PRAGMA data_version").get)
+        except apsw.Error:
+            return None  # whoever asks next is told why
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._writer_thread.shutdown)
+        await self._writer.close()
         self._budgets.close()
-        for connection in (self._reader, self._writer):
-            connection.close()
+        self._reader.close()
 
     async def list_accounts(self) -> list[Account]:
         return [Account(*row) for row in self._read("list_accounts", {})]
 
     async def create_account(self, subdomain: str) -> Account:
         def create() -> None:
-            with translated(self._path), self._transaction():
-                self._writer.execute(Q["create_account"], {"subdomain": subdomain})
-                account_id = self._writer.execute(Q["find_account"], {"subdomain": subdomain}).get
-                fenced_at = self._writer.execute(Q["read_fenced_at"]).get
-                self._writer.execute(Q["create_feed_state"], {"account_id": account_id, "watermark": fenced_at})
+            execute = self._writer.connection.execute
+            with translated(self._path), self._writer.transaction():
+                execute(Q["create_account"], {"subdomain": subdomain})
+                account_id = execute(Q["find_account"], {"subdomain": subdomain}).get
+                fenced_at = execute(Q["read_fenced_at"]).get
+                execute(Q["create_feed_state"], {"account_id": account_id, "watermark": fenced_at})
 
-        await self._in_writer(create)
+        await self._writer.run(create)
         return next(found for found in await self.list_accounts() if found.subdomain == subdomain)
 
     async def read_state(self, account: Account) -> FeedState:
@@ -116,6 +114,9 @@ class SqliteStore:
                 },
             ).fetchall()
         return state, rows
+
+    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+        return departures_of(self._read("read_departures", {"account_id": account.account_id, "since": since}))
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
@@ -166,15 +167,15 @@ class SqliteStore:
         return dict(self._read("count_incidents", _ids(account, problem_ids)))
 
     async def close_newest(self, account: Account) -> bool:
-        if self._under_way:
+        if self._writer.is_busy:
             return False
-        return await self._in_writer(lambda: self._close_newest(account))
+        return await self._writer.run(lambda: self._close_newest(account))
 
-    async def write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        return await self._in_writer(lambda: self._write(account, work))
+    async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, alone: bool = False) -> T:
+        return await self._writer.write(account, work, alone=alone)
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
-        return await self._in_writer(lambda: self._fence(account, clock_error_seconds))
+        return await self._writer.run(lambda: self._fence(account, clock_error_seconds))
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         return await asyncio.to_thread(self._inspect, work)
@@ -199,30 +200,9 @@ class SqliteStore:
         with translated(self._path):
             return self._reader.execute(sql, bindings).fetchall()
 
-    async def _in_writer(self, work: Callable[[], T]) -> T:
-        under_way = self._writer_thread.submit(work)
-        self._under_way.add(under_way)
-        under_way.add_done_callback(self._under_way.discard)  # not when the caller is done, who may give up waiting
-        return await asyncio.wrap_future(under_way)
-
-    def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        with translated(self._path), self._transaction():
-            write = SqliteTransaction(self._writer, account, self._clock())
-            result = work(write)
-            write.finish()
-        return result
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        if not self._has_log:  # a restored file has none before its first write
-            use_write_ahead_log(self._writer, self._busy_seconds)
-            self._has_log = True
-        with transaction(self._writer):
-            yield
-
     def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
-        with translated(self._path), self._transaction():
-            return fence_account(self._writer, account, self._clock(), clock_error_seconds)
+        with translated(self._path), self._writer.transaction():
+            return fence_account(self._writer.connection, account, self._clock(), clock_error_seconds)
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
@@ -231,14 +211,15 @@ class SqliteStore:
             return work(SqliteSnapshot(connection))
 
     def _close_newest(self, account: Account) -> bool:
-        self._writer.set_busy_timeout(0)
+        connection = self._writer.connection
+        connection.set_busy_timeout(0)
         try:
-            with transaction(self._writer):
-                return close_account(self._writer, account, self._clock())
+            with transaction(connection):
+                return close_account(connection, account, self._clock())
         except apsw.Error:  # another process writes, the disk is full: a page ends at the watermark, and is a page
             return False
         finally:
-            self._writer.set_busy_timeout(round(self._busy_seconds * 1000))
+            connection.set_busy_timeout(round(self._busy_seconds * 1000))
 
 
 def _ids(account: Account, ids: Sequence[int]) -> dict[str, Any]:

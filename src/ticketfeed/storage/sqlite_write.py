@@ -1,28 +1,55 @@
 """One write transaction on SQLite, and the account row that every write begins and ends with."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from itertools import starmap
+from operator import attrgetter
+from typing import Any
 
 import apsw
 
 from ticketfeed.protocol import watermark
+from ticketfeed.protocol.departures import Departures
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
+from ticketfeed.storage.given import batches, newest_given
 from ticketfeed.storage.queries import load_queries
 
-__all__ = ["SqliteTransaction", "close_account", "fence_account", "read_states", "write_states"]
+__all__ = ["SqliteTransaction", "States", "close_account", "fence_account", "read_states", "write_states"]
+
+# Tickets that are looked up and stored by one statement.
+BATCH = 250
+
+States = tuple[FeedState, FeedState]
 
 Q = load_queries("sqlite")
+# The columns of a ticket between its second and its body.
+_COLUMNS = attrgetter(
+    "id",
+    "status",
+    "support_type",
+    "external_id",
+    "user_ids",
+    "group_id",
+    "organization_id",
+    "problem_id",
+    "ticket_form_id",
+    "brand_id",
+    "custom_status_id",
+    "agreement_ids",
+)
 
 
 class SqliteTransaction:
-    """One write. `finish` stores the account row when tickets were put."""
+    """What the work of a write is handed. `finish` gives the account row after it, for whoever commits to store."""
 
-    def __init__(self, connection: apsw.Connection, account: Account, now: int) -> None:
+    def __init__(self, connection: apsw.Connection, account: Account, states: States, now: int) -> None:
         self._connection, self._account, self._now = connection, account, now
-        self.state, self._records = read_states(connection, account)
+        self.state, self._records = states
+        self._departures = Departures(self.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
         self._added = 0
@@ -31,21 +58,27 @@ class SqliteTransaction:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         second = watermark.next_generated_timestamp(self.state, self._now)
-        self._connection.execute(Q["forget_given"])
         count = 0
-        for count, draft in enumerate(drafts, 1):  # noqa: B007
-            if self._is_newest_given(draft):
-                self._put_ticket(draft, draft.generated_timestamp if keep_generated_timestamp else second)
+        for given, newest in newest_given(drafts, BATCH, self._make_given, self._find_given, self._note_given):
+            count += given
+            if keep_generated_timestamp:
+                self._put_batch(sorted([(draft.generated_timestamp, draft.id, draft) for draft in newest]))
+            else:
+                self._put_batch(sorted([(second, draft.id, draft) for draft in newest]))
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
         second = watermark.next_generated_timestamp(self._records, self._now)
         keep, count = watermark.can_keep_records(self._records), 0
-        for count, draft in enumerate(drafts, 1):  # noqa: B007
-            carried = draft.generated_timestamp if keep else second
-            row = (draft.kind, draft.id, carried, draft.ticket_id, draft.comment_count, draft.email, draft.body)
-            self._connection.execute(Q["put_record"], (self._account.account_id, *row))
-            self._newest_record = max(carried, self._newest_record or 0)
+        for batch in batches(drafts, BATCH):
+            count += len(batch)
+            carried = [draft.generated_timestamp if keep else second for draft in batch]
+            rows = [
+                (self._account.account_id, d.kind, d.id, second, d.ticket_id, d.comment_count, d.email, d.body)
+                for second, d in zip(carried, batch, strict=True)
+            ]
+            self._connection.executemany(Q["put_record"], rows)
+            self._newest_record = max(*carried, self._newest_record or 0)
         return count
 
     def find_user(self, email: str) -> bytes | None:
@@ -69,57 +102,62 @@ class SqliteTransaction:
         self._connection.execute(Q["revoke_credential"], bindings)
         return self._connection.changes() > 0
 
-    def finish(self) -> None:
-        before = self.state, self._records
-        after = watermark.after_write(before, self._newest, self._newest_record, self._now, self._added)
-        if after != before:
-            write_states(self._connection, self._account, *after)
-
-    def _is_newest_given(self, draft: TicketDraft) -> bool:
-        given = self._connection.execute(Q["find_given"], (draft.id,)).get
-        if given is not None and draft.generated_timestamp < given:
-            return False
-        self._connection.execute(Q["note_given"], (draft.id, draft.generated_timestamp))
-        return True
-
-    def _put_ticket(self, draft: TicketDraft, second: int) -> None:
-        account_id = self._account.account_id
-        previous = self._connection.execute(Q["find_ticket"], (account_id, draft.id)).get
-        if previous is None:
-            self._added += 1
-        else:
-            self._connection.execute(Q["delete_ticket"], (account_id, previous, draft.id))
-        self._connection.execute(
-            Q["insert_ticket"],
-            (
-                account_id,
-                second,
-                draft.id,
-                draft.status,
-                draft.support_type,
-                draft.external_id,
-                draft.user_ids,
-                draft.group_id,
-                draft.organization_id,
-                draft.problem_id,
-                draft.ticket_form_id,
-                draft.brand_id,
-                draft.custom_status_id,
-                draft.agreement_ids,
-                draft.body(second),
-            ),
+    def finish(self) -> States:
+        if self._departures.count:
+            account_id = self._account.account_id
+            rows = [(account_id, *departure) for departure in self._departures.numbered()]
+            self._connection.execute(Q["forget_departures"], (account_id, self._departures.forgotten))
+            self._connection.executemany(Q["put_departure"], rows)
+        return watermark.after_write(
+            (self.state, self._records),
+            self._newest,
+            self._newest_record,
+            self._now,
+            self._added,
+            self._departures.count,
         )
-        self._newest = max(second, self._newest or 0)
+
+    def _put_batch(self, batch: list[tuple[int, int, TicketDraft]]) -> None:
+        """Each draft with its second and id, in feed order: written in another order it costs twice as much."""
+        if not batch:
+            return
+        account_id, execute = self._account.account_id, self._connection.execute
+        if len(batch) == 1:
+            found: list[Any] = execute(Q["find_ticket"], (account_id, batch[0][1])).fetchall()
+        else:
+            bindings = {"account_id": account_id, "ids": json.dumps([id for _, id, _ in batch])}
+            found = execute(Q["find_tickets"], bindings).fetchall()
+        for position in starmap(Position, found):
+            execute(Q["delete_ticket"], (account_id, *position))
+            self._departures.note(position)
+        rows = [(account_id, second, *_COLUMNS(draft), draft.body(second)) for second, _, draft in batch]
+        if len(rows) == 1:
+            execute(Q["insert_ticket"], rows[0])
+        else:
+            self._connection.executemany(Q["insert_ticket"], rows)
+        self._added += len(batch) - len(found)
+        self._newest = max(batch[-1][0], self._newest or 0)
+
+    def _make_given(self) -> None:
+        self._connection.execute(Q["make_given"])
+        self._connection.execute(Q["forget_given"])
+
+    def _find_given(self, ids: Sequence[int]) -> dict[int, int]:
+        return dict(self._connection.execute(Q["find_given"], (json.dumps(list(ids)),)))
+
+    def _note_given(self, given: list[tuple[int, int]]) -> None:
+        self._connection.executemany(Q["note_given"], given)
 
 
-def read_states(connection: apsw.Connection, account: Account) -> tuple[FeedState, FeedState]:
+def read_states(connection: apsw.Connection, account: Account) -> States:
     """Read the account row: the state of the tickets' feed, and that of the records'."""
     row = connection.execute(Q["read_states"], {"account_id": account.account_id}).get
-    return FeedState(*row[:3]), FeedState(*row[3:])
+    return FeedState(*row[:4]), FeedState(*row[4:])
 
 
-def write_states(connection: apsw.Connection, account: Account, state: FeedState, records: FeedState) -> None:
+def write_states(connection: apsw.Connection, account: Account, states: States) -> None:
     """Store the account row."""
+    state, records = states
     connection.execute(
         Q["write_state"],
         {
@@ -127,6 +165,7 @@ def write_states(connection: apsw.Connection, account: Account, state: FeedState
             "last_generated_timestamp": state.last_generated_timestamp,
             "watermark": state.watermark,
             "ticket_count": state.ticket_count,
+            "departures": state.departures,
             "record_last_timestamp": records.last_generated_timestamp,
             "record_watermark": records.watermark,
         },
@@ -138,14 +177,14 @@ def close_account(connection: apsw.Connection, account: Account, now: int) -> bo
     state, records = read_states(connection, account)
     if not watermark.can_close(state, now) and not watermark.can_close_records(records, now):
         return False
-    write_states(connection, account, watermark.close(state, now), watermark.close_records(records, now))
+    write_states(connection, account, (watermark.close(state, now), watermark.close_records(records, now)))
     return True
 
 
 def fence_account(connection: apsw.Connection, account: Account, now: int, clock_error_seconds: int) -> FeedState:
     """Fence one account, and those that are made later; inside a transaction."""
     state, records = (watermark.fence(part, now, clock_error_seconds) for part in read_states(connection, account))
-    write_states(connection, account, state, records)
+    write_states(connection, account, (state, records))
     fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
     connection.execute(Q["write_fenced_at"], {"fenced_at": fenced_at})
     return state

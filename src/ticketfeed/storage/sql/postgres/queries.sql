@@ -22,7 +22,7 @@ VALUES (%(account_id)s, %(watermark)s, %(watermark)s)
 ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
-SELECT last_generated_timestamp, watermark, ticket_count
+SELECT last_generated_timestamp, watermark, ticket_count, departures
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
@@ -32,7 +32,7 @@ FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
 -- name: lock_state
-SELECT last_generated_timestamp, watermark, ticket_count, record_last_timestamp, record_watermark
+SELECT last_generated_timestamp, watermark, ticket_count, departures, record_last_timestamp, record_watermark
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 FOR UPDATE
@@ -42,13 +42,14 @@ UPDATE ticketfeed.feed_state
 SET last_generated_timestamp = %(last_generated_timestamp)s,
     watermark = %(watermark)s,
     ticket_count = %(ticket_count)s,
+    departures = %(departures)s,
     record_last_timestamp = %(record_last_timestamp)s,
     record_watermark = %(record_watermark)s
 WHERE account_id = %(account_id)s
 
 -- name: read_changes
 SELECT change.generated_timestamp, change.id, change.body,
-       state.last_generated_timestamp, state.watermark, state.ticket_count
+       state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures
 FROM ticketfeed.feed_state AS state
 LEFT JOIN LATERAL (
     SELECT generated_timestamp, id, body
@@ -77,8 +78,8 @@ SELECT id, generated_timestamp FROM pg_temp.given WHERE id = ANY(%(ids)s)
 INSERT INTO pg_temp.given (id, generated_timestamp) VALUES (%s, %s)
 ON CONFLICT (id) DO UPDATE SET generated_timestamp = excluded.generated_timestamp
 
--- name: count_tickets
-SELECT count(*) FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
+-- name: find_tickets
+SELECT generated_timestamp, id FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
 
 -- name: put_tickets
 INSERT INTO ticketfeed.ticket (account_id, generated_timestamp, id, status, support_type, external_id,
@@ -91,6 +92,18 @@ SET generated_timestamp = excluded.generated_timestamp, status = excluded.status
     group_id = excluded.group_id, organization_id = excluded.organization_id, problem_id = excluded.problem_id,
     ticket_form_id = excluded.ticket_form_id, brand_id = excluded.brand_id,
     custom_status_id = excluded.custom_status_id, agreement_ids = excluded.agreement_ids, body = excluded.body
+
+-- name: put_departure
+INSERT INTO ticketfeed.departure (account_id, number, generated_timestamp, id) VALUES (%s, %s, %s, %s)
+
+-- name: forget_departures
+DELETE FROM ticketfeed.departure WHERE account_id = %(account_id)s AND number <= %(forgotten)s
+
+-- name: read_departures
+SELECT state.departures, departure.generated_timestamp, departure.id
+FROM ticketfeed.feed_state AS state
+LEFT JOIN ticketfeed.departure ON departure.account_id = state.account_id AND departure.number > %(since)s
+WHERE state.account_id = %(account_id)s
 
 -- name: put_record
 INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email, body)
@@ -237,7 +250,8 @@ WHERE account_id = %(account_id)s AND name = %(name)s
 
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
-       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count
+       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count,
+       feed_state.departures
 FROM ticketfeed.account
 LEFT JOIN ticketfeed.feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id
@@ -271,6 +285,9 @@ SELECT 'feed_state', account_id, count(*) FROM ticketfeed.feed_state
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
 SELECT 'ticket', account_id, count(*) FROM ticketfeed.ticket
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'departure', account_id, count(*) FROM ticketfeed.departure
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
 SELECT 'record', account_id, count(*) FROM ticketfeed.record

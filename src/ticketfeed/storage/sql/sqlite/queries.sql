@@ -1,8 +1,5 @@
 -- The queries of the SQLite store. Time is always a parameter.
 
--- name: data_version
-PRAGMA data_version
-
 -- name: list_accounts
 SELECT account_id, subdomain FROM account ORDER BY account_id
 
@@ -23,10 +20,10 @@ INSERT INTO feed_state (account_id, watermark, record_watermark)
 VALUES (:account_id, :watermark, :watermark) ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
-SELECT last_generated_timestamp, watermark, ticket_count FROM feed_state WHERE account_id = :account_id
+SELECT last_generated_timestamp, watermark, ticket_count, departures FROM feed_state WHERE account_id = :account_id
 
 -- name: read_states
-SELECT last_generated_timestamp, watermark, ticket_count, record_last_timestamp, record_watermark
+SELECT last_generated_timestamp, watermark, ticket_count, departures, record_last_timestamp, record_watermark
 FROM feed_state
 WHERE account_id = :account_id
 
@@ -36,6 +33,7 @@ SELECT record_last_timestamp, record_watermark FROM feed_state WHERE account_id 
 -- name: write_state
 UPDATE feed_state
 SET last_generated_timestamp = :last_generated_timestamp, watermark = :watermark, ticket_count = :ticket_count,
+    departures = :departures,
     record_last_timestamp = :record_last_timestamp, record_watermark = :record_watermark
 WHERE account_id = :account_id
 
@@ -55,13 +53,20 @@ ORDER BY generated_timestamp, id
 LIMIT :limit
 
 -- name: find_ticket
-SELECT generated_timestamp FROM ticket WHERE account_id = ? AND id = ?
+SELECT generated_timestamp, id FROM ticket WHERE account_id = ? AND id = ?
+
+-- name: find_tickets
+SELECT generated_timestamp, id FROM ticket
+WHERE account_id = :account_id AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: make_given
+CREATE TEMP TABLE IF NOT EXISTS given (id INTEGER PRIMARY KEY, generated_timestamp INTEGER NOT NULL)
 
 -- name: forget_given
 DELETE FROM temp.given
 
 -- name: find_given
-SELECT generated_timestamp FROM temp.given WHERE id = ?
+SELECT id, generated_timestamp FROM temp.given WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: note_given
 INSERT OR REPLACE INTO temp.given (id, generated_timestamp) VALUES (?, ?)
@@ -74,6 +79,18 @@ INSERT INTO ticket (account_id, generated_timestamp, id, status, support_type, e
                     user_ids, group_id, organization_id, problem_id,
                     ticket_form_id, brand_id, custom_status_id, agreement_ids, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_departure
+INSERT INTO departure (account_id, number, generated_timestamp, id) VALUES (?, ?, ?, ?)
+
+-- name: forget_departures
+DELETE FROM departure WHERE account_id = ? AND number <= ?
+
+-- name: read_departures
+SELECT state.departures, departure.generated_timestamp, departure.id
+FROM feed_state AS state
+LEFT JOIN departure ON departure.account_id = state.account_id AND departure.number > :since
+WHERE state.account_id = :account_id
 
 -- name: put_record
 INSERT INTO record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email, body)
@@ -209,7 +226,7 @@ INSERT OR REPLACE INTO request_window (account_id, name, started, used) VALUES (
 
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
-       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count
+       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count, feed_state.departures
 FROM account
 LEFT JOIN feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id
@@ -240,6 +257,9 @@ SELECT 'feed_state', account_id, count(*) FROM feed_state
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
 SELECT 'ticket', account_id, count(*) FROM ticket
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'departure', account_id, count(*) FROM departure
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
 SELECT 'record', account_id, count(*) FROM record

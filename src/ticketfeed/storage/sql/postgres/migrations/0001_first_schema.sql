@@ -21,6 +21,7 @@ CREATE TABLE ticketfeed.feed_state (
     last_generated_timestamp bigint NOT NULL DEFAULT 0,
     watermark                bigint NOT NULL DEFAULT 0,
     ticket_count             bigint NOT NULL DEFAULT 0,
+    departures               bigint NOT NULL DEFAULT 0,
     record_last_timestamp    bigint NOT NULL DEFAULT 0,
     record_watermark         bigint NOT NULL DEFAULT 0
 );
@@ -51,6 +52,16 @@ CREATE INDEX ticket_deleted ON ticketfeed.ticket (account_id, id) WHERE status =
 -- A body stays whole and uncompressed beside its columns as long as it fits a page: a quarter of the time to read.
 ALTER TABLE ticketfeed.ticket ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE ticketfeed.ticket SET (toast_tuple_target = 8160);
+
+-- The newest places that tickets have left, numbered by feed_state.departures: who keeps pages in memory learns from
+-- them which have changed.
+CREATE TABLE ticketfeed.departure (
+    account_id          bigint NOT NULL,
+    number              bigint NOT NULL,
+    generated_timestamp bigint NOT NULL,
+    id                  bigint NOT NULL,
+    PRIMARY KEY (account_id, number)
+);
 
 CREATE TABLE ticketfeed.record (
     account_id          bigint NOT NULL,

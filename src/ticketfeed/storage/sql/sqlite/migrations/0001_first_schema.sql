@@ -20,6 +20,7 @@ CREATE TABLE feed_state (
     last_generated_timestamp INTEGER NOT NULL DEFAULT 0,
     watermark                INTEGER NOT NULL DEFAULT 0,
     ticket_count             INTEGER NOT NULL DEFAULT 0,
+    departures               INTEGER NOT NULL DEFAULT 0,
     record_last_timestamp    INTEGER NOT NULL DEFAULT 0,
     record_watermark         INTEGER NOT NULL DEFAULT 0
 );
@@ -46,6 +47,16 @@ CREATE TABLE ticket (
 CREATE UNIQUE INDEX ticket_by_id ON ticket (account_id, id);
 CREATE INDEX ticket_by_problem ON ticket (account_id, problem_id) WHERE problem_id IS NOT NULL;
 CREATE INDEX ticket_deleted ON ticket (account_id, id) WHERE status = 'deleted';
+
+-- The newest places that tickets have left, numbered by feed_state.departures: who keeps pages in memory learns from
+-- them which have changed.
+CREATE TABLE departure (
+    account_id          INTEGER NOT NULL,
+    number              INTEGER NOT NULL,
+    generated_timestamp INTEGER NOT NULL,
+    id                  INTEGER NOT NULL,
+    PRIMARY KEY (account_id, number)
+) WITHOUT ROWID;
 
 CREATE TABLE record (
     account_id          INTEGER NOT NULL,
