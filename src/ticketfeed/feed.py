@@ -5,7 +5,7 @@ way, page by page behind a cursor, or second by second from a start_time.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Page, Position, Span
@@ -17,7 +17,7 @@ from ticketfeed.storage.base import Rows, Store
 _log = logging.getLogger("ticketfeed.feed")
 _told_behind: dict[str, int] = {}
 
-__all__ = ["read_page", "read_span"]
+__all__ = ["Source", "read_page", "read_span"]
 
 
 async def read_page(
@@ -27,7 +27,7 @@ async def read_page(
 
     A reader that reaches the end while the newest second is over but still open has it closed, and reads again.
     """
-    source = _Source(store, account, kind, request.filters, request.include, now, now - settle_seconds)
+    source = Source(store, account, kind, request.filters, request.include, now, now - settle_seconds)
     rows = await source.read(request.after, request.page_limit + 1)
     page = make_page(request.after, rows, request.page_limit)
     if not source.links:
@@ -43,7 +43,7 @@ async def read_span(
 
     A page that lies within one second is extended to hold all of it: its next address names the second behind it.
     """
-    source = _Source(store, account, kind, request.filters, request.include, now, now - settle_seconds)
+    source = Source(store, account, kind, request.filters, request.include, now, now - settle_seconds)
     limit = request.page_limit
     rows = await source.read(Position(request.start_time, -1), limit + 1)
     if len(rows) > limit and whole_second(rows[:limit]):
@@ -58,9 +58,9 @@ async def read_span(
     return replace(span, sideloads=sideloads, embedded=embedded)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One feed of an account, read up to `until`."""
+@dataclass(slots=True)
+class Source:
+    """One feed of an account, read up to `until`. `state` is its row as it was at the last read."""
 
     store: Store
     account: Account
@@ -69,6 +69,7 @@ class _Source:
     include: tuple[str, ...]
     now: int
     until: int
+    state: FeedState = field(default_factory=FeedState)
 
     @property
     def links(self) -> bool:
@@ -77,11 +78,11 @@ class _Source:
     async def read(self, after: Position, limit: int, until: int | None = None) -> Rows:
         """The first `limit` changes behind `after`."""
         end = self.until if until is None else min(until, self.until)
-        state, rows = await self._read(after, end, limit)
-        _tell_clock_behind(self.account, state, self.now)
+        self.state, rows = await self._read(after, end, limit)
+        _tell_clock_behind(self.account, self.state, self.now)
         can_close = watermark.can_close if self.kind == "tickets" else watermark.can_close_records
-        if len(rows) < limit and can_close(state, self.now) and await self.store.close_newest(self.account):
-            _, rows = await self._read(after, end, limit)
+        if len(rows) < limit and can_close(self.state, self.now) and await self.store.close_newest(self.account):
+            self.state, rows = await self._read(after, end, limit)
         return rows
 
     async def _read(self, after: Position, until: int, limit: int) -> tuple[FeedState, Rows]:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["PROFILES", "RULES", "ProfileName", "Rule", "Settings"]
+__all__ = ["DEFAULT_KEPT_PAGES_MIB", "PROFILES", "RULES", "ProfileName", "Rule", "Settings"]
 
 ProfileName = Literal["open", "zendesk"]
+
+DEFAULT_KEPT_PAGES_MIB = 1024
 
 
 class Rule(NamedTuple):
@@ -36,11 +38,12 @@ class Settings:
     """The rules of one server; see RULES for each.
 
     `public_url`: scheme and host that `after_url` carries instead of the request's own; `{account}` in it stands for
-    the account's name.
+    the account's name. `kept_pages_mib`: the disk that a process may use to keep pages as they were sent.
     """
 
     profile: ProfileName = "open"
     public_url: str | None = None
+    kept_pages_mib: int = DEFAULT_KEPT_PAGES_MIB
     settle_seconds: int = 0
     start_time_margin_seconds: int = 0
     account_requests: int = 0
@@ -61,4 +64,4 @@ PROFILES: dict[ProfileName, dict[str, int]] = {
     "open": {name: rule.open for name, rule in RULES.items()},
     "zendesk": {name: rule.zendesk for name, rule in RULES.items()},
 }
-assert {field.name for field in fields(Settings)} == {"profile", "public_url", *RULES}
+assert {field.name for field in fields(Settings)} == {"profile", "public_url", "kept_pages_mib", *RULES}

@@ -31,7 +31,7 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.auth import hash_token
 from ticketfeed.serving import ServePlan, bind
 from ticketfeed.serving import serve as serve_plan
-from ticketfeed.settings import PROFILES, RULES, ProfileName, Settings
+from ticketfeed.settings import DEFAULT_KEPT_PAGES_MIB, PROFILES, RULES, ProfileName, Settings
 from ticketfeed.storage import Store, open_store
 
 __all__ = ["MarginOption", "ProfileOption", "RuleOption", "SettleOption", "make_settings", "register"]
@@ -81,6 +81,14 @@ PublicUrlOption = Annotated[
     str | None,
     typer.Option(envvar="TICKETFEED_PUBLIC_URL", help="Scheme and host for after_url, where a proxy hides them."),
 ]
+KeptPagesOption = Annotated[
+    int,
+    typer.Option(
+        envvar="TICKETFEED_KEPT_PAGES_MIB",
+        min=0,
+        help="Disk that each process may use to keep pages as they were sent, plain and gzip; 0 keeps none.",
+    ),
+]
 
 
 # Scheme, host, port, and the path below which a proxy serves us.
@@ -106,6 +114,7 @@ def serve(
     settle_seconds: SettleOption = None,
     start_time_margin_seconds: MarginOption = None,
     rule: RuleOption = None,
+    kept_pages_mib: KeptPagesOption = DEFAULT_KEPT_PAGES_MIB,
     tls: TlsOption = False,
     tls_cert: TlsCertOption = None,
     tls_key: TlsKeyOption = None,
@@ -113,7 +122,7 @@ def serve(
 ) -> None:
     """Serve a store over HTTP until SIGTERM. Prints `ready: http://...` once it answers."""
     make_context = choose_tls(tls, tls_cert, tls_key, ca_dir)
-    settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds, rule)
+    settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds, rule, kept_pages_mib)
     if workers > 1 and store == "memory:":
         raise BadInput("memory: lives in one process; use a file to serve with several workers")
     with bind(host, port) as bound:
@@ -222,7 +231,7 @@ def get_path(
 async def _get(path: str, name: str | None, store_url: str, profile: ProfileName) -> Answer:
     async with opened(store_url, create=False) as store:
         account = await choose_account(store, name)
-        app = create_app(make_settings(profile), store, authenticate=_trust)
+        app = create_app(make_settings(profile, kept_pages_mib=0), store, authenticate=_trust)
         return await call_app(app, path, host=f"{account.subdomain}.localhost")
 
 
@@ -237,6 +246,7 @@ def make_settings(
     settle: int | None = None,
     margin: int | None = None,
     rules: Sequence[str] | None = None,
+    kept_pages_mib: int = DEFAULT_KEPT_PAGES_MIB,
 ) -> Settings:
     """The rules that the options say."""
     if public_url is not None and not _PUBLIC_URL.fullmatch(public_url.replace("{account}", "account")):
@@ -244,7 +254,7 @@ def make_settings(
     said = dict(map(_parse_rule, rules or ()))
     options = {"settle_seconds": settle, "start_time_margin_seconds": margin}
     said |= {name: value for name, value in options.items() if value is not None}
-    return Settings.of_profile(profile, public_url=public_url, **said)
+    return Settings.of_profile(profile, public_url=public_url, kept_pages_mib=kept_pages_mib, **said)
 
 
 def _parse_rule(text: str) -> tuple[str, int]:

@@ -19,7 +19,8 @@ TicketfeedError
 │   ├── UnknownAccount        404
 │   ├── APIRateLimitExceeded  429  carries Retry-After
 │   ├── InternalServerError   500
-│   └── StoreUnavailable      503  carries Retry-After
+│   ├── StoreUnavailable      503  carries Retry-After
+│   └── ServerBusy            503  carries Retry-After
 └── OperatorError             shown as one line on standard error, exit code 2
     ├── BadRecord             one record of an input cannot be used
     ├── BadInput              an input as a whole cannot be used
@@ -52,6 +53,7 @@ __all__ = [
     "ParameterMissing",
     "RecordNotFound",
     "RoleTooLow",
+    "ServerBusy",
     "StartTimeTooRecent",
     "StoreError",
     "StoreUnavailable",
@@ -264,20 +266,33 @@ class InternalServerError(WireError):
         return {"status": 500, "error": "Internal Server Error"}
 
 
-class StoreUnavailable(WireError):
-    """The store cannot answer now, but may in a moment: busy, restarting, disk full."""
+class _Unavailable(WireError):
+    """Not now, but maybe in a moment. Why is for the operator; the caller is told `description`."""
 
     status = 503
+    description: ClassVar[str]
 
     def __init__(self, reason: str, retry_after_seconds: int = 5) -> None:
         self.retry_after_seconds = max(1, retry_after_seconds)
         super().__init__(reason)
 
     def body(self) -> dict[str, Any]:
-        return {"error": "ServiceUnavailable", "description": "The store is not available. Try again later"}
+        return {"error": "ServiceUnavailable", "description": self.description}
 
     def headers(self) -> dict[str, str]:
         return {"retry-after": str(self.retry_after_seconds)}
+
+
+class StoreUnavailable(_Unavailable):
+    """The store cannot answer: busy, restarting, disk full."""
+
+    description = "The store is not available. Try again later"
+
+
+class ServerBusy(_Unavailable):
+    """More is asked of this process than it takes on."""
+
+    description = "The server is busy. Try again later"
 
 
 class OperatorError(TicketfeedError):

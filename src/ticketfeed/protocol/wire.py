@@ -16,7 +16,8 @@ import msgspec
 
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import WireError
-from ticketfeed.protocol.model import Page, Span
+from ticketfeed.protocol.model import Page, Position, Span
+from ticketfeed.protocol.pieces import Piece
 
 __all__ = [
     "after_url",
@@ -24,13 +25,15 @@ __all__ = [
     "encode_error",
     "encode_etag",
     "encode_page",
+    "encode_pieces_etag",
     "encode_span",
     "join_arrays",
     "join_object",
+    "page_ends",
 ]
 
 
-_SECOND, _ID = itemgetter(0), itemgetter(1)
+_ID = itemgetter(1)
 
 
 def after_url(address: str, cursor: str, kept: tuple[tuple[str, str], ...]) -> str:
@@ -40,15 +43,28 @@ def after_url(address: str, cursor: str, kept: tuple[tuple[str, str], ...]) -> s
 
 def encode_page(page: Page, address: str, kept: tuple[tuple[str, str], ...], kind: str = "tickets") -> bytes:
     """The whole body of a cursor export's answer."""
-    cursor = encode_cursor(page.after) if page.rows else None
-    ends = {
+    ends = _page_ends(page.after if page.rows else None, page.end_of_stream, address, kept)
+    return join_arrays([(kind, _bodies(page)), *page.sideloads.items()], ends)
+
+
+def page_ends(
+    after: Position | None, end_of_stream: bool, address: str, kept: tuple[tuple[str, str], ...]
+) -> tuple[bytes, bytes]:
+    """What stands before and behind the tickets of a page without sideloads. `after` is None for an empty one."""
+    return b'{"tickets":[', b"]," + msgspec.json.encode(_page_ends(after, end_of_stream, address, kept))[1:]
+
+
+def _page_ends(
+    after: Position | None, end_of_stream: bool, address: str, kept: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
+    cursor = encode_cursor(after) if after else None
+    return {
         "after_url": after_url(address, cursor, kept) if cursor else None,
         "before_url": None,
         "after_cursor": cursor,
         "before_cursor": None,
-        "end_of_stream": page.end_of_stream,
+        "end_of_stream": end_of_stream,
     }
-    return join_arrays([(kind, _bodies(page)), *page.sideloads.items()], ends)
 
 
 def encode_span(span: Span, address: str, kept: tuple[tuple[str, str], ...], kind: str = "tickets") -> bytes:
@@ -95,16 +111,28 @@ def embed(bodies: list[bytes], embedded: list[bytes]) -> list[bytes]:
 def encode_etag(page: Page | Span, *identity: str) -> str:
     """A weak tag of 32 hex digits.
 
-    A closed position names one state of one record for good, so the positions stand for the records' bytes;
-    hashing megabytes would cost more than reading them. `identity` tells apart stores, accounts, addresses.
+    A closed position names one state of one record for good, so positions stand for the records' bytes; hashing
+    megabytes would cost more than reading them. And as records only leave what is closed, how many are left up to
+    the last one, and the sum of their ids, stand for all their positions.
     """
-    # A hash of numbers is the same in every process; that of a thousand takes a tenth of what their bytes would.
-    positions = [str(hash(tuple(map(column, page.rows)))) for column in (_SECOND, _ID)]
-    digest = sha256("\n".join((*identity, str(page.end_of_stream), *positions)).encode())
+    last = page.rows[-1][:2] if page.rows else ()
+    digest = _tagged(page.end_of_stream, len(page.rows), sum(map(_ID, page.rows)), last, identity)
     for bodies in (*page.sideloads.values(), page.embedded):
         for body in bodies:
             digest.update(body)
     return f'W/"{digest.hexdigest()[:32]}"'
+
+
+def encode_pieces_etag(pieces: Sequence[Piece], end_of_stream: bool, *identity: str) -> str:
+    """The tag that `encode_etag` gives to the same page."""
+    counts, ids = sum([piece.count for piece in pieces]), sum([piece.id_sum for piece in pieces])
+    last = tuple(pieces[-1].last) if pieces else ()
+    return f'W/"{_tagged(end_of_stream, counts, ids, last, identity).hexdigest()[:32]}"'
+
+
+def _tagged(end_of_stream: bool, count: int, id_sum: int, last: tuple[int, ...], identity: Sequence[str]) -> Any:
+    """`identity` tells apart stores, accounts and addresses."""
+    return sha256(repr((*identity, end_of_stream, count, id_sum, last)).encode())
 
 
 def encode_error(error: WireError) -> bytes:

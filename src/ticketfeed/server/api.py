@@ -4,13 +4,15 @@ The path comes before all of them, as on the wire: an unknown one is 404 with or
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ticketfeed.clock import Clock
+from ticketfeed.kept.runs import Runs
 from ticketfeed.protocol.errors import InvalidEndpoint, RoleTooLow
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.accounts import Accounts
@@ -34,6 +36,8 @@ class Service:
     accounts: Accounts
     authenticate: Authenticate
     limits: RateLimits
+    runs: Runs
+    ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.clock import Clock, system_clock
+from ticketfeed.kept.runs import Runs
 from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.access_log import AccessLog
 from ticketfeed.server.accounts import Accounts
@@ -17,8 +18,10 @@ from ticketfeed.server.api import Service
 from ticketfeed.server.auth import Authenticate, Authenticator
 from ticketfeed.server.bounds import HeadBound
 from ticketfeed.server.openapi import OPENAPI_ROUTES
+from ticketfeed.server.overload import Overload
 from ticketfeed.server.preflight import Preflight
 from ticketfeed.server.rate_limits import RateLimits
+from ticketfeed.server.ready import ReadyAnswers
 from ticketfeed.server.responses import error_response
 from ticketfeed.server.routes import API_ROUTES
 from ticketfeed.settings import Settings
@@ -33,18 +36,33 @@ def create_app(
     settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
+    checked = authenticate or Authenticator(store)
+    service = Service(
+        settings,
+        store,
+        clock,
+        Accounts(store),
+        checked,
+        RateLimits(settings),
+        Runs(store, settings.kept_pages_mib << 20),
+    )
     app = Starlette(
         routes=[
             *API_ROUTES,
             *OPENAPI_ROUTES,
             Route("/_ticketfeed/health", _health, methods=["GET"]),
         ],
-        middleware=[Middleware(AccessLog), Middleware(HeadBound), Middleware(Preflight)],
+        middleware=[
+            Middleware(AccessLog),
+            Middleware(Overload),
+            Middleware(HeadBound),
+            Middleware(ReadyAnswers, service=service),
+            Middleware(Preflight),
+        ],
         exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )
     app.router.redirect_slashes = False
-    checked = authenticate or Authenticator(store)
-    app.state.service = Service(settings, store, clock, Accounts(store), checked, RateLimits(settings))
+    app.state.service = service
     return app
 
 

@@ -1,6 +1,7 @@
-"""uvicorn's connection, with bounds on what a client may send, and how slowly, before its request's head is whole.
+"""uvicorn's connection, with bounds on what a client may send, and how slowly, and on how slowly it may read.
 
-The parser itself would hold an endless header, and wait for ever for the rest of half a request.
+The parser itself would hold an endless header, and wait for ever for the rest of half a request; the transport would
+hold an answer for ever that nobody takes.
 """
 
 import asyncio
@@ -9,10 +10,14 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ticketfeed.server.bounds import HEAD_BYTES_MAX
+from ticketfeed.server.overload import held_up
 
-__all__ = ["HEAD_SECONDS_MAX", "BoundedConnection"]
+__all__ = ["HEAD_SECONDS_MAX", "READ_SECONDS_MAX", "BoundedConnection"]
 
 HEAD_SECONDS_MAX = 30.0
+# A reader that takes nothing of an answer for this long is gone. The system holds some megabytes of it, too, and asks
+# for more only when a part of them has been taken.
+READ_SECONDS_MAX = 120.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -21,6 +26,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     _head_bytes = 0
     _late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -36,7 +42,17 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
+        self._let_go()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        held_up.add(self.transport)
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        self._let_go()
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -50,6 +66,23 @@ class BoundedConnection(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._head_bytes = 0
         self._late = self.loop.call_later(HEAD_SECONDS_MAX, lambda: self.transport.close())
+
+    def _await_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+
+        def look_again() -> None:
+            if self.transport.get_write_buffer_size() >= unsent:
+                self.transport.abort()
+            else:
+                self._await_reader()
+
+        self._stalled = self.loop.call_later(READ_SECONDS_MAX, look_again)
+
+    def _let_go(self) -> None:
+        held_up.discard(self.transport)
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _forget_head(self) -> None:
         if self._late is not None:

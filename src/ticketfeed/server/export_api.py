@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.feed import read_page, read_span
+from ticketfeed.kept.runs import RUN_TICKETS
 from ticketfeed.protocol.errors import InvalidPaginationParameter, InvalidValue
 from ticketfeed.protocol.histories import ticket_event_of
 from ticketfeed.protocol.listing import parse_list_request
@@ -20,10 +21,12 @@ from ticketfeed.protocol.params import (
     parse_query,
     parse_span_request,
 )
+from ticketfeed.protocol.pieces import GZIP, PLAIN
 from ticketfeed.protocol.wire import encode_etag, encode_page, encode_span
 from ticketfeed.server.api import ApiCall, Handler
 from ticketfeed.server.list_api import list_response
-from ticketfeed.server.responses import json_response
+from ticketfeed.server.ready import Asked, make_ready, remember
+from ticketfeed.server.responses import json_response, pieces_response, takes_gzip
 
 __all__ = ["SAMPLE_LIMIT_MAX", "cursor_export", "event_export", "metric_event_export", "span_export"]
 
@@ -38,12 +41,25 @@ def cursor_export(kind: str) -> Handler:
         query = _query(request, kind)
         asked = parse_export_request(query, now=now, start_time_margin_seconds=settings.start_time_margin_seconds)
         settle = settings.settle_seconds
-        page = await read_page(call.service.store, call.account, asked, kind=kind, now=now, settle_seconds=settle)
         address = call.address(request)
+        if kind == "tickets" and _can_keep(asked, call):
+            coding = GZIP if takes_gzip(request) else PLAIN
+            ready = await make_ready(call.service, Asked(call.account, call.identity.role, asked, address, coding))
+            body = call.service.runs.file.read(ready.body)
+            if body is not None:
+                response = pieces_response(request, body, ready.etag, coding.name)
+                remember(call.service, request.scope, ready, response.raw_headers)
+                return response
+        page = await read_page(call.service.store, call.account, asked, kind=kind, now=now, settle_seconds=settle)
         tag = encode_etag(page, call.service.store.store_id, call.account.subdomain, address, repr(asked.kept))
         return json_response(request, encode_page(page, address, asked.kept, kind), tag)
 
     return export
+
+
+def _can_keep(asked: ExportRequest, call: ApiCall) -> bool:
+    """Small pages would make small runs; and what stands beside or inside tickets is not kept with them."""
+    return call.service.runs.file.is_open and asked.page_limit >= RUN_TICKETS and not asked.include
 
 
 def span_export(

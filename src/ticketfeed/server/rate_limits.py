@@ -26,6 +26,7 @@ class RateLimits:
             name: (limit or UNLIMITED, limit or UNLIMITED, BUDGETS[name].period_seconds)
             for name, limit in limits.items()
         }
+        self.is_limited = bool(self._limited)
         # What an answer says that spent nothing.
         self.unspent = headers_of({ACCOUNT: self._untouched[ACCOUNT]})
 

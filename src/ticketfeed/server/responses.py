@@ -1,5 +1,6 @@
 """Bytes -> response: the headers of every answer, gzip where the client takes it, errors in the wire's shape."""
 
+from functools import lru_cache
 from hashlib import sha256
 
 from isal import isal_zlib
@@ -10,7 +11,7 @@ from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.wire import encode_error
 from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
 
-__all__ = ["body_response", "error_response", "json_response"]
+__all__ = ["body_response", "error_response", "json_response", "pieces_response", "takes_gzip"]
 
 GZIP_BYTES_MIN = 512
 # isal's fastest level: a tenth of zlib's time for a page, and a sixth more bytes.
@@ -35,6 +36,21 @@ def json_response(request: Request, body: bytes, etag: str) -> Response:
     return _response(request, 200, body, headers)
 
 
+def pieces_response(request: Request, body: bytearray, etag: str, coding: str) -> Response:
+    """A 200 with this body, which is in its coding already."""
+    response = json_response(request, b"", etag)
+    response.body = body  # type: ignore[assignment]
+    if coding != "identity":
+        response.headers["content-encoding"] = coding
+    response.headers["content-length"] = str(len(body))
+    return response
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether the client takes gzip."""
+    return _takes_gzip(",".join(request.headers.getlist("accept-encoding")))
+
+
 def body_response(request: Request, body: bytes) -> Response:
     """A 200 whose tag is made of its bytes: for answers that are small."""
     return json_response(request, body, f'W/"{sha256(body).hexdigest()[:32]}"')
@@ -54,12 +70,13 @@ def _budget_headers(request: Request) -> dict[str, str]:
 
 
 def _response(request: Request, status: int, body: bytes, headers: dict[str, str]) -> Response:
-    if len(body) >= GZIP_BYTES_MIN and _takes_gzip(",".join(request.headers.getlist("accept-encoding"))):
+    if len(body) >= GZIP_BYTES_MIN and takes_gzip(request):
         body = isal_zlib.compress(body, GZIP_LEVEL, _GZIP_CONTAINER)
         headers["content-encoding"] = "gzip"
     return Response(body, status, headers)
 
 
+@lru_cache(256)
 def _takes_gzip(accept_encoding: str) -> bool:
     weights = {}
     for part in accept_encoding.lower().split(","):

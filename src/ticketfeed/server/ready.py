@@ -1,0 +1,125 @@
+"""Answers that are ready: the same request as before, whose pages are kept.
+
+An export's page that was put together out of runs is remembered with its head. When the very same request comes
+again, its credentials are checked as ever, and its bytes are sent; where a ticket has left one of its runs, they are
+made anew first. Whatever is not quite so takes the ordinary way, which is the only one that decides anything.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ticketfeed.feed import Source
+from ticketfeed.kept.file import Body
+from ticketfeed.kept.pages import read_pieces
+from ticketfeed.kept.runs import Run
+from ticketfeed.protocol.errors import WireError
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.params import ExportRequest
+from ticketfeed.protocol.pieces import Coding
+from ticketfeed.protocol.wire import encode_pieces_etag, page_ends
+from ticketfeed.server.api import Service
+
+__all__ = ["Asked", "Ready", "ReadyAnswers", "make_ready", "remember"]
+
+# About 5 KB each.
+READY_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page as it was asked for, by a user whose role allows it."""
+
+    account: Account
+    role: str
+    request: ExportRequest
+    address: str
+    coding: Coding
+
+
+@dataclass(slots=True)
+class Ready:
+    """Its answer, and the runs that must all be as they were; None among them for one that was not kept.
+
+    `stamp` is that of the store when who asks, and what has left, were last looked at.
+    """
+
+    asked: Asked
+    body: Body
+    etag: str
+    end_of_stream: bool
+    runs: list[Run | None]
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    stamp: int | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing has changed. What a page at the end of the stream says changes without a departure."""
+        return not self.end_of_stream and all(run is not None and run.is_kept for run in self.runs)
+
+
+async def make_ready(service: Service, asked: Asked) -> Ready:
+    """Put the page together."""
+    now, request, runs = service.clock(), asked.request, service.runs
+    until = now - service.settings.settle_seconds
+    source = Source(service.store, asked.account, "tickets", request.filters, (), now, until)
+    page = await read_pieces(runs, source, request.after, request.page_limit, asked.coding)
+    head, tail = page_ends(page.after if page.pieces else None, page.end_of_stream, asked.address, request.kept)
+    body = Body(*asked.coding.ends(head, page.pieces, tail), page.pieces, asked.coding.comma)
+    identity = service.store.store_id, asked.account.subdomain, asked.address, repr(request.kept)
+    etag = encode_pieces_etag(page.pieces, page.end_of_stream, *identity)
+    return Ready(asked, body, etag, page.end_of_stream, page.runs)
+
+
+def remember(service: Service, scope: Scope, ready: Ready, headers: list[tuple[bytes, bytes]]) -> None:
+    """Unless requests are counted: then each has to take the ordinary way."""
+    if service.limits.is_limited or not ready.is_right:
+        return
+    service.ready[_key(scope)] = replace(ready, headers=headers.copy())  # to which each answer adds its id
+    if len(service.ready) > READY_MAX:
+        del service.ready[next(iter(service.ready))]
+
+
+class ReadyAnswers:
+    """Stands before the routes."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ready = self._service.ready.get(_key(scope)) if scope["type"] == "http" else None
+        if ready is not None:
+            ready = await self._look_again(ready, scope)
+        body = self._service.runs.file.read(ready.body) if ready is not None else None
+        if ready is None or body is None:
+            await self._app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": ready.headers.copy()})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _look_again(self, ready: Ready, scope: Scope) -> Ready | None:
+        """The answer as it is now; None when the ordinary way has to tell."""
+        service, stamp = self._service, self._service.store.stamp()
+        try:
+            if stamp is None or stamp != ready.stamp:
+                authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+                identity = await service.authenticate(ready.asked.account, authorization.decode("latin-1"))
+                await service.runs.catch_up(ready.asked.account)
+                if identity.role != ready.asked.role:
+                    return None
+                ready.stamp = stamp
+            if ready.is_right:
+                return ready
+            new = await make_ready(service, ready.asked)
+        except WireError:
+            return None
+        headers = [(name, value) for name, value in ready.headers if name not in (b"etag", b"content-length")]
+        headers += [(b"etag", new.etag.encode()), (b"content-length", b"%d" % new.body.size)]
+        remember(service, scope, new, headers)
+        new.headers = headers
+        return new
+
+
+def _key(scope: Scope) -> tuple[object, ...]:
+    """All of a request that its answer depends on, and a little more."""
+    return (scope["method"], scope["scheme"], scope["path"], scope["query_string"], *map(tuple, scope["headers"]))

@@ -1,0 +1,212 @@
+"""Under more load than a process takes on: bounded memory, nobody held up by a slow reader, and an early refusal."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import pytest
+import uvicorn
+
+from tests.server.desk import ADMIN, ALL, NOON, Desk, tickets
+from ticketfeed.inprocess import Answer, call_app
+from ticketfeed.server import connection, overload
+from ticketfeed.server.connection import BoundedConnection
+from ticketfeed.server.overload import held_up, unsent_bytes
+
+Address = tuple[str, int]
+SMALL = f"{ALL}&per_page=1"
+# More than the system itself takes between two sockets.
+LARGE_BYTES = 12 * 1024 * 1024
+
+
+def serve(talk: Callable[[Address, Desk], Awaitable[None]]) -> None:
+    """A desk with one large page, on a free port of this process."""
+    desk = Desk()
+    desk.put("tickets", *(t for n in range(12) for t in tickets(n + 1, second=NOON - 500, description="x" * 1_100_000)))
+
+    async def main() -> None:
+        config = uvicorn.Config(desk.app, http=BoundedConnection, ws="none", log_config=None, port=0)
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(30):
+                await talk(server.servers[0].sockets[0].getsockname()[:2], desk)
+        finally:
+            server.should_exit = True
+            await serving
+
+    asyncio.run(main())
+
+
+async def ask(address: Address, target: str = SMALL) -> Answer:
+    """On a connection of its own, read to the end."""
+    reader, writer = await asyncio.open_connection(*address, limit=1 << 20)
+    with closing(writer):
+        writer.write(_request(target))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        body = await reader.readexactly(int(headers["content-length"]))
+        return Answer(int(head.split()[1]), headers, body)  # type: ignore[arg-type]
+
+
+async def ask_and_not_read(address: Address, buffer_bytes: int = 4096) -> socket.socket:
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    slow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(slow, address)
+    await asyncio.get_running_loop().sock_sendall(slow, _request(ALL))
+    return slow
+
+
+def _request(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: acme\r\nAuthorization: {ADMIN}\r\n\r\n".encode()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    yield
+    assert unsent_bytes() == 0
+
+
+def test_slow_readers_hold_nobody_up() -> None:
+    """While others take nothing of their answers, who reads is answered at once; what they were sent waits for them."""
+
+    async def talk(address: Address, _desk: Desk) -> None:
+        slow = [await ask_and_not_read(address) for _ in range(4)]
+        await until(lambda: len(held_up) == 4)
+        started = time.perf_counter()
+        assert (await ask(address)).status == 200
+        assert time.perf_counter() - started < 1
+        for each in slow:
+            each.close()
+        await until(lambda: not held_up)
+
+    serve(talk)
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When readers leave too much in memory, new requests wait, are refused after a while in the wire's shape, and are
+    served as soon as there is room; whether the process lives can be asked all the time."""
+    monkeypatch.setattr(overload, "UNSENT_BYTES_MAX", 1024 * 1024)
+    monkeypatch.setattr(overload, "WAIT_SECONDS_MAX", 0.4)
+
+    async def talk(address: Address, _desk: Desk) -> None:
+        slow = await ask_and_not_read(address)
+        await until(lambda: unsent_bytes() > 1024 * 1024)
+        refused = await asyncio.gather(*(ask(address) for _ in range(20)))
+        assert {answer.status for answer in refused} == {503}
+        assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+        assert msgspec.json.decode(refused[0].body)["error"] == "ServiceUnavailable"
+        assert unsent_bytes() < LARGE_BYTES + 1024 * 1024
+        assert (await ask(address, "/_ticketfeed/health")).status == 200
+        waiting = asyncio.create_task(ask(address))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        slow.close()
+        assert (await waiting).status == 200
+
+    serve(talk)
+
+
+def test_who_came_first_is_served_first() -> None:
+    """Those who wait for room are let in in the order they came, and nobody passes them."""
+    order: list[int] = []
+    room = False
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        order.append(scope["number"])
+
+    async def main() -> None:
+        nonlocal room
+        gate = overload.Overload(app, lambda: 0 if room else overload.UNSENT_BYTES_MAX + 1)
+        asked = [
+            asyncio.create_task(gate({"type": "http", "path": "/", "number": n}, None, None))  # type: ignore[arg-type]
+            for n in range(10)
+        ]
+        await asyncio.sleep(0.02)
+        room = True
+        await gate({"type": "http", "path": "/", "number": 10}, None, None)  # type: ignore[arg-type]
+        await asyncio.gather(*asked)
+
+    asyncio.run(main())
+    assert order == list(range(11))
+
+
+def test_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More requests under way than the process takes on are refused at once."""
+    monkeypatch.setattr(overload, "REQUESTS_MAX", 3)
+    desk, released = Desk(), asyncio.Event()
+    find = desk.app.state.service.accounts.find
+
+    async def slowly(host: str) -> Any:
+        await released.wait()
+        return await find(host)
+
+    monkeypatch.setattr(desk.app.state.service.accounts, "find", slowly)
+
+    async def main() -> None:
+        headers = [("Authorization", ADMIN)]
+        asked = [
+            asyncio.create_task(call_app(desk.app, SMALL, host="acme.localhost", headers=headers)) for _ in range(9)
+        ]
+        await asyncio.sleep(0.05)
+        assert [task.done() for task in asked] == [False] * 3 + [True] * 6
+        released.set()
+        answers = await asyncio.gather(*asked)
+        assert [answer.status for answer in answers] == [200] * 3 + [503] * 6
+        assert (await call_app(desk.app, SMALL, host="acme.localhost", headers=headers)).status == 200
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who takes nothing of an answer for a long time is cut off; who takes it slowly is not."""
+    monkeypatch.setattr(connection, "READ_SECONDS_MAX", 0.3)
+
+    async def talk(address: Address, _desk: Desk) -> None:
+        loop = asyncio.get_running_loop()
+        slow, gone = await ask_and_not_read(address, 1 << 20), await ask_and_not_read(address)
+        await until(lambda: len(held_up) == 2)
+        received, started = 0, time.perf_counter()
+        while len(held_up) == 2:
+            await asyncio.sleep(0.01)
+            received += len(await loop.sock_recv(slow, 100_000))
+        assert time.perf_counter() - started > 0.25
+        while received < LARGE_BYTES:
+            received += len(await loop.sock_recv(slow, 1 << 20))
+        slow.close()
+        gone.close()
+
+    serve(talk)
+
+
+def test_five_hundred_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are served within bounded memory, and none much later than the others who came with it."""
+    monkeypatch.setattr(overload, "UNSENT_BYTES_MAX", 16 * 1024 * 1024)
+    most = 0
+
+    async def talk(address: Address, _desk: Desk) -> None:
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, unsent_bytes())
+                await asyncio.sleep(0.002)
+
+        watching = asyncio.create_task(watch())
+        answers = await asyncio.gather(*(ask(address, f"{ALL}&per_page=1") for _ in range(500)))
+        watching.cancel()
+        assert [answer.status for answer in answers].count(200) == 500
+        assert most < 40 * 1024 * 1024
+
+    serve(talk)
