@@ -5,6 +5,7 @@ little more than the kernel's own copy, and how busy it was is part of the sampl
 """
 
 import contextlib
+import itertools
 import re
 import selectors
 import socket
@@ -37,18 +38,20 @@ class LoadSample:
 
 
 def run_load(address: tuple[str, int], requests: Iterator[bytes], seconds: float) -> LoadSample:
-    """Ask for `seconds` on all connections at once, then wait for what is under way. Raises LoadError."""
+    """Ask for `seconds`, or until there are no more requests, on all connections at once; then wait for what is under
+    way. Raises LoadError."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
-        connections = [stack.enter_context(_Connection(address)) for _ in range(CONNECTIONS)]
+        first = list(itertools.islice(requests, CONNECTIONS))
+        connections = [stack.enter_context(_Connection(address)) for _ in first]
         for connection in connections:
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         pages = size = 0
         waiting = len(connections)
         started = finished = time.perf_counter()
         cpu_started = time.process_time()
-        for connection in connections:
-            connection.ask(next(requests))
+        for connection, request in zip(connections, first, strict=True):
+            connection.ask(request)
         while waiting:
             ready = selector.select(ANSWER_SECONDS_MAX)
             if not ready:
@@ -58,10 +61,11 @@ def run_load(address: tuple[str, int], requests: Iterator[bytes], seconds: float
                     continue
                 pages, size = pages + 1, size + key.data.received
                 finished = time.perf_counter()
-                if finished - started < seconds:
-                    key.data.ask(next(requests))
-                else:
+                following = next(requests, None) if finished - started < seconds else None
+                if following is None:
                     waiting -= 1
+                else:
+                    key.data.ask(following)
         busy = (time.process_time() - cpu_started) / (finished - started)
     return LoadSample(pages, size, finished - started, busy)
 

@@ -10,11 +10,22 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Cores", "Unavailable", "cpu_seconds", "free_port", "pin_load", "running", "wait_for_port"]
+__all__ = [
+    "Cores",
+    "Unavailable",
+    "cpu_seconds",
+    "environment",
+    "free_port",
+    "on_cores",
+    "pin_load",
+    "resident_bytes",
+    "running",
+    "wait_for_port",
+]
 
 END_SECONDS_MAX = 10
 READY_SECONDS_MAX = 60
@@ -26,35 +37,51 @@ class Unavailable(Exception):
 
 
 class Cores(NamedTuple):
-    server: int
-    load: int
+    """Where a server runs, and where the load generator does; nothing in them where nobody can be pinned."""
+
+    server: Set[int]
+    load: Set[int]
 
 
-def pin_load() -> Cores | None:
-    """Take a core for this process, the load generator, and another for servers; None where that cannot be.
+def pin_load() -> Cores:
+    """Take a core for this process, the load generator, and another for servers.
 
     The first and the last one: neighbours by number may be two halves of one core.
     """
     if not hasattr(os, "sched_setaffinity"):
-        return None
+        return Cores(set(), set())
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        return None
-    chosen = Cores(server=cores[0], load=cores[-1])
-    os.sched_setaffinity(0, {chosen.load})
+        return Cores(set(), set())
+    chosen = Cores(server={cores[0]}, load={cores[-1]})
+    os.sched_setaffinity(0, chosen.load)
     return chosen
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Ours, without settings that would make this another server than the default one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TICKETFEED_")}
+    return {**kept, **more}
+
+
 @contextlib.contextmanager
-def running(command: Sequence[str], cores: Cores | None, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on the servers' core, with all that it starts, until the block ends."""
+def on_cores(cores: Set[int]) -> Iterator[None]:
+    """What is started in this block runs on these cores, with all that it starts; anywhere where none are given."""
+    before = os.sched_getaffinity(0) if cores else None
     if cores:
-        os.sched_setaffinity(0, {cores.server})  # which the new process inherits
+        os.sched_setaffinity(0, cores)
     try:
-        process = subprocess.Popen(command, **options)
+        yield
     finally:
-        if cores:
-            os.sched_setaffinity(0, {cores.load})
+        if before is not None:
+            os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], cores: Set[int], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on these cores, with all that it starts, until the block ends."""
+    with on_cores(cores):
+        process = subprocess.Popen(command, **options)
     try:
         yield process
     finally:
@@ -80,6 +107,12 @@ def cpu_seconds(pid: int) -> float | None:
         return None
     ticks = sum(int(tick) for member in _family(pid) for tick in _stat(member)[11:13])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process and its children hold in memory, pages shared between them counted in each."""
+    pages = [(_PROC / str(member) / "statm").read_text().split()[1] for member in _family(pid)]
+    return sum(map(int, pages)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _family(pid: int) -> list[int]:

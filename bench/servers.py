@@ -1,76 +1,126 @@
-"""The servers that are measured, each started on a free port of the loopback address."""
+"""The servers that are measured, each a process on a free port of the loopback address."""
 
 import contextlib
+import importlib
 import importlib.util
-import os
 import selectors
 import subprocess
 import sys
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from bench.cases import CASES, Case
 from bench.peers.nginx import find_nginx, write_configuration
-from bench.processes import READY_SECONDS_MAX, Cores, Unavailable, free_port, running, wait_for_port
+from bench.peers.prism import find_prism, write_document
+from bench.processes import READY_SECONDS_MAX, Unavailable, environment, free_port, running, wait_for_port
+from bench.world import Credentials
 
 __all__ = [
-    "FASTAPI",
-    "HOST",
-    "NGINX",
-    "OURS",
-    "Credentials",
-    "Server",
-    "check_fastapi",
-    "environment",
-    "serve_fastapi",
+    "APPLICATIONS",
+    "Application",
+    "Running",
+    "serve_application",
     "serve_files",
+    "serve_prism",
     "serve_ticketfeed",
 ]
 
-OURS, NGINX, FASTAPI = "ticketfeed", "nginx, static files", "FastAPI + SQLAlchemy"
-
-# One Host header for all of them: it stands in `after_url`, and the bytes are to be the same.
-HOST = "demo.localhost"
 _ROOT = Path(__file__).parent.parent
+_QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    username: str
-    password: str
+class Running:
+    """A server that answers."""
 
-    @property
-    def header(self) -> str:
-        return "Basic " + b64encode(f"{self.username}:{self.password}".encode()).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One to ask for `cases`. `targets` gives where the pages of a case are, in the same order on every server."""
-
-    name: str
     pid: int
     address: tuple[str, int]
-    targets: Callable[[Case], list[str]]
-    cases: Sequence[Case] = CASES
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Ours, without settings that would make this another server than the default one."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TICKETFEED_")}
-    return {**kept, **more}
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The same endpoint, written with something else, under uvicorn with one worker: a module of `peers`."""
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+    def fill(self, database: str, pages: Iterator[list[dict[str, Any]]]) -> None:
+        """Make its database. Raises Unavailable where what it is written with is not installed."""
+        absent = [package for package in self.packages if not importlib.util.find_spec(package)]
+        if absent:
+            raise Unavailable(f"{', '.join(absent)} not installed")
+        importlib.import_module(f"bench.peers.{self.module.partition(':')[0]}").fill(database, pages)
+
+
+APPLICATIONS = {
+    "fastapi": Application(
+        "FastAPI + SQLAlchemy + Pydantic",
+        "fastapi_sqlalchemy:create_app",
+        ("fastapi", "pydantic", "sqlalchemy"),
+        ("--factory",),
+    ),
+    "django": Application(
+        "Django REST framework", "django_rest:application", ("django", "rest_framework"), ("--lifespan", "off")
+    ),
+    "fastapi-raw": Application(
+        "FastAPI + raw SQL + orjson", "fastapi_raw:create_app", ("fastapi", "orjson"), ("--factory",)
+    ),
+}
 
 
 @contextlib.contextmanager
-def serve_ticketfeed(store_url: str, cores: Cores | None) -> Iterator[tuple[int, tuple[str, int]]]:
-    """The command as anyone runs it, one worker, access log on; gives its pid and address."""
-    command = [sys.executable, "-m", "ticketfeed", "serve", "--store", store_url, "--port", "0"]
+def serve_ticketfeed(store_url: str, cores: Set[int], *options: str) -> Iterator[Running]:
+    """The command as anyone runs it, access log on."""
+    command = [sys.executable, "-m", "ticketfeed", "serve", "--store", store_url, "--port", "0", *options]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with running(command, cores, env=environment(), **streams) as process:
-        yield process.pid, _read_address(process)
+        yield Running(process.pid, _read_address(process))
+
+
+@contextlib.contextmanager
+def serve_files(folder: Path, root: Path, cores: Set[int]) -> Iterator[Running]:
+    """nginx over saved pages. Raises Unavailable."""
+    nginx = find_nginx()
+
+    def command(port: int) -> list[str]:
+        return [nginx, "-p", str(folder), "-c", str(write_configuration(folder, root, port))]
+
+    with _serving(command, cores) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def serve_application(
+    application: Application, database: str, credentials: Credentials, cores: Set[int]
+) -> Iterator[Running]:
+    """An application over the database that it was filled with."""
+    variables = environment(
+        BENCH_DATABASE=database, BENCH_USERNAME=credentials.username, BENCH_PASSWORD=credentials.password
+    )
+    uvicorn = [sys.executable, "-m", "uvicorn", f"bench.peers.{application.module}", *application.options]
+    uvicorn += ["--host", "127.0.0.1", "--workers", "1", "--no-access-log"]
+    with _serving(lambda port: [*uvicorn, "--port", str(port)], cores, env=variables, cwd=_ROOT) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def serve_prism(folder: Path, page: bytes, cores: Set[int]) -> Iterator[Running]:
+    """Prism with one page as its example. Raises Unavailable."""
+    command, document = find_prism(), write_document(folder, page)
+    with _serving(lambda port: [command, "mock", "-h", "127.0.0.1", "-p", str(port), str(document)], cores) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def _serving(command: Callable[[int], Sequence[str]], cores: Set[int], **options: Any) -> Iterator[Running]:
+    port = free_port()
+    with running(command(port), cores, **_QUIET, **options) as process:
+        wait_for_port(process, port)
+        yield Running(process.pid, ("127.0.0.1", port))
 
 
 def _read_address(process: subprocess.Popen[bytes]) -> tuple[str, int]:
@@ -83,37 +133,3 @@ def _read_address(process: subprocess.Popen[bytes]) -> tuple[str, int]:
     if ready != "ready:" or not parts.hostname or not parts.port:
         raise Unavailable("does not start")
     return parts.hostname, parts.port
-
-
-@contextlib.contextmanager
-def serve_files(folder: Path, root: Path, pages: int, cores: Cores | None) -> Iterator[Server]:
-    """nginx over the saved pages. Raises Unavailable."""
-    nginx, port = find_nginx(), free_port()
-    command = [nginx, "-p", str(folder), "-c", str(write_configuration(folder, root, port))]
-    with running(command, cores, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_for_port(process, port)
-        yield Server(NGINX, process.pid, ("127.0.0.1", port), lambda case: case.file_targets(pages))
-
-
-def check_fastapi() -> None:
-    """Raises Unavailable where the plain application cannot run."""
-    if not all(importlib.util.find_spec(package) for package in ("fastapi", "pydantic", "sqlalchemy")):
-        raise Unavailable("not installed")
-
-
-@contextlib.contextmanager
-def serve_fastapi(
-    database: str, credentials: Credentials, cursors: Sequence[str | None], cores: Cores | None
-) -> Iterator[Server]:
-    """The plain application under uvicorn, one worker. Raises Unavailable."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--factory", "bench.peers.fastapi_sqlalchemy:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"]
-    variables = environment(
-        BENCH_DATABASE=database, BENCH_USERNAME=credentials.username, BENCH_PASSWORD=credentials.password
-    )
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with running(command, cores, env=variables, cwd=_ROOT, **streams) as process:
-        wait_for_port(process, port)
-        address, plain = ("127.0.0.1", port), [case for case in CASES if case.peer]
-        yield Server(FASTAPI, process.pid, address, lambda case: case.api_targets(cursors), plain)

@@ -1,31 +1,29 @@
-"""`python -m bench.writes`: durable writes a second beside the raw engine, and how soon a change can be read.
+"""Durable writes a second through the store, beside the raw engine; and how soon a change can be read.
 
 Every write goes through the store: the account row is locked, the second chosen, the row written back. The raw engine
-is given the same rows of the same bytes into the same tables, and does nothing else. Rounds alternate.
+is given the same rows of the same bytes into the same tables, and does nothing else. Rounds take turns.
 """
 
-import argparse
 import asyncio
+import json
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 import psycopg
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.filling import drafts
 from tests.postgres import PostgresServer
-from ticketfeed import Account, Filters, Position, Store, generate_world, open_store, parse_ticket, system_clock
+from ticketfeed import Account, Filters, Position, Store, open_store, system_clock
 from ticketfeed.feed import read_page
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.params import ExportRequest
@@ -33,77 +31,171 @@ from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.postgres_write import BATCH
 from ticketfeed.storage.queries import load_queries
 
-ACCOUNTS = (1, 16)
-GROUPS = (1, 100)
+__all__ = ["compare_writes"]
+
+WRITES = 6400
+LOADED = 1_000_000
+SAMPLES = 30
 UNTIL = 1_780_272_000
-Raw = Callable[[int, Sequence[Sequence[TicketDraft]]], None]
+Works = Sequence[Sequence[TicketDraft]]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.writes")
-    parser.add_argument("--writes", type=int, default=1500, help="transactions in a round [1500]")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=60, help="changes timed until they can be read [60]")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ticketfeed-bench-") as folder:
-        server = PostgresServer(Path(folder) / "postgres")
-        try:
-            urls = {"SQLite": f"sqlite:///{folder}/ours.db", "PostgreSQL": server.new_database()}
-            raws = {"SQLite": _raw_sqlite(Path(folder) / "raw.db"), "PostgreSQL": _raw_postgres(server.new_database())}
-            asyncio.run(_run(urls, raws, asked))
-        finally:
-            server.stop()
+@dataclass(slots=True)
+class _Row:
+    """Tickets a second of both. `writers` at once, each transaction with `group` tickets; the raw engine commits
+    `raw_group` at a time."""
+
+    name: str
+    engine: str
+    writers: int
+    group: int
+    raw_group: int
+    writes: int
+    at_least: float | None = None
+    aim: float | None = None
+    ours: float = 0.0
+    raw: float = 0.0
 
 
-async def _run(urls: dict[str, str], raws: dict[str, Raw], asked: argparse.Namespace) -> None:
-    table = Table(box=box.SIMPLE_HEAD, title=f"median of {asked.rounds} rounds of {asked.writes} transactions")
-    for column in ("engine", "accounts", "tickets each", "transactions/s", "tickets/s", "raw engine/s", "ratio"):
-        table.add_column(column, justify="right" if column != "engine" else "left")
-    drafts = _drafts()
-    for engine, url in urls.items():
-        store = await open_store(url)
-        accounts = [await store.create_account(f"a{number}") for number in range(max(ACCOUNTS))]
-        for count in ACCOUNTS:
-            for group in GROUPS:
-                writes = max(count, asked.writes // (1 if group == 1 else 10))
-                ours, raw = [], []
-                for _ in range(asked.rounds):
-                    work = [[next(drafts) for _ in range(group)] for _ in range(writes)]
-                    ours.append(writes / await _time_ours(store, accounts[:count], work))
-                    raw.append(writes / await asyncio.to_thread(_time_raw, raws[engine], count, work))
-                rate, beside = statistics.median(ours), statistics.median(raw)
-                cells = (rate, rate * group, beside)
-                table.add_row(engine, str(count), str(group), *(f"{c:,.0f}" for c in cells), f"{rate / beside:.2f} x")
-        await _tell_latency(engine, store, accounts[0], asked.samples, drafts)
+ROWS = (
+    _Row("group commit", "SQLite", 64, 1, 100, WRITES, 0.40, 0.70),
+    _Row("group commit", "PostgreSQL", 64, 1, 100, WRITES // 4),
+    _Row("one by one", "SQLite", 1, 1, 1, WRITES // 4),
+    _Row("one by one", "PostgreSQL", 1, 1, 1, WRITES // 4),
+    _Row("hundreds", "SQLite", 1, 100, 100, 200),
+    _Row("hundreds", "PostgreSQL", 1, 100, 100, 100),
+)
+
+
+def compare_writes(folder: Path, rounds: int, results: Path, tell: Callable[[str], None]) -> None:
+    """Measure, print and write what was found."""
+    server = PostgresServer(folder / "postgres")
+    try:
+        latencies = asyncio.run(_run(folder, server, rounds, tell))
+    finally:
+        server.stop()
+    loaded = _bulk_row(folder, rounds, tell)
+    table = Table(box=box.SIMPLE_HEAD, title=f"tickets a second, median of {rounds} rounds")
+    for column in ("row", "engine", "writers", "tickets each", "ours", "raw engine", "ratio", "at least", "aim"):
+        table.add_column(column, justify="left" if column in ("row", "engine") else "right")
+    for row in (*ROWS, loaded):
+        ratios = [f"{value:.2f} x" if value else "-" for value in (row.ours / row.raw, row.at_least, row.aim)]
+        table.add_row(
+            row.name, row.engine, str(row.writers), f"{row.group:,}", f"{row.ours:,.0f}", f"{row.raw:,.0f}", *ratios
+        )
+    Console(width=120).print(table)
+    print("\n".join(latencies))
+    results.parent.mkdir(exist_ok=True)
+    found = {"rows": [asdict(row) for row in (*ROWS, loaded)], "latencies": latencies}
+    results.write_text(json.dumps(found, indent=1) + "\n")
+
+
+async def _run(folder: Path, server: PostgresServer, rounds: int, tell: Callable[[str], None]) -> list[str]:
+    urls = {"SQLite": f"sqlite:///{folder}/ours.db", "PostgreSQL": server.new_database()}
+    stores = {engine: await open_store(url) for engine, url in urls.items()}
+    accounts = {engine: await store.create_account("demo") for engine, store in stores.items()}
+    raws: dict[str, Callable[[Works], None]] = {
+        "SQLite": await _raw_sqlite(folder / "raw.db"),
+        "PostgreSQL": await _raw_postgres(server.new_database()),
+    }
+    endless = _endless()
+    for row in ROWS:
+        tell(f"{row.name}, {row.engine}")
+        ours, raw = [], []
+        for _ in range(rounds):
+            count = row.writes * row.group
+            work = [[next(endless) for _ in range(row.group)] for _ in range(row.writes)]
+            ours.append(count / await _time_ours(stores[row.engine], accounts[row.engine], row.writers, work))
+            flat = [draft for group in work for draft in group]
+            groups = [flat[at : at + row.raw_group] for at in range(0, count, row.raw_group)]
+            raw.append(count / await asyncio.to_thread(_time, raws[row.engine], groups))
+        row.ours, row.raw = statistics.median(ours), statistics.median(raw)
+    latencies = []
+    for engine, store in stores.items():
+        tell(f"latency, {engine}")
+        latencies.append(await _latency(engine, store, accounts[engine], endless))
         await store.close()
-    Console(width=110).print(table)
+    return latencies
 
 
-async def _time_ours(store: Store, accounts: Sequence[Account], work: Sequence[Sequence[TicketDraft]]) -> float:
-    async def write(account: Account, groups: Sequence[Sequence[TicketDraft]]) -> None:
+async def _time_ours(store: Store, account: Account, writers: int, work: Works) -> float:
+    async def write(groups: Works) -> None:
         for group in groups:
             await store.write(account, lambda transaction, group=group: transaction.put_tickets(group))  # type: ignore[misc]
 
     started = time.perf_counter()
-    await asyncio.gather(*(write(account, work[at :: len(accounts)]) for at, account in enumerate(accounts)))
+    await asyncio.gather(*(write(work[at::writers]) for at in range(writers)))
     return time.perf_counter() - started
 
 
-def _time_raw(raw: Raw, accounts: int, work: Sequence[Sequence[TicketDraft]]) -> float:
+def _time(run: Callable[[Works], None], work: Works) -> float:
     started = time.perf_counter()
-    raw(accounts, work)
+    run(work)
     return time.perf_counter() - started
 
 
-async def _tell_latency(
-    engine: str, store: Store, account: Account, samples: int, drafts: Iterator[TicketDraft]
-) -> None:
+def _bulk_row(folder: Path, rounds: int, tell: Callable[[str], None]) -> _Row:
+    """A million tickets into an empty store, in one transaction; their drafts are made beforehand, a part at a time,
+    for both, and that time is not counted."""
+    row = _Row("bulk load", "SQLite", 1, LOADED, LOADED, 1, 0.50, 0.80)
+    ours, raw = [], []
+    for number in range(min(rounds, 3)):
+        tell(f"bulk load, round {number + 1}")
+        ours.append(LOADED / asyncio.run(_load_ours(folder / f"load-{number}.db")))
+        raw.append(LOADED / asyncio.run(_load_raw(folder / f"load-raw-{number}.db")))
+        for path in folder.glob("load-*"):
+            path.unlink()
+    row.ours, row.raw = statistics.median(ours), statistics.median(raw)
+    return row
+
+
+class _Timed:
+    """Drafts, and how long it took to make them."""
+
+    def __init__(self, count: int) -> None:
+        self._drafts, self.seconds = drafts(count), 0.0
+
+    def __iter__(self) -> Iterator[TicketDraft]:
+        while True:
+            started = time.perf_counter()
+            part = [draft for _, draft in zip(range(1000), self._drafts, strict=False)]
+            self.seconds += time.perf_counter() - started
+            if not part:
+                return
+            yield from part
+
+
+async def _load_ours(path: Path) -> float:
+    store = await open_store(f"sqlite:///{path}")
+    account, given = await store.create_account("demo"), _Timed(LOADED)
+    started = time.perf_counter()
+    await store.write(account, lambda write: write.put_tickets(given, keep_generated_timestamp=True), alone=True)
+    seconds = time.perf_counter() - started - given.seconds
+    await store.close()
+    return seconds
+
+
+async def _load_raw(path: Path) -> float:
+    """As somebody would write it by hand: one transaction, executemany, the rows in the order of the key."""
+    await _make_tables(f"sqlite:///{path}")
+    connection, insert, given = apsw.Connection(str(path)), load_queries("sqlite")["insert_ticket"], _Timed(LOADED)
+    connection.execute("PRAGMA synchronous = FULL")
+    started = time.perf_counter()
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(insert, (_row(draft, draft.generated_timestamp) for draft in given))
+    connection.execute("COMMIT")
+    seconds = time.perf_counter() - started - given.seconds
+    connection.close()
+    return seconds
+
+
+async def _latency(engine: str, store: Store, account: Account, endless: Iterator[TicketDraft]) -> str:
     """Writes at moments spread over the second, and a reader that polls every 10 ms."""
     newest = Position((await store.read_state(account)).last_generated_timestamp, INT64_MAX)
     waits, asked = [], ExportRequest(newest, 1000, Filters(support_type_scope="all"), (), ())
-    for _ in range(samples):
+    for _ in range(SAMPLES):
         await asyncio.sleep(random.random())
-        draft = next(drafts)
+        draft = next(endless)
         await store.write(account, lambda transaction, draft=draft: transaction.put_tickets([draft]))  # type: ignore[misc]
         started = time.perf_counter()
         seen = False
@@ -115,75 +207,63 @@ async def _tell_latency(
         waits.append(time.perf_counter() - started)
     waits.sort()
     p50, p99 = waits[len(waits) // 2], waits[min(len(waits) - 1, round(len(waits) * 0.99))]
-    print(f"{engine}: a change can be read after {p50 * 1000:.0f} ms (p50), {p99 * 1000:.0f} ms (p99), n={samples}")
+    return f"{engine}: a change can be read after {p50 * 1000:.0f} ms (p50), {p99 * 1000:.0f} ms (p99), n={SAMPLES}"
 
 
-def _drafts() -> Iterator[TicketDraft]:
-    """Tickets of a generated world, each with an id of its own."""
-    world = [record for kind, record in generate_world(500, seed=1, until=UNTIL, account="a") if kind == "tickets"]
-    number = 0
+def _endless() -> Iterator[TicketDraft]:
+    number = 1
     while True:
-        for record in world:
-            number += 1
-            data = msgspec.json.encode({**record, "id": number})
-            yield parse_ticket(data, account="a", now=UNTIL)
+        yield from drafts(10_000, first_id=number)
+        number += 10_000
 
 
-def _row(account_id: int, draft: TicketDraft) -> tuple[Any, ...]:
-    links = (draft.user_ids, draft.group_id, draft.organization_id)
+def _row(draft: TicketDraft, second: int) -> tuple[Any, ...]:
+    links = (draft.user_ids, draft.group_id, draft.organization_id, draft.problem_id)
+    setup = (draft.ticket_form_id, draft.brand_id, draft.custom_status_id, draft.agreement_ids)
     plain = (draft.status, draft.support_type, draft.external_id)
-    return (account_id, UNTIL, draft.id, *plain, *links, draft.body(UNTIL))
+    return (1, second, draft.id, *plain, *links, *setup, draft.body(second))
 
 
-def _raw_sqlite(path: Path) -> Raw:
-    asyncio.run(_make_tables(f"sqlite:///{path}"))
+async def _raw_sqlite(path: Path) -> Callable[[Works], None]:
+    await _make_tables(f"sqlite:///{path}")
     connection = apsw.Connection(str(path))
     connection.execute("PRAGMA synchronous = FULL")
     insert = load_queries("sqlite")["insert_ticket"]
 
-    def run(_accounts: int, work: Sequence[Sequence[TicketDraft]]) -> None:
+    def run(work: Works) -> None:
         for group in work:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(insert, [_row(1, draft) for draft in group])
+            connection.executemany(insert, [_row(draft, UNTIL) for draft in group])
             connection.execute("COMMIT")
 
     return run
 
 
-def _raw_postgres(url: str) -> Raw:
-    asyncio.run(_make_tables(url))
+async def _raw_postgres(url: str) -> Callable[[Works], None]:
+    await _make_tables(url)
     insert = load_queries("postgres")["put_tickets"].partition("ON CONFLICT")[0]
-    row = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %b)"
+    row = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %s, %s, %s, %s, %b, %b)"
 
-    def run_one(connection: psycopg.Connection[Any], work: Sequence[Sequence[TicketDraft]]) -> None:
-        for group in work:
-            for at in range(0, len(group), BATCH):
-                values = [value for draft in group[at : at + BATCH] for value in _row(1, draft)]
-                sql = insert.replace("/* rows */", ", ".join([row] * len(group[at : at + BATCH])))
-                connection.execute(sql.encode(), values)
-            connection.commit()
-
-    def run(accounts: int, work: Sequence[Sequence[TicketDraft]]) -> None:
-        with _connections(url, accounts) as connections, ThreadPoolExecutor(accounts) as threads:
-            parts = [work[at::accounts] for at in range(accounts)]
-            list(threads.map(run_one, connections, parts))
+    def run(work: Works) -> None:
+        with _connection(url) as connection:
+            for group in work:
+                for at in range(0, len(group), BATCH):
+                    values = [value for draft in group[at : at + BATCH] for value in _row(draft, UNTIL)]
+                    sql = insert.replace("/* rows */", ", ".join([row] * len(group[at : at + BATCH])))
+                    connection.execute(sql.encode(), values)
+                connection.commit()
 
     return run
 
 
 @contextmanager
-def _connections(url: str, count: int) -> Iterator[list[psycopg.Connection[Any]]]:
-    connections = [psycopg.connect(url, prepare_threshold=None) for _ in range(count)]
-    yield connections
-    for connection in connections:
-        connection.close()
+def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
+    connection = psycopg.connect(url, prepare_threshold=None)
+    yield connection
+    connection.close()
 
 
 async def _make_tables(url: str) -> None:
     store = await open_store(url)
     await store.create_account("raw")
     await store.close()
-
-
-if __name__ == "__main__":
-    main()

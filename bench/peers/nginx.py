@@ -52,7 +52,7 @@ def write_configuration(folder: Path, root: Path, port: int) -> Path:
     """A configuration that serves `root` and keeps all it writes in `folder`."""
     # A worker of root's would become nobody, who may not read a temporary folder.
     user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     path = folder / "nginx.conf"
     path.write_text(_CONFIGURATION.format(user=user, folder=folder, root=root, port=port))
     return path

@@ -28,12 +28,7 @@ async def read_page(
     A reader that reaches the end while the newest second is over but still open has it closed, and reads again.
     """
     source = Source(store, account, kind, request.filters, request.include, now, now - settle_seconds)
-    rows = await source.read(request.after, request.page_limit + 1)
-    page = make_page(request.after, rows, request.page_limit)
-    if not source.links:
-        return page
-    sideloads, embedded = await sideload_tickets(store, account, request.include, page.rows, now)
-    return replace(page, sideloads=sideloads, embedded=embedded)
+    return await source.read_page(request)
 
 
 async def read_span(
@@ -74,6 +69,15 @@ class Source:
     @property
     def links(self) -> bool:
         return self.kind == "tickets" and needs_links(self.include)
+
+    async def read_page(self, request: ExportRequest) -> Page:
+        """The page asked for, with its sideloads."""
+        rows = await self.read(request.after, request.page_limit + 1)
+        page = make_page(request.after, rows, request.page_limit)
+        if not self.links:
+            return page
+        sideloads, embedded = await sideload_tickets(self.store, self.account, self.include, page.rows, self.now)
+        return replace(page, sideloads=sideloads, embedded=embedded)
 
     async def read(self, after: Position, limit: int, until: int | None = None) -> Rows:
         """The first `limit` changes behind `after`."""

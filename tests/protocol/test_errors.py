@@ -157,6 +157,12 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {"error": "ServiceUnavailable", "description": "The store is not available. Try again later"},
         {"retry-after": "5"},
     ),
+    (
+        errors.ServerBusy("1001 requests under way"),
+        503,
+        {"error": "ServiceUnavailable", "description": "The server is busy. Try again later"},
+        {"retry-after": "5"},
+    ),
 ]
 
 
@@ -187,7 +193,7 @@ def test_every_wire_error_is_in_the_table() -> None:
 def test_retry_after_is_at_least_a_second(asked: int, sent: str) -> None:
     """Retry-After is whole seconds, never below 1, and stands on no other answer."""
     assert errors.StoreUnavailable("busy", asked).headers() == {"retry-after": sent}
-    waits = errors.StoreUnavailable | errors.APIRateLimitExceeded
+    waits = errors.StoreUnavailable | errors.ServerBusy | errors.APIRateLimitExceeded
     others = [error for error, *_ in ANSWERS if not isinstance(error, waits)]
     assert not any("retry-after" in error.headers() for error in others)
 

@@ -41,17 +41,20 @@ def test_no_write_lands_at_a_position_given_out(lost: FeedState, now: int, error
 def test_idempotent(state: FeedState, now: int, error: int) -> None:
     """Fencing twice at one instant is fencing once; those who keep pages only forget them once more."""
     once = fence(state, now, error)
-    assert replace(fence(once, now, error), departures=once.departures) == once
+    again = fence(once, now, error)
+    assert replace(again, departures=once.departures, record_changes=once.record_changes) == once
 
 
 @given(states(), seconds, errors)
 def test_only_the_watermark_moves_and_only_up(state: FeedState, now: int, error: int) -> None:
-    """The fence raises the watermark, past all three of its bounds, and the departures past what a life of the store
+    """The fence raises the watermark, past all three of its bounds, and both counts past what a life of the store
     can have counted; it leaves the rest of the row alone."""
     fenced = fence(state, now, error)
     assert fenced.watermark == max(state.watermark, state.last_generated_timestamp, now + error)
     assert fenced.departures >= state.departures + 2**32
-    assert replace(fenced, watermark=state.watermark, departures=state.departures) == state
+    assert fenced.record_changes >= state.record_changes + 2**32
+    counts = {"departures": state.departures, "record_changes": state.record_changes}
+    assert replace(fenced, watermark=state.watermark, **counts) == state
 
 
 @given(states(), seconds, errors)

@@ -41,9 +41,14 @@ def test_the_same_answer(seed: int) -> None:
     deleted and come, seconds close, and the store is fenced."""
     chance, desk = random.Random(seed), Desk()
     beside = create_app(Settings(kept_pages_mib=0), desk.store, lambda: desk.now)
-    desk.put("tickets", *(t for n in range(60) for t in tickets(n + 1, second=NOON - 500 + n // 3)))
+    desk.put(
+        "tickets",
+        *(t for n in range(60) for t in tickets(n + 1, second=NOON - 500 + n // 3, requester_id=100 + n % 10)),
+    )
     targets = [f"{PATH}?start_time={NOON - 500 + at}&per_page={limit}" for at in (0, 3, 9) for limit in (4, 7, 20)]
     targets += [f"{targets[2]}&exclude_deleted=true", f"{PATH}?start_time=0&support_type_scope=all&include=users"]
+    targets += [f"{target}&include=users,groups" for target in targets[1:5]] + [f"{targets[1]}&include=comment_count"]
+    desk.put("users", *({"id": id, "name": f"User {id}"} for id in range(100, 110)))
     codings = [(), (("Accept-Encoding", "gzip"),)]
     for _ in range(150):
         step = chance.random()
@@ -52,7 +57,9 @@ def test_the_same_answer(seed: int) -> None:
             desk.put("tickets", *tickets(*chance.sample(range(1, 70), 2), status=status, subject=str(step)))
         elif step < 0.3:
             desk.now += chance.choice([1, 2, 40])
-        elif step < 0.32:
+        elif step < 0.34:
+            desk.put("users", {"id": chance.randrange(100, 110), "name": f"Renamed {step}"})
+        elif step < 0.36:
             asyncio.run(desk.store.fence(desk._account("acme"), 0))
         asked = chance.choice(targets)
         method, headers = chance.choice(["GET", "GET", "HEAD"]), chance.choice(codings)

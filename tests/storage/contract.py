@@ -19,7 +19,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.protocol.watermark import FENCED_DEPARTURES
+from ticketfeed.protocol.watermark import FENCED
 from ticketfeed.storage.base import Snapshot, Store, WriteTransaction
 
 ALL = Filters(support_type_scope="all")
@@ -321,7 +321,7 @@ class StoreContract(StoreCase):
             assert msgspec.json.decode(found[0][1])["name"] == "new"
             assert len(await store.read_records(account, "groups", [1, 2])) == 1
             assert await store.read_records(account, "users", []) == []
-            assert (await store.read_state(account)) == FeedState()
+            assert (await store.read_state(account)) == FeedState(record_changes=2)
 
         self.run(scenario)
 
@@ -407,13 +407,15 @@ class StoreContract(StoreCase):
         async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
             await store.write(account, putting([ticket(1)]))
             fenced = await store.fence(account, 5)
-            assert fenced == await store.read_state(account) == FeedState(NOON, NOON + 5, 1, FENCED_DEPARTURES)
+            assert fenced == await store.read_state(account) == FeedState(NOON, NOON + 5, 1, FENCED, FENCED)
             assert (await store.fence(account, 5)).watermark == fenced.watermark
             clock.now = NOON - 3600
             again = await store.fence(account, 0)
-            assert again == FeedState(NOON, NOON + 5, 1, 3 * FENCED_DEPARTURES)
+            assert again == FeedState(NOON, NOON + 5, 1, 3 * FENCED, 3 * FENCED)
             await store.write(account, putting([ticket(2)]))
-            assert (await store.read_state(account)) == FeedState(NOON + 6, NOON + 5, 2, again.departures)
+            assert (await store.read_state(account)) == FeedState(
+                NOON + 6, NOON + 5, 2, again.departures, again.record_changes
+            )
             assert await self.positions(store, account) == [(NOON, 1)]
             assert (await store.fence(account, 0)).watermark == NOON + 6
 
@@ -424,12 +426,12 @@ class StoreContract(StoreCase):
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             other = await store.create_account("other")
-            assert await store.fence(account, 5) == FeedState(0, NOON + 5, 0, FENCED_DEPARTURES)
+            assert await store.fence(account, 5) == FeedState(0, NOON + 5, 0, FENCED, FENCED)
             with pytest.raises(ValueError, match="never fenced"):
                 await store.write(account, putting([ticket(1, 100)], keep=True))
-            assert await store.read_state(account) == FeedState(0, NOON + 5, 0, FENCED_DEPARTURES)
+            assert await store.read_state(account) == FeedState(0, NOON + 5, 0, FENCED, FENCED)
             await store.write(account, putting([ticket(1, 100)]))
-            assert await store.read_state(account) == FeedState(NOON + 6, NOON + 5, 1, FENCED_DEPARTURES)
+            assert await store.read_state(account) == FeedState(NOON + 6, NOON + 5, 1, FENCED, FENCED)
             await store.write(other, putting([ticket(1, 100)], keep=True))
             assert await self.positions(store, other) == [(100, 1)]
 
@@ -463,7 +465,10 @@ class StoreContract(StoreCase):
             await store.write(account, lambda t: t.add_credential(99, "password", "h2"))
 
             def work(snapshot: Snapshot) -> None:
-                assert list(snapshot.accounts()) == [(account, FeedState(20, 20, 2)), (other, FeedState())]
+                assert list(snapshot.accounts()) == [
+                    (account, FeedState(20, 20, 2, record_changes=3)),
+                    (other, FeedState()),
+                ]
                 assert list(snapshot.tickets(account)) == [
                     (10, 2, "new", None, None, pack_ids([7]), 3, *[None] * 6, drafts[0].body(10)),
                     (20, 1, "deleted", None, "x", b"", *[None] * 7, drafts[1].body(20)),
@@ -527,24 +532,52 @@ class StoreContract(StoreCase):
         """A ticket that leaves a closed place is noted under the next number, and no other; the newest can be read."""
 
         async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            async def left(account: Account, since: int) -> tuple[int, list[Position]]:
+                state, places = await store.read_departures(account, since)
+                assert state == await store.read_state(account)
+                return state.departures, places
+
             other = await store.create_account("other")
             await store.write(account, putting([ticket(1, 100), ticket(2, 200), ticket(3, 200)], keep=True))
-            assert await store.read_departures(account, 0) == (0, [])
+            assert await left(account, 0) == (0, [])
             await store.write(account, putting([ticket(2), ticket(4)]))
-            assert await store.read_departures(account, 0) == (1, [(200, 2)])
+            assert await left(account, 0) == (1, [(200, 2)])
             await store.write(account, putting([ticket(2), ticket(4)]))  # their place was open
-            assert await store.read_departures(account, 0) == (1, [(200, 2)])
+            assert await left(account, 0) == (1, [(200, 2)])
             clock.now += 10
             await store.close_newest(account)
             await store.write(account, putting([ticket(4), ticket(3)]))
-            newest, places = await store.read_departures(account, 1)
+            newest, places = await left(account, 1)
             assert (newest, sorted(places)) == (3, [(200, 3), (NOON, 4)])
-            assert await store.read_departures(account, 3) == (3, [])
-            assert await store.read_departures(other, 0) == (0, [])
+            assert await left(account, 3) == (3, [])
+            assert await left(other, 0) == (0, [])
             assert (await store.read_state(account)).departures == 3
             await store.fence(account, 0)
-            newest, places = await store.read_departures(account, 3)
+            newest, places = await left(account, 3)
             assert newest > len(places) + 3
+
+        self.run(scenario)
+
+    def test_record_changes(self) -> None:
+        """What pages show beside tickets, and who may come in, is counted when it is stored; nothing else is. A load of
+        history stays possible behind it."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            async def count() -> int:
+                return (await store.read_state(account)).record_changes
+
+            audit = parse_record("audits", b'{"id":5,"ticket_id":1,"events":[]}', account="acme", now=NOON)
+            await store.write(account, lambda write: write.put_records([user(7), user(8)]))
+            assert await count() == 1
+            await store.write(account, putting([ticket(1, 100)], keep=True))
+            await store.write(account, lambda write: write.put_records([audit]))
+            await store.close_newest(account)
+            assert await count() == 1
+            credential = await store.write(account, lambda write: write.add_credential(7, "api_token", "abc"))
+            assert await count() == 2
+            await store.write(account, lambda write: write.revoke_credential(credential))
+            assert await count() == 3
+            assert (await store.read_departures(account, 0))[0] == await store.read_state(account)
 
         self.run(scenario)
 
@@ -557,8 +590,9 @@ class StoreContract(StoreCase):
                 await store.write(account, putting([ticket(1), ticket(2)]))
                 assert len((await store.read_departures(account, 0))[1]) == 2
                 await store.write(account, putting([ticket(id) for id in range(3, 8)]))
-            assert await store.read_departures(account, 0) == (7, [(105, 5), (106, 6), (107, 7)])
-            assert await store.read_departures(account, 4) == (7, [(105, 5), (106, 6), (107, 7)])
+            state, places = await store.read_departures(account, 0)
+            assert (state.departures, places) == (7, [(105, 5), (106, 6), (107, 7)])
+            assert (await store.read_departures(account, 4))[1] == places
 
         self.run(scenario)
 

@@ -62,7 +62,7 @@ class RecordsContract(StoreCase):
             state, rows = await store.read_record_changes(account, "users", START, HOUR_SECOND, 1)
             assert (state, [tuple(row[:2]) for row in rows]) == (FeedState(NOON, NOON), expected[:1])
             assert msgspec.json.decode(rows[0][2])["id"] == 2
-            assert await store.read_state(account) == FeedState()
+            assert await store.read_state(account) == FeedState(record_changes=1)
 
         self.run(scenario)
 

@@ -25,7 +25,7 @@ from tests.storage.contract import NOON, ManualClock, putting, ticket, user
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import wire_second
-from ticketfeed.protocol.watermark import FENCED_DEPARTURES
+from ticketfeed.protocol.watermark import FENCED
 from ticketfeed.storage.base import Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite import SqliteStore
@@ -43,7 +43,7 @@ class _Model:
     """One account. A ticket is (second, subject, status, support_type) by its id, a user (second, name)."""
 
     def __init__(self) -> None:
-        self.last = self.watermark = self.departures = 0
+        self.last = self.watermark = self.departures = self.record_changes = 0
         self.tickets: dict[int, tuple[int, str, str, str | None]] = {}
         self.user_last = self.user_watermark = 0
         self.users: dict[int, tuple[int, str]] = {}
@@ -65,6 +65,7 @@ class _Model:
         """At its own time, until a reader or a fence has moved the watermark of the users."""
         second = max(now, self.user_last, self.user_watermark + 1) if self.user_watermark else given
         self.users[id] = (second, name)
+        self.record_changes += 1
         self.user_last = max(self.user_last, second)
         if self.user_watermark:
             self.user_watermark = max(self.user_watermark, self.user_last - 1, min(self.user_last, now - 1))
@@ -82,7 +83,8 @@ class _Model:
     def fence(self, now: int, clock_error_seconds: int) -> None:
         """Past whatever a clock so far off can have given out."""
         self.watermark = max(self.watermark, self.last, now + clock_error_seconds)
-        self.departures += FENCED_DEPARTURES
+        self.departures += FENCED
+        self.record_changes += FENCED
         self.user_watermark = max(self.user_watermark, self.user_last, now + clock_error_seconds)
 
     def page(self, after: Position, until: int, limit: int, filters: Filters) -> list[tuple[int, int, str]]:
@@ -227,7 +229,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _state(self, name: str) -> FeedState:
         model = self._models[name]
-        return FeedState(model.last, model.watermark, len(model.tickets), model.departures)
+        counts = len(model.tickets), model.departures, model.record_changes
+        return FeedState(model.last, model.watermark, *counts)
 
     def teardown(self) -> None:
         self._run(self._store.close())

@@ -148,4 +148,4 @@ class _Walk:
 
     def _is_new(self) -> bool:
         """Whether the rows were read from a store that knew of all departures that we have heard of."""
-        return self._source.state.departures >= self._kept.heard(self._source.account)
+        return self._source.state.departures >= self._kept.heard(self._source.account).departures

@@ -3,7 +3,8 @@
 A shelf is one form of one account's feed: its filters and its coding. Its runs never overlap, and each holds what
 stands in its range. Nothing ever arrives in a range that is closed, so a run stays right until a ticket leaves it;
 the store tells which have left, and the run that covers such a place is made anew when somebody asks.
-A page that begins or ends inside a run takes a clip of it, kept with the run.
+A page that begins or ends inside a run takes a clip of it, kept with the run. A page with sideloads is kept whole:
+what stands beside its tickets belongs to just these.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,11 +12,11 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ticketfeed.kept.file import PieceFile
-from ticketfeed.protocol.model import INT64_MAX, Account, Filters, Position
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.pieces import Coding, Piece
 from ticketfeed.storage.base import Rows, Store
 
-__all__ = ["RUN_TICKETS", "Run", "Runs", "Shelf"]
+__all__ = ["RUN_TICKETS", "Run", "Runs", "Shelf", "Whole"]
 
 # Longer runs compress a little better, and cost more to make anew.
 RUN_TICKETS = 50
@@ -23,6 +24,8 @@ RUN_TICKETS = 50
 CLIPS_MAX = 8
 # Pieces of one process, whose places cost it memory: 0.6 KB each, and enough for a million tickets and more.
 PIECES_MAX = 30_000
+# Pages with sideloads, of one account.
+WHOLES_MAX = 500
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +37,15 @@ class Run:
     whole: Piece
     clips: dict[tuple[Position, int], tuple[Piece, Position]] = field(default_factory=dict)
     is_kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A page with sideloads: its run is all of its body. `record_changes`: of the state that it was read at."""
+
+    run: Run
+    etag: str
+    record_changes: int
 
 
 class Shelf:
@@ -103,7 +115,9 @@ class Runs:
         # Oldest first, as in the file.
         self._order: deque[tuple[Shelf, Run]] = deque()
         self._pieces = 0
-        self._heard: dict[int, int] = {}
+        # Pages with sideloads, each whole.
+        self._wholes: dict[int, dict[tuple[object, ...], Whole]] = {}
+        self._heard: dict[int, FeedState] = {}
         self._stamps: dict[int, int | None] = {}
 
     async def shelf(self, account: Account, filters: Filters, coding: Coding) -> Shelf:
@@ -112,8 +126,8 @@ class Runs:
         shelves = self._shelves.setdefault(account.account_id, {})
         return shelves.get((filters, coding.name)) or shelves.setdefault((filters, coding.name), Shelf(coding))
 
-    def heard(self, account: Account) -> int:
-        """The newest departure that has been heard of."""
+    def heard(self, account: Account) -> FeedState:
+        """The account row as it was when the store was last asked what has left."""
         return self._heard[account.account_id]
 
     def make(self, rows: Rows, coding: Coding) -> Piece:
@@ -151,18 +165,41 @@ class Runs:
             self._pieces -= 1 + len(run.clips)
             shelf.remove(run)
 
+    def find_whole(self, account: Account, key: tuple[object, ...]) -> Whole | None:
+        """The page with sideloads that is kept under this key, if it is right."""
+        whole = self._wholes.get(account.account_id, {}).get(key)
+        return whole if whole and self.is_right(account, whole) and self.file.holds(whole.run.whole) else None
+
+    def keep_whole(self, account: Account, key: tuple[object, ...], whole: Whole) -> bool:
+        """Keep it, unless the file cannot; the oldest goes where there are too many."""
+        if not self.file.keep(whole.run.whole, b""):
+            return False
+        wholes = self._wholes.setdefault(account.account_id, {})
+        wholes.pop(key, None)
+        wholes[key] = whole
+        if len(wholes) > WHOLES_MAX:
+            del wholes[next(iter(wholes))]
+        return True
+
+    def is_right(self, account: Account, whole: Whole) -> bool:
+        """Whether no ticket has left it, and nothing has changed that stands beside tickets."""
+        return whole.run.is_kept and whole.record_changes == self.heard(account).record_changes
+
     async def catch_up(self, account: Account) -> None:
         """Let go of all that has changed in the store."""
         key, stamp = account.account_id, self._store.stamp()
         if stamp is not None and stamp == self._stamps.get(key):
             return
         heard = self._heard.get(key)
-        newest, places = await self._store.read_departures(account, INT64_MAX if heard is None else heard)
-        shelves = self._shelves.get(key, {}).values()
-        for shelf in shelves:
-            if heard is None or newest - heard != len(places):
-                shelf.clear()
-            else:
+        state, places = await self._store.read_departures(account, INT64_MAX if heard is None else heard.departures)
+        all_known = heard is not None and state.departures - heard.departures == len(places)
+        for shelf in self._shelves.get(key, {}).values():
+            if all_known:
                 for place in places:
                     shelf.leave(place)
-        self._heard[key], self._stamps[key] = newest, stamp
+            else:
+                shelf.clear()
+        for whole in self._wholes.get(key, {}).values() if places or not all_known else ():
+            if not all_known or any(whole.run.after < place <= whole.run.end for place in places):
+                whole.run.is_kept = False
+        self._heard[key], self._stamps[key] = state, stamp

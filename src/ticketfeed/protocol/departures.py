@@ -7,6 +7,7 @@ DEPARTURES_KEPT of them can be read. A reader that finds fewer than the numbers 
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from ticketfeed.protocol.model import FeedState, Position
 
@@ -40,8 +41,7 @@ class Departures:
         return [(number, *position) for number, position in enumerate(self._newest, first)]
 
 
-def departures_of(rows: Sequence[tuple[int, int | None, int | None]]) -> tuple[int, list[Position]]:
-    """What a store found: the newest number, and the places behind the one asked for. Rows are (newest, place), with
-    nulls for no place."""
-    positions = [Position(second, id) for _, second, id in rows if second is not None and id is not None]
-    return (rows[0][0] if rows else 0), positions
+def departures_of(rows: Sequence[tuple[Any, ...]]) -> tuple[FeedState, list[Position]]:
+    """What a store found: rows are the account row, and the second and id of a place, or nulls for none."""
+    positions = [Position(second, id) for *_, second, id in rows if id is not None]
+    return (FeedState(*rows[0][:-2]) if rows else FeedState()), positions

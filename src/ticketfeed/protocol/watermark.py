@@ -32,7 +32,8 @@ __all__ = [
 
 # A clock this far behind the newest change was set back, or was ahead before: worth telling somebody.
 CLOCK_BEHIND_SECONDS = 5
-FENCED_DEPARTURES = 1 << 32
+# Past what the counts of an account can reach in its life.
+FENCED = 1 << 32
 
 
 def next_generated_timestamp(state: FeedState, now: int) -> int:
@@ -48,7 +49,7 @@ def written(state: FeedState, newest: int, now: int, ticket_count: int, departed
     """
     last = max(state.last_generated_timestamp, newest)
     watermark = max(state.watermark, last - 1, min(last, now - 1))
-    return FeedState(last, watermark, ticket_count, state.departures + departed)
+    return FeedState(last, watermark, ticket_count, state.departures + departed, state.record_changes)
 
 
 def can_close(state: FeedState, now: int) -> bool:
@@ -78,7 +79,7 @@ def can_keep(state: FeedState) -> bool:
     Only in an account as it was made. Once it was written or fenced, readers may have passed those seconds; that
     it holds no ticket proves nothing, as what they were given may have been lost since.
     """
-    return state == FeedState()
+    return replace(state, record_changes=0) == FeedState()
 
 
 def can_keep_records(state: FeedState) -> bool:
@@ -100,10 +101,13 @@ def after_write(
     now: int,
     added: int,
     departed: int = 0,
+    *,
+    beside: bool = False,
 ) -> tuple[FeedState, FeedState]:
     """Both parts of the row after a write: its newest ticket and record, or None; how many tickets are new, and how
-    many left a closed place."""
+    many left a closed place; whether it stored what FeedState.record_changes counts."""
     state, records = states
+    state = replace(state, record_changes=state.record_changes + beside)
     if newest is not None:
         state = written(state, newest, now, state.ticket_count + added, departed)
     if newest_record is not None:
@@ -129,8 +133,9 @@ def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
     """The row after a restore or a promotion: the watermark past every position that can have been given out.
 
     The row may be older than what readers have seen. A position is given out at or before the watermark, and at
-    or before `now` of the machine that served it; our `now` may be behind that by `clock_error_seconds`. Departures
-    that were lost can be told to nobody who keeps pages: the number goes past all that they can have heard of.
+    or before `now` of the machine that served it; our `now` may be behind that by `clock_error_seconds`. What
+    was lost can be told to nobody who keeps pages: both counts go past all that they can have heard of.
     """
     closed = max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds)
-    return replace(state, watermark=closed, departures=state.departures + FENCED_DEPARTURES)
+    counts = {"departures": state.departures + FENCED, "record_changes": state.record_changes + FENCED}
+    return replace(state, watermark=closed, **counts)

@@ -59,24 +59,34 @@ class Authenticator:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._remembered: dict[str, float] = {}
-        # Who is behind a header, for as long as the store has not changed.
-        self._known: dict[tuple[int, str | None], Identity] = {}
-        self._stamp: int | None = None
+        # Who is behind a header, with the account's record_changes then: right for as long as these stay the same.
+        self._known: dict[tuple[int, str | None], tuple[int, Identity]] = {}
+        # The store's stamp when an account's record_changes were last read, and what they were.
+        self._changes: dict[int, tuple[int, int]] = {}
         # One password at a time: a flood of wrong ones must not take every core.
         self._checking = asyncio.Lock()
 
     async def __call__(self, account: Account, authorization: str | None) -> Identity:
         """Raises NotAuthenticated or InvalidToken."""
         stamp, key = self._store.stamp(), (account.account_id, authorization)
-        if stamp != self._stamp or len(self._known) > HEADERS_KNOWN_MAX:
-            self._known.clear()
-            self._stamp = stamp
+        if stamp is None:
+            return await self._identify(account, authorization)
+        changes = await self._record_changes(account, stamp)
         known = self._known.get(key)
-        if known is None:
-            known = await self._identify(account, authorization)
-            if stamp is not None and stamp == self._stamp:  # unless it changed while we looked
-                self._known[key] = known
-        return known
+        if known is not None and known[0] == changes:
+            return known[1]
+        identity = await self._identify(account, authorization)
+        if len(self._known) >= HEADERS_KNOWN_MAX:
+            self._known.clear()
+        self._known[key] = changes, identity  # read before we looked: what changed meanwhile is seen next time
+        return identity
+
+    async def _record_changes(self, account: Account, stamp: int) -> int:
+        last_stamp, changes = self._changes.get(account.account_id, (None, 0))
+        if stamp != last_stamp:
+            changes = (await self._store.read_state(account)).record_changes
+            self._changes[account.account_id] = stamp, changes
+        return changes
 
     async def _identify(self, account: Account, authorization: str | None) -> Identity:
         scheme, _, value = (authorization or "").strip().partition(" ")

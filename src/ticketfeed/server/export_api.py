@@ -22,6 +22,7 @@ from ticketfeed.protocol.params import (
     parse_span_request,
 )
 from ticketfeed.protocol.pieces import GZIP, PLAIN
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.wire import encode_etag, encode_page, encode_span
 from ticketfeed.server.api import ApiCall, Handler
 from ticketfeed.server.list_api import list_response
@@ -58,8 +59,11 @@ def cursor_export(kind: str) -> Handler:
 
 
 def _can_keep(asked: ExportRequest, call: ApiCall) -> bool:
-    """Small pages would make small runs; and what stands beside or inside tickets is not kept with them."""
-    return call.service.runs.file.is_open and asked.page_limit >= RUN_TICKETS and not asked.include
+    """Small pages would make small runs. What stands beside tickets is kept where the store tells of each change of
+    it, and what stands inside them never is: it changes too often."""
+    has_stamp = call.service.store.stamp() is not None
+    beside_only = has_stamp and all(name in SIDELOADED_KINDS for name in asked.include)
+    return call.service.runs.file.is_open and asked.page_limit >= RUN_TICKETS and (beside_only or not asked.include)
 
 
 def span_export(

@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ticketfeed.feed import Source
 from ticketfeed.kept.file import Body
 from ticketfeed.kept.pages import read_pieces
-from ticketfeed.kept.runs import Run
+from ticketfeed.kept.runs import Run, Runs, Whole
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.params import ExportRequest
-from ticketfeed.protocol.pieces import Coding
-from ticketfeed.protocol.wire import encode_pieces_etag, page_ends
+from ticketfeed.protocol.pieces import Coding, Piece
+from ticketfeed.protocol.wire import encode_etag, encode_page, encode_pieces_etag, page_ends
 from ticketfeed.server.api import Service
 
 __all__ = ["Asked", "Ready", "ReadyAnswers", "make_ready", "remember"]
@@ -41,7 +41,8 @@ class Asked:
 class Ready:
     """Its answer, and the runs that must all be as they were; None among them for one that was not kept.
 
-    `stamp` is that of the store when who asks, and what has left, were last looked at.
+    `whole`: the page with its sideloads, for one that has any. `stamp` is that of the store when who asks, and what
+    has left, were last looked at.
     """
 
     asked: Asked
@@ -49,31 +50,58 @@ class Ready:
     etag: str
     end_of_stream: bool
     runs: list[Run | None]
+    whole: Whole | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     stamp: int | None = None
 
-    @property
-    def is_right(self) -> bool:
+    def is_right(self, runs: Runs) -> bool:
         """Whether nothing has changed. What a page at the end of the stream says changes without a departure."""
-        return not self.end_of_stream and all(run is not None and run.is_kept for run in self.runs)
+        if self.end_of_stream or (self.whole is not None and not runs.is_right(self.asked.account, self.whole)):
+            return False
+        return all(run is not None and run.is_kept for run in self.runs)
 
 
 async def make_ready(service: Service, asked: Asked) -> Ready:
     """Put the page together."""
     now, request, runs = service.clock(), asked.request, service.runs
     until = now - service.settings.settle_seconds
-    source = Source(service.store, asked.account, "tickets", request.filters, (), now, until)
+    source = Source(service.store, asked.account, "tickets", request.filters, request.include, now, until)
+    identity = service.store.store_id, asked.account.subdomain, asked.address, repr(request.kept)
+    if request.include:
+        return await _make_whole(runs, source, asked, identity)
     page = await read_pieces(runs, source, request.after, request.page_limit, asked.coding)
     head, tail = page_ends(page.after if page.pieces else None, page.end_of_stream, asked.address, request.kept)
     body = Body(*asked.coding.ends(head, page.pieces, tail), page.pieces, asked.coding.comma)
-    identity = service.store.store_id, asked.account.subdomain, asked.address, repr(request.kept)
     etag = encode_pieces_etag(page.pieces, page.end_of_stream, *identity)
     return Ready(asked, body, etag, page.end_of_stream, page.runs)
 
 
+async def _make_whole(runs: Runs, source: Source, asked: Asked, identity: tuple[str, ...]) -> Ready:
+    """With sideloads: all of the body is one piece."""
+    request, coding = asked.request, asked.coding
+    await runs.catch_up(asked.account)
+    key = request, asked.address, coding.name
+    whole = runs.find_whole(asked.account, key)
+    if whole is not None:
+        return _ready_whole(asked, whole)
+    page = await source.read_page(request)
+    data, size, crc = coding.encode([encode_page(page, asked.address, request.kept)])
+    piece = Piece(len(page.rows), 0, page.after, size, crc, len(data), data)
+    whole = Whole(Run(request.after, page.after, piece), encode_etag(page, *identity), source.state.record_changes)
+    if page.end_of_stream or not runs.keep_whole(asked.account, key, whole):
+        whole.run.is_kept = False
+    return _ready_whole(asked, whole, page.end_of_stream)
+
+
+def _ready_whole(asked: Asked, whole: Whole, end_of_stream: bool = False) -> Ready:
+    piece = whole.run.whole
+    body = Body(*asked.coding.ends(b"", [piece], b""), [piece], b"")
+    return Ready(asked, body, whole.etag, end_of_stream, [whole.run], whole)
+
+
 def remember(service: Service, scope: Scope, ready: Ready, headers: list[tuple[bytes, bytes]]) -> None:
     """Unless requests are counted: then each has to take the ordinary way."""
-    if service.limits.is_limited or not ready.is_right:
+    if service.limits.is_limited or not ready.is_right(service.runs):
         return
     service.ready[_key(scope)] = replace(ready, headers=headers.copy())  # to which each answer adds its id
     if len(service.ready) > READY_MAX:
@@ -108,7 +136,7 @@ class ReadyAnswers:
                 if identity.role != ready.asked.role:
                     return None
                 ready.stamp = stamp
-            if ready.is_right:
+            if ready.is_right(service.runs):
                 return ready
             new = await make_ready(service, ready.asked)
         except WireError:

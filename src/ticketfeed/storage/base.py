@@ -125,8 +125,8 @@ class Store(Protocol):
         body), followed by LINK_COLUMNS when `links` is set. Fewer than `limit` rows means: no more up to there.
         """
 
-    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
-        """FeedState.departures, and the closed places that tickets left since that number (`departures`).
+    async def read_departures(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
+        """The account row, and the closed places that tickets left since that number (`departures`).
 
         Fewer places than the numbers are apart: the others are forgotten.
         """

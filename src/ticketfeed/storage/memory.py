@@ -15,7 +15,7 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.listing import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
-from ticketfeed.protocol.sideloads import LINK_COLUMNS
+from ticketfeed.protocol.sideloads import LINK_COLUMNS, SIDELOADED_KINDS
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind, Rows, Snapshot, WriteTransaction
@@ -85,9 +85,9 @@ class MemoryStore:
         )
         return held.state, [_row(*held.tickets[ticket_id], links) for _, ticket_id in wanted[:limit]]
 
-    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+    async def read_departures(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         held = self._held[account.account_id]
-        return held.state.departures, [Position(*place) for number, *place in held.departures if number > since]
+        return held.state, [Position(*place) for number, *place in held.departures if number > since]
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
@@ -185,7 +185,7 @@ class MemoryStore:
             now = self._clock()
             held.state = watermark.fence(held.state, now, clock_error_seconds)
             records = watermark.fence(held.record_state, now, clock_error_seconds)
-            held.record_state = replace(records, departures=0)
+            held.record_state = replace(records, departures=0, record_changes=0)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             return held.state
 
@@ -229,6 +229,7 @@ class _MemoryTransaction:
         self._departures = Departures(held.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
+        self._beside = False
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
@@ -254,6 +255,7 @@ class _MemoryTransaction:
         for count, draft in enumerate(drafts, 1):  # noqa: B007
             carried = draft.generated_timestamp if watermark.can_keep_records(state) else second
             self._held.records[draft.kind, draft.id] = (carried, draft)
+            self._beside |= draft.kind in SIDELOADED_KINDS
             self._newest_record = max(carried, self._newest_record or 0)
         return count
 
@@ -264,6 +266,7 @@ class _MemoryTransaction:
         return found[0][1] if found else None
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        self._beside = True
         in_force = (stored for token, stored in self._held.credentials.values() if token.revoked_at is None)
         if secret_hash in in_force:
             raise BadInput("this token is in use already")
@@ -273,6 +276,7 @@ class _MemoryTransaction:
         return credential_id
 
     def revoke_credential(self, credential_id: int) -> bool:
+        self._beside = True
         token, stored = self._held.credentials.get(credential_id, (None, ""))
         if token is None or token.revoked_at is not None:
             return False
@@ -283,7 +287,9 @@ class _MemoryTransaction:
         before = self.state, self._held.record_state
         added = len(self._held.tickets) - self.state.ticket_count
         left = self._departures
-        after = watermark.after_write(before, self._newest, self._newest_record, self._now, added, left.count)
+        after = watermark.after_write(
+            before, self._newest, self._newest_record, self._now, added, left.count, beside=self._beside
+        )
         noted = (*self._held.departures, *left.numbered())
         self._held.departures = tuple(departure for departure in noted if departure[0] > left.forgotten)
         self._held.state, self._held.record_state = after

@@ -132,9 +132,9 @@ class PostgresStore:
             "scope": filters.support_type_scope,
             "limit": limit,
         }
-        return await self._read_feed(account, _READ_LINKS if links else Q["read_changes"], bindings, 4)
+        return await self._read_feed(account, _READ_LINKS if links else Q["read_changes"], bindings, 5)
 
-    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+    async def read_departures(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         rows = await self._readers.read(Q["read_departures"], {"account_id": account.account_id, "since": since})
         return departures_of(rows)
 
@@ -262,7 +262,7 @@ class PostgresStore:
             row = await (await connection.execute(sql, bindings)).fetchone()
             if row is None:
                 return False
-            state, records, now = FeedState(*row[:4]), FeedState(*row[4:]), self._clock()
+            state, records, now = FeedState(*row[:5]), FeedState(*row[5:]), self._clock()
             if not watermark.can_close(state, now) and not watermark.can_close_records(records, now):
                 return False
             closed = watermark.close(state, now), watermark.close_records(records, now)

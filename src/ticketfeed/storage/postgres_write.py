@@ -10,6 +10,7 @@ from ticketfeed.protocol.departures import Departures
 from ticketfeed.protocol.errors import BadInput, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
 from ticketfeed.storage.given import batches, newest_given
@@ -32,7 +33,7 @@ def lock_states(connection: psycopg.Connection[Any], account: Account) -> States
     row = connection.execute(Q["lock_state"].encode(), {"account_id": account.account_id}).fetchone()
     if row is None:
         raise StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
-    return FeedState(*row[:4]), FeedState(*row[4:])
+    return FeedState(*row[:5]), FeedState(*row[5:])
 
 
 def write_states(connection: psycopg.Connection[Any], account: Account, states: States) -> None:
@@ -49,6 +50,7 @@ def state_bindings(account: Account, states: States) -> dict[str, int]:
         "watermark": state.watermark,
         "ticket_count": state.ticket_count,
         "departures": state.departures,
+        "record_changes": state.record_changes,
         "record_last_timestamp": records.last_generated_timestamp,
         "record_watermark": records.watermark,
     }
@@ -74,6 +76,7 @@ class PostgresTransaction:
         self._departures = Departures(self.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
+        self._beside = False
         self._added = 0
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
@@ -91,6 +94,7 @@ class PostgresTransaction:
         keep, count = watermark.can_keep_records(self._records), 0
         for batch in batches(drafts, BATCH):
             count += len(batch)
+            self._beside |= any(draft.kind in SIDELOADED_KINDS for draft in batch)
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             self._newest_record = max(self._newest_record or 0, *carried)
             rows = [
@@ -106,6 +110,7 @@ class PostgresTransaction:
         return bytes(row[0]) if row else None
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        self._beside = True
         if self._one("find_secret", {"secret_hash": secret_hash}):
             raise BadInput("this token is in use already")
         row = self._one("next_credential_id", {})
@@ -115,12 +120,19 @@ class PostgresTransaction:
         return int(row[0])
 
     def revoke_credential(self, credential_id: int) -> bool:
+        self._beside = True
         return self._execute("revoke_credential", {"id": credential_id, "revoked_at": self._now}).rowcount > 0
 
     def finish(self) -> None:
         before = self.state, self._records
         after = watermark.after_write(
-            before, self._newest, self._newest_record, self._now, self._added, self._departures.count
+            before,
+            self._newest,
+            self._newest_record,
+            self._now,
+            self._added,
+            self._departures.count,
+            beside=self._beside,
         )
         if self._departures.count:
             self._execute("forget_departures", {"forgotten": self._departures.forgotten})

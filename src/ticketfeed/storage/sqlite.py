@@ -115,7 +115,7 @@ class SqliteStore:
             ).fetchall()
         return state, rows
 
-    async def read_departures(self, account: Account, since: int) -> tuple[int, list[Position]]:
+    async def read_departures(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         return departures_of(self._read("read_departures", {"account_id": account.account_id, "since": since}))
 
     async def read_record_changes(

@@ -13,6 +13,7 @@ from ticketfeed.protocol.departures import Departures
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
 from ticketfeed.storage.given import batches, newest_given
@@ -52,6 +53,7 @@ class SqliteTransaction:
         self._departures = Departures(self.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
+        self._beside = False
         self._added = 0
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
@@ -72,6 +74,7 @@ class SqliteTransaction:
         keep, count = watermark.can_keep_records(self._records), 0
         for batch in batches(drafts, BATCH):
             count += len(batch)
+            self._beside |= any(draft.kind in SIDELOADED_KINDS for draft in batch)
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             rows = [
                 (self._account.account_id, d.kind, d.id, second, d.ticket_id, d.comment_count, d.email, d.body)
@@ -86,6 +89,7 @@ class SqliteTransaction:
         return self._connection.execute(Q["find_user"], bindings).get  # type: ignore[no-any-return]
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        self._beside = True
         account_id = self._account.account_id
         bindings = {"account_id": account_id, "secret_hash": secret_hash}
         if self._connection.execute(Q["find_secret"], bindings).get is not None:
@@ -98,6 +102,7 @@ class SqliteTransaction:
         return credential_id
 
     def revoke_credential(self, credential_id: int) -> bool:
+        self._beside = True
         bindings = {"account_id": self._account.account_id, "id": credential_id, "revoked_at": self._now}
         self._connection.execute(Q["revoke_credential"], bindings)
         return self._connection.changes() > 0
@@ -115,6 +120,7 @@ class SqliteTransaction:
             self._now,
             self._added,
             self._departures.count,
+            beside=self._beside,
         )
 
     def _put_batch(self, batch: list[tuple[int, int, TicketDraft]]) -> None:
@@ -152,7 +158,7 @@ class SqliteTransaction:
 def read_states(connection: apsw.Connection, account: Account) -> States:
     """Read the account row: the state of the tickets' feed, and that of the records'."""
     row = connection.execute(Q["read_states"], {"account_id": account.account_id}).get
-    return FeedState(*row[:4]), FeedState(*row[4:])
+    return FeedState(*row[:5]), FeedState(*row[5:])
 
 
 def write_states(connection: apsw.Connection, account: Account, states: States) -> None:
@@ -166,6 +172,7 @@ def write_states(connection: apsw.Connection, account: Account, states: States) 
             "watermark": state.watermark,
             "ticket_count": state.ticket_count,
             "departures": state.departures,
+            "record_changes": state.record_changes,
             "record_last_timestamp": records.last_generated_timestamp,
             "record_watermark": records.watermark,
         },

@@ -22,7 +22,7 @@ VALUES (%(account_id)s, %(watermark)s, %(watermark)s)
 ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
-SELECT last_generated_timestamp, watermark, ticket_count, departures
+SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
@@ -32,7 +32,8 @@ FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
 -- name: lock_state
-SELECT last_generated_timestamp, watermark, ticket_count, departures, record_last_timestamp, record_watermark
+SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes,
+       record_last_timestamp, record_watermark
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 FOR UPDATE
@@ -43,13 +44,14 @@ SET last_generated_timestamp = %(last_generated_timestamp)s,
     watermark = %(watermark)s,
     ticket_count = %(ticket_count)s,
     departures = %(departures)s,
+    record_changes = %(record_changes)s,
     record_last_timestamp = %(record_last_timestamp)s,
     record_watermark = %(record_watermark)s
 WHERE account_id = %(account_id)s
 
 -- name: read_changes
 SELECT change.generated_timestamp, change.id, change.body,
-       state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures
+       state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures, state.record_changes
 FROM ticketfeed.feed_state AS state
 LEFT JOIN LATERAL (
     SELECT generated_timestamp, id, body
@@ -100,7 +102,8 @@ INSERT INTO ticketfeed.departure (account_id, number, generated_timestamp, id) V
 DELETE FROM ticketfeed.departure WHERE account_id = %(account_id)s AND number <= %(forgotten)s
 
 -- name: read_departures
-SELECT state.departures, departure.generated_timestamp, departure.id
+SELECT state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures, state.record_changes,
+       departure.generated_timestamp, departure.id
 FROM ticketfeed.feed_state AS state
 LEFT JOIN ticketfeed.departure ON departure.account_id = state.account_id AND departure.number > %(since)s
 WHERE state.account_id = %(account_id)s
@@ -251,7 +254,7 @@ WHERE account_id = %(account_id)s AND name = %(name)s
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
        feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count,
-       feed_state.departures
+       feed_state.departures, feed_state.record_changes
 FROM ticketfeed.account
 LEFT JOIN ticketfeed.feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id

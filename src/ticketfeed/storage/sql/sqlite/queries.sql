@@ -20,10 +20,12 @@ INSERT INTO feed_state (account_id, watermark, record_watermark)
 VALUES (:account_id, :watermark, :watermark) ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
-SELECT last_generated_timestamp, watermark, ticket_count, departures FROM feed_state WHERE account_id = :account_id
+SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes
+FROM feed_state WHERE account_id = :account_id
 
 -- name: read_states
-SELECT last_generated_timestamp, watermark, ticket_count, departures, record_last_timestamp, record_watermark
+SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes,
+       record_last_timestamp, record_watermark
 FROM feed_state
 WHERE account_id = :account_id
 
@@ -33,7 +35,7 @@ SELECT record_last_timestamp, record_watermark FROM feed_state WHERE account_id 
 -- name: write_state
 UPDATE feed_state
 SET last_generated_timestamp = :last_generated_timestamp, watermark = :watermark, ticket_count = :ticket_count,
-    departures = :departures,
+    departures = :departures, record_changes = :record_changes,
     record_last_timestamp = :record_last_timestamp, record_watermark = :record_watermark
 WHERE account_id = :account_id
 
@@ -87,7 +89,8 @@ INSERT INTO departure (account_id, number, generated_timestamp, id) VALUES (?, ?
 DELETE FROM departure WHERE account_id = ? AND number <= ?
 
 -- name: read_departures
-SELECT state.departures, departure.generated_timestamp, departure.id
+SELECT state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures, state.record_changes,
+       departure.generated_timestamp, departure.id
 FROM feed_state AS state
 LEFT JOIN departure ON departure.account_id = state.account_id AND departure.number > :since
 WHERE state.account_id = :account_id
@@ -226,7 +229,8 @@ INSERT OR REPLACE INTO request_window (account_id, name, started, used) VALUES (
 
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
-       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count, feed_state.departures
+       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count, feed_state.departures,
+       feed_state.record_changes
 FROM account
 LEFT JOIN feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id

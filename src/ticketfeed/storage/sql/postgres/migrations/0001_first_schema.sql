@@ -22,6 +22,7 @@ CREATE TABLE ticketfeed.feed_state (
     watermark                bigint NOT NULL DEFAULT 0,
     ticket_count             bigint NOT NULL DEFAULT 0,
     departures               bigint NOT NULL DEFAULT 0,
+    record_changes           bigint NOT NULL DEFAULT 0,
     record_last_timestamp    bigint NOT NULL DEFAULT 0,
     record_watermark         bigint NOT NULL DEFAULT 0
 );

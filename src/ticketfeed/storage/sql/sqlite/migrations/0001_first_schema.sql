@@ -21,6 +21,7 @@ CREATE TABLE feed_state (
     watermark                INTEGER NOT NULL DEFAULT 0,
     ticket_count             INTEGER NOT NULL DEFAULT 0,
     departures               INTEGER NOT NULL DEFAULT 0,
+    record_changes           INTEGER NOT NULL DEFAULT 0,
     record_last_timestamp    INTEGER NOT NULL DEFAULT 0,
     record_watermark         INTEGER NOT NULL DEFAULT 0
 );
