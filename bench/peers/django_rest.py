@@ -3,8 +3,9 @@
 A model with a column for every field and JSONField for lists and objects, keyset pagination over an index, a
 ModelSerializer, an APIView. Where there was a choice the quicker one was taken: times stay the text they are on the
 wire, `fields` is not stored twice, no renderer but JSON's, no middleware but the one that sets Content-Length, and
-requests are not logged. The credentials are known from the environment, in plain text: the hash of a password would
-take about as long as the page. `application` is ASGI; WSGI, under uvicorn or gunicorn, is no quicker.
+requests are not logged. The credentials are known from the environment, in plain text: to hash a password as Django
+does would take longer than the page. `application` is ASGI; WSGI, under uvicorn or gunicorn, gains a
+few percent at most.
 """
 
 # ruff: noqa: E402 - Django REST framework reads its settings when it is imported.

@@ -192,7 +192,7 @@ def fill(database: str, pages: Iterable[list[dict[str, Any]]]) -> None:
 
 
 def _engine(database: str) -> Any:
-    return create_engine(database, connect_args={"check_same_thread": False})
+    return create_engine(f"sqlite:///{database}", connect_args={"check_same_thread": False})
 
 
 def _decode_cursor(cursor: str) -> tuple[int, int]:
