@@ -22,8 +22,8 @@ __all__ = ["RUN_TICKETS", "Run", "Runs", "Shelf", "Whole"]
 RUN_TICKETS = 50
 # Clips of one run: for as many ways to cut the feed into pages.
 CLIPS_MAX = 8
-# Pieces of one process, whose places cost it memory: 0.6 KB each, and enough for a million tickets and more.
-PIECES_MAX = 30_000
+# Pieces of one process, whose places cost it memory: 0.6 KB each, and enough for half a million tickets.
+PIECES_MAX = 10_000
 # Pages with sideloads, of one account.
 WHOLES_MAX = 500
 

@@ -23,7 +23,7 @@ from ticketfeed.server.api import Service
 __all__ = ["Asked", "Ready", "ReadyAnswers", "make_ready", "remember"]
 
 # About 5 KB each.
-READY_MAX = 1024
+READY_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
