@@ -17,6 +17,9 @@ TicketfeedError
 │   ├── RecordNotFound        404
 │   ├── InvalidEndpoint       404
 │   ├── UnknownAccount        404
+│   ├── UpdateConflict        409  the ticket has changed since `updated_stamp`
+│   ├── BodyTooLarge          413
+│   ├── RecordInvalid         422  says for each field what is wrong with it
 │   ├── APIRateLimitExceeded  429  carries Retry-After
 │   ├── InternalServerError   500
 │   ├── StoreUnavailable      503  carries Retry-After
@@ -38,6 +41,7 @@ __all__ = [
     "APIRateLimitExceeded",
     "BadInput",
     "BadRecord",
+    "BodyTooLarge",
     "FeatureMissing",
     "InternalServerError",
     "InvalidCursor",
@@ -51,6 +55,7 @@ __all__ = [
     "NotFound",
     "OperatorError",
     "ParameterMissing",
+    "RecordInvalid",
     "RecordNotFound",
     "RoleTooLow",
     "ServerBusy",
@@ -60,6 +65,7 @@ __all__ = [
     "TicketfeedError",
     "TooManyValues",
     "UnknownAccount",
+    "UpdateConflict",
     "WireError",
 ]
 
@@ -245,6 +251,36 @@ class InvalidEndpoint(_Described):
 
     def __init__(self) -> None:
         super().__init__("Not found")
+
+
+class UpdateConflict(_Described):
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("Safe Update prevented the update due to outdated ticket data. Please fetch the latest data")
+
+
+class BodyTooLarge(_Described):
+    status = 413
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"A request's body may have {bytes_max} bytes at most")
+
+
+class RecordInvalid(_Described):
+    """`details`: field -> what is wrong with it, as (text, code); codes such as BlankValue, InvalidValue."""
+
+    status = 422
+
+    def __init__(self, **details: tuple[str, str]) -> None:
+        self.details = {
+            name: [{"description": f"{name.replace('_', ' ').capitalize()}: {text}", "error": code}]
+            for name, (text, code) in details.items()
+        }
+        super().__init__("Record validation errors")
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "details": self.details}
 
 
 class UnknownAccount(WireError):

@@ -16,7 +16,9 @@ Times are whole Unix seconds. Methods raise StoreUnavailable when the engine can
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
+from ticketfeed.protocol.answers import KeptAnswer
 from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
@@ -54,6 +56,33 @@ class WriteTransaction(Protocol):
 
     def find_user(self, email: str) -> bytes | None:
         """The body of the user with this email, in any case; None where there is none."""
+
+    def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """The bodies of those that exist, deleted ones too, as they stand in this transaction."""
+
+    def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
+        """The bodies of those that exist, as they stand in this transaction."""
+
+    def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
+        """All audits or metric events of one ticket, by id."""
+
+    def find_external(self, kind: str, external_id: str) -> bytes | None:
+        """The body of the user or organization with this external_id; the one with the smallest id, None for none."""
+
+    def next_id(self, kind: str) -> int:
+        """One more than the largest id that a ticket ("tickets") or a record of this kind has; 1 where there is none."""
+
+    def find_answer(self, key: str) -> KeptAnswer | None:
+        """What was answered to an earlier request with this Idempotency-Key."""
+
+    def keep_answer(self, key: str, answer: KeptAnswer) -> None:
+        """Remember what is answered to this request; those kept before `answer.kept_at - ANSWER_SECONDS` are forgotten."""
+
+    def put_job(self, job: Job) -> None:
+        """Store or replace a background job by its id."""
+
+    def find_job(self, job_id: str) -> Job | None:
+        """A job as it stands in this transaction."""
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
         """Store a credential; returns its id. Raises BadInput when the account already has this secret."""
@@ -165,6 +194,12 @@ class Store(Protocol):
 
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         """How many tickets, deleted ones aside, are incidents of those of the problems that have any."""
+
+    async def read_jobs(self, account: Account, ids: Sequence[str]) -> list[Job]:
+        """Those of `ids` that exist, in the order asked for."""
+
+    async def list_open_jobs(self, account: Account) -> list[str]:
+        """The ids of jobs with items left to do, oldest first."""
 
     async def close_newest(self, account: Account) -> bool:
         """Close the seconds of tickets and of records that are open and over.
