@@ -38,6 +38,10 @@ class WriteTransaction(Protocol):
     def state(self) -> FeedState:
         """The account row as it was when the transaction locked it."""
 
+    @property
+    def now(self) -> int:
+        """The instant of the transaction, in Unix seconds."""
+
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         """Store each ticket as its latest state, at the end of the feed. Returns how many drafts were given.
 
@@ -70,13 +74,13 @@ class WriteTransaction(Protocol):
         """The body of the user or organization with this external_id; the one with the smallest id, None for none."""
 
     def next_id(self, kind: str) -> int:
-        """One more than the largest id that a ticket ("tickets") or a record of this kind has; 1 where there is none."""
+        """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 where there is none."""
 
     def find_answer(self, key: str) -> KeptAnswer | None:
         """What was answered to an earlier request with this Idempotency-Key."""
 
     def keep_answer(self, key: str, answer: KeptAnswer) -> None:
-        """Remember what is answered to this request; those kept before `answer.kept_at - ANSWER_SECONDS` are forgotten."""
+        """Remember what is answered; what was kept more than ANSWER_SECONDS before it is forgotten."""
 
     def put_job(self, job: Job) -> None:
         """Store or replace a background job by its id."""
