@@ -3,10 +3,11 @@
 from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import ManualClock, StoreContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.writing_contract import WritingContract
 from ticketfeed.storage.base import Store
 from ticketfeed.storage.memory import MemoryStore
 
 
-class TestMemory(StoreContract, RecordsContract, BudgetsContract):
+class TestMemory(StoreContract, RecordsContract, WritingContract, BudgetsContract):
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

@@ -11,13 +11,14 @@ from tests.postgres import PostgresServer
 from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
 from tests.storage.records_contract import RecordsContract
+from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.base import Store
 from ticketfeed.storage.postgres import PostgresStore, Q
 
 
-class TestPostgres(StoreContract, RecordsContract, BudgetsContract):
+class TestPostgres(StoreContract, RecordsContract, WritingContract, BudgetsContract):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres

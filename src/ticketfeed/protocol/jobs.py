@@ -1,32 +1,44 @@
 """A background job: many changes asked for at once, done one by one, each with a result of its own.
 
-A job is stored with what is left to do. The write that does an item stores the job with its result, too, so after a
-kill each item was done and reported, or neither.
+The write that does an item stores its result, too. So after a kill each item was done and reported, or neither.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
-__all__ = ["JOB_ITEMS_MAX", "Job"]
+from msgspec import Raw
+
+__all__ = ["JOB_ITEMS_MAX", "Job", "job_status"]
 
 JOB_ITEMS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`items`: what was asked for, one JSON object each. `results`: of the first so many, one JSON object each.
-
-    `actor_id`: the user who asked. `message`: of a job that failed as a whole.
-    """
+    """`action`: what is done with each item. `actor_id`: the user who asked. `total`: how many items it has."""
 
     id: str
     action: str
     actor_id: int
     created_at: int
-    items: tuple[bytes, ...]
-    results: tuple[bytes, ...] = ()
+    total: int
     finished_at: int | None = None
-    message: str | None = None
 
-    @property
-    def is_open(self) -> bool:
-        return self.finished_at is None
+
+def job_status(job: Job, results: Sequence[bytes], account: str) -> dict[str, Any]:
+    """The job as the wire shows it. `results`: of the items that are done, one JSON object each."""
+    is_done = job.finished_at is not None
+    started = bool(results) or is_done
+    message = f"{datetime.fromtimestamp(job.finished_at or 0, UTC):Completed at %Y-%m-%d %H:%M:%S +0000}"
+    return {
+        "id": job.id,
+        "job_type": job.action,
+        "url": f"https://{account}.zendesk.com/api/v2/job_statuses/{job.id}.json",
+        "total": job.total,
+        "progress": len(results) if started else None,
+        "status": "completed" if is_done else "working" if started else "queued",
+        "message": message if is_done else None,
+        "results": [Raw(result) for result in results] if is_done else None,
+    }

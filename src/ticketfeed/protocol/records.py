@@ -51,7 +51,8 @@ class RecordDraft:
 
     `id`: its own, but for ticket_metrics that of its ticket, which has one set. `generated_timestamp`: when it was
     last updated, or happened, in Unix seconds. `ticket_id`: the ticket that an audit or metric event belongs to.
-    `comment_count`: how many comments an audit carries. `email`: lower case, users only.
+    `comment_count`: how many comments an audit carries. `email`: lower case, users only. `external_id`: of users and
+    organizations.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class RecordDraft:
     ticket_id: int | None
     comment_count: int | None
     email: str | None
+    external_id: str | None
     body: bytes
 
 
@@ -76,10 +78,15 @@ class _User(_Record):
     active: bool = True
     suspended: bool = False
     organization_id: Id | None = None
+    external_id: SearchText | None = None
 
 
 class _Named(_Record):
     name: str | UnsetType = UNSET
+
+
+class _Organization(_Named):
+    external_id: SearchText | None = None
 
 
 class _OfTicket(_Record, kw_only=True):
@@ -103,6 +110,7 @@ class _MetricEvent(_OfTicket, kw_only=True):
 
 _TYPES: dict[str, type[_Record]] = {
     "users": _User,
+    "organizations": _Organization,
     "audits": _Audit,
     "ticket_metrics": _OfTicket,
     "ticket_metric_events": _MetricEvent,
@@ -141,6 +149,7 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
         ticket_id if isinstance(record, _Audit | _MetricEvent) else None,
         sum(event.type == "Comment" for event in record.events) if isinstance(record, _Audit) else None,
         record.email.strip().lower() if isinstance(record, _User) and record.email else None,
+        record.external_id if isinstance(record, _User | _Organization) else None,
         lay_out(values, RECORD_SHAPES[kind], derived),
     )
 

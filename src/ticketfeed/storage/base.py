@@ -82,11 +82,17 @@ class WriteTransaction(Protocol):
     def keep_answer(self, key: str, answer: KeptAnswer) -> None:
         """Remember what is answered; what was kept more than ANSWER_SECONDS before it is forgotten."""
 
-    def put_job(self, job: Job) -> None:
-        """Store or replace a background job by its id."""
+    def add_job(self, job: Job, items: Sequence[bytes]) -> None:
+        """Store a new background job with what is to be done, one JSON object each."""
 
-    def find_job(self, job_id: str) -> Job | None:
-        """A job as it stands in this transaction."""
+    def next_item(self, job_id: str) -> tuple[Job, int, bytes] | None:
+        """The job, and the first item without a result: its number from 0, and what is to be done. None for no more."""
+
+    def put_result(self, job_id: str, number: int, result: bytes) -> None:
+        """Store what came of an item, one JSON object."""
+
+    def finish_job(self, job_id: str) -> None:
+        """Its items all have results. The time is that of the transaction."""
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
         """Store a credential; returns its id. Raises BadInput when the account already has this secret."""
@@ -199,11 +205,11 @@ class Store(Protocol):
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         """How many tickets, deleted ones aside, are incidents of those of the problems that have any."""
 
-    async def read_jobs(self, account: Account, ids: Sequence[str]) -> list[Job]:
-        """Those of `ids` that exist, in the order asked for."""
+    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
+        """Those of `ids` that exist, or the newest hundred, newest first; each with the results it has so far."""
 
     async def list_open_jobs(self, account: Account) -> list[str]:
-        """The ids of jobs with items left to do, oldest first."""
+        """The ids of jobs that are not finished, oldest first."""
 
     async def close_newest(self, account: Account) -> bool:
         """Close the seconds of tickets and of records that are open and over.

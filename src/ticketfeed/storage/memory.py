@@ -3,42 +3,26 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import budgets, watermark
 from ticketfeed.protocol.budgets import Allowance, Spent, Window
-from ticketfeed.protocol.departures import Departures
-from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.listing import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
-from ticketfeed.protocol.sideloads import LINK_COLUMNS, SIDELOADED_KINDS
+from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.base import CredentialKind, Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.memory_write import Held, MemoryTransaction
 
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
-
-
-@dataclass
-class _Held:
-    """All that one account holds. Values are never changed in place, so a shallow copy is a snapshot."""
-
-    state: FeedState = field(default_factory=FeedState)
-    record_state: FeedState = field(default_factory=FeedState)
-    tickets: dict[int, tuple[int, TicketDraft]] = field(default_factory=dict)
-    records: dict[tuple[str, int], tuple[int, RecordDraft]] = field(default_factory=dict)
-    credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
-    departures: tuple[tuple[int, int, int], ...] = ()
-
-    def snapshot(self) -> "_Held":
-        parts = dict(self.tickets), dict(self.records), dict(self.credentials)
-        return _Held(self.state, self.record_state, *parts, self.departures)
 
 
 class MemoryStore:
@@ -47,7 +31,7 @@ class MemoryStore:
     def __init__(self, clock: Clock = system_clock) -> None:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, Held] = {}
         self._changes = 0
         self._windows: dict[int, dict[str, Window]] = {}
         self._fenced_at = 0
@@ -66,7 +50,7 @@ class MemoryStore:
     async def create_account(self, subdomain: str) -> Account:
         account = self._accounts.setdefault(subdomain, Account(len(self._accounts) + 1, subdomain))
         self._held.setdefault(
-            account.account_id, _Held(FeedState(watermark=self._fenced_at), FeedState(watermark=self._fenced_at))
+            account.account_id, Held(FeedState(watermark=self._fenced_at), FeedState(watermark=self._fenced_at))
         )
         return account
 
@@ -143,6 +127,21 @@ class MemoryStore:
             Counter(d.problem_id for d in tickets if d.problem_id is not None and d.problem_id in set(problem_ids))
         )
 
+    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
+        held = sorted(
+            self._held[account.account_id].jobs.values(), key=lambda found: (-found[0].created_at, found[0].id)
+        )
+        found = [
+            (job, [result for _, result in items if result is not None])
+            for job, items in held
+            if ids is None or job.id in ids
+        ]
+        return found[:100]
+
+    async def list_open_jobs(self, account: Account) -> list[str]:
+        jobs = [job for job, _ in self._held[account.account_id].jobs.values() if job.finished_at is None]
+        return [job.id for job in sorted(jobs, key=lambda job: (job.created_at, job.id))]
+
     async def close_newest(self, account: Account) -> bool:
         held, now = self._held[account.account_id], self._clock()
         state, records = held.state, held.record_state
@@ -173,7 +172,7 @@ class MemoryStore:
         alone: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = _MemoryTransaction(self._held[account.account_id].snapshot(), self._clock())
+            transaction = MemoryTransaction(self._held[account.account_id].snapshot(), self._clock())
             result = await asyncio.to_thread(work, transaction)
             self._held[account.account_id] = transaction.finish()
             self._changes += 1
@@ -222,82 +221,8 @@ class MemoryStore:
         return [replace(token, email=users.get(token.user_id, "")) for token, _ in held.credentials.values()]
 
 
-class _MemoryTransaction:
-    def __init__(self, held: _Held, now: int) -> None:
-        self._held, self._now = held, now
-        self.state = held.state
-        self._departures = Departures(held.state)
-        self._newest: int | None = None
-        self._newest_record: int | None = None
-        self._beside = False
-
-    def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and not watermark.can_keep(self.state):
-            raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self._now)
-        given: dict[int, int] = {}
-        count = 0
-        for draft in drafts:
-            count += 1
-            if draft.generated_timestamp < given.get(draft.id, 0):
-                continue
-            given[draft.id] = draft.generated_timestamp
-            carried = draft.generated_timestamp if keep_generated_timestamp else second
-            if draft.id in self._held.tickets:
-                self._departures.note(Position(self._held.tickets[draft.id][0], draft.id))
-            self._held.tickets[draft.id] = (carried, draft)
-            self._newest = max(carried, self._newest or 0)
-        return count
-
-    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        state, count = self._held.record_state, 0
-        second = watermark.next_generated_timestamp(state, self._now)
-        for count, draft in enumerate(drafts, 1):  # noqa: B007
-            carried = draft.generated_timestamp if watermark.can_keep_records(state) else second
-            self._held.records[draft.kind, draft.id] = (carried, draft)
-            self._beside |= draft.kind in SIDELOADED_KINDS
-            self._newest_record = max(carried, self._newest_record or 0)
-        return count
-
-    def find_user(self, email: str) -> bytes | None:
-        email = email.strip().lower()
-        users = ((id, draft) for (kind, id), (_, draft) in self._held.records.items() if kind == "users")
-        found = sorted((id, draft.body) for id, draft in users if draft.email == email)
-        return found[0][1] if found else None
-
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
-        self._beside = True
-        in_force = (stored for token, stored in self._held.credentials.values() if token.revoked_at is None)
-        if secret_hash in in_force:
-            raise BadInput("this token is in use already")
-        credential_id = max(self._held.credentials, default=0) + 1
-        token = Token(credential_id, user_id, "", kind, self._now, None)
-        self._held.credentials[credential_id] = (token, secret_hash)
-        return credential_id
-
-    def revoke_credential(self, credential_id: int) -> bool:
-        self._beside = True
-        token, stored = self._held.credentials.get(credential_id, (None, ""))
-        if token is None or token.revoked_at is not None:
-            return False
-        self._held.credentials[credential_id] = (replace(token, revoked_at=self._now), stored)
-        return True
-
-    def finish(self) -> _Held:
-        before = self.state, self._held.record_state
-        added = len(self._held.tickets) - self.state.ticket_count
-        left = self._departures
-        after = watermark.after_write(
-            before, self._newest, self._newest_record, self._now, added, left.count, beside=self._beside
-        )
-        noted = (*self._held.departures, *left.numbered())
-        self._held.departures = tuple(departure for departure in noted if departure[0] > left.forgotten)
-        self._held.state, self._held.record_state = after
-        return self._held
-
-
 class _MemorySnapshot:
-    def __init__(self, accounts: list[Account], held: dict[int, _Held]) -> None:
+    def __init__(self, accounts: list[Account], held: dict[int, Held]) -> None:
         self._accounts, self._held = accounts, held
 
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:

@@ -20,9 +20,11 @@ from ticketfeed.protocol import watermark
 from ticketfeed.protocol.budgets import Allowance, Spent
 from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.finding import jobs_of
 from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.postgres_budgets import spend_in_postgres
 from ticketfeed.storage.postgres_reading import (
@@ -182,6 +184,16 @@ class PostgresStore:
 
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._list("count_incidents", account, {"ids": list(problem_ids)}))
+
+    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
+        bindings: dict[str, Any] = {"account_id": account.account_id}
+        read = self._readers.read_current
+        bindings["ids"] = [row[0] for row in await read(Q["list_job_ids"], bindings)] if ids is None else list(ids)
+        return jobs_of(await read(Q["read_jobs"], bindings), await read(Q["read_results"], bindings))
+
+    async def list_open_jobs(self, account: Account) -> list[str]:
+        rows = await self._readers.read_current(Q["list_open_jobs"], {"account_id": account.account_id})
+        return [row[0] for row in rows]
 
     async def close_newest(self, account: Account) -> bool:
         try:

@@ -13,6 +13,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
+from ticketfeed.storage.finding import SqlFinding
 from ticketfeed.storage.given import batches, newest_given
 from ticketfeed.storage.queries import load_queries
 
@@ -67,11 +68,11 @@ def fence_account(
     return state
 
 
-class PostgresTransaction:
+class PostgresTransaction(SqlFinding):
     """What the work of a write is handed. `finish` stores the account row when tickets were put."""
 
     def __init__(self, connection: psycopg.Connection[Any], account: Account, states: States, now: int) -> None:
-        self._connection, self._account, self._now = connection, account, now
+        self._connection, self._account, self.now = connection, account, now
         self.state, self._records = states
         self._departures = Departures(self.state)
         self._newest: int | None = None
@@ -82,7 +83,7 @@ class PostgresTransaction:
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self._now)
+        second = watermark.next_generated_timestamp(self.state, self.now)
         count = 0
         for given, newest in newest_given(drafts, BATCH, self._make_given, self._find_given, self._note_given):
             count += given
@@ -90,7 +91,7 @@ class PostgresTransaction:
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        second = watermark.next_generated_timestamp(self._records, self._now)
+        second = watermark.next_generated_timestamp(self._records, self.now)
         keep, count = watermark.can_keep_records(self._records), 0
         for batch in batches(drafts, BATCH):
             count += len(batch)
@@ -98,7 +99,17 @@ class PostgresTransaction:
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             self._newest_record = max(self._newest_record or 0, *carried)
             rows = [
-                (self._account.account_id, d.kind, d.id, at, d.ticket_id, d.comment_count, d.email, d.body)
+                (
+                    self._account.account_id,
+                    d.kind,
+                    d.id,
+                    at,
+                    d.ticket_id,
+                    d.comment_count,
+                    d.email,
+                    d.external_id,
+                    d.body,
+                )
                 for at, d in zip(carried, batch, strict=True)
             ]
             with self._connection.cursor() as cursor:
@@ -115,13 +126,13 @@ class PostgresTransaction:
             raise BadInput("this token is in use already")
         row = self._one("next_credential_id", {})
         assert row is not None
-        made = {"id": row[0], "user_id": user_id, "kind": kind, "secret_hash": secret_hash, "created_at": self._now}
+        made = {"id": row[0], "user_id": user_id, "kind": kind, "secret_hash": secret_hash, "created_at": self.now}
         self._execute("add_credential", made)
         return int(row[0])
 
     def revoke_credential(self, credential_id: int) -> bool:
         self._beside = True
-        return self._execute("revoke_credential", {"id": credential_id, "revoked_at": self._now}).rowcount > 0
+        return self._execute("revoke_credential", {"id": credential_id, "revoked_at": self.now}).rowcount > 0
 
     def finish(self) -> None:
         before = self.state, self._records
@@ -129,7 +140,7 @@ class PostgresTransaction:
             before,
             self._newest,
             self._newest_record,
-            self._now,
+            self.now,
             self._added,
             self._departures.count,
             beside=self._beside,
@@ -185,8 +196,14 @@ class PostgresTransaction:
         with self._connection.cursor() as cursor:
             cursor.executemany(Q["note_given"].encode(), given)
 
-    def _one(self, name: str, bindings: dict[str, Any]) -> tuple[Any, ...] | None:
-        return self._execute(name, bindings, binary=True).fetchone()
+    def _rows(self, name: str, bindings: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return self._execute(name, bindings, binary=True).fetchall()
+
+    def _do(self, name: str, bindings: dict[str, Any]) -> None:
+        self._execute(name, bindings)
+
+    def _ids(self, ids: Sequence[int]) -> list[int]:
+        return list(ids)
 
     def _execute(self, name: str, bindings: dict[str, Any], binary: bool = False) -> psycopg.Cursor[Any]:
         bindings = {"account_id": self._account.account_id, **bindings}

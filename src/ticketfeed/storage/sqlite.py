@@ -17,9 +17,11 @@ from ticketfeed.clock import Clock
 from ticketfeed.protocol.budgets import Allowance, Spent
 from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.finding import jobs_of
 from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.queries import load_queries
 from ticketfeed.storage.sqlite_budgets import SqliteBudgets
@@ -165,6 +167,15 @@ class SqliteStore:
 
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         return dict(self._read("count_incidents", _ids(account, problem_ids)))
+
+    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
+        bindings: dict[str, Any] = {"account_id": account.account_id}
+        chosen = [row[0] for row in self._read("list_job_ids", bindings)] if ids is None else list(ids)
+        bindings["ids"] = json.dumps(chosen)
+        return jobs_of(self._read("read_jobs", bindings), self._read("read_results", bindings))
+
+    async def list_open_jobs(self, account: Account) -> list[str]:
+        return [row[0] for row in self._read("list_open_jobs", {"account_id": account.account_id})]
 
     async def close_newest(self, account: Account) -> bool:
         if self._writer.is_busy:

@@ -16,6 +16,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
+from ticketfeed.storage.finding import SqlFinding
 from ticketfeed.storage.given import batches, newest_given
 from ticketfeed.storage.queries import load_queries
 
@@ -44,11 +45,11 @@ _COLUMNS = attrgetter(
 )
 
 
-class SqliteTransaction:
+class SqliteTransaction(SqlFinding):
     """What the work of a write is handed. `finish` gives the account row after it, for whoever commits to store."""
 
     def __init__(self, connection: apsw.Connection, account: Account, states: States, now: int) -> None:
-        self._connection, self._account, self._now = connection, account, now
+        self._connection, self._account, self.now = connection, account, now
         self.state, self._records = states
         self._departures = Departures(self.state)
         self._newest: int | None = None
@@ -59,7 +60,7 @@ class SqliteTransaction:
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self._now)
+        second = watermark.next_generated_timestamp(self.state, self.now)
         count = 0
         for given, newest in newest_given(drafts, BATCH, self._make_given, self._find_given, self._note_given):
             count += given
@@ -70,14 +71,24 @@ class SqliteTransaction:
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        second = watermark.next_generated_timestamp(self._records, self._now)
+        second = watermark.next_generated_timestamp(self._records, self.now)
         keep, count = watermark.can_keep_records(self._records), 0
         for batch in batches(drafts, BATCH):
             count += len(batch)
             self._beside |= any(draft.kind in SIDELOADED_KINDS for draft in batch)
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             rows = [
-                (self._account.account_id, d.kind, d.id, second, d.ticket_id, d.comment_count, d.email, d.body)
+                (
+                    self._account.account_id,
+                    d.kind,
+                    d.id,
+                    second,
+                    d.ticket_id,
+                    d.comment_count,
+                    d.email,
+                    d.external_id,
+                    d.body,
+                )
                 for second, d in zip(carried, batch, strict=True)
             ]
             self._connection.executemany(Q["put_record"], rows)
@@ -97,13 +108,13 @@ class SqliteTransaction:
         credential_id = int(self._connection.execute(Q["next_credential_id"], {"account_id": account_id}).get)
         self._connection.execute(
             Q["add_credential"],
-            {**bindings, "id": credential_id, "user_id": user_id, "kind": kind, "created_at": self._now},
+            {**bindings, "id": credential_id, "user_id": user_id, "kind": kind, "created_at": self.now},
         )
         return credential_id
 
     def revoke_credential(self, credential_id: int) -> bool:
         self._beside = True
-        bindings = {"account_id": self._account.account_id, "id": credential_id, "revoked_at": self._now}
+        bindings = {"account_id": self._account.account_id, "id": credential_id, "revoked_at": self.now}
         self._connection.execute(Q["revoke_credential"], bindings)
         return self._connection.changes() > 0
 
@@ -117,7 +128,7 @@ class SqliteTransaction:
             (self.state, self._records),
             self._newest,
             self._newest_record,
-            self._now,
+            self.now,
             self._added,
             self._departures.count,
             beside=self._beside,
@@ -143,6 +154,15 @@ class SqliteTransaction:
             self._connection.executemany(Q["insert_ticket"], rows)
         self._added += len(batch) - len(found)
         self._newest = max(batch[-1][0], self._newest or 0)
+
+    def _rows(self, name: str, bindings: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(Q[name], {"account_id": self._account.account_id, **bindings}).fetchall()
+
+    def _do(self, name: str, bindings: dict[str, Any]) -> None:
+        self._connection.execute(Q[name], {"account_id": self._account.account_id, **bindings})
+
+    def _ids(self, ids: Sequence[int]) -> str:
+        return json.dumps(list(ids))
 
     def _make_given(self) -> None:
         self._connection.execute(Q["make_given"])

@@ -109,11 +109,13 @@ LEFT JOIN ticketfeed.departure ON departure.account_id = state.account_id AND de
 WHERE state.account_id = %(account_id)s
 
 -- name: put_record
-INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email, body)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %b)
+INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email,
+                               external_id, body)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %b)
 ON CONFLICT (account_id, kind, id) DO UPDATE
 SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
-    comment_count = excluded.comment_count, email = excluded.email, body = excluded.body
+    comment_count = excluded.comment_count, email = excluded.email, external_id = excluded.external_id,
+    body = excluded.body
 
 -- name: read_records
 SELECT id, body FROM ticketfeed.record
@@ -196,6 +198,72 @@ WHERE account_id = %(account_id)s AND email = %(email)s AND kind = 'users'
 ORDER BY id
 LIMIT 1
 
+-- name: find_ticket_bodies
+SELECT id, body FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
+
+-- name: find_external
+SELECT body FROM ticketfeed.record
+WHERE account_id = %(account_id)s AND kind = %(kind)s AND external_id = %(external_id)s
+ORDER BY id LIMIT 1
+
+-- name: next_ticket_id
+SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = %(account_id)s
+
+-- name: next_record_id
+SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.record WHERE account_id = %(account_id)s AND kind = %(kind)s
+
+-- name: find_answer
+SELECT fingerprint, kept_at, status, location, body FROM ticketfeed.kept_answer
+WHERE account_id = %(account_id)s AND key = %(key)s AND kept_at > %(since)s
+
+-- name: keep_answer
+INSERT INTO ticketfeed.kept_answer (account_id, key, fingerprint, kept_at, status, location, body)
+VALUES (%(account_id)s, %(key)s, %(fingerprint)s, %(kept_at)s, %(status)s, %(location)s, %(body)b)
+ON CONFLICT (account_id, key) DO UPDATE
+SET fingerprint = excluded.fingerprint, kept_at = excluded.kept_at, status = excluded.status,
+    location = excluded.location, body = excluded.body
+
+-- name: forget_answers
+DELETE FROM ticketfeed.kept_answer WHERE account_id = %(account_id)s AND kept_at <= %(since)s
+
+-- name: add_job
+INSERT INTO ticketfeed.job (account_id, id, action, actor_id, created_at, total, finished_at)
+VALUES (%(account_id)s, %(id)s, %(action)s, %(actor_id)s, %(created_at)s, %(total)s, %(finished_at)s)
+
+-- name: add_job_item
+INSERT INTO ticketfeed.job_item (account_id, job_id, number, item)
+VALUES (%(account_id)s, %(job_id)s, %(number)s, %(item)b)
+
+-- name: next_item
+SELECT job.id, job.action, job.actor_id, job.created_at, job.total, job.finished_at, job_item.number, job_item.item
+FROM ticketfeed.job AS job
+JOIN ticketfeed.job_item AS job_item ON job_item.account_id = job.account_id AND job_item.job_id = job.id
+WHERE job.account_id = %(account_id)s AND job.id = %(job_id)s AND job_item.result IS NULL
+ORDER BY job_item.number LIMIT 1
+
+-- name: put_result
+UPDATE ticketfeed.job_item SET result = %(result)b
+WHERE account_id = %(account_id)s AND job_id = %(job_id)s AND number = %(number)s
+
+-- name: finish_job
+UPDATE ticketfeed.job SET finished_at = %(finished_at)s WHERE account_id = %(account_id)s AND id = %(job_id)s
+
+-- name: list_open_jobs
+SELECT id FROM ticketfeed.job WHERE account_id = %(account_id)s AND finished_at IS NULL ORDER BY created_at, id
+
+-- name: list_job_ids
+SELECT id FROM ticketfeed.job WHERE account_id = %(account_id)s ORDER BY created_at DESC, id LIMIT 100
+
+-- name: read_jobs
+SELECT id, action, actor_id, created_at, total, finished_at FROM ticketfeed.job
+WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
+ORDER BY created_at DESC, id
+
+-- name: read_results
+SELECT job_id, result FROM ticketfeed.job_item
+WHERE account_id = %(account_id)s AND job_id = ANY(%(ids)s) AND result IS NOT NULL
+ORDER BY job_id, number
+
 -- name: find_token_user
 SELECT record.body
 FROM ticketfeed.credential
@@ -270,7 +338,7 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticketfeed.ticket WHERE account_id = %(account_id)s ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, body
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, body
 FROM ticketfeed.record
 WHERE account_id = %(account_id)s
 ORDER BY kind, id
@@ -294,6 +362,15 @@ SELECT 'departure', account_id, count(*) FROM ticketfeed.departure
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
 SELECT 'record', account_id, count(*) FROM ticketfeed.record
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'job', account_id, count(*) FROM ticketfeed.job
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'job_item', account_id, count(*) FROM ticketfeed.job_item
+WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
+UNION ALL
+SELECT 'kept_answer', account_id, count(*) FROM ticketfeed.kept_answer
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
 SELECT 'credential', account_id, count(*) FROM ticketfeed.credential

@@ -96,11 +96,13 @@ LEFT JOIN departure ON departure.account_id = state.account_id AND departure.num
 WHERE state.account_id = :account_id
 
 -- name: put_record
-INSERT INTO record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email,
+                    external_id, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account_id, kind, id)
 DO UPDATE SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
-              comment_count = excluded.comment_count, email = excluded.email, body = excluded.body
+              comment_count = excluded.comment_count, email = excluded.email, external_id = excluded.external_id,
+              body = excluded.body
 
 -- name: read_records
 SELECT id, body FROM record
@@ -175,6 +177,72 @@ GROUP BY problem_id
 -- name: find_user
 SELECT body FROM record WHERE account_id = :account_id AND email = :email AND kind = 'users' ORDER BY id LIMIT 1
 
+-- name: find_ticket_bodies
+SELECT id, body FROM ticket WHERE account_id = :account_id AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: find_external
+SELECT body FROM record
+WHERE account_id = :account_id AND kind = :kind AND external_id = :external_id
+ORDER BY id LIMIT 1
+
+-- name: next_ticket_id
+SELECT coalesce(max(id), 0) + 1 FROM ticket WHERE account_id = :account_id
+
+-- name: next_record_id
+SELECT coalesce(max(id), 0) + 1 FROM record WHERE account_id = :account_id AND kind = :kind
+
+-- name: find_answer
+SELECT fingerprint, kept_at, status, location, body FROM kept_answer
+WHERE account_id = :account_id AND key = :key AND kept_at > :since
+
+-- name: keep_answer
+INSERT INTO kept_answer (account_id, key, fingerprint, kept_at, status, location, body)
+VALUES (:account_id, :key, :fingerprint, :kept_at, :status, :location, :body)
+ON CONFLICT (account_id, key) DO UPDATE
+SET fingerprint = excluded.fingerprint, kept_at = excluded.kept_at, status = excluded.status,
+    location = excluded.location, body = excluded.body
+
+-- name: forget_answers
+DELETE FROM kept_answer WHERE account_id = :account_id AND kept_at <= :since
+
+-- name: add_job
+INSERT INTO job (account_id, id, action, actor_id, created_at, total, finished_at)
+VALUES (:account_id, :id, :action, :actor_id, :created_at, :total, :finished_at)
+
+-- name: add_job_item
+INSERT INTO job_item (account_id, job_id, number, item)
+VALUES (:account_id, :job_id, :number, :item)
+
+-- name: next_item
+SELECT job.id, job.action, job.actor_id, job.created_at, job.total, job.finished_at, job_item.number, job_item.item
+FROM job AS job
+JOIN job_item AS job_item ON job_item.account_id = job.account_id AND job_item.job_id = job.id
+WHERE job.account_id = :account_id AND job.id = :job_id AND job_item.result IS NULL
+ORDER BY job_item.number LIMIT 1
+
+-- name: put_result
+UPDATE job_item SET result = :result
+WHERE account_id = :account_id AND job_id = :job_id AND number = :number
+
+-- name: finish_job
+UPDATE job SET finished_at = :finished_at WHERE account_id = :account_id AND id = :job_id
+
+-- name: list_open_jobs
+SELECT id FROM job WHERE account_id = :account_id AND finished_at IS NULL ORDER BY created_at, id
+
+-- name: list_job_ids
+SELECT id FROM job WHERE account_id = :account_id ORDER BY created_at DESC, id LIMIT 100
+
+-- name: read_jobs
+SELECT id, action, actor_id, created_at, total, finished_at FROM job
+WHERE account_id = :account_id AND id IN (SELECT value FROM json_each(:ids))
+ORDER BY created_at DESC, id
+
+-- name: read_results
+SELECT job_id, result FROM job_item
+WHERE account_id = :account_id AND job_id IN (SELECT value FROM json_each(:ids)) AND result IS NOT NULL
+ORDER BY job_id, number
+
 -- name: find_token_user
 SELECT record.body
 FROM credential
@@ -246,7 +314,7 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticket INDEXED BY ticket_by_id WHERE account_id = :account_id ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, body
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, body
 FROM record WHERE account_id = :account_id ORDER BY kind, id
 
 -- name: walk_dangling_credentials
@@ -267,6 +335,15 @@ SELECT 'departure', account_id, count(*) FROM departure
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
 SELECT 'record', account_id, count(*) FROM record
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'job', account_id, count(*) FROM job
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'job_item', account_id, count(*) FROM job_item
+WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
+UNION ALL
+SELECT 'kept_answer', account_id, count(*) FROM kept_answer
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
 SELECT 'credential', account_id, count(*) FROM credential

@@ -72,6 +72,7 @@ CREATE TABLE ticketfeed.record (
     ticket_id           bigint,
     comment_count       integer,
     email               text,
+    external_id         text,
     body                bytea NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 );
@@ -80,6 +81,45 @@ CREATE INDEX record_feed ON ticketfeed.record (account_id, kind, generated_times
 CREATE INDEX record_by_ticket ON ticketfeed.record (account_id, kind, ticket_id, id)
 INCLUDE (comment_count) WHERE ticket_id IS NOT NULL;
 CREATE INDEX record_by_email ON ticketfeed.record (account_id, email) WHERE email IS NOT NULL;
+CREATE INDEX record_by_external_id ON ticketfeed.record (account_id, kind, external_id) WHERE external_id IS NOT NULL;
+
+-- Background jobs: what was asked for, item by item, and what came of it.
+CREATE TABLE ticketfeed.job (
+    account_id  bigint NOT NULL,
+    id          text NOT NULL,
+    action      text NOT NULL,
+    actor_id    bigint NOT NULL,
+    created_at  bigint NOT NULL,
+    total       bigint NOT NULL,
+    finished_at bigint,
+    PRIMARY KEY (account_id, id)
+);
+
+CREATE INDEX job_by_time ON ticketfeed.job (account_id, created_at);
+CREATE INDEX job_open ON ticketfeed.job (account_id, created_at) WHERE finished_at IS NULL;
+
+CREATE TABLE ticketfeed.job_item (
+    account_id bigint NOT NULL,
+    job_id     text NOT NULL,
+    number     bigint NOT NULL,
+    item       bytea NOT NULL,
+    result     bytea,
+    PRIMARY KEY (account_id, job_id, number)
+);
+
+-- What was answered to requests with an Idempotency-Key.
+CREATE TABLE ticketfeed.kept_answer (
+    account_id  bigint NOT NULL,
+    key         text NOT NULL,
+    fingerprint text NOT NULL,
+    kept_at     bigint NOT NULL,
+    status      bigint NOT NULL,
+    location    text,
+    body        bytea NOT NULL,
+    PRIMARY KEY (account_id, key)
+);
+
+CREATE INDEX kept_answer_by_time ON ticketfeed.kept_answer (account_id, kept_at);
 
 -- secret_hash: SHA-256 of an API token, or argon2 of a password.
 CREATE TABLE ticketfeed.credential (

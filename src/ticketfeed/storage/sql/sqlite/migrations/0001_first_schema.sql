@@ -67,6 +67,7 @@ CREATE TABLE record (
     ticket_id           INTEGER,
     comment_count       INTEGER,
     email               TEXT,
+    external_id         TEXT,
     body                BLOB NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 ) WITHOUT ROWID;
@@ -74,6 +75,45 @@ CREATE TABLE record (
 CREATE INDEX record_feed ON record (account_id, kind, generated_timestamp, id);
 CREATE INDEX record_by_ticket ON record (account_id, kind, ticket_id, id, comment_count) WHERE ticket_id IS NOT NULL;
 CREATE INDEX record_by_email ON record (account_id, email) WHERE email IS NOT NULL;
+CREATE INDEX record_by_external_id ON record (account_id, kind, external_id) WHERE external_id IS NOT NULL;
+
+-- Background jobs: what was asked for, item by item, and what came of it.
+CREATE TABLE job (
+    account_id  INTEGER NOT NULL,
+    id          TEXT NOT NULL,
+    action      TEXT NOT NULL,
+    actor_id    INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    total       INTEGER NOT NULL,
+    finished_at INTEGER,
+    PRIMARY KEY (account_id, id)
+) WITHOUT ROWID;
+
+CREATE INDEX job_by_time ON job (account_id, created_at);
+CREATE INDEX job_open ON job (account_id, created_at) WHERE finished_at IS NULL;
+
+CREATE TABLE job_item (
+    account_id INTEGER NOT NULL,
+    job_id     TEXT NOT NULL,
+    number     INTEGER NOT NULL,
+    item       BLOB NOT NULL,
+    result     BLOB,
+    PRIMARY KEY (account_id, job_id, number)
+) WITHOUT ROWID;
+
+-- What was answered to requests with an Idempotency-Key.
+CREATE TABLE kept_answer (
+    account_id  INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    kept_at     INTEGER NOT NULL,
+    status      INTEGER NOT NULL,
+    location    TEXT,
+    body        BLOB NOT NULL,
+    PRIMARY KEY (account_id, key)
+) WITHOUT ROWID;
+
+CREATE INDEX kept_answer_by_time ON kept_answer (account_id, kept_at);
 
 -- secret_hash: SHA-256 of an API token, or argon2 of a password.
 CREATE TABLE credential (

@@ -1,0 +1,109 @@
+"""What a write finds and stores beside tickets, on every engine: bodies, ids, jobs, kept answers."""
+
+import pytest
+
+from tests.storage.contract import NOON, ManualClock, StoreCase, ticket, user
+from ticketfeed.protocol.answers import ANSWER_SECONDS, KeptAnswer
+from ticketfeed.protocol.errors import RecordInvalid
+from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.records import parse_record
+from ticketfeed.storage.base import Store, WriteTransaction
+
+JOB = Job("V3-1", "destroy", 7, NOON, 2)
+
+
+class WritingContract(StoreCase):
+    """For test modules of backends: see StoreContract."""
+
+    def test_a_write_finds(self) -> None:
+        """Bodies as they stand in the transaction, what it has put itself included; ids behind all that were given."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            audit = parse_record("audits", b'{"id":5,"ticket_id":3,"events":[]}', account="acme", now=NOON)
+
+            def work(write: WriteTransaction) -> None:
+                assert write.now == NOON
+                assert (write.next_id("tickets"), write.next_id("users")) == (1, 1)
+                draft = ticket(3)
+                write.put_tickets([draft])
+                write.put_records([user(8, external_id="x"), user(7, external_id="x"), audit])
+                assert write.find_tickets([3, 4]) == {3: draft.body(NOON)}
+                assert sorted(write.find_records("users", [7, 8, 9])) == [7, 8]
+                assert write.find_records("groups", [7]) == {}
+                assert write.find_of_ticket("audits", 3) == [audit.body]
+                assert write.find_of_ticket("audits", 4) == []
+                assert write.find_external("users", "x") == write.find_records("users", [7])[7]
+                assert write.find_external("users", "y") is None
+                assert write.find_external("organizations", "x") is None
+                assert (write.next_id("tickets"), write.next_id("users"), write.next_id("groups")) == (4, 9, 1)
+
+            await store.write(account, work)
+            await store.write(other, lambda write: self.assert_empty(write))
+
+        self.run(scenario)
+
+    @staticmethod
+    def assert_empty(write: WriteTransaction) -> None:
+        assert (write.find_tickets([3]), write.find_records("users", [7]), write.next_id("tickets")) == ({}, {}, 1)
+
+    def test_an_error_of_the_wire_undoes_the_write(self) -> None:
+        """It comes out as it is, and nothing was stored."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def work(write: WriteTransaction) -> None:
+                write.put_tickets([ticket(3)])
+                write.add_job(JOB, [b"{}"])
+                raise RecordInvalid(status=("closed prevents ticket update", "InvalidValue"))
+
+            with pytest.raises(RecordInvalid):
+                await store.write(account, work)
+            assert await store.list_open_jobs(account) == []
+            await store.write(account, self.assert_empty)
+
+        self.run(scenario)
+
+    def test_jobs(self) -> None:
+        """A job gives its items in order, each until it has a result; it is open until it is finished."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            await store.write(account, lambda write: write.add_job(JOB, [b"1", b"2"]))
+            assert await store.write(other, lambda write: write.next_item("V3-1")) is None
+            assert await store.list_open_jobs(account) == ["V3-1"]
+            assert await store.list_open_jobs(other) == []
+            assert await store.read_jobs(account, ["V3-1", "V3-2"]) == [(JOB, [])]
+            assert await store.write(account, lambda write: write.next_item("V3-1")) == (JOB, 0, b"1")
+            await store.write(account, lambda write: write.put_result("V3-1", 0, b"one"))
+            assert await store.write(account, lambda write: write.next_item("V3-1")) == (JOB, 1, b"2")
+            assert await store.read_jobs(account) == [(JOB, [b"one"])]
+            await store.write(account, lambda write: write.put_result("V3-1", 1, b"two"))
+            assert await store.write(account, lambda write: write.next_item("V3-1")) is None
+            clock.now += 3
+            await store.write(account, lambda write: write.finish_job("V3-1"))
+            (job, results), *more = await store.read_jobs(account, ["V3-1"])
+            assert (job.finished_at, results, more) == (NOON + 3, [b"one", b"two"], [])
+            assert await store.list_open_jobs(account) == []
+            await store.write(account, lambda write: write.add_job(Job("V3-0", "x", 7, NOON + 3, 0), []))
+            assert [job.id for job, _ in await store.read_jobs(account)] == ["V3-0", "V3-1"]
+
+        self.run(scenario)
+
+    def test_kept_answers(self) -> None:
+        """An answer is found under its key until it is too old, and only in its account."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            answer = KeptAnswer("f", NOON, 201, None, b"body")
+            await store.write(account, lambda write: write.keep_answer("k", answer))
+            assert await store.write(account, lambda write: write.find_answer("k")) == answer
+            assert await store.write(account, lambda write: write.find_answer("l")) is None
+            assert await store.write(other, lambda write: write.find_answer("k")) is None
+            clock.now += ANSWER_SECONDS
+            assert await store.write(account, lambda write: write.find_answer("k")) is None
+            later = KeptAnswer("g", clock.now, 201, "/here", b"other")
+            await store.write(account, lambda write: write.keep_answer("k", later))
+            assert await store.write(account, lambda write: write.find_answer("k")) == later
+
+        self.run(scenario)
