@@ -24,6 +24,7 @@ async def call_app(
     method: str = "GET",
     headers: Sequence[tuple[str, str]] = (),
     scheme: str = "http",
+    body: bytes = b"",
 ) -> Answer:
     """Ask for `target`, a path with or without a query."""
     path, _, query = target.partition("?")
@@ -45,15 +46,15 @@ async def call_app(
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
         sent.append(message)
 
     await app(scope, receive, send)
     start = next(message for message in sent if message["type"] == "http.response.start")
-    body = b"".join(message.get("body", b"") for message in sent)
-    return Answer(start["status"], Headers(raw=start["headers"]), body)
+    answered = b"".join(message.get("body", b"") for message in sent)
+    return Answer(start["status"], Headers(raw=start["headers"]), answered)
 
 
 def _encode(text: str) -> bytes:

@@ -188,9 +188,11 @@ class _Served:
         except OperatorError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        self._app = create_app(self._plan.settings, store)
+        app = self._app = create_app(self._plan.settings, store)
+        await app.state.service.jobs.pick_up()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await app.state.service.jobs.end()
         if store is not self._plan.store:
             await store.close()
         await send({"type": "lifespan.shutdown.complete"})

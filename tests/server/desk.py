@@ -13,6 +13,7 @@ from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.server.app import create_app
 from ticketfeed.server.auth import hash_password, hash_token
+from ticketfeed.server.jobs import Jobs
 from ticketfeed.settings import Settings
 from ticketfeed.storage.base import CredentialKind, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
@@ -77,6 +78,33 @@ class Desk:
     ) -> Answer:
         sent = [*headers, *([("Authorization", authorization)] if authorization is not None else [])]
         return asyncio.run(call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme))
+
+    def send(
+        self, method: str, path: str, value: Any = None, *, expect: int = 200, headers: Sequence[tuple[str, str]] = ()
+    ) -> Any:
+        """Ask for a change as the admin; the answer's body, parsed, which must have this status."""
+        body = value if isinstance(value, bytes) else b"" if value is None else msgspec.json.encode(value)
+        sent = [*headers, ("Authorization", ADMIN), ("Content-Type", "application/json")]
+        asked = call_app(self.app, f"/api/v2{path}", host="acme.localhost", method=method, headers=sent, body=body)
+        self.answer = asyncio.run(asked)
+        assert self.answer.status == expect, self.answer
+        return msgspec.json.decode(self.answer.body) if self.answer.body else None
+
+    def run_jobs(self) -> None:
+        """Do what is left to do, as a serving process does when it starts."""
+        jobs = Jobs(self.store)
+
+        async def run() -> None:
+            await jobs.pick_up()
+            await jobs.wait()
+
+        asyncio.run(run())
+
+    def changes(self, since: int = 0) -> dict[int, dict[str, Any]]:
+        """The incremental export once all is closed: ticket id -> ticket."""
+        self.now += 2
+        page = self.page(f"{PATH}?start_time={since}&support_type_scope=all")
+        return {ticket["id"]: ticket for ticket in page["tickets"]}
 
     def page(self, target: str = ALL, **asked: Any) -> dict[str, Any]:
         """The body of an answer that must be a 200."""

@@ -8,6 +8,7 @@ TicketfeedError
 │   ├── StartTimeTooRecent    400
 │   ├── InvalidCursor         400
 │   ├── TooManyValues         400  more ids than one request may name
+│   ├── IdempotentRequestError 400  its Idempotency-Key belongs to another request
 │   ├── InvalidPaginationParameter  400
 │   ├── InvalidPaginationDepth      400  an offset beyond the 10,000th record
 │   ├── NotAuthenticated      401  no or wrong Basic credentials
@@ -43,6 +44,7 @@ __all__ = [
     "BadRecord",
     "BodyTooLarge",
     "FeatureMissing",
+    "IdempotentRequestError",
     "InternalServerError",
     "InvalidCursor",
     "InvalidEndpoint",
@@ -156,6 +158,13 @@ class TooManyValues(_Described):
 
     def body(self) -> dict[str, Any]:
         return {**super().body(), "max_count": self.count_max}
+
+
+class IdempotentRequestError(_Described):
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("The request parameters don't match the parameters used in the first request with this key")
 
 
 class APIRateLimitExceeded(_Described):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -26,6 +26,7 @@ __all__ = [
     "RecordDraft",
     "SearchText",
     "decode_as",
+    "is_deleted",
     "lay_out",
     "parse_record",
     "split_record",
@@ -52,7 +53,7 @@ class RecordDraft:
     `id`: its own, but for ticket_metrics that of its ticket, which has one set. `generated_timestamp`: when it was
     last updated, or happened, in Unix seconds. `ticket_id`: the ticket that an audit or metric event belongs to.
     `comment_count`: how many comments an audit carries. `email`: lower case, users only. `external_id`: of users and
-    organizations.
+    organizations. `is_deleted`: 1 where it is no longer listed, 0 otherwise.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class RecordDraft:
     comment_count: int | None
     email: str | None
     external_id: str | None
+    is_deleted: int
     body: bytes
 
 
@@ -69,6 +71,9 @@ class _Record(msgspec.Struct):
     id: Id
     created_at: DateTime | UnsetType = UNSET
     updated_at: DateTime | UnsetType = UNSET
+    deleted: bool | None = None
+    is_deleted: bool | None = None
+    deleted_at: Any = None
 
 
 class _User(_Record):
@@ -150,8 +155,20 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
         sum(event.type == "Comment" for event in record.events) if isinstance(record, _Audit) else None,
         record.email.strip().lower() if isinstance(record, _User) and record.email else None,
         record.external_id if isinstance(record, _User | _Organization) else None,
+        int(_is_deleted(record)),
         lay_out(values, RECORD_SHAPES[kind], derived),
     )
+
+
+def is_deleted(kind: str, body: bytes) -> bool:
+    """Whether a stored record is no longer listed. Of users the record can still be read."""
+    return _is_deleted(_DECODERS[kind].decode(body))
+
+
+def _is_deleted(record: _Record) -> bool:
+    if isinstance(record, _User):
+        return not record.active
+    return bool(record.deleted or record.is_deleted or record.deleted_at is not None)
 
 
 def split_record(data: bytes) -> dict[str, Raw]:

@@ -50,12 +50,13 @@ class StoredRecord(NamedTuple):
     comment_count: int | None
     email: str | None
     external_id: str | None
+    is_deleted: int
     body: bytes
 
 
 _TICKET_COLUMNS = tuple(name for name in StoredTicket._fields if name not in ("generated_timestamp", "body"))
 # A record's second is that of the write that stored it, where that was not before all readers.
-_RECORD_COLUMNS = ("id", "ticket_id", "comment_count", "email", "external_id")
+_RECORD_COLUMNS = ("id", "ticket_id", "comment_count", "email", "external_id", "is_deleted")
 
 
 def ticket_faults(row: StoredTicket, account: str) -> Iterator[str]:

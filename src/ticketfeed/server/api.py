@@ -17,6 +17,7 @@ from ticketfeed.protocol.errors import InvalidEndpoint, RoleTooLow
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.auth import Authenticate
+from ticketfeed.server.jobs import Jobs
 from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
 from ticketfeed.settings import Settings
 from ticketfeed.storage.base import Store
@@ -37,6 +38,7 @@ class Service:
     authenticate: Authenticate
     limits: RateLimits
     runs: Runs
+    jobs: Jobs
     ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 
@@ -73,6 +75,7 @@ def api_routes(
     handler: Handler,
     *,
     role: str = "admin",
+    method: str = "GET",
     budget: str | None = None,
     spends: Callable[[Request], bool] = lambda _request: True,
 ) -> list[Route]:
@@ -88,12 +91,12 @@ def api_routes(
         await call.spend(request, (budget,) if budget is not None and spends(request) else ())
         return await handler(request, call)
 
-    return plain_routes(path, endpoint)
+    return plain_routes(path, endpoint, method)
 
 
-def plain_routes(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> list[Route]:
+def plain_routes(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str = "GET") -> list[Route]:
     """The two forms of an endpoint that looks at the caller by itself."""
-    return [Route(f"/api/v2{path}{suffix}", endpoint, methods=["GET"]) for suffix in ("", ".json")]
+    return [Route(f"/api/v2{path}{suffix}", endpoint, methods=[method]) for suffix in ("", ".json")]
 
 
 async def admit(request: Request) -> ApiCall:

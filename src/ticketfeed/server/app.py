@@ -17,6 +17,7 @@ from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.api import Service
 from ticketfeed.server.auth import Authenticate, Authenticator
 from ticketfeed.server.bounds import HeadBound
+from ticketfeed.server.jobs import Jobs
 from ticketfeed.server.openapi import OPENAPI_ROUTES
 from ticketfeed.server.overload import Overload
 from ticketfeed.server.preflight import Preflight
@@ -37,15 +38,9 @@ def create_app(
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
     checked = authenticate or Authenticator(store)
-    service = Service(
-        settings,
-        store,
-        clock,
-        Accounts(store),
-        checked,
-        RateLimits(settings),
-        Runs(store, settings.kept_pages_mib << 20),
-    )
+    runs = Runs(store, settings.kept_pages_mib << 20)
+    limits = RateLimits(settings)
+    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store))
     app = Starlette(
         routes=[
             *API_ROUTES,

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from ticketfeed.protocol.errors import BodyTooLarge, MalformedRequest
 
-__all__ = ["BODY_BYTES_MAX", "read_body", "read_envelope"]
+__all__ = ["BODY_BYTES_MAX", "read_body", "read_envelope", "take_envelope"]
 
 # A hundred tickets of fifty kilobytes.
 BODY_BYTES_MAX = 5 * 1024 * 1024
@@ -31,8 +31,13 @@ async def read_body(request: Request) -> bytes:
 
 async def read_envelope(request: Request, key: str) -> bytes:
     """The JSON value under `key` of the body's object. Raises MalformedRequest, BodyTooLarge."""
+    return take_envelope(await read_body(request), key)
+
+
+def take_envelope(body: bytes, key: str) -> bytes:
+    """The JSON value under `key` of an object. Raises MalformedRequest."""
     try:
-        envelope = msgspec.json.decode(await read_body(request), type=dict[str, msgspec.Raw])
+        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise MalformedRequest(f'The body must be a JSON object such as {{"{key}": ...}}') from None
     if key not in envelope:

@@ -13,7 +13,7 @@ from ticketfeed.protocol.errors import InvalidValue, RecordNotFound, TooManyValu
 from ticketfeed.protocol.listing import LIST_LIMIT_MAX, ListRequest, list_ends, parse_list_request
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.params import parse_integer, parse_query
-from ticketfeed.protocol.records import wire_second
+from ticketfeed.protocol.records import is_deleted, wire_second
 from ticketfeed.protocol.wire import join_arrays
 from ticketfeed.server.api import ApiCall, Handler, api_routes
 from ticketfeed.server.responses import body_response
@@ -85,7 +85,7 @@ def _count(resource: Resource) -> Handler:
 def _show(resource: Resource) -> Handler:
     async def show_record(request: Request, call: ApiCall) -> Response:
         rows = await call.service.store.read_records(call.account, resource.kind, [path_id(request)])
-        if not rows:
+        if not rows or (resource.kind != "users" and is_deleted(resource.kind, rows[0][1])):
             raise RecordNotFound
         return body_response(request, b'{"%s":%s}' % (resource.singular.encode(), rows[0][1]))
 

@@ -8,8 +8,8 @@ __all__ = ["Preflight"]
 
 _HEADERS = {
     "access-control-allow-origin": "*",
-    "access-control-allow-methods": "GET, HEAD, OPTIONS",
-    "access-control-allow-headers": "Authorization, Accept, Content-Type",
+    "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "access-control-allow-headers": "Authorization, Accept, Content-Type, Idempotency-Key",
     "access-control-max-age": "7200",
 }
 

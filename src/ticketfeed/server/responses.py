@@ -11,7 +11,7 @@ from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.wire import encode_error
 from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
 
-__all__ = ["body_response", "error_response", "json_response", "pieces_response", "takes_gzip"]
+__all__ = ["body_response", "error_response", "json_response", "pieces_response", "takes_gzip", "written_response"]
 
 GZIP_BYTES_MIN = 512
 # isal's fastest level: a tenth of zlib's time for a page, and a sixth more bytes.
@@ -34,6 +34,17 @@ def json_response(request: Request, body: bytes, etag: str) -> Response:
     left = _budget_headers(request)
     headers = {**_COMMON, **left, "cache-control": "max-age=0, private, must-revalidate", "etag": etag}
     return _response(request, 200, body, headers)
+
+
+def written_response(request: Request, status: int, body: bytes, location: str | None = None) -> Response:
+    """An answer to a request that changed something; 204 has no body."""
+    headers = {**_COMMON, **_budget_headers(request), "cache-control": "max-age=0, private, must-revalidate"}
+    if status == 204:
+        return Response(b"", status, {**headers, "cache-control": "no-cache"})
+    headers["etag"] = f'W/"{sha256(body).hexdigest()[:32]}"'
+    if location is not None:
+        headers["location"] = location
+    return _response(request, status, body, headers)
 
 
 def pieces_response(request: Request, body: bytearray, etag: str, coding: str) -> Response:

@@ -3,10 +3,13 @@
 from starlette.routing import Route
 
 from ticketfeed.server import account_api as account
+from ticketfeed.server import bulk_api as bulk
 from ticketfeed.server import ticket_api as ticket
+from ticketfeed.server import ticket_write_api as write
 from ticketfeed.server.api import api_routes, plain_routes
 from ticketfeed.server.export_api import SAMPLE_LIMIT_MAX, cursor_export, event_export, metric_event_export, span_export
 from ticketfeed.server.list_api import RESOURCES, resource_routes
+from ticketfeed.server.record_write_api import RECORD_WRITE_ROUTES
 from ticketfeed.server.search_api import count_found, search
 
 __all__ = ["API_ROUTES"]
@@ -34,6 +37,27 @@ API_ROUTES: list[Route] = [
         "/incremental/ticket_events/sample", event_export(limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
     ),
     *api_routes("/tickets", ticket.list_tickets, role="agent", budget="ticket_pages", spends=ticket.is_deep),
+    *api_routes("/tickets", write.create_ticket, role="agent", method="POST"),
+    *api_routes("/imports/tickets", write.import_ticket, method="POST"),
+    *api_routes("/tickets/{id:int}", write.update_ticket, role="agent", method="PUT"),
+    *api_routes("/tickets/{id:int}", write.delete_ticket, role="agent", method="DELETE"),
+    *api_routes("/tickets/{id:int}/mark_as_spam", write.mark_as_spam, role="agent", method="PUT"),
+    *(
+        route
+        for method in ("POST", "PUT", "DELETE")
+        for route in api_routes("/tickets/{id:int}/tags", write.change_tags, role="agent", method=method)
+    ),
+    *api_routes("/deleted_tickets/{id:int}/restore", write.restore_ticket, role="agent", method="PUT"),
+    *api_routes("/deleted_tickets/{id:int}", bulk.scrub_ticket, method="DELETE"),
+    *api_routes("/deleted_tickets/destroy_many", bulk.destroy_many("tickets", "scrub"), method="DELETE"),
+    *api_routes("/tickets/create_many", bulk.create_many("tickets"), role="agent", method="POST"),
+    *api_routes("/imports/tickets/create_many", bulk.create_many("tickets", "import"), method="POST"),
+    *api_routes("/tickets/update_many", bulk.update_many("tickets", "ticket"), role="agent", method="PUT"),
+    *api_routes("/tickets/destroy_many", bulk.destroy_many("tickets"), role="agent", method="DELETE"),
+    *api_routes("/tickets/{id:int}/merge", bulk.merge_tickets, role="agent", method="POST"),
+    *api_routes("/job_statuses", bulk.list_jobs, role="agent"),
+    *api_routes("/job_statuses/show_many", bulk.list_jobs, role="agent"),
+    *api_routes("/job_statuses/{id}", bulk.show_job, role="agent")[:1],  # which takes the form with .json, too
     *api_routes("/tickets/count", ticket.count_tickets, role="agent"),
     *api_routes("/tickets/show_many", ticket.show_tickets, role="agent"),
     *api_routes("/tickets/{id:int}", ticket.show_ticket, role="agent"),
@@ -49,5 +73,6 @@ API_ROUTES: list[Route] = [
     *api_routes("/search", search, role="agent"),
     *api_routes("/search/count", count_found, role="agent"),
     *api_routes("/channels/voice/phone_numbers", account.feature_missing),
+    *RECORD_WRITE_ROUTES,
     *(route for resource in RESOURCES for route in resource_routes(resource)),
 ]

@@ -42,6 +42,10 @@ class WriteTransaction(Protocol):
     def now(self) -> int:
         """The instant of the transaction, in Unix seconds."""
 
+    @property
+    def second(self) -> int:
+        """The generated_timestamp of all tickets that this transaction puts, but for a load."""
+
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         """Store each ticket as its latest state, at the end of the feed. Returns how many drafts were given.
 

@@ -11,7 +11,7 @@ from ticketfeed.protocol.jobs import Job
 __all__ = ["RECORD_COLUMNS", "SqlFinding", "jobs_of"]
 
 # The columns of a record behind its second.
-RECORD_COLUMNS = attrgetter("ticket_id", "comment_count", "email", "external_id", "body")
+RECORD_COLUMNS = attrgetter("ticket_id", "comment_count", "email", "external_id", "is_deleted", "body")
 
 
 class SqlFinding:

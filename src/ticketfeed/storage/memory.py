@@ -162,7 +162,11 @@ class MemoryStore:
 
     def _records(self, account: Account, kind: str, ticket_id: int | None) -> list[RecordDraft]:
         records = self._held[account.account_id].records
-        return [d for (of, _), (_, d) in records.items() if of == kind and ticket_id in (None, d.ticket_id)]
+        return [
+            d
+            for (of, _), (_, d) in records.items()
+            if of == kind and ticket_id in (None, d.ticket_id) and not d.is_deleted
+        ]
 
     async def write(
         self,

@@ -47,10 +47,14 @@ class MemoryTransaction:
         self._newest_record: int | None = None
         self._beside = False
 
+    @property
+    def second(self) -> int:
+        return watermark.next_generated_timestamp(self.state, self.now)
+
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self.now)
+        second = self.second
         given: dict[int, int] = {}
         count = 0
         for draft in drafts:

@@ -13,7 +13,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
-from ticketfeed.storage.finding import SqlFinding
+from ticketfeed.storage.finding import RECORD_COLUMNS, SqlFinding
 from ticketfeed.storage.given import batches, newest_given
 from ticketfeed.storage.queries import load_queries
 
@@ -80,10 +80,14 @@ class PostgresTransaction(SqlFinding):
         self._beside = False
         self._added = 0
 
+    @property
+    def second(self) -> int:
+        return watermark.next_generated_timestamp(self.state, self.now)
+
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self.now)
+        second = self.second
         count = 0
         for given, newest in newest_given(drafts, BATCH, self._make_given, self._find_given, self._note_given):
             count += given
@@ -99,17 +103,7 @@ class PostgresTransaction(SqlFinding):
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             self._newest_record = max(self._newest_record or 0, *carried)
             rows = [
-                (
-                    self._account.account_id,
-                    d.kind,
-                    d.id,
-                    at,
-                    d.ticket_id,
-                    d.comment_count,
-                    d.email,
-                    d.external_id,
-                    d.body,
-                )
+                (self._account.account_id, d.kind, d.id, at, *RECORD_COLUMNS(d))
                 for at, d in zip(carried, batch, strict=True)
             ]
             with self._connection.cursor() as cursor:

@@ -16,7 +16,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.base import CredentialKind
-from ticketfeed.storage.finding import SqlFinding
+from ticketfeed.storage.finding import RECORD_COLUMNS, SqlFinding
 from ticketfeed.storage.given import batches, newest_given
 from ticketfeed.storage.queries import load_queries
 
@@ -57,10 +57,14 @@ class SqliteTransaction(SqlFinding):
         self._beside = False
         self._added = 0
 
+    @property
+    def second(self) -> int:
+        return watermark.next_generated_timestamp(self.state, self.now)
+
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = watermark.next_generated_timestamp(self.state, self.now)
+        second = self.second
         count = 0
         for given, newest in newest_given(drafts, BATCH, self._make_given, self._find_given, self._note_given):
             count += given
@@ -78,17 +82,7 @@ class SqliteTransaction(SqlFinding):
             self._beside |= any(draft.kind in SIDELOADED_KINDS for draft in batch)
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             rows = [
-                (
-                    self._account.account_id,
-                    d.kind,
-                    d.id,
-                    second,
-                    d.ticket_id,
-                    d.comment_count,
-                    d.email,
-                    d.external_id,
-                    d.body,
-                )
+                (self._account.account_id, d.kind, d.id, second, *RECORD_COLUMNS(d))
                 for second, d in zip(carried, batch, strict=True)
             ]
             self._connection.executemany(Q["put_record"], rows)

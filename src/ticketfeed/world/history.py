@@ -11,9 +11,9 @@ from html import escape
 from random import Random
 from typing import Any
 
+from ticketfeed.protocol.metrics import Step, metric_events, metric_set
 from ticketfeed.world.chance import pick, stream
 from ticketfeed.world.desk import Desk, record_url
-from ticketfeed.world.metrics import Step, metric_events, metric_set
 from ticketfeed.world.moments import wire_time
 from ticketfeed.world.people import People
 from ticketfeed.world.setup import Setup

@@ -110,12 +110,12 @@ WHERE state.account_id = %(account_id)s
 
 -- name: put_record
 INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email,
-                               external_id, body)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %b)
+                               external_id, is_deleted, body)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %b)
 ON CONFLICT (account_id, kind, id) DO UPDATE
 SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
     comment_count = excluded.comment_count, email = excluded.email, external_id = excluded.external_id,
-    body = excluded.body
+    is_deleted = excluded.is_deleted, body = excluded.body
 
 -- name: read_records
 SELECT id, body FROM ticketfeed.record
@@ -157,12 +157,12 @@ SELECT count(*) FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND /* 
 -- name: list_records
 SELECT id, id, body
 FROM ticketfeed.record
-WHERE account_id = %(account_id)s AND kind = %(kind)s AND id > %(after_id)s
+WHERE account_id = %(account_id)s AND kind = %(kind)s AND is_deleted = 0 AND id > %(after_id)s
 ORDER BY id ASC
 LIMIT %(limit)s OFFSET %(offset)s
 
 -- name: count_records
-SELECT count(*) FROM ticketfeed.record WHERE account_id = %(account_id)s AND kind = %(kind)s
+SELECT count(*) FROM ticketfeed.record WHERE account_id = %(account_id)s AND kind = %(kind)s AND is_deleted = 0
 
 -- name: list_records_of_ticket
 SELECT id, id, body
@@ -338,7 +338,7 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticketfeed.ticket WHERE account_id = %(account_id)s ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, body
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, is_deleted, body
 FROM ticketfeed.record
 WHERE account_id = %(account_id)s
 ORDER BY kind, id

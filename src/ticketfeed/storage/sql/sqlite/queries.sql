@@ -97,12 +97,12 @@ WHERE state.account_id = :account_id
 
 -- name: put_record
 INSERT INTO record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email,
-                    external_id, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    external_id, is_deleted, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account_id, kind, id)
 DO UPDATE SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
               comment_count = excluded.comment_count, email = excluded.email, external_id = excluded.external_id,
-              body = excluded.body
+              is_deleted = excluded.is_deleted, body = excluded.body
 
 -- name: read_records
 SELECT id, body FROM record
@@ -139,12 +139,12 @@ SELECT count(*) FROM ticket WHERE account_id = :account_id AND /* filters */
 -- name: list_records
 SELECT id, id, body
 FROM record
-WHERE account_id = :account_id AND kind = :kind AND id > :after_id
+WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0 AND id > :after_id
 ORDER BY id ASC
 LIMIT :limit OFFSET :offset
 
 -- name: count_records
-SELECT count(*) FROM record WHERE account_id = :account_id AND kind = :kind
+SELECT count(*) FROM record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0
 
 -- name: list_records_of_ticket
 SELECT id, id, body
@@ -314,7 +314,7 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticket INDEXED BY ticket_by_id WHERE account_id = :account_id ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, body
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, is_deleted, body
 FROM record WHERE account_id = :account_id ORDER BY kind, id
 
 -- name: walk_dangling_credentials

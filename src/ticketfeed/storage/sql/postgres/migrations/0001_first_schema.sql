@@ -73,6 +73,7 @@ CREATE TABLE ticketfeed.record (
     comment_count       integer,
     email               text,
     external_id         text,
+    is_deleted          smallint NOT NULL,
     body                bytea NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 );

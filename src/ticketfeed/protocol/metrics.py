@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ticketfeed.world.moments import wire_time
+from ticketfeed.protocol.records import wire_second
 
 __all__ = ["Step", "metric_events", "metric_set"]
 
@@ -39,8 +39,8 @@ def metric_set(steps: Sequence[Step]) -> dict[str, Any]:
         in_status[before.status] += after.moment - before.moment
     waiting = sum(in_status[name] for name in _WAITING)
     return {
-        "created_at": wire_time(created),
-        "updated_at": wire_time(last),
+        "created_at": wire_second(created),
+        "updated_at": wire_second(last),
         "group_stations": len(_moments(steps, "group_id")),
         "assignee_stations": len(assigned),
         "reopens": sum(before.status == "solved" and after.status == "open" for before, after in pairs),
@@ -70,26 +70,26 @@ def metric_events(steps: Sequence[Step], policy: dict[str, Any] | None) -> Itera
     yield from _instance("reply_time", created, reply, policy)
     if policy is None:
         return
-    yield {"metric": "requester_wait_time", "instance_id": 1, "type": "activate", "time": wire_time(created)}
+    yield {"metric": "requester_wait_time", "instance_id": 1, "type": "activate", "time": wire_second(created)}
     solved = next((step.moment for step in steps if step.status in ("solved", "closed")), None)
     if solved is not None:
-        yield {"metric": "requester_wait_time", "instance_id": 1, "type": "fulfill", "time": wire_time(solved)}
+        yield {"metric": "requester_wait_time", "instance_id": 1, "type": "fulfill", "time": wire_second(solved)}
 
 
 def _instance(metric: str, began: int, ended: int | None, policy: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     base = {"metric": metric, "instance_id": 1}
-    yield {**base, "type": "activate", "time": wire_time(began)}
+    yield {**base, "type": "activate", "time": wire_second(began)}
     if policy is not None:
         minutes = policy["target"]
         shown = {key: policy[key] for key in ("id", "title", "description")}
         sla = {"target": minutes, "target_in_seconds": minutes * 60, "business_hours": False, "policy": shown}
-        yield {**base, "type": "apply_sla", "time": wire_time(began), "sla": sla}
+        yield {**base, "type": "apply_sla", "time": wire_second(began), "sla": sla}
         if ended is not None and ended > began + minutes * 60:
-            yield {**base, "type": "breach", "time": wire_time(began + minutes * 60), "deleted": False}
+            yield {**base, "type": "breach", "time": wire_second(began + minutes * 60), "deleted": False}
     if ended is not None:
-        yield {**base, "type": "fulfill", "time": wire_time(ended)}
+        yield {**base, "type": "fulfill", "time": wire_second(ended)}
         status = _minutes(ended - began)
-        yield {**base, "type": "update_status", "time": wire_time(ended), "status": status}
+        yield {**base, "type": "update_status", "time": wire_second(ended), "status": status}
 
 
 def _moments(steps: Sequence[Step], name: str) -> list[int]:
@@ -109,4 +109,4 @@ def _minutes(seconds: int | None) -> dict[str, int | None]:
 
 
 def _time(moments: Sequence[int]) -> str | None:
-    return wire_time(moments[-1]) if moments else None
+    return wire_second(moments[-1]) if moments else None

@@ -1,0 +1,122 @@
+"""Many changes in one request: each becomes a job, answered at once and done in the background."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Raw
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ticketfeed.protocol.errors import InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
+from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
+from ticketfeed.protocol.params import parse_query
+from ticketfeed.server.api import ApiCall, Handler
+from ticketfeed.server.bodies import read_body, read_envelope, take_envelope
+from ticketfeed.server.jobs import new_job_id
+from ticketfeed.server.list_api import parse_ids, path_id
+from ticketfeed.server.responses import body_response, written_response
+from ticketfeed.writing.jobs import start_job
+
+__all__ = ["create_many", "destroy_many", "list_jobs", "merge_tickets", "scrub_ticket", "show_job", "update_many"]
+
+
+def create_many(kind: str, verb: str = "create") -> Handler:
+    """Each of the envelope's array is made."""
+
+    async def create(request: Request, call: ApiCall) -> Response:
+        given = _array(await read_envelope(request, kind))
+        return await _start(request, call, f"{verb} {kind}", [msgspec.json.encode({"values": each}) for each in given])
+
+    return create
+
+
+def update_many(kind: str, singular: str) -> Handler:
+    """The same change for all of `ids`, or for each its own."""
+
+    async def update(request: Request, call: ApiCall) -> Response:
+        query, body = _query(request), await read_body(request)
+        if "ids" in query:
+            values = Raw(take_envelope(body, singular))
+            items = [msgspec.json.encode({"id": id, "values": values}) for id in parse_ids(query)]
+        else:
+            items = [_own_change(each) for each in _array(take_envelope(body, kind))]
+        return await _start(request, call, f"update {kind}", items)
+
+    return update
+
+
+def destroy_many(kind: str, verb: str = "delete") -> Handler:
+    """Each of `ids` is deleted."""
+
+    async def destroy(request: Request, call: ApiCall) -> Response:
+        items = [msgspec.json.encode({"id": id}) for id in parse_ids(_query(request))]
+        return await _start(request, call, f"{verb} {kind}", items)
+
+    return destroy
+
+
+async def scrub_ticket(request: Request, call: ApiCall) -> Response:
+    """Delete one ticket for good."""
+    ticket_id = path_id(request)
+    rows = await call.service.store.read_tickets(call.account, [ticket_id])
+    if not rows or rows[0][-1] != "deleted":
+        raise RecordNotFound
+    return await _start(request, call, "scrub tickets", [msgspec.json.encode({"id": ticket_id})])
+
+
+async def merge_tickets(request: Request, call: ApiCall) -> Response:
+    """Merge others into this ticket: `ids`, `target_comment`, `source_comment`."""
+    body = await read_body(request)
+    try:
+        asked = msgspec.json.decode(body, type=dict[str, Raw])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise MalformedRequest("The body is not a JSON object") from None
+    asked["id"] = Raw(b"%d" % path_id(request))
+    return await _start(request, call, "merge tickets", [msgspec.json.encode(asked)])
+
+
+async def show_job(request: Request, call: ApiCall) -> Response:
+    """How far one job is."""
+    found = await call.service.store.read_jobs(call.account, [request.path_params["id"].removesuffix(".json")])
+    if not found:
+        raise RecordNotFound
+    status = job_status(*found[0], call.account.subdomain)
+    return body_response(request, msgspec.json.encode({"job_status": status}))
+
+
+async def list_jobs(request: Request, call: ApiCall) -> Response:
+    """The newest hundred jobs, or those of `ids`."""
+    ids = _query(request).get("ids")
+    found = await call.service.store.read_jobs(call.account, None if ids is None else ids.split(",")[:JOB_ITEMS_MAX])
+    statuses = [job_status(job, results, call.account.subdomain) for job, results in found]
+    return body_response(request, msgspec.json.encode({"job_statuses": statuses, "count": len(statuses)}))
+
+
+async def _start(request: Request, call: ApiCall, action: str, items: Sequence[bytes]) -> Response:
+    """200, with the job as it is when nothing of it is done."""
+    if len(items) > JOB_ITEMS_MAX:
+        raise TooManyValues(JOB_ITEMS_MAX)
+    job_id, actor_id = new_job_id(), call.identity.user_id
+    job = await call.service.store.write(call.account, lambda write: start_job(write, job_id, actor_id, action, items))
+    call.service.jobs.start(call.account, job_id)
+    status = job_status(job, [], call.account.subdomain)
+    return written_response(request, 200, msgspec.json.encode({"job_status": status}))
+
+
+def _array(data: bytes) -> list[Raw]:
+    try:
+        return msgspec.json.decode(data, type=list[Raw])
+    except msgspec.MsgspecError:
+        raise InvalidValue("an array of objects is needed") from None
+
+
+def _own_change(item: Raw) -> bytes:
+    try:
+        id = msgspec.json.decode(item, type=dict[str, Raw])["id"]
+        return msgspec.json.encode({"id": msgspec.json.decode(id, type=int), "values": item})
+    except (msgspec.MsgspecError, KeyError):
+        raise InvalidValue("each change needs the id of what is changed") from None
+
+
+def _query(request: Request) -> dict[str, str]:
+    return parse_query(request.scope["query_string"].decode("latin-1"))

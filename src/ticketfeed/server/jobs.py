@@ -1,0 +1,76 @@
+"""Jobs in the background of a serving process, which may end at any moment: what is left then is done by the next.
+
+Several processes may do one job: each takes the first item that is left, while it holds the account's row.
+"""
+
+import asyncio
+import logging
+import uuid
+
+from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.model import Account
+from ticketfeed.storage.base import Store
+from ticketfeed.writing.jobs import ItemFailed, do_next_item, put_failure
+
+__all__ = ["Jobs", "new_job_id"]
+
+# Before a job is tried again whose store could not answer.
+_RETRY_SECONDS = 1.0
+
+_log = logging.getLogger("ticketfeed.jobs")
+
+
+def new_job_id() -> str:
+    """As on the wire."""
+    return f"V3-{uuid.uuid4().hex}"
+
+
+class Jobs:
+    """The jobs of one process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._is_ending = False
+
+    def start(self, account: Account, job_id: str) -> None:
+        """Do this job from now on."""
+        if job_id not in self._running:
+            task = self._running[job_id] = asyncio.get_running_loop().create_task(self._run(account, job_id))
+            task.add_done_callback(lambda _: self._running.pop(job_id, None))
+
+    async def pick_up(self) -> None:
+        """Go on with all that was left by a process that has ended."""
+        for account in await self._store.list_accounts():
+            for job_id in await self._store.list_open_jobs(account):
+                self.start(account, job_id)
+
+    async def end(self) -> None:
+        """Finish the items under way, and begin no others."""
+        self._is_ending = True
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Until no job is running."""
+        while self._running:
+            await asyncio.wait(list(self._running.values()))
+
+    async def _run(self, account: Account, job_id: str) -> None:
+        more = True
+        while more and not self._is_ending:
+            try:
+                more = await self._do_next(account, job_id)
+            except StoreUnavailable as error:
+                _log.warning("job %s waits: %s", job_id, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                _log.exception("job %s is left", job_id)
+                return
+
+    async def _do_next(self, account: Account, job_id: str) -> bool:
+        try:
+            return await self._store.write(account, lambda write: do_next_item(write, account.subdomain, job_id))
+        except ItemFailed as error:
+            failed = error
+        await self._store.write(account, lambda write: put_failure(write, job_id, failed))
+        return True

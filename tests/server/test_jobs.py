@@ -1,0 +1,151 @@
+"""Bulk calls over the wire: a job at once, its items one by one, good ones done and bad ones told."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.server.desk import Desk, tickets
+from ticketfeed.server.jobs import Jobs
+from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.writing.jobs import do_next_item
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.put("users", {"id": 10, "email": "ann@example.com"})
+    return desk
+
+
+def done(desk: Desk, method: str, path: str, value: Any = None) -> list[Any]:
+    """Ask for a job, do it; its results."""
+    status = desk.send(method, path, value)["job_status"]
+    assert (status["status"], status["progress"], status["results"]) == ("queued", None, None)
+    assert status["id"].startswith("V3-")
+    assert len(status["id"]) == 35
+    desk.run_jobs()
+    after = desk.send("GET", f"/job_statuses/{status['id']}.json")["job_status"]
+    assert (after["status"], after["progress"]) == ("completed", after["total"])
+    assert after["message"].startswith("Completed at 2023-")
+    assert desk.send("GET", f"/job_statuses/show_many?ids={status['id']}")["job_statuses"] == [after]
+    return list(after["results"])
+
+
+def test_create_many(desk: Desk) -> None:
+    """Good items land, bad ones are reported, each at its index."""
+    given = [{"comment": "one"}, {"comment": "two", "priority": "soon"}, {"comment": "three", "requester_id": 10}, 7]
+    results = done(desk, "POST", "/tickets/create_many", {"tickets": given})
+    assert [result.get("id") for result in results] == [1, None, 2, None]
+    assert [result["index"] for result in results] == [0, 1, 2, 3]
+    assert results[1]["error"] == "RecordInvalid"
+    assert "Priority" in results[1]["details"]
+    assert sorted(desk.changes()) == [1, 2]
+
+
+def test_update_many(desk: Desk) -> None:
+    """One change for all of `ids`, or its own for each."""
+    desk.put("tickets", *tickets(1, 2, 3, requester_id=10))
+    results = done(desk, "PUT", "/tickets/update_many.json?ids=1,3,9", {"ticket": {"priority": "high"}})
+    assert [(result["id"], result["success"]) for result in results] == [(1, True), (3, True), (9, False)]
+    assert results[2]["error"] == "RecordNotFound"
+    own = [{"id": 1, "additional_tags": ["a"]}, {"id": 2, "status": "pending"}]
+    done(desk, "PUT", "/tickets/update_many", {"tickets": own})
+    shown = desk.changes()
+    assert [shown[id]["priority"] for id in (1, 2, 3)] == ["high", None, "high"]
+    assert (shown[1]["tags"], shown[2]["status"]) == (["a"], "pending")
+
+
+def test_destroy_and_scrub(desk: Desk) -> None:
+    """Deleted, then deleted for good: the export shows what is left, and nothing of what was said."""
+    created = {"ticket": {"subject": "My secret", "comment": "A secret", "tags": ["secret"], "requester_id": 10}}
+    desk.send("POST", "/tickets", created, expect=201)
+    desk.send("POST", "/tickets", created, expect=201)
+    assert [result["status"] for result in done(desk, "DELETE", "/tickets/destroy_many?ids=1,2")] == ["Deleted"] * 2
+    soft = desk.changes()[1]
+    assert (soft["status"], soft["subject"]) == ("deleted", "My secret")
+    desk.now += 100
+    done(desk, "DELETE", "/deleted_tickets/1")
+    hard = desk.changes()[1]
+    assert (hard["status"], hard["subject"], hard["raw_subject"]) == ("deleted", "SCRUBBED", "SCRUBBED")
+    assert (hard["description"], hard["tags"], hard["requester_id"]) == ("X", [], 10)
+    assert hard["updated_at"] == soft["updated_at"]
+    assert hard["generated_timestamp"] > soft["generated_timestamp"]
+    desk.now += 100
+    told = desk.send("GET", "/incremental/ticket_events?start_time=0&include=comment_events")["ticket_events"]
+    assert {"secret" in str(event) for event in told if event["ticket_id"] == 1} == {False}
+    assert {"secret" in str(event) for event in told if event["ticket_id"] == 2} == {False, True}
+    desk.send("PUT", "/deleted_tickets/1/restore", expect=404)
+    desk.send("DELETE", "/deleted_tickets/1", expect=200)
+    desk.send("PUT", "/deleted_tickets/2/restore")
+
+
+def test_merge(desk: Desk) -> None:
+    """The sources are closed with a tag, and say where they went; the target says what came."""
+    desk.put("tickets", *tickets(1, 2, 3, requester_id=10, status="open"))
+    done(desk, "POST", "/tickets/1/merge", {"ids": [2, 3], "target_comment": "All in one."})
+    shown = desk.changes()
+    assert [shown[id]["status"] for id in (1, 2, 3)] == ["open", "closed", "closed"]
+    assert shown[2]["tags"] == ["closed_by_merge"]
+    assert desk.send("GET", "/tickets/1/comments")["comments"][-1]["body"] == "All in one."
+    assert "error" in done(desk, "POST", "/tickets/1/merge", {"ids": [2]})[0]
+    assert "error" in done(desk, "POST", "/tickets/1/merge", {"ids": [1]})[0]
+    assert "error" in done(desk, "POST", "/tickets/1/merge", {"ids": "x"})[0]
+
+
+def test_import_many(desk: Desk) -> None:
+    """Each with its history."""
+    given = [{"comments": [{"body": "a"}], "created_at": "2020-01-01T00:00:00Z"}, {"comments": []}]
+    results = done(desk, "POST", "/imports/tickets/create_many", {"tickets": given})
+    assert results[0]["id"] == 1
+    assert "error" in results[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "value", "status"),
+    [
+        ("POST", "/tickets/create_many", {"tickets": [{}] * 101}, 400),
+        ("POST", "/tickets/create_many", {"tickets": {}}, 400),
+        ("POST", "/tickets/create_many", {}, 400),
+        ("PUT", "/tickets/update_many", {"tickets": [{}]}, 400),
+        ("PUT", "/tickets/update_many?ids=x", {"ticket": {}}, 400),
+        ("DELETE", "/tickets/destroy_many", None, 400),
+        ("DELETE", "/tickets/destroy_many?ids=" + ",".join(map(str, range(101))), None, 400),
+        ("POST", "/tickets/1/merge", b"nothing", 400),
+        ("DELETE", "/deleted_tickets/1", None, 404),
+        ("GET", "/job_statuses/V3-none", None, 404),
+    ],
+)
+def test_bad_input(desk: Desk, method: str, path: str, value: Any, status: int) -> None:
+    """Refused as a whole, and no job is made."""
+    desk.put("tickets", *tickets(1))
+    desk.send(method, path, value, expect=status)
+    assert desk.send("GET", "/job_statuses")["job_statuses"] == []
+
+
+def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
+    """Items that are done stay done; two processes that do one job do each item once."""
+    given = {"tickets": [{"comment": str(number)} for number in range(20)]}
+    job_id = desk.send("POST", "/tickets/create_many", given)["job_status"]["id"]
+    account = desk._account("acme")
+    done_before = len(asyncio.run(desk.store.read_jobs(account))[0][1])
+
+    def three(write: WriteTransaction) -> None:
+        for _ in range(3):
+            assert do_next_item(write, "acme", job_id)
+
+    asyncio.run(desk.store.write(account, three))
+    working = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]
+    assert (working["status"], working["progress"], working["results"]) == ("working", done_before + 3, None)
+
+    async def both() -> None:
+        processes = Jobs(desk.store), Jobs(desk.store)
+        for jobs in processes:
+            await jobs.pick_up()
+        for jobs in processes:
+            await jobs.wait()
+
+    asyncio.run(both())
+    results = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]["results"]
+    assert sorted(result["id"] for result in results) == list(range(1, 21))
+    assert len(desk.changes()) == 20
