@@ -1,6 +1,7 @@
 """Makes docs/reference/endpoints.md from the table of operations: `python -m tests.endpoints_reference`."""
 
 from ticketfeed.server.operations import OPERATIONS, PARAMETERS
+from ticketfeed.server.write_operations import WRITE_OPERATIONS
 
 __all__ = ["render"]
 
@@ -10,7 +11,8 @@ def render() -> str:
     lines = [
         "# All addresses",
         "",
-        "Below `/api/v2`, each also with `.json` behind it, to `GET` and `HEAD`. This page is made from the code.",
+        "Below `/api/v2`, each also with `.json` behind it, to `GET` and `HEAD` unless another method is told. This page is",
+        "made from the code.",
     ]
     for tag in dict.fromkeys(operation.tag for operation in OPERATIONS.values()):
         lines += ["", f"## {tag}", "", "| address | what it gives | parameters | for |", "|---|---|---|---|"]
@@ -18,6 +20,12 @@ def render() -> str:
             if operation.tag == tag:
                 names = ", ".join(f"`{name}`" for name in operation.parameters)
                 lines.append(f"| `{path}` | {operation.summary} | {names} | {operation.role} |")
+        for (method, path), write in WRITE_OPERATIONS.items():
+            if write.tag == tag:
+                names = ", ".join(
+                    [f"`{name}`" for name in write.parameters] + [f"body: `{key}`" for key in write.takes]
+                )
+                lines.append(f"| `{method} {path}` | {write.summary} | {names} | {write.role} |")
     lines += ["", "## Parameters", "", "| name | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, (_, text) in PARAMETERS.items()]
     lines += ["", "How true each is to the original: [fidelity](fidelity.md)."]

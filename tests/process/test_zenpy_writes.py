@@ -106,7 +106,7 @@ def test_the_life_of_a_ticket(connect: Callable[[], tuple[Zenpy, Any]]) -> None:
     desk.tickets.restore(1)
     assert exported(desk, 1, lambda t: t.status == "pending").priority == "low"
     desk.tickets.delete(Ticket(id=1))
-    wait_for(desk, desk.tickets.permanently_delete(1))
+    wait_for(desk, desk.tickets.permanently_delete(Ticket(id=1)))
     scrubbed = exported(desk, 1, lambda t: t.subject == "SCRUBBED")
     assert (scrubbed.status, scrubbed.description, scrubbed.tags) == ("deleted", "X", [])
     with pytest.raises(APIException):

@@ -81,6 +81,42 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.IdempotentRequestError(),
+        400,
+        {
+            "error": "IdempotentRequestError",
+            "description": "The request parameters don't match the parameters used in the first request with this key",
+        },
+        {},
+    ),
+    (
+        errors.UpdateConflict(),
+        409,
+        {
+            "error": "UpdateConflict",
+            "description": (
+                "Safe Update prevented the update due to outdated ticket data. Please fetch the latest data"
+            ),
+        },
+        {},
+    ),
+    (
+        errors.BodyTooLarge(7),
+        413,
+        {"error": "BodyTooLarge", "description": "A request's body may have 7 bytes at most"},
+        {},
+    ),
+    (
+        errors.RecordInvalid(due_at=("is no time", "InvalidValue")),
+        422,
+        {
+            "error": "RecordInvalid",
+            "description": "Record validation errors",
+            "details": {"due_at": [{"description": "Due at: is no time", "error": "InvalidValue"}]},
+        },
+        {},
+    ),
+    (
         errors.TooManyValues(100),
         400,
         {

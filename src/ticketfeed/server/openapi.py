@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ticketfeed.server.operations import OPERATIONS, PARAMETERS, Operation
+from ticketfeed.server.write_operations import WRITE_OPERATIONS, WriteOperation
 
 __all__ = ["OPENAPI_ROUTES", "openapi_document"]
 
@@ -24,12 +25,16 @@ _POLICY = (
 _TYPES: dict[str, dict[str, Any]] = {
     "array": {"type": "array", "items": {"type": "object"}},
     "string?": {"type": ["string", "null"]},
+    "object?": {"type": ["object", "null"]},
 }
 _ERRORS = {
     "400": "A parameter is missing, cannot be read, or is too recent.",
     "401": "No credentials, or wrong ones.",
     "403": "The role is too low, or the feature is missing.",
     "404": "No such record.",
+    "409": "The ticket has changed since updated_stamp.",
+    "413": "The body is too large.",
+    "422": "A record is not valid; details says for each field why.",
     "429": "A budget is used up; Retry-After says for how long.",
     "503": "The store cannot serve now; Retry-After says when to ask again.",
 }
@@ -53,8 +58,7 @@ def openapi_document() -> bytes:
             },
             "servers": [{"url": "/"}],
             "security": [{"basic": []}, {"bearer": []}],
-            "paths": {f"/api/v2{path}": {"get": _operation(path, each)} for path, each in OPERATIONS.items()}
-            | {"/_ticketfeed/health": {"get": _health()}},
+            "paths": _paths() | {"/_ticketfeed/health": {"get": _health()}},
             "components": {
                 "schemas": {"Error": error},
                 "securitySchemes": {
@@ -66,25 +70,44 @@ def openapi_document() -> bytes:
     )
 
 
-def _operation(path: str, operation: Operation) -> dict[str, Any]:
+def _paths() -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {}
+    for path, operation in OPERATIONS.items():
+        paths[f"/api/v2{path}"] = {"get": _operation("get", path, operation, ("200",))}
+    for (method, path), write in WRITE_OPERATIONS.items():
+        described = _operation(method.lower(), path, write, write.statuses)
+        if write.takes:
+            schema = {"type": "object", "properties": {key: _schema(key, kind) for key, kind in write.takes.items()}}
+            described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        paths.setdefault(f"/api/v2{path}", {})[method.lower()] = described
+    return paths
+
+
+def _operation(
+    method: str, path: str, operation: Operation | WriteOperation, statuses: tuple[str, ...]
+) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "query", "description": PARAMETERS[name][1], "schema": PARAMETERS[name][0]}
         for name in operation.parameters
     ]
     if "{id}" in path:
-        parameters.insert(
-            0, {"name": "id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
-        )
+        schema = {"type": "string"} if "job_statuses" in path else {"type": "integer", "minimum": 0}
+        parameters.insert(0, {"name": "id", "in": "path", "required": True, "schema": schema})
     properties = {key: _schema(key, kind) for key, kind in operation.keys.items()}
     answer = {"type": "object", "required": list(properties), "properties": properties}
-    responses = {"200": {"description": operation.summary, "content": {"application/json": {"schema": answer}}}}
+    responses: dict[str, Any] = {status: {"description": operation.summary} for status in statuses}
+    for status in statuses:
+        if status != "204":
+            responses[status]["content"] = {"application/json": {"schema": answer}}
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     responses |= {status: {"description": text, "content": content} for status, text in _ERRORS.items()}
     return {
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": f"For: {operation.role}.",
-        "operationId": path.strip("/").replace("/", "_").replace("{", "").replace("}", "") or "root",
+        "operationId": ("" if method == "get" else f"{method}_")
+        + path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
+        or "root",
         "parameters": parameters,
         "responses": responses,
     }

@@ -16,12 +16,12 @@ from ticketfeed.server.responses import written_response
 from ticketfeed.storage.base import WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 
-__all__ = ["RECORD_WRITE_ROUTES"]
+__all__ = ["RECORD_WRITE_ROUTES", "WRITTEN"]
 
 T = TypeVar("T")
 
 # Which may be written, by whom; those with True in bulk and by create_or_update, too.
-_WRITTEN = {
+WRITTEN = {
     "users": ("agent", True),
     "organizations": ("agent", True),
     "groups": ("admin", False),
@@ -107,8 +107,5 @@ def _answer(
 
 
 RECORD_WRITE_ROUTES: list[Route] = [
-    route
-    for resource in RESOURCES
-    if resource.kind in _WRITTEN
-    for route in _routes(resource, *_WRITTEN[resource.kind])
+    route for resource in RESOURCES if resource.kind in WRITTEN for route in _routes(resource, *WRITTEN[resource.kind])
 ]
