@@ -11,8 +11,8 @@ def render() -> str:
     lines = [
         "# All addresses",
         "",
-        "Below `/api/v2`, each also with `.json` behind it, to `GET` and `HEAD` unless another method is told. This page is",
-        "made from the code.",
+        "Below `/api/v2`, each also with `.json` behind it, to `GET` and `HEAD` unless another method is told.",
+        "This page is made from the code.",
     ]
     for tag in dict.fromkeys(operation.tag for operation in OPERATIONS.values()):
         lines += ["", f"## {tag}", "", "| address | what it gives | parameters | for |", "|---|---|---|---|"]

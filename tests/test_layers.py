@@ -24,12 +24,16 @@ ALLOWED = {
     "sideloading": {"protocol", "storage"},
     "feed": {"protocol", "storage", "clock", "sideloading"},
     "writing": {"writing", "protocol", "storage"},
+    "maintaining": {"writing", "protocol", "storage"},
     "kept": {"kept", "feed", "protocol", "storage"},
     "inputs": {"protocol", "storage", "clock"},
     "loading": {"protocol", "storage", "clock", "inputs"},
     "checking": {"protocol", "storage"},
     "tls": {"tls", "protocol", "clock"},
-    "server": {"server", "feed", "kept", "writing", "sideloading", "protocol", "storage", "settings", "clock"},
+    "simulating": {"writing", "world", "protocol", "storage"},
+    "server": {
+        *("server", "feed", "kept", "writing", "maintaining", "sideloading", "protocol", "storage", "settings", "clock")
+    },
 }
 # What would make a rule depend on anything but its arguments, or a rule's tests on anything but time to run.
 IMPURE = {

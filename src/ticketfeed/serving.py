@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from ticketfeed.clock import system_clock
 from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError
 from ticketfeed.server.app import create_app
@@ -190,6 +191,7 @@ class _Served:
             return
         app = self._app = create_app(self._plan.settings, store)
         await app.state.service.jobs.pick_up()
+        app.state.service.jobs.keep_up(self._plan.settings, system_clock)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await app.state.service.jobs.end()

@@ -29,6 +29,9 @@ RULES: dict[str, Rule] = {
     "incremental_exports_cursor": Rule(0, 20, "a minute", "The export of users by cursor."),
     "incremental_samples": Rule(0, 10, "in 20 minutes", "The samples of the exports."),
     "deleted_tickets": Rule(0, 10, "a minute", "The list of deleted tickets."),
+    "close_solved_days": Rule(0, 0, "days", "Solved tickets are closed after this long; 0 never."),
+    "archive_days": Rule(0, 0, "days", "Closed tickets are no longer listed after this long; 0 never."),
+    "scrub_deleted_days": Rule(0, 0, "days", "Deleted tickets lose their content after this long; 0 never."),
     "ticket_pages": Rule(0, 50, "a minute", "The list of tickets, from page 501 on."),
 }
 
@@ -52,6 +55,9 @@ class Settings:
     incremental_samples: int = 0
     deleted_tickets: int = 0
     ticket_pages: int = 0
+    close_solved_days: int = 0
+    archive_days: int = 0
+    scrub_deleted_days: int = 0
 
     @classmethod
     def of_profile(cls, profile: ProfileName, **rules: Any) -> "Settings":

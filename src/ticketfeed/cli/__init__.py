@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli import access, care, command, data, server, tls
+from ticketfeed.cli import access, care, command, data, life, server, tls
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main"]
@@ -40,7 +40,7 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-for commands in (server, command, tls, data, access, care):
+for commands in (server, command, tls, data, life, access, care):
     commands.register(app)
 
 

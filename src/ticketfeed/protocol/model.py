@@ -83,12 +83,14 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class TicketList:
-    """Which tickets a list holds. `start_time`: only those generated since."""
+    """Which tickets a list holds. `start_time`: only those generated since. `archived_at`: without those that are
+    closed, and that nothing has happened to since then."""
 
     deleted: bool = False
     support_type_scope: SupportTypeScope = "all"
     external_id: str | None = None
     start_time: int | None = None
+    archived_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

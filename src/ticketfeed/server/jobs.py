@@ -7,8 +7,11 @@ import asyncio
 import logging
 import uuid
 
+from ticketfeed.clock import Clock
+from ticketfeed.maintaining import maintain
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
+from ticketfeed.settings import Settings
 from ticketfeed.storage.base import Store
 from ticketfeed.writing.jobs import ItemFailed, do_next_item, put_failure
 
@@ -16,6 +19,7 @@ __all__ = ["Jobs", "new_job_id"]
 
 # Before a job is tried again whose store could not answer.
 _RETRY_SECONDS = 1.0
+UPKEEP_SECONDS = 60.0
 
 _log = logging.getLogger("ticketfeed.jobs")
 
@@ -32,12 +36,18 @@ class Jobs:
         self._store = store
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_ending = False
+        self._upkeep: asyncio.Task[None] | None = None
 
     def start(self, account: Account, job_id: str) -> None:
         """Do this job from now on."""
         if job_id not in self._running:
             task = self._running[job_id] = asyncio.get_running_loop().create_task(self._run(account, job_id))
             task.add_done_callback(lambda _: self._running.pop(job_id, None))
+
+    def keep_up(self, settings: Settings, clock: Clock) -> None:
+        """From now on, every now and then do to tickets what time alone does."""
+        if settings.close_solved_days or settings.scrub_deleted_days:
+            self._upkeep = asyncio.get_running_loop().create_task(self._keep_up(settings, clock))
 
     async def pick_up(self) -> None:
         """Go on with all that was left by a process that has ended."""
@@ -48,12 +58,31 @@ class Jobs:
     async def end(self) -> None:
         """Finish the items under way, and begin no others."""
         self._is_ending = True
+        if self._upkeep is not None:
+            self._upkeep.cancel()
         await self.wait()
 
     async def wait(self) -> None:
         """Until no job is running."""
         while self._running:
             await asyncio.wait(list(self._running.values()))
+
+    async def _keep_up(self, settings: Settings, clock: Clock) -> None:
+        while True:
+            try:
+                for account in await self._store.list_accounts():
+                    done = await maintain(
+                        self._store,
+                        account,
+                        close_solved_days=settings.close_solved_days,
+                        scrub_deleted_days=settings.scrub_deleted_days,
+                        now=clock(),
+                    )
+                    if any(done.values()):
+                        _log.info("tickets of %s: %s", account.subdomain, done)
+            except StoreUnavailable as error:
+                _log.warning("upkeep waits: %s", error)
+            await asyncio.sleep(UPKEEP_SECONDS)
 
     async def _run(self, account: Account, job_id: str) -> None:
         more = True

@@ -3,6 +3,7 @@
 A deleted ticket is there for the exports alone: here it is not found, and neither is what belongs to it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -37,13 +38,14 @@ __all__ = [
 
 Row = tuple[Any, ...]
 DEEP_PAGE = 500
+DAY_SECONDS = 86400
 
 
 async def list_tickets(request: Request, call: ApiCall) -> Response:
     """Tickets by id, or by `sort`; not the deleted ones, and without `fields`."""
     query = parse_query(request.scope["query_string"].decode("latin-1"))
     asked = parse_list_request(query, orders=("id", "updated_at", "status"))
-    tickets = _ticket_list(query)
+    tickets = replace(_ticket_list(query), archived_at=_archived_at(call))
     store = call.service.store
     rows = await store.list_tickets(call.account, tickets, asked.part)
     count = await store.count_tickets(call.account, tickets) if asked.number is not None else None
@@ -67,8 +69,9 @@ def is_deep(request: Request) -> bool:
 
 
 async def count_tickets(request: Request, call: ApiCall) -> Response:
-    """How many tickets there are, deleted ones aside."""
-    return count_response(request, call, await call.service.store.count_tickets(call.account, TicketList()))
+    """How many tickets there are, deleted and archived ones aside."""
+    tickets = TicketList(archived_at=_archived_at(call))
+    return count_response(request, call, await call.service.store.count_tickets(call.account, tickets))
 
 
 async def show_ticket(request: Request, call: ApiCall) -> Response:
@@ -175,6 +178,11 @@ async def _with_sideloads(
     store, now = call.service.store, call.service.clock()
     sideloads, embedded = await sideload_tickets(store, call.account, include, rows, now)
     return sideloads, embed([row[2] for row in rows], embedded)
+
+
+def _archived_at(call: ApiCall) -> int | None:
+    days = call.service.settings.archive_days
+    return call.service.clock() - days * DAY_SECONDS if days else None
 
 
 def _ticket_list(query: dict[str, str]) -> TicketList:

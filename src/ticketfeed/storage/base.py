@@ -209,6 +209,11 @@ class Store(Protocol):
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         """How many tickets, deleted ones aside, are incidents of those of the problems that have any."""
 
+    async def list_aged(
+        self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
+    ) -> list[Position]:
+        """Where the first `limit` tickets of this status stand that nothing has happened to since `until`."""
+
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         """Those of `ids` that exist, or the newest hundred, newest first; each with the results it has so far."""
 

@@ -44,7 +44,11 @@ def list_bindings(order: Slice) -> dict[str, Any]:
 
 def ticket_bindings(tickets: TicketList) -> dict[str, Any]:
     """What the conditions compare with."""
-    return {"external_id": tickets.external_id, "start_time": tickets.start_time}
+    return {
+        "external_id": tickets.external_id,
+        "start_time": tickets.start_time,
+        "archived_at": tickets.archived_at,
+    }
 
 
 def _conditions(tickets: TicketList, parameter: Callable[[str], str]) -> list[str]:
@@ -54,4 +58,6 @@ def _conditions(tickets: TicketList, parameter: Callable[[str], str]) -> list[st
         conditions.append(f"external_id = {parameter('external_id')}")
     if tickets.start_time is not None:
         conditions.append(f"generated_timestamp >= {parameter('start_time')}")
+    if tickets.archived_at is not None:
+        conditions.append(f"(status <> 'closed' OR generated_timestamp > {parameter('archived_at')})")
     return conditions

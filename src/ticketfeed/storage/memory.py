@@ -127,6 +127,11 @@ class MemoryStore:
             Counter(d.problem_id for d in tickets if d.problem_id is not None and d.problem_id in set(problem_ids))
         )
 
+    async def list_aged(self, account: Account, status: str, after: Position, until: int, limit: int) -> list[Position]:
+        tickets = self._held[account.account_id].tickets.values()
+        found = sorted(Position(second, draft.id) for second, draft in tickets if draft.status == status)
+        return [position for position in found if position > after and position.generated_timestamp <= until][:limit]
+
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         held = sorted(
             self._held[account.account_id].jobs.values(), key=lambda found: (-found[0].created_at, found[0].id)
@@ -158,6 +163,7 @@ class MemoryStore:
             and _passes(draft, Filters(support_type_scope=tickets.support_type_scope))
             and tickets.external_id in (None, draft.external_id)
             and (tickets.start_time is None or second >= tickets.start_time)
+            and (tickets.archived_at is None or draft.status != "closed" or second > tickets.archived_at)
         ]
 
     def _records(self, account: Account, kind: str, ticket_id: int | None) -> list[RecordDraft]:

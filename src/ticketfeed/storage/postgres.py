@@ -185,6 +185,11 @@ class PostgresStore:
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._list("count_incidents", account, {"ids": list(problem_ids)}))
 
+    async def list_aged(self, account: Account, status: str, after: Position, until: int, limit: int) -> list[Position]:
+        bindings = {"status": status, "until": until, "limit": limit}
+        bindings |= {"after_timestamp": after.generated_timestamp, "after_id": after.id}
+        return [Position(*row) for row in await self._list("list_aged", account, bindings)]
+
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         bindings: dict[str, Any] = {"account_id": account.account_id}
         read = self._readers.read_current

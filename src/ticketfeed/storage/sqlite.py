@@ -168,6 +168,11 @@ class SqliteStore:
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
         return dict(self._read("count_incidents", _ids(account, problem_ids)))
 
+    async def list_aged(self, account: Account, status: str, after: Position, until: int, limit: int) -> list[Position]:
+        bindings = {"account_id": account.account_id, "status": status, "until": until, "limit": limit}
+        bindings |= {"after_timestamp": after.generated_timestamp, "after_id": after.id}
+        return [Position(*row) for row in self._read("list_aged", bindings)]
+
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         bindings: dict[str, Any] = {"account_id": account.account_id}
         chosen = [row[0] for row in self._read("list_job_ids", bindings)] if ids is None else list(ids)

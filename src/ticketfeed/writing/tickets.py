@@ -22,7 +22,7 @@ from ticketfeed.protocol.audits import (
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
 from ticketfeed.protocol.histories import deletion_of
 from ticketfeed.protocol.inputs import Comment, ImportedTicket, TicketInput, decode_input
-from ticketfeed.protocol.model import Identity
+from ticketfeed.protocol.model import Identity, Position
 from ticketfeed.protocol.records import parse_record, split_record, wire_second, wire_time
 from ticketfeed.protocol.ticket_changes import AUDITED, Values, changed_values
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
@@ -123,6 +123,16 @@ class TicketWriter:
         """What the system does to a solved ticket after a while: no audit, and `updated_at` stays."""
         raw, _ = self._alive(ticket_id)
         self._put(raw, {"status": "closed"})
+
+    def is_at(self, position: Position, status: str) -> bool:
+        """Whether nothing has happened to a ticket since it was put there with this status."""
+        _, values = self._find(position.id)
+        return (values["generated_timestamp"], values["status"]) == (position.generated_timestamp, status)
+
+    def is_open(self, ticket_id: int) -> bool:
+        """Whether a ticket can be changed."""
+        _, values = self._find(ticket_id)
+        return values["status"] not in ("closed", "deleted")
 
     def merge(self, target_id: int, source_ids: Sequence[int], target_text: str, source_text: str) -> None:
         """Close the sources, and say so in all of them. Raises RecordNotFound, RecordInvalid."""

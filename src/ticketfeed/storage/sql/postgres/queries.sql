@@ -201,6 +201,13 @@ LIMIT 1
 -- name: find_ticket_bodies
 SELECT id, body FROM ticketfeed.ticket WHERE account_id = %(account_id)s AND id = ANY(%(ids)s)
 
+-- name: list_aged
+SELECT generated_timestamp, id FROM ticketfeed.ticket
+WHERE account_id = %(account_id)s AND status IN ('solved', 'deleted') AND status = %(status)s
+  AND (generated_timestamp, id) > (%(after_timestamp)s, %(after_id)s) AND generated_timestamp <= %(until)s
+ORDER BY generated_timestamp, id
+LIMIT %(limit)s
+
 -- name: find_external
 SELECT body FROM ticketfeed.record
 WHERE account_id = %(account_id)s AND kind = %(kind)s AND external_id = %(external_id)s

@@ -180,6 +180,13 @@ SELECT body FROM record WHERE account_id = :account_id AND email = :email AND ki
 -- name: find_ticket_bodies
 SELECT id, body FROM ticket WHERE account_id = :account_id AND id IN (SELECT value FROM json_each(:ids))
 
+-- name: list_aged
+SELECT generated_timestamp, id FROM ticket
+WHERE account_id = :account_id AND status IN ('solved', 'deleted') AND status = :status
+  AND (generated_timestamp, id) > (:after_timestamp, :after_id) AND generated_timestamp <= :until
+ORDER BY generated_timestamp, id
+LIMIT :limit
+
 -- name: find_external
 SELECT body FROM record
 WHERE account_id = :account_id AND kind = :kind AND external_id = :external_id

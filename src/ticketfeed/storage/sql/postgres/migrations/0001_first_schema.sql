@@ -49,6 +49,9 @@ CREATE TABLE ticketfeed.ticket (
 CREATE INDEX ticket_feed ON ticketfeed.ticket (account_id, generated_timestamp, id);
 CREATE INDEX ticket_by_problem ON ticketfeed.ticket (account_id, problem_id) WHERE problem_id IS NOT NULL;
 CREATE INDEX ticket_deleted ON ticketfeed.ticket (account_id, id) WHERE status = 'deleted';
+-- What time alone will change: solved tickets are closed, deleted ones are scrubbed.
+CREATE INDEX ticket_ageing ON ticketfeed.ticket (account_id, status, generated_timestamp, id)
+WHERE status IN ('solved', 'deleted');
 
 -- A body stays whole and uncompressed beside its columns as long as it fits a page: a quarter of the time to read.
 ALTER TABLE ticketfeed.ticket ALTER COLUMN body SET STORAGE EXTERNAL;

@@ -48,6 +48,9 @@ CREATE TABLE ticket (
 CREATE UNIQUE INDEX ticket_by_id ON ticket (account_id, id);
 CREATE INDEX ticket_by_problem ON ticket (account_id, problem_id) WHERE problem_id IS NOT NULL;
 CREATE INDEX ticket_deleted ON ticket (account_id, id) WHERE status = 'deleted';
+-- What time alone will change: solved tickets are closed, deleted ones are scrubbed.
+CREATE INDEX ticket_ageing ON ticket (account_id, status, generated_timestamp, id)
+WHERE status IN ('solved', 'deleted');
 
 -- The newest places that tickets have left, numbered by feed_state.departures: who keeps pages in memory learns from
 -- them which have changed.
