@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import psycopg
 from rich import box
 from rich.console import Console
@@ -25,11 +26,13 @@ from bench.filling import drafts
 from tests.postgres import PostgresServer
 from ticketfeed import Account, Filters, Position, Store, open_store, system_clock
 from ticketfeed.feed import read_page
-from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.model import INT64_MAX, Identity
 from ticketfeed.protocol.params import ExportRequest
 from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.base import WriteTransaction
 from ticketfeed.storage.postgres_write import BATCH
 from ticketfeed.storage.queries import load_queries
+from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["compare_writes"]
 
@@ -60,6 +63,8 @@ class _Row:
 ROWS = (
     _Row("group commit", "SQLite", 64, 1, 100, WRITES, 0.40, 0.70),
     _Row("group commit", "PostgreSQL", 64, 1, 100, WRITES // 4),
+    _Row("tickets made, API", "SQLite", 64, 1, 100, WRITES // 4),
+    _Row("tickets made, API", "PostgreSQL", 64, 1, 100, WRITES // 16),
     _Row("one by one", "SQLite", 1, 1, 1, WRITES // 4),
     _Row("one by one", "PostgreSQL", 1, 1, 1, WRITES // 4),
     _Row("hundreds", "SQLite", 1, 100, 100, 200),
@@ -105,7 +110,8 @@ async def _run(folder: Path, server: PostgresServer, rounds: int, tell: Callable
         for _ in range(rounds):
             count = row.writes * row.group
             work = [[next(endless) for _ in range(row.group)] for _ in range(row.writes)]
-            ours.append(count / await _time_ours(stores[row.engine], accounts[row.engine], row.writers, work))
+            put = _make_ticket if "API" in row.name else _put
+            ours.append(count / await _time_ours(stores[row.engine], accounts[row.engine], row.writers, work, put))
             flat = [draft for group in work for draft in group]
             groups = [flat[at : at + row.raw_group] for at in range(0, count, row.raw_group)]
             raw.append(count / await asyncio.to_thread(_time, raws[row.engine], groups))
@@ -118,10 +124,28 @@ async def _run(folder: Path, server: PostgresServer, rounds: int, tell: Callable
     return latencies
 
 
-async def _time_ours(store: Store, account: Account, writers: int, work: Works) -> float:
+def _put(write: WriteTransaction, group: Sequence[TicketDraft]) -> None:
+    write.put_tickets(group)
+
+
+def _make_ticket(write: WriteTransaction, group: Sequence[TicketDraft]) -> None:
+    """As `POST /tickets` does it: with an audit, a metric set, metric events, and all that is looked up."""
+    for draft in group:
+        text = draft.body(UNTIL).decode()[:1500]
+        given = msgspec.json.encode({"subject": "Benchmark", "comment": {"body": text}, "priority": "high"})
+        TicketWriter(write, "demo", Identity(1, "", "admin")).create(given)
+
+
+async def _time_ours(
+    store: Store,
+    account: Account,
+    writers: int,
+    work: Works,
+    put: Callable[[WriteTransaction, Sequence[TicketDraft]], None],
+) -> float:
     async def write(groups: Works) -> None:
         for group in groups:
-            await store.write(account, lambda transaction, group=group: transaction.put_tickets(group))  # type: ignore[misc]
+            await store.write(account, lambda transaction, group=group: put(transaction, group))  # type: ignore[misc]
 
     started = time.perf_counter()
     await asyncio.gather(*(write(work[at::writers]) for at in range(writers)))
