@@ -143,10 +143,10 @@ class MemoryTransaction:
         return credential_id
 
     def revoke_credential(self, credential_id: int) -> bool:
-        self._beside = True
         token, stored = self._held.credentials.get(credential_id, (None, ""))
         if token is None or token.revoked_at is not None:
             return False
+        self._beside = True
         self._held.credentials[credential_id] = (replace(token, revoked_at=self.now), stored)
         return True
 

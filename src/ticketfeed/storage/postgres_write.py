@@ -125,8 +125,9 @@ class PostgresTransaction(SqlFinding):
         return int(row[0])
 
     def revoke_credential(self, credential_id: int) -> bool:
-        self._beside = True
-        return self._execute("revoke_credential", {"id": credential_id, "revoked_at": self.now}).rowcount > 0
+        revoked = self._execute("revoke_credential", {"id": credential_id, "revoked_at": self.now})
+        self._beside |= revoked.rowcount > 0
+        return revoked.rowcount > 0
 
     def finish(self) -> None:
         before = self.state, self._records

@@ -107,10 +107,11 @@ class SqliteTransaction(SqlFinding):
         return credential_id
 
     def revoke_credential(self, credential_id: int) -> bool:
-        self._beside = True
         bindings = {"account_id": self._account.account_id, "id": credential_id, "revoked_at": self.now}
         self._connection.execute(Q["revoke_credential"], bindings)
-        return self._connection.changes() > 0
+        was_in_force = self._connection.changes() > 0
+        self._beside |= was_in_force
+        return was_in_force
 
     def finish(self) -> States:
         if self._departures.count:

@@ -19,6 +19,8 @@ __all__ = ["HEAD_BYTES_MAX", "Head", "Proxy", "Refused", "parse_head"]
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_SECONDS_MAX = 30.0
 CONNECT_SECONDS_MAX = 30.0
+# For what is still to be sent to a client that takes it slowly.
+CLOSE_SECONDS_MAX = 2.0
 CHUNK_BYTES = 128 * 1024
 REPORTED_MAX = 1000
 
@@ -117,7 +119,7 @@ class Proxy:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # whoever asked has gone, or says nothing
         finally:
-            writer.close()
+            await _close(writer)
 
     def _route(self, head: Head) -> Address:
         """Where the connection goes. Raises Refused."""
@@ -157,7 +159,15 @@ async def _carry(here: _Streams, there: _Streams) -> None:
     except* OSError:
         pass
     finally:
-        there[1].close()
+        await _close(there[1])
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """End a connection, and hear how it ended: a reset that nobody has heard of would be told to the operator."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            await writer.wait_closed()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

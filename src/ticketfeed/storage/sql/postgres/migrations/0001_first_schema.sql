@@ -76,7 +76,7 @@ CREATE TABLE ticketfeed.record (
     comment_count       integer,
     email               text,
     external_id         text,
-    is_deleted          smallint NOT NULL,
+    is_deleted          smallint NOT NULL DEFAULT 0,
     body                bytea NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 );

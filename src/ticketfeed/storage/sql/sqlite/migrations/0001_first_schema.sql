@@ -71,7 +71,7 @@ CREATE TABLE record (
     comment_count       INTEGER,
     email               TEXT,
     external_id         TEXT,
-    is_deleted          INTEGER NOT NULL,
+    is_deleted          INTEGER NOT NULL DEFAULT 0,
     body                BLOB NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 ) WITHOUT ROWID;
