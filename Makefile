@@ -22,7 +22,6 @@ tests: $(READY)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench
-	$(BIN)/python -m bench.writes
 
 # make soak MINUTES=60: simulation, concurrency and crashes with new seeds, on both engines at once.
 MINUTES ?= 10

@@ -7,7 +7,7 @@ __all__ = ["DEFAULT_KEPT_PAGES_MIB", "PROFILES", "RULES", "ProfileName", "Rule",
 
 ProfileName = Literal["open", "zendesk"]
 
-DEFAULT_KEPT_PAGES_MIB = 1024
+DEFAULT_KEPT_PAGES_MIB = 2048
 
 
 class Rule(NamedTuple):

@@ -101,6 +101,18 @@ def test_credentials_are_checked_each_time() -> None:
     assert desk.ask(target).status == 200
 
 
+def test_a_second_account() -> None:
+    """A host that named the only account names none when there are two, whatever was kept."""
+    desk = Desk()
+    desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n)))
+    target = f"{PATH}?start_time=0&per_page=8"
+    assert [desk.ask(target, host="localhost").status for _ in range(2)] == [200, 200]
+    asyncio.run(desk.store.create_account("other"))
+    desk.put("users", {"id": 50})
+    assert desk.ask(target, host="localhost").status == 404
+    assert desk.ask(target).status == 200
+
+
 def test_requests_are_counted() -> None:
     """Where requests are limited, one that is kept counts like any other."""
     desk = Desk(Settings(incremental_exports=3))

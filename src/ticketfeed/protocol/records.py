@@ -71,8 +71,8 @@ class _Record(msgspec.Struct):
     id: Id
     created_at: DateTime | UnsetType = UNSET
     updated_at: DateTime | UnsetType = UNSET
-    deleted: bool | None = None
-    is_deleted: bool | None = None
+    deleted: Any = None
+    is_deleted: Any = None
     deleted_at: Any = None
 
 
@@ -83,7 +83,7 @@ class _User(_Record):
     active: bool = True
     suspended: bool = False
     organization_id: Id | None = None
-    external_id: SearchText | None = None
+    external_id: Any = None
 
 
 class _Named(_Record):
@@ -91,7 +91,7 @@ class _Named(_Record):
 
 
 class _Organization(_Named):
-    external_id: SearchText | None = None
+    external_id: Any = None
 
 
 class _OfTicket(_Record, kw_only=True):
@@ -154,7 +154,7 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
         ticket_id if isinstance(record, _Audit | _MetricEvent) else None,
         sum(event.type == "Comment" for event in record.events) if isinstance(record, _Audit) else None,
         record.email.strip().lower() if isinstance(record, _User) and record.email else None,
-        record.external_id if isinstance(record, _User | _Organization) else None,
+        _searched(record.external_id) if isinstance(record, _User | _Organization) else None,
         int(_is_deleted(record)),
         lay_out(values, RECORD_SHAPES[kind], derived),
     )
@@ -165,10 +165,15 @@ def is_deleted(kind: str, body: bytes) -> bool:
     return _is_deleted(_DECODERS[kind].decode(body))
 
 
+def _searched(text: object) -> str | None:
+    """What a store can search by: PostgreSQL keeps no NUL in it."""
+    return text if isinstance(text, str) and "\0" not in text else None
+
+
 def _is_deleted(record: _Record) -> bool:
     if isinstance(record, _User):
         return not record.active
-    return bool(record.deleted or record.is_deleted or record.deleted_at is not None)
+    return record.deleted is True or record.is_deleted is True or isinstance(record.deleted_at, str)
 
 
 def split_record(data: bytes) -> dict[str, Raw]:

@@ -7,6 +7,7 @@ made anew first. Whatever is not quite so takes the ordinary way, which is the o
 
 from dataclasses import dataclass, field, replace
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ticketfeed.feed import Source
@@ -130,10 +131,11 @@ class ReadyAnswers:
         service, stamp = self._service, self._service.store.stamp()
         try:
             if stamp is None or stamp != ready.stamp:
-                authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-                identity = await service.authenticate(ready.asked.account, authorization.decode("latin-1"))
-                await service.runs.catch_up(ready.asked.account)
-                if identity.role != ready.asked.role:
+                headers = Headers(scope=scope)
+                account = await service.accounts.find(headers.get("host", ""))
+                identity = await service.authenticate(account, headers.get("authorization"))
+                await service.runs.catch_up(account)
+                if (account, identity.role) != (ready.asked.account, ready.asked.role):
                     return None
                 ready.stamp = stamp
             if ready.is_right(service.runs):
@@ -141,10 +143,9 @@ class ReadyAnswers:
             new = await make_ready(service, ready.asked)
         except WireError:
             return None
-        headers = [(name, value) for name, value in ready.headers if name not in (b"etag", b"content-length")]
-        headers += [(b"etag", new.etag.encode()), (b"content-length", b"%d" % new.body.size)]
-        remember(service, scope, new, headers)
-        new.headers = headers
+        kept = [(name, value) for name, value in ready.headers if name not in (b"etag", b"content-length")]
+        new.headers = [*kept, (b"etag", new.etag.encode()), (b"content-length", b"%d" % new.body.size)]
+        remember(service, scope, new, new.headers)
         return new
 
 

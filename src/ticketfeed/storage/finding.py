@@ -1,5 +1,6 @@
 """What a write finds and stores beside tickets and records, the same on every engine with SQL: queries by name."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from operator import attrgetter
@@ -14,22 +15,22 @@ __all__ = ["RECORD_COLUMNS", "SqlFinding", "jobs_of"]
 RECORD_COLUMNS = attrgetter("ticket_id", "comment_count", "email", "external_id", "is_deleted", "body")
 
 
-class SqlFinding:
+class SqlFinding(ABC):
     """A part of a WriteTransaction. An engine says how a query is run, with the account's id among its bindings."""
 
     now: int
 
+    @abstractmethod
     def _rows(self, name: str, bindings: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run a query that finds something."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _do(self, name: str, bindings: dict[str, Any]) -> None:
         """Run one that changes something."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ids(self, ids: Sequence[int]) -> Any:
         """Ids in the form that queries take them in."""
-        raise NotImplementedError
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
         return {row[0]: row[1] for row in self._rows("find_ticket_bodies", {"ids": self._ids(ids)})}

@@ -41,7 +41,7 @@ __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
 
-READ_CACHE_KIB = 8192
+READ_CACHE_KIB = 2048
 
 Q = load_queries("sqlite")
 _READ_LINKS = Q["read_changes"].replace("body", ", ".join(("body", *LINK_COLUMNS)), 1)
