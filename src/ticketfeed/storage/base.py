@@ -63,7 +63,7 @@ class WriteTransaction(Protocol):
         """
 
     def find_user(self, email: str) -> bytes | None:
-        """The body of the user with this email, in any case; None where there is none. See `find_external` for several."""
+        """The body of the user with this email, in any case; None for none. Of several as `find_external`."""
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The bodies of those that exist, deleted ones too, as they stand in this transaction."""
