@@ -1,16 +1,19 @@
 """Many changes in one request: each becomes a job, answered at once and done in the background."""
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.protocol.errors import BodyTooLarge, InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
+from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.params import parse_query
+from ticketfeed.protocol.records import SearchText
 from ticketfeed.server.api import ApiCall, Handler
 from ticketfeed.server.bodies import BODY_BYTES_MAX, read_body, read_envelope, take_envelope
 from ticketfeed.server.jobs import new_job_id
@@ -20,6 +23,7 @@ from ticketfeed.writing.jobs import start_job
 
 __all__ = ["create_many", "destroy_many", "list_jobs", "merge_tickets", "scrub_ticket", "show_job", "update_many"]
 
+_JOB_ID = re.compile(r"V3-[0-9a-f]{32}")
 # Whose external_id names one alone.
 _BY_EXTERNAL_ID = ("users", "organizations")
 
@@ -84,7 +88,8 @@ async def merge_tickets(request: Request, call: ApiCall) -> Response:
 
 async def show_job(request: Request, call: ApiCall) -> Response:
     """How far one job is."""
-    found = await call.service.store.read_jobs(call.account, [request.path_params["id"].removesuffix(".json")])
+    id = request.path_params["id"].removesuffix(".json")
+    found = await call.service.store.read_jobs(call.account, [id] if _JOB_ID.fullmatch(id) else [])
     if not found:
         raise RecordNotFound
     status = job_status(*found[0], call.account.subdomain)
@@ -94,7 +99,8 @@ async def show_job(request: Request, call: ApiCall) -> Response:
 async def list_jobs(request: Request, call: ApiCall) -> Response:
     """The newest hundred jobs, or those of `ids`."""
     ids = _query(request).get("ids")
-    found = await call.service.store.read_jobs(call.account, None if ids is None else ids.split(",")[:JOB_ITEMS_MAX])
+    known = None if ids is None else [id for id in ids.split(",") if _JOB_ID.fullmatch(id)][:JOB_ITEMS_MAX]
+    found = await call.service.store.read_jobs(call.account, known)
     statuses = [job_status(job, results, call.account.subdomain) for job, results in found]
     return body_response(request, msgspec.json.encode({"job_statuses": statuses, "count": len(statuses)}))
 
@@ -119,7 +125,7 @@ def _array(data: bytes) -> list[Raw]:
 
 class _Own(msgspec.Struct):
     id: int | None = None
-    external_id: str | int | None = None
+    external_id: SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)] | None = None
 
 
 def _own_change(item: Raw, kind: str) -> bytes:

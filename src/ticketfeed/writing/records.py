@@ -12,7 +12,7 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound,
 from ticketfeed.protocol.inputs import decode_input
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_inputs import DELETED, check_input
-from ticketfeed.protocol.records import RecordDraft, is_deleted, parse_record, split_record, wire_second
+from ticketfeed.protocol.records import RecordDraft, SearchText, is_deleted, parse_record, split_record, wire_second
 from ticketfeed.storage.base import WriteTransaction
 
 __all__ = ["RecordWriter"]
@@ -26,8 +26,8 @@ class _Known(msgspec.Struct):
     """By what a record can be found that may be there already."""
 
     id: int | None = None
-    email: str | None = None
-    external_id: str | int | None = None
+    email: SearchText | None = None
+    external_id: SearchText | int | None = None
 
 
 _KNOWN = msgspec.json.Decoder(_Known)
