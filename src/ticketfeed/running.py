@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.server.app import create_app
@@ -57,7 +58,8 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
         files = write_trust_files(Path(folder), plan.authority.root_pem, environ)
         environment = proxied_environment(environ, Address(*proxy_socket.getsockname()), files)
         proxy = Proxy(Address(*server_socket.getsockname()), plan.allowed, plan.report)
-        server = _server(plan, store)
+        app = create_app(plan.settings, store)
+        server = _server(app, plan)
         serving = asyncio.create_task(server.serve([server_socket]))
         listening = await asyncio.start_server(proxy.handle, sock=proxy_socket, limit=HEAD_BYTES_MAX)
         try:
@@ -67,13 +69,13 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
             await proxy.close()
             server.should_exit = True
             await serving
+            await app.state.service.jobs.end()
 
 
-def _server(plan: RunPlan, store: Store) -> "_Server":
+def _server(app: Starlette, plan: RunPlan) -> "_Server":
     def make_context() -> ssl.SSLContext:
         return local_context(plan.authority.root_pem, plan.authority.issuer_pem)
 
-    app = create_app(plan.settings, store)
     return _Server(server_config(app, make_context, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS))
 
 

@@ -294,6 +294,21 @@ def test_streams(home: Path, environment: dict[str, str]) -> None:
     assert (done.code, done.out, done.err) == (0, b"\0\xffbytes", "error\n")
 
 
+def test_a_job_under_way_when_the_command_ends(environment: dict[str, str], tmp_path: Path) -> None:
+    """Its item is finished, and nothing is said; what is left is there for the next server."""
+    assert run("token", "create", "--email", "a@example.com", "--token", "acme-token", cwd=tmp_path).code == 0
+    program = (
+        "import requests\n"
+        "tickets = [{'comment': {'body': 'x' * 30000}} for _ in range(100)]\n"
+        "address = 'https://acme.zendesk.com/api/v2/tickets/create_many'\n"
+        "answer = requests.post(address, json={'tickets': tickets}, headers={'Authorization': 'Bearer acme-token'})\n"
+        "assert answer.status_code == 200, answer.text\n"
+    )
+    done = run("run", "--", sys.executable, "-c", program, cwd=tmp_path, env=environment)
+    assert (done.code, done.err) == (0, "")
+    assert run("check", cwd=tmp_path).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -125,6 +125,11 @@ def test_people(connect: Callable[[], tuple[Zenpy, Any]]) -> None:
     assert desk.users.update(user).notes == "tall"
     job = wait_for(desk, desk.users.create([User(name=f"U{n}", email=f"u{n}@example.com") for n in range(5)]))
     assert len({result.id for result in job.results}) == 5
+    wait_for(desk, desk.users.create([User(name=name, external_id=name) for name in ("x", "y")]))
+    changed = wait_for(desk, desk.users.update_by_external_id([User(external_id="x", notes="known elsewhere")]))
+    assert desk.users(id=changed.results[0].id).notes == "known elsewhere"
+    removed = wait_for(desk, desk.users.delete_by_external_id([User(external_id="y")]))
+    assert desk.users(id=removed.results[0].id).active is False
     group = desk.groups.create(Group(name="Support"))
     group.name = "Service"
     assert desk.groups.update(group).name == "Service"

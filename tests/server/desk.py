@@ -80,11 +80,18 @@ class Desk:
         return asyncio.run(call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme))
 
     def send(
-        self, method: str, path: str, value: Any = None, *, expect: int = 200, headers: Sequence[tuple[str, str]] = ()
+        self,
+        method: str,
+        path: str,
+        value: Any = None,
+        *,
+        expect: int = 200,
+        headers: Sequence[tuple[str, str]] = (),
+        authorization: str = ADMIN,
     ) -> Any:
-        """Ask for a change as the admin; the answer's body, parsed, which must have this status."""
+        """Ask for a change, as the admin; the answer's body, parsed, which must have this status."""
         body = value if isinstance(value, bytes) else b"" if value is None else msgspec.json.encode(value)
-        sent = [*headers, ("Authorization", ADMIN), ("Content-Type", "application/json")]
+        sent = [*headers, ("Authorization", authorization), ("Content-Type", "application/json")]
         asked = call_app(self.app, f"/api/v2{path}", host="acme.localhost", method=method, headers=sent, body=body)
         self.answer = asyncio.run(asked)
         assert self.answer.status == expect, self.answer

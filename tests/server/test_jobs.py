@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.server.desk import Desk, tickets
-from ticketfeed.server.jobs import Jobs
+from ticketfeed.server.jobs import Jobs, new_job_id
 from ticketfeed.storage.base import WriteTransaction
-from ticketfeed.writing.jobs import do_next_item
+from ticketfeed.writing.jobs import do_item, start_job
 
 
 @pytest.fixture
@@ -132,7 +132,9 @@ def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
 
     def three(write: WriteTransaction) -> None:
         for _ in range(3):
-            assert do_next_item(write, "acme", job_id)
+            found = write.next_item(job_id)
+            assert found is not None
+            do_item(write, "acme", *found)
 
     asyncio.run(desk.store.write(account, three))
     working = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]
@@ -149,3 +151,21 @@ def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
     results = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]["results"]
     assert sorted(result["id"] for result in results) == list(range(1, 21))
     assert len(desk.changes()) == 20
+
+
+def test_what_we_fail_at_ourselves(desk: Desk) -> None:
+    """A job that this version does not know is told item by item, and comes to its end."""
+    account, id = desk._account("acme"), new_job_id()
+    asyncio.run(desk.store.write(account, lambda write: start_job(write, id, 1, "dance users", [b"{}", b"{}"])))
+    desk.run_jobs()
+    after = desk.send("GET", f"/job_statuses/{id}")["job_status"]
+    assert after["status"] == "completed"
+    assert [result["error"] for result in after["results"]] == ["InternalServerError"] * 2
+
+
+def test_one_change_for_many_is_bounded(desk: Desk) -> None:
+    """A large change for many counts as if each had been sent."""
+    desk.put("tickets", *tickets(1, 2))
+    large = {"ticket": {"comment": {"body": "x" * 3_000_000}}}
+    desk.send("PUT", "/tickets/update_many?ids=1,2", large, expect=413)
+    assert desk.send("GET", "/job_statuses")["job_statuses"] == []

@@ -108,17 +108,93 @@ def test_create_or_update(desk: Desk) -> None:
     assert desk.send("POST", "/organizations/create_or_update", organization)["organization"]["id"] == made["id"]
 
 
+def test_an_agent_makes_nobody_more_than_an_end_user(desk: Desk) -> None:
+    """Nor changes or deletes other agents and admins; of oneself all but the role."""
+    desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
+    desk.grant(9, "agent-token")
+
+    def ask(method: str, path: str, values: dict[str, Any], expect: int) -> Any:
+        value = {"user": values} if values else None
+        return desk.send(method, path, value, expect=expect, authorization="Bearer agent-token")
+
+    ask("POST", "/users", {"name": "Evil", "role": "admin"}, 403)
+    ask("POST", "/users/create_or_update", {"name": "Evil", "email": "admin@example.com"}, 403)
+    ask("PUT", "/users/9", {"role": "admin"}, 403)
+    ask("PUT", "/users/1", {"email": "mine@example.com"}, 403)
+    ask("DELETE", "/users/1", {}, 403)
+    assert ask("PUT", "/users/9", {"alias": "A", "role": "agent"}, 200)["user"]["alias"] == "A"
+    made = ask("POST", "/users", {"name": "Ann"}, 201)["user"]
+    ask("PUT", f"/users/{made['id']}", {"role": "agent"}, 403)
+    ask("DELETE", f"/users/{made['id']}", {}, 200)
+
+
+def test_what_names_one_alone(desk: Desk) -> None:
+    """An email or external_id in use is refused; that of a deleted one may be taken again."""
+    given = {"name": "Ann", "email": "ann@example.com", "external_id": 7}
+    first = desk.send("POST", "/users", {"user": given}, expect=201)["user"]
+    assert first["external_id"] == "7"
+    for taken in ({"email": " ANN@example.com"}, {"external_id": "7"}):
+        refused = desk.send("POST", "/users", {"user": {"name": "Bob", **taken}}, expect=422)
+        assert refused["details"][next(iter(taken))][0]["error"] == "DuplicateValue"
+    desk.send("PUT", f"/users/{first['id']}", {"user": given})
+    desk.send("DELETE", f"/users/{first['id']}")
+    again = desk.send("POST", "/users/create_or_update", {"user": given}, expect=201)["user"]
+    assert again["id"] != first["id"]
+    assert desk.send("POST", "/users/create_or_update", {"user": given})["user"]["id"] == again["id"]
+    organization = {"organization": {"name": "ACME", "external_id": "o"}}
+    desk.send("POST", "/organizations", organization, expect=201)
+    desk.send("POST", "/organizations", organization, expect=422)
+
+
+def test_fields_and_tags(desk: Desk) -> None:
+    """Fields that are not named stay; tags become lower case and may come as one text."""
+    given = {"name": "Ann", "user_fields": {"a": 1, "b": 2}, "tags": "VIP, new"}
+    made = desk.send("POST", "/users", {"user": given}, expect=201)["user"]
+    assert made["tags"] == ["new", "vip"]
+    change = {"user_fields": {"b": None, "c": "x"}, "tags": ["Old"]}
+    changed = desk.send("PUT", f"/users/{made['id']}", {"user": change})["user"]
+    assert (changed["user_fields"], changed["tags"]) == ({"a": 1, "b": None, "c": "x"}, ["old"])
+
+
+def test_by_external_id(desk: Desk) -> None:
+    """Bulk changes and deletions find users by external_id; one that is not there is told."""
+    users = [{"name": name, "external_id": name} for name in "abc"]
+    desk.send("POST", "/users/create_many", {"users": users})
+    desk.run_jobs()
+
+    def results(method: str, path: str, value: Any = None) -> list[Any]:
+        job = desk.send(method, path, value)["job_status"]
+        desk.run_jobs()
+        return [r["success"] for r in desk.send("GET", f"/job_statuses/{job['id']}")["job_status"]["results"]]
+
+    assert results("PUT", "/users/update_many?external_ids=a,x", {"user": {"notes": "same"}}) == [True, False]
+    own = [{"external_id": "b", "notes": "own"}, {"external_id": "c", "notes": "own"}]
+    assert results("PUT", "/users/update_many?external_ids=b,c", {"users": own}) == [True, True]
+    assert results("DELETE", "/users/destroy_many?external_ids=c,x") == [True, False]
+    shown = {user["external_id"]: user["notes"] for user in desk.send("GET", "/users")["users"]}
+    assert shown == {"a": "same", "b": "own", None: None}
+
+
 def test_memberships(desk: Desk) -> None:
     """The first group of an agent is the default one, which tickets take from the assignee."""
     group = desk.send("POST", "/groups", {"group": {"name": "Support"}}, expect=201)["group"]
     agent = {"name": "Bob", "email": "bob@example.com", "role": "agent"}
     user = desk.send("POST", "/users", {"user": agent}, expect=201)["user"]
     link = {"user_id": user["id"], "group_id": group["id"]}
-    desk.send("POST", "/group_memberships", {"group_membership": link}, expect=201)
+    made = desk.send("POST", "/group_memberships", {"group_membership": link}, expect=201)["group_membership"]
+    assert made["default"] is True
     ticket = desk.send("POST", "/tickets", {"ticket": {"comment": "x", "assignee_id": user["id"]}}, expect=201)[
         "ticket"
     ]
     assert ticket["group_id"] == group["id"]
+    desk.send("DELETE", f"/group_memberships/{made['id']}", expect=204)
+    assert desk.send("GET", f"/users/{user['id']}")["user"]["default_group_id"] is None
+    end_user = desk.send("POST", "/users", {"user": {"name": "Eve"}}, expect=201)["user"]
+    link = {"user_id": end_user["id"], "group_id": group["id"]}
+    desk.send("POST", "/group_memberships", {"group_membership": link}, expect=422)
+    desk.send("DELETE", f"/groups/{group['id']}", expect=204)
+    link = {"user_id": user["id"], "group_id": group["id"]}
+    desk.send("POST", "/group_memberships", {"group_membership": link}, expect=422)
 
 
 def test_drop_down(desk: Desk) -> None:
@@ -158,8 +234,18 @@ BAD = [
     ("POST", "/users", {"user": {"name": 7}}, 422, "name"),
     ("POST", "/users", {"user": {"name": "X", "email": "admin@example.com"}}, 422, "email"),
     ("POST", "/users", {"user": {"name": "X", "email": "nobody"}}, 422, "email"),
+    ("POST", "/users", {"user": {"name": "X", "email": "a b@example.com"}}, 422, "email"),
+    ("POST", "/users", {"user": {"name": "X", "email": "a" * 320 + "@example.com"}}, 422, "email"),
+    ("POST", "/users", {"user": {"name": " "}}, 422, "name"),
+    ("PUT", "/users/1", {"user": {"name": " "}}, 422, "name"),
+    ("POST", "/users", {"user": {"name": "X", "external_id": 10**30}}, 422, "external_id"),
+    ("POST", "/users", b'{"user": {"name": "X", "unknown": "\xff"}}', 400, "error"),
+    ("POST", "/users", b'{"user": {"name": "X", "alias": "\xff"}}', 400, "error"),
     ("POST", "/users", {"user": {"name": "X", "role": "king"}}, 422, "role"),
     ("POST", "/users", {"user": {"name": "X", "organization_id": 777}}, 422, "organization_id"),
+    ("POST", "/users/create_or_update", {"user": {"name": "X", "email": "x\0@example.com"}}, 422, "email"),
+    ("POST", "/users/create_or_update", {"user": {"name": "X", "external_id": "x\0"}}, 422, "external_id"),
+    ("PUT", "/users/update_many", {"users": [{"external_id": "x\0"}]}, 400, "error"),
     ("POST", "/users", {"users": {}}, 400, "error"),
     ("POST", "/users", b"{", 400, "error"),
     ("PUT", "/users/777", {"user": {"name": "X"}}, 404, "error"),
@@ -167,6 +253,7 @@ BAD = [
     ("POST", "/organizations", {"organization": {"name": ""}}, 422, "name"),
     ("POST", "/groups", {"group": []}, 422, "base"),
     ("POST", "/group_memberships", {"group_membership": {"user_id": 1}}, 422, "group_id"),
+    ("PUT", "/users/update_many?external_ids=a", {"users": [{"external_id": "a"}, {"notes": "x"}]}, 400, "error"),
     (
         "POST",
         "/custom_statuses",

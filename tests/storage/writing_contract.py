@@ -36,8 +36,13 @@ class WritingContract(StoreCase):
                 assert write.find_of_ticket("audits", 4) == []
                 assert write.find_external("users", "x") == write.find_records("users", [7])[7]
                 assert write.find_external("users", "y") is None
+                write.put_records([user(7, external_id="x", email="a@example.com", active=False)])
+                assert write.find_external("users", "x") == write.find_records("users", [8])[8]
+                assert write.find_user("a@example.com") == write.find_records("users", [7])[7]
+                write.put_records([user(9, email="a@example.com")])
+                assert write.find_user("a@example.com") == write.find_records("users", [9])[9]
                 assert write.find_external("organizations", "x") is None
-                assert (write.next_id("tickets"), write.next_id("users"), write.next_id("groups")) == (4, 9, 1)
+                assert (write.next_id("tickets"), write.next_id("users"), write.next_id("groups")) == (4, 10, 1)
 
             await store.write(account, work)
             await store.write(other, lambda write: self.assert_empty(write))

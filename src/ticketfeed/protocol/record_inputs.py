@@ -3,20 +3,25 @@
 Keys that are not named here, but belong to the record, are taken as they come; all others are ignored.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ticketfeed.protocol.errors import RecordInvalid
+from ticketfeed.protocol.errors import BadRecord, MalformedRequest, RecordInvalid
 from ticketfeed.protocol.inputs import decode_input
-from ticketfeed.protocol.records import Id, SearchText, split_record
+from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.records import Id, SearchText, encode, split_record
 from ticketfeed.protocol.shapes import RECORD_SHAPES
+from ticketfeed.protocol.ticket_changes import split_tags
 
 __all__ = ["DELETED", "WRITABLE", "check_input"]
 
 Name = Annotated[str, Meta(max_length=255)]
-Tags = list[str]
+Tags = list[str] | str
+# A number becomes text.
+ExternalId = SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)]
 
 
 class _Any(msgspec.Struct):
@@ -32,7 +37,7 @@ class _User(msgspec.Struct):
     role: Literal["end-user", "agent", "admin"] | UnsetType = UNSET
     organization_id: Id | UnsetType | None = UNSET
     default_group_id: Id | UnsetType | None = UNSET
-    external_id: SearchText | UnsetType | None = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
     tags: Tags | UnsetType = UNSET
     suspended: bool | UnsetType = UNSET
     verified: bool | UnsetType = UNSET
@@ -44,7 +49,7 @@ class _User(msgspec.Struct):
 
 class _Organization(msgspec.Struct):
     name: Name | UnsetType = UNSET
-    external_id: SearchText | UnsetType | None = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
     domain_names: list[str] | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     group_id: Id | UnsetType | None = UNSET
@@ -101,6 +106,8 @@ DELETED: dict[str, tuple[str, Any]] = {
     "brands": ("is_deleted", True),
     "custom_statuses": ("deleted", True),
 }
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
+EMAIL_CHARACTERS_MAX = 320
 _DECODERS = {kind: msgspec.json.Decoder(_TYPES.get(kind, _Any)) for kind in WRITABLE}
 _OWN = {"id", "url", "created_at", "updated_at", "deleted", "deleted_at", "is_deleted"}
 # Not in every record, and so not in its shape.
@@ -110,13 +117,17 @@ _BESIDE = {"ticket_fields": {"custom_field_options", "system_field_options"}}
 def check_input(kind: str, data: bytes, *, is_new: bool) -> dict[str, msgspec.Raw]:
     """The keys that may be written, with their values. Raises RecordInvalid, MalformedRequest."""
     asked = decode_input(_DECODERS[kind], data)
-    values = split_record(data)
-    if is_new:
-        for name in WRITABLE[kind]:
-            if bytes(values.get(name, b"null")) in (b"null", b'""'):
-                raise RecordInvalid(**{name: ("cannot be blank", "BlankValue")})
-    elif getattr(asked, "name", UNSET) == "":
-        raise RecordInvalid(name=("cannot be blank", "BlankValue"))
+    try:
+        values = split_record(data)
+    except BadRecord as error:  # what is ignored has to be text, too
+        raise MalformedRequest(f"The body is not valid JSON: {error}") from None
+    for name in WRITABLE[kind]:
+        said = msgspec.json.decode(values[name]) if name in values else "" if is_new else UNSET
+        if said is None or (isinstance(said, str) and not said.strip()):
+            raise RecordInvalid(**{name: ("cannot be blank", "BlankValue")})
+    email = getattr(asked, "email", None)
+    if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
+        raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))
     allowed = (RECORD_SHAPES[kind].keys() | _BESIDE.get(kind, set())) - _OWN
     if kind == "users":
         allowed -= {"active"}
@@ -124,4 +135,8 @@ def check_input(kind: str, data: bytes, *, is_new: bool) -> dict[str, msgspec.Ra
     for name, value in values.items():  # the same text, but for placeholders, of which there are none here
         if f"raw_{name}" in allowed:
             chosen.setdefault(f"raw_{name}", value)
+    if "tags" in chosen:
+        chosen["tags"] = msgspec.Raw(encode(split_tags(getattr(asked, "tags", ()))))
+    if isinstance(number := getattr(asked, "external_id", None), int):
+        chosen["external_id"] = msgspec.Raw(encode(str(number)))
     return chosen

@@ -1,23 +1,31 @@
 """Many changes in one request: each becomes a job, answered at once and done in the background."""
 
+import re
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.protocol.errors import InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
+from ticketfeed.protocol.errors import BodyTooLarge, InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
+from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.params import parse_query
+from ticketfeed.protocol.records import SearchText
 from ticketfeed.server.api import ApiCall, Handler
-from ticketfeed.server.bodies import read_body, read_envelope, take_envelope
+from ticketfeed.server.bodies import BODY_BYTES_MAX, read_body, read_envelope, take_envelope
 from ticketfeed.server.jobs import new_job_id
 from ticketfeed.server.list_api import parse_ids, path_id
 from ticketfeed.server.responses import body_response, written_response
 from ticketfeed.writing.jobs import start_job
 
 __all__ = ["create_many", "destroy_many", "list_jobs", "merge_tickets", "scrub_ticket", "show_job", "update_many"]
+
+_JOB_ID = re.compile(r"V3-[0-9a-f]{32}")
+# Whose external_id names one alone.
+_BY_EXTERNAL_ID = ("users", "organizations")
 
 
 def create_many(kind: str, verb: str = "create") -> Handler:
@@ -31,25 +39,28 @@ def create_many(kind: str, verb: str = "create") -> Handler:
 
 
 def update_many(kind: str, singular: str) -> Handler:
-    """The same change for all of `ids`, or for each its own."""
+    """The same change for all of `ids` or `external_ids`, or for each its own."""
 
     async def update(request: Request, call: ApiCall) -> Response:
         query, body = _query(request), await read_body(request)
-        if "ids" in query:
+        named = _named(query, kind) if "ids" in query or ("external_ids" in query and _has(body, singular)) else []
+        if named:
             values = Raw(take_envelope(body, singular))
-            items = [msgspec.json.encode({"id": id, "values": values}) for id in parse_ids(query)]
+            if len(values) * len(named) > BODY_BYTES_MAX:  # as much as if each had been sent
+                raise BodyTooLarge(BODY_BYTES_MAX)
+            items = [msgspec.json.encode({**each, "values": values}) for each in named]
         else:
-            items = [_own_change(each) for each in _array(take_envelope(body, kind))]
+            items = [_own_change(each, kind) for each in _array(take_envelope(body, kind))]
         return await _start(request, call, f"update {kind}", items)
 
     return update
 
 
 def destroy_many(kind: str, verb: str = "delete") -> Handler:
-    """Each of `ids` is deleted."""
+    """Each of `ids`, or of `external_ids`, is deleted."""
 
     async def destroy(request: Request, call: ApiCall) -> Response:
-        items = [msgspec.json.encode({"id": id}) for id in parse_ids(_query(request))]
+        items = [msgspec.json.encode(each) for each in _named(_query(request), kind)]
         return await _start(request, call, f"{verb} {kind}", items)
 
     return destroy
@@ -77,7 +88,8 @@ async def merge_tickets(request: Request, call: ApiCall) -> Response:
 
 async def show_job(request: Request, call: ApiCall) -> Response:
     """How far one job is."""
-    found = await call.service.store.read_jobs(call.account, [request.path_params["id"].removesuffix(".json")])
+    id = request.path_params["id"].removesuffix(".json")
+    found = await call.service.store.read_jobs(call.account, [id] if _JOB_ID.fullmatch(id) else [])
     if not found:
         raise RecordNotFound
     status = job_status(*found[0], call.account.subdomain)
@@ -87,7 +99,8 @@ async def show_job(request: Request, call: ApiCall) -> Response:
 async def list_jobs(request: Request, call: ApiCall) -> Response:
     """The newest hundred jobs, or those of `ids`."""
     ids = _query(request).get("ids")
-    found = await call.service.store.read_jobs(call.account, None if ids is None else ids.split(",")[:JOB_ITEMS_MAX])
+    known = None if ids is None else [id for id in ids.split(",") if _JOB_ID.fullmatch(id)][:JOB_ITEMS_MAX]
+    found = await call.service.store.read_jobs(call.account, known)
     statuses = [job_status(job, results, call.account.subdomain) for job, results in found]
     return body_response(request, msgspec.json.encode({"job_statuses": statuses, "count": len(statuses)}))
 
@@ -110,12 +123,35 @@ def _array(data: bytes) -> list[Raw]:
         raise InvalidValue("an array of objects is needed") from None
 
 
-def _own_change(item: Raw) -> bytes:
+class _Own(msgspec.Struct):
+    id: int | None = None
+    external_id: SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)] | None = None
+
+
+def _own_change(item: Raw, kind: str) -> bytes:
     try:
-        id = msgspec.json.decode(item, type=dict[str, Raw])["id"]
-        return msgspec.json.encode({"id": msgspec.json.decode(id, type=int), "values": item})
-    except (msgspec.MsgspecError, KeyError):
-        raise InvalidValue("each change needs the id of what is changed") from None
+        own = msgspec.json.decode(item, type=_Own)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        own = _Own()
+    if own.id is not None:
+        return msgspec.json.encode({"id": own.id, "values": item})
+    if own.external_id is None or kind not in _BY_EXTERNAL_ID:
+        raise InvalidValue("each change needs the id of what is changed")
+    return msgspec.json.encode({"external_id": str(own.external_id), "values": item})
+
+
+def _named(query: dict[str, str], kind: str) -> list[dict[str, Any]]:
+    """What the query names. Raises InvalidValue, TooManyValues."""
+    if "external_ids" not in query or kind not in _BY_EXTERNAL_ID:
+        return [{"id": id} for id in parse_ids(query)]
+    return [{"external_id": text.strip()} for text in query["external_ids"].replace("\0", "").split(",")]
+
+
+def _has(body: bytes, key: str) -> bool:
+    try:
+        return key in msgspec.json.decode(body, type=dict[str, Raw])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
 
 
 def _query(request: Request) -> dict[str, str]:

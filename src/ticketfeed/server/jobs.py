@@ -9,11 +9,11 @@ import uuid
 
 from ticketfeed.clock import Clock
 from ticketfeed.maintaining import maintain
-from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
-from ticketfeed.storage.base import Store
-from ticketfeed.writing.jobs import ItemFailed, do_next_item, put_failure
+from ticketfeed.storage.base import Store, WriteTransaction
+from ticketfeed.writing.jobs import do_item, put_failure
 
 __all__ = ["Jobs", "new_job_id"]
 
@@ -97,9 +97,27 @@ class Jobs:
                 return
 
     async def _do_next(self, account: Account, job_id: str) -> bool:
+        """Do one item, or tell why it could not be done; of that its own write has stored nothing."""
+        number = 0
+
+        def work(write: WriteTransaction) -> bool:
+            nonlocal number
+            found = write.next_item(job_id)
+            if found is None:
+                write.finish_job(job_id)
+                return False
+            number = found[1]
+            do_item(write, account.subdomain, *found)
+            return True
+
         try:
-            return await self._store.write(account, lambda write: do_next_item(write, account.subdomain, job_id))
-        except ItemFailed as error:
+            return await self._store.write(account, work)
+        except (StoreUnavailable, StoreError):
+            raise
+        except WireError as error:
             failed = error
-        await self._store.write(account, lambda write: put_failure(write, job_id, failed))
+        except Exception:  # ours; the other items must not wait for it to be mended
+            _log.exception("item %d of job %s", number, job_id)
+            failed = InternalServerError()
+        await self._store.write(account, lambda write: put_failure(write, job_id, number, failed))
         return True

@@ -40,6 +40,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "sort_order": ({"enum": ["asc", "desc"]}, "Beside sort_by."),
     "external_id": (_TEXT, "Only tickets with this external id."),
     "ids": (_TEXT, "Up to 100 ids, with commas between them."),
+    "external_ids": (_TEXT, "Up to 100 external ids, with commas between them, in place of ids."),
     "query": (_TEXT, "type:, created and updated, such as: type:user updated>2026-01-31"),
 }
 _FILTERS = ("per_page", "include", "exclude_deleted", "support_type_scope")

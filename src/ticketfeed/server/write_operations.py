@@ -86,10 +86,10 @@ for _each in RESOURCES:
             ),
             ("POST", f"{_each.path}/create_many"): WriteOperation(_RECORDS, f"Make up to 100 {_words}", _many, _JOB),
             ("PUT", f"{_each.path}/update_many"): WriteOperation(
-                _RECORDS, f"Change up to 100 {_words}", _what, _JOB, parameters=("ids",)
+                _RECORDS, f"Change up to 100 {_words}", _what, _JOB, parameters=("ids", "external_ids")
             ),
             ("DELETE", f"{_each.path}/destroy_many"): WriteOperation(
-                _RECORDS, f"Delete up to 100 {_words}", {}, _JOB, parameters=("ids",)
+                _RECORDS, f"Delete up to 100 {_words}", {}, _JOB, parameters=("ids", "external_ids")
             ),
         }
     if _each.kind == "users":

@@ -63,7 +63,7 @@ class WriteTransaction(Protocol):
         """
 
     def find_user(self, email: str) -> bytes | None:
-        """The body of the user with this email, in any case; None where there is none."""
+        """The body of the user with this email, in any case; None for none. Of several as `find_external`."""
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The bodies of those that exist, deleted ones too, as they stand in this transaction."""
@@ -75,7 +75,10 @@ class WriteTransaction(Protocol):
         """All audits or metric events of one ticket, by id."""
 
     def find_external(self, kind: str, external_id: str) -> bytes | None:
-        """The body of the user or organization with this external_id; the one with the smallest id, None for none."""
+        """The body of the user or organization with this external_id, None for none.
+
+        Of several the one with the smallest id that is not deleted, a deleted one only where all are.
+        """
 
     def next_id(self, kind: str) -> int:
         """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 where there is none."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.answers import ANSWER_SECONDS, KeptAnswer
@@ -81,9 +81,8 @@ class MemoryTransaction:
 
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()
-        users = ((id, draft) for (kind, id), (_, draft) in self._held.records.items() if kind == "users")
-        found = sorted((id, draft.body) for id, draft in users if draft.email == email)
-        return found[0][1] if found else None
+        users = (draft for (kind, _), (_, draft) in self._held.records.items() if kind == "users")
+        return _first(draft for draft in users if draft.email == email)
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
         held = self._held.tickets
@@ -98,9 +97,8 @@ class MemoryTransaction:
         return [draft.body for draft in drafts if draft.ticket_id == ticket_id]
 
     def find_external(self, kind: str, external_id: str) -> bytes | None:
-        records = ((id, draft) for (of, id), (_, draft) in self._held.records.items() if of == kind)
-        found = sorted((id, draft.body) for id, draft in records if draft.external_id == external_id)
-        return found[0][1] if found else None
+        records = (draft for (of, _), (_, draft) in self._held.records.items() if of == kind)
+        return _first(draft for draft in records if draft.external_id == external_id)
 
     def next_id(self, kind: str) -> int:
         ids = self._held.tickets if kind == "tickets" else [id for of, id in self._held.records if of == kind]
@@ -161,3 +159,8 @@ class MemoryTransaction:
         self._held.departures = tuple(departure for departure in noted if departure[0] > left.forgotten)
         self._held.state, self._held.record_state = after
         return self._held
+
+
+def _first(drafts: Iterable[RecordDraft]) -> bytes | None:
+    found = min(drafts, key=attrgetter("is_deleted", "id"), default=None)
+    return found.body if found else None

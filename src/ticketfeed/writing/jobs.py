@@ -13,21 +13,14 @@ from ticketfeed.storage.base import WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
 
-__all__ = ["ItemFailed", "do_next_item", "put_failure", "start_job"]
-
-
-class ItemFailed(Exception):
-    """An item that cannot be done, and what is told of it. What its write had stored so far is undone."""
-
-    def __init__(self, number: int, result: dict[str, Any]) -> None:
-        self.number, self.result = number, result
-        super().__init__(number)
+__all__ = ["do_item", "put_failure", "start_job"]
 
 
 class _Item(msgspec.Struct):
-    """What is to be done with one record. `values`: what is to be written."""
+    """What is to be done with one record, named by one of the two. `values`: what is to be written."""
 
     id: int = 0
+    external_id: str | None = None
     values: Raw = Raw(b"null")
 
 
@@ -40,6 +33,8 @@ class _Merge(msgspec.Struct):
 
 _ITEM = msgspec.json.Decoder(_Item)
 _MERGE = msgspec.json.Decoder(_Merge)
+# What is done with a record that is there.
+_OF_ONE = ("update", "delete", "scrub")
 
 
 def start_job(write: WriteTransaction, job_id: str, actor_id: int, action: str, items: Sequence[bytes]) -> Job:
@@ -51,44 +46,37 @@ def start_job(write: WriteTransaction, job_id: str, actor_id: int, action: str, 
     return job
 
 
-def do_next_item(write: WriteTransaction, account: str, job_id: str) -> bool:
-    """Do the first item that is left; False where none is, and then the job is finished. Raises ItemFailed."""
-    found = write.next_item(job_id)
-    if found is None:
-        write.finish_job(job_id)
-        return False
-    job, number, item = found
+def do_item(write: WriteTransaction, account: str, job: Job, number: int, item: bytes) -> None:
+    """Do what `WriteTransaction.next_item` gave, and store its result. Raises the WireError of what cannot be done."""
     verb, _, kind = job.action.partition(" ")
     body = write.find_records("users", [job.actor_id]).get(job.actor_id, b"{}")
     actor = Identity(job.actor_id, "", str(msgspec.json.decode(body).get("role", "admin")))
-    given = _ITEM.decode(item) if verb != "merge" else _Item()
-    try:
-        if verb == "merge":
-            result = _merge(write, account, actor, item)
-        elif kind == "tickets":
-            result = _TICKETS[verb](TicketWriter(write, account, actor), given)
-        else:
-            result = _RECORDS[verb](RecordWriter(write, account, actor, kind), given)
-    except WireError as error:
-        raise ItemFailed(number, _failure(verb, number, given.id, error)) from None
-    write.put_result(job_id, number, msgspec.json.encode({"index": number, **result}))
-    return True
+    if verb == "merge":
+        result = _merge(write, account, actor, item)
+    elif kind == "tickets":
+        result = _TICKETS[verb](TicketWriter(write, account, actor), _ITEM.decode(item))
+    else:
+        result = _RECORDS[verb](RecordWriter(write, account, actor, kind), _ITEM.decode(item))
+    write.put_result(job.id, number, msgspec.json.encode({"index": number, **result}))
 
 
-def put_failure(write: WriteTransaction, job_id: str, failed: ItemFailed) -> None:
-    """Tell what came of an item, unless another process has done so."""
+def put_failure(write: WriteTransaction, job_id: str, number: int, error: WireError) -> None:
+    """Tell why an item could not be done, unless another process has done so."""
     found = write.next_item(job_id)
-    if found is not None and found[1] == failed.number:
-        write.put_result(job_id, failed.number, msgspec.json.encode(failed.result))
+    if found is not None and found[1] == number:
+        job, _, item = found
+        write.put_result(job_id, number, msgspec.json.encode(_failure(job, number, item, error)))
 
 
-def _failure(verb: str, number: int, id: int, error: WireError) -> dict[str, Any]:
+def _failure(job: Job, number: int, item: bytes, error: WireError) -> dict[str, Any]:
+    verb = job.action.partition(" ")[0]
+    id = _ITEM.decode(item).id if verb != "merge" else 0
     known = {"id": id} if id else {}
     code = type(error).__name__
     details = str(error)
     if isinstance(error, RecordInvalid):
         details = "; ".join(each[0]["description"] for each in error.details.values())
-    told = {"action": verb, "success": False, "status": "Failed", "errors": details} if id else {}
+    told = {"action": verb, "success": False, "status": "Failed", "errors": details} if verb in _OF_ONE else {}
     return {"index": number, **known, **told, "error": code, "details": details}
 
 
@@ -140,13 +128,19 @@ def _create_or_update_record(records: RecordWriter, item: _Item) -> dict[str, An
 
 
 def _update_record(records: RecordWriter, item: _Item) -> dict[str, Any]:
-    records.update(item.id, bytes(item.values))
-    return _done("update", item.id)
+    id = _id_of(records, item)
+    records.update(id, bytes(item.values))
+    return _done("update", id)
 
 
 def _delete_record(records: RecordWriter, item: _Item) -> dict[str, Any]:
-    records.delete(item.id)
-    return _done("delete", item.id)
+    id = _id_of(records, item)
+    records.delete(id)
+    return _done("delete", id)
+
+
+def _id_of(records: RecordWriter, item: _Item) -> int:
+    return item.id if item.external_id is None else records.id_of(item.external_id)
 
 
 _TICKETS: dict[str, Callable[[TicketWriter, _Item], dict[str, Any]]] = {

@@ -195,7 +195,7 @@ GROUP BY problem_id
 -- name: find_user
 SELECT body FROM ticketfeed.record
 WHERE account_id = %(account_id)s AND email = %(email)s AND kind = 'users'
-ORDER BY id
+ORDER BY is_deleted, id
 LIMIT 1
 
 -- name: find_ticket_bodies
@@ -211,7 +211,7 @@ LIMIT %(limit)s
 -- name: find_external
 SELECT body FROM ticketfeed.record
 WHERE account_id = %(account_id)s AND kind = %(kind)s AND external_id = %(external_id)s
-ORDER BY id LIMIT 1
+ORDER BY is_deleted, id LIMIT 1
 
 -- name: next_ticket_id
 SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = %(account_id)s

@@ -175,7 +175,8 @@ WHERE account_id = :account_id AND problem_id IN (SELECT value FROM json_each(:i
 GROUP BY problem_id
 
 -- name: find_user
-SELECT body FROM record WHERE account_id = :account_id AND email = :email AND kind = 'users' ORDER BY id LIMIT 1
+SELECT body FROM record WHERE account_id = :account_id AND email = :email AND kind = 'users'
+ORDER BY is_deleted, id LIMIT 1
 
 -- name: find_ticket_bodies
 SELECT id, body FROM ticket WHERE account_id = :account_id AND id IN (SELECT value FROM json_each(:ids))
@@ -190,7 +191,7 @@ LIMIT :limit
 -- name: find_external
 SELECT body FROM record
 WHERE account_id = :account_id AND kind = :kind AND external_id = :external_id
-ORDER BY id LIMIT 1
+ORDER BY is_deleted, id LIMIT 1
 
 -- name: next_ticket_id
 SELECT coalesce(max(id), 0) + 1 FROM ticket WHERE account_id = :account_id
