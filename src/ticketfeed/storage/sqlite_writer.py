@@ -126,6 +126,7 @@ class SqliteWriter:
                 for waiting in group:
                     with self._undone_alone(waiting, is_only=len(group) == 1):
                         self._write(waiting, states)
+                self._write_states(states)
         except BaseException as error:
             for waiting in group:
                 waiting.error = waiting.error or error
@@ -148,19 +149,24 @@ class SqliteWriter:
 
     def _write_alone(self, waiting: _Waiting) -> Any:
         with translated(self._path), self.transaction():
-            self._write(waiting, {})
+            states: dict[Account, States] = {}
+            self._write(waiting, states)
+            self._write_states(states)
         return waiting.result
 
     def _write(self, waiting: _Waiting, states: dict[Account, States]) -> None:
-        """`states` are the rows of accounts as they stand in this transaction, read and written in one place."""
+        """`states` are the rows of accounts as they stand in this transaction: read once, written once at its end."""
         assert waiting.account is not None
         assert waiting.work is not None
         before = states.get(waiting.account) or read_states(self.connection, waiting.account)
         write = SqliteTransaction(self.connection, waiting.account, before, self._clock())
         waiting.result = waiting.work(write)
-        after = states[waiting.account] = write.finish()
-        if after != before:
-            write_states(self.connection, waiting.account, after)
+        states[waiting.account] = write.finish()
+
+    def _write_states(self, states: dict[Account, States]) -> None:
+        for account, after in states.items():
+            if after != read_states(self.connection, account):
+                write_states(self.connection, account, after)
 
 
 def _new_future() -> "asyncio.Future[Any]":
