@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-__all__ = ["Clock", "system_clock"]
+__all__ = ["Clock", "system_clock", "system_instant"]
 
 # Whole Unix seconds.
 Clock = Callable[[], int]
@@ -12,3 +12,8 @@ Clock = Callable[[], int]
 def system_clock() -> int:
     """Now, in whole Unix seconds."""
     return int(time.time())
+
+
+def system_instant() -> float:
+    """Now, in Unix seconds: for what is only told, never for what is decided."""
+    return time.time()

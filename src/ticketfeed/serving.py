@@ -192,9 +192,11 @@ class _Served:
         app = self._app = create_app(self._plan.settings, store)
         await app.state.service.jobs.pick_up()
         app.state.service.jobs.keep_up(self._plan.settings, system_clock)
+        app.state.service.notes.keep_on()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await app.state.service.jobs.end()
+        await app.state.service.notes.end()
         if store is not self._plan.store:
             await store.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -114,8 +114,8 @@ class BrokenStore(MemoryStore):
     async def read_changes(self, *_args: Any, **_named: Any) -> Any:
         raise self.error
 
-    async def find_token_user(self, _account: Account, _secret_hash: str) -> bytes | None:
-        return b'{"id":1,"role":"admin","email":"admin@example.com"}'
+    async def find_token_user(self, _account: Account, _secret_hash: str) -> tuple[int, bytes] | None:
+        return 1, b'{"id":1,"role":"admin","email":"admin@example.com"}'
 
 
 def ask_broken(error: Exception) -> Any:

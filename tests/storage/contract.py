@@ -351,15 +351,18 @@ class StoreContract(StoreCase):
             second = await store.write(account, lambda t: t.add_credential(7, "password", "h2"))
             with pytest.raises(BadInput):
                 await store.write(account, lambda t: t.add_credential(7, "api_token", "h1"))
-            body = await store.find_token_user(account, "h1")
-            assert body is not None
-            assert msgspec.json.decode(body)["email"] == "Ann@Example.com"
+            found = await store.find_token_user(account, "h1")
+            assert found is not None
+            assert (found[0], msgspec.json.decode(found[1])["email"]) == (first, "Ann@Example.com")
+            assert await store.find_credential(account, first) == ("h1", found[1])
             assert await store.find_token_user(account, "h2") is None
-            assert [stored for stored, _ in await store.find_passwords(account, "ann@example.com")] == ["h2"]
+            assert await store.find_passwords(account, "ann@example.com") == [(second, "h2", found[1])]
             assert await store.write(account, lambda t: t.revoke_credential(first))
             assert not await store.write(account, lambda t: t.revoke_credential(first))
             assert not await store.write(account, lambda t: t.revoke_credential(99))
             assert await store.find_token_user(account, "h1") is None
+            assert await store.find_credential(account, first) is None
+            assert await store.find_credential(account, 99) is None
             listed = await store.list_credentials(account)
             assert [(c.id, c.email, c.kind, c.revoked_at) for c in listed] == [
                 (first, "ann@example.com", "api_token", NOON),

@@ -10,6 +10,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
+from tests.storage.notes_contract import NotesContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
@@ -18,7 +19,7 @@ from ticketfeed.storage.base import Store
 from ticketfeed.storage.postgres import PostgresStore, Q
 
 
-class TestPostgres(StoreContract, RecordsContract, WritingContract, BudgetsContract):
+class TestPostgres(StoreContract, RecordsContract, WritingContract, BudgetsContract, NotesContract):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres

@@ -10,6 +10,7 @@ import pytest
 
 from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
+from tests.storage.notes_contract import NotesContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
@@ -19,7 +20,7 @@ from ticketfeed.storage.sqlite import SqliteStore
 from ticketfeed.storage.sqlite_file import APPLICATION_ID, PAGE_BYTES
 
 
-class TestSqlite(StoreContract, RecordsContract, WritingContract, BudgetsContract):
+class TestSqlite(StoreContract, RecordsContract, WritingContract, BudgetsContract, NotesContract):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self._names = (tmp_path / f"{number}.db" for number in itertools.count())

@@ -95,11 +95,12 @@ class TicketList:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking: a user of the account, with the role that counts."""
+    """Who is asking: a user of the account, with the role that counts, and which credential says so."""
 
     user_id: int
     email: str
     role: str
+    credential_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

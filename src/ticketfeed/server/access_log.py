@@ -1,4 +1,4 @@
-"""A request id for every answer, and one log line for every request.
+"""A request id for every answer, and one log line for every request; whoever else wants to know of it is told here.
 
 The line holds no secret: no Authorization header, and of the query only what the export reads. An error that
 nobody expected is logged here, once and under the same id, and answered in the wire's shape.
@@ -7,6 +7,7 @@ nobody expected is logged here, once and under the same id, and answered in the 
 import logging
 import random
 import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from starlette.requests import Request
@@ -14,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticketfeed.protocol.errors import InternalServerError
 from ticketfeed.protocol.params import parse_query
+from ticketfeed.server.notes import Answered, logged_path
 from ticketfeed.server.responses import error_response
+from ticketfeed.server.seen import begin
 
 __all__ = ["AccessLog"]
 
@@ -26,14 +29,16 @@ _log = logging.getLogger("ticketfeed.access")
 
 
 class AccessLog:
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    """Stands before everything else. `listeners` hear of each request once it is answered."""
+
+    def __init__(self, app: ASGIApp, listeners: Sequence[Callable[[Answered], None]] = ()) -> None:
+        self._app, self._listeners = app, listeners
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, request_id = time.perf_counter(), _new_request_id()
+        started, request_id, seen = time.perf_counter(), _new_request_id(), begin(scope)
         status, sent = 0, 0
 
         async def send_with_id(message: Message) -> None:
@@ -57,21 +62,36 @@ class AccessLog:
                 raise
             await error_response(Request(scope), InternalServerError())(scope, receive, send_with_id)
         finally:
+            answered = Answered(
+                scope,
+                seen,
+                request_id,
+                _logged_query(scope["query_string"]),
+                status,
+                sent,
+                time.perf_counter() - started,
+            )
+            for listener in self._listeners:
+                listener(answered)
             if _log.isEnabledFor(logging.INFO):
-                line = {
-                    "request_id": request_id,
-                    "method": scope["method"],
-                    "path": scope["path"][:_TEXT_CHARS_MAX],
-                    "query": _logged_query(scope["query_string"]),
-                    "status": status,
-                    "bytes": sent,
-                    "ms": round((time.perf_counter() - started) * 1000, 2),
-                    "client": (scope.get("client") or ("",))[0],
-                }
-                # As _log.info makes it, but for the search for who called.
-                record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, "request", None, None)
-                record.line = line
-                _log.handle(record)
+                _write_line(answered)
+
+
+def _write_line(answered: Answered) -> None:
+    line = {
+        "request_id": answered.request_id,
+        "method": answered.scope["method"],
+        "path": logged_path(answered.scope),
+        "query": answered.query,
+        "status": answered.status,
+        "bytes": answered.sent,
+        "ms": round(answered.seconds * 1000, 2),
+        "client": (answered.scope.get("client") or ("",))[0],
+    }
+    # As _log.info makes it, but for the search for who called.
+    record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, "request", None, None)
+    record.line = line
+    _log.handle(record)
 
 
 def _new_request_id() -> str:

@@ -18,7 +18,9 @@ from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.auth import Authenticate
 from ticketfeed.server.jobs import Jobs
+from ticketfeed.server.notes import Notes
 from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
+from ticketfeed.server.seen import seen
 from ticketfeed.settings import Settings
 from ticketfeed.storage.base import Store
 
@@ -39,6 +41,7 @@ class Service:
     limits: RateLimits
     runs: Runs
     jobs: Jobs
+    notes: Notes
     ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 
@@ -85,6 +88,7 @@ def api_routes(
     """
 
     async def endpoint(request: Request) -> Response:
+        seen(request.scope).endpoint = path
         call = await admit(request)
         if _RANKS.get(call.identity.role, 0) < _RANKS[role]:
             raise RoleTooLow
@@ -104,6 +108,7 @@ async def admit(request: Request) -> ApiCall:
     if request.scope["path"].endswith("\n"):  # which a route's pattern lets pass
         raise InvalidEndpoint
     service: Service = request.app.state.service
-    account = await service.accounts.find(request.headers.get("host", ""))
+    account = seen(request.scope).account = await service.accounts.find(request.headers.get("host", ""))
     identity = await service.authenticate(account, request.headers.get("authorization"))
+    seen(request.scope).identity = identity
     return ApiCall(service, account, identity)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ticketfeed.clock import Clock, system_clock
+from ticketfeed.clock import Clock, system_clock, system_instant
 from ticketfeed.kept.runs import Runs
 from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.access_log import AccessLog
@@ -18,6 +18,7 @@ from ticketfeed.server.api import Service
 from ticketfeed.server.auth import Authenticate, Authenticator
 from ticketfeed.server.bounds import HeadBound
 from ticketfeed.server.jobs import Jobs
+from ticketfeed.server.notes import Notes
 from ticketfeed.server.openapi import OPENAPI_ROUTES
 from ticketfeed.server.overload import Overload
 from ticketfeed.server.preflight import Preflight
@@ -40,7 +41,8 @@ def create_app(
     checked = authenticate or Authenticator(store)
     runs = Runs(store, settings.kept_pages_mib << 20)
     limits = RateLimits(settings)
-    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store))
+    notes = Notes(store, system_instant if clock is system_clock else clock)
+    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), notes)
     app = Starlette(
         routes=[
             *API_ROUTES,
@@ -48,7 +50,7 @@ def create_app(
             Route("/_ticketfeed/health", _health, methods=["GET"]),
         ],
         middleware=[
-            Middleware(AccessLog),
+            Middleware(AccessLog, listeners=[notes.add]),
             Middleware(Overload),
             Middleware(HeadBound),
             Middleware(ReadyAnswers, service=service),

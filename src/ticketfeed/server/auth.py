@@ -19,7 +19,7 @@ from ticketfeed.protocol.errors import InvalidToken, NotAuthenticated
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.storage.base import Store
 
-__all__ = ["Authenticate", "Authenticator", "hash_password", "hash_token"]
+__all__ = ["Authenticate", "Authenticator", "hash_password", "hash_token", "identity_of"]
 
 # What an app needs of an authenticator; `ticketfeed get` brings its own, which trusts the local user.
 Authenticate = Callable[[Account, str | None], Awaitable[Identity]]
@@ -111,16 +111,16 @@ class Authenticator:
         return await self._password(account, name.strip().lower(), secret) or _refuse(NotAuthenticated())
 
     async def _token(self, account: Account, token: str) -> Identity | None:
-        body = await self._store.find_token_user(account, hash_token(token)) if token else None
-        return _identity(body) if body else None
+        found = await self._store.find_token_user(account, hash_token(token)) if token else None
+        return identity_of(*found) if found else None
 
     async def _password(self, account: Account, email: str, password: str) -> Identity | None:
         found = await self._store.find_passwords(account, email)
         if not found:  # takes as long as a wrong password: how long a refusal takes must not tell who is there
             await self._matches(_nobodys_hash(), password)
-        for stored, body in found:
+        for credential_id, stored, body in found:
             if await self._matches(stored, password):
-                return _identity(body)
+                return identity_of(credential_id, body)
         return None
 
     async def _matches(self, stored: str, password: str) -> bool:
@@ -148,11 +148,12 @@ def _verify(stored: str, password: str) -> bool:
         return False
 
 
-def _identity(body: bytes) -> Identity | None:
+def identity_of(credential_id: int, body: bytes) -> Identity | None:
+    """The user that a credential stands for; None for one who may not come in."""
     user = _USER.decode(body)
     if not user.active or user.suspended:
         return None
-    return Identity(user.id, user.email or "", user.role)
+    return Identity(user.id, user.email or "", user.role, credential_id)
 
 
 def _refuse(error: Exception) -> Identity:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from ticketfeed.feed import read_page, read_span
 from ticketfeed.kept.runs import RUN_TICKETS
+from ticketfeed.protocol.consumers import Served
 from ticketfeed.protocol.errors import InvalidPaginationParameter, InvalidValue
 from ticketfeed.protocol.histories import ticket_event_of
 from ticketfeed.protocol.listing import parse_list_request
@@ -28,6 +29,7 @@ from ticketfeed.server.api import ApiCall, Handler
 from ticketfeed.server.list_api import list_response
 from ticketfeed.server.ready import Asked, make_ready, remember
 from ticketfeed.server.responses import json_response, pieces_response, takes_gzip
+from ticketfeed.server.seen import seen
 
 __all__ = ["SAMPLE_LIMIT_MAX", "cursor_export", "event_export", "metric_event_export", "span_export"]
 
@@ -45,13 +47,17 @@ def cursor_export(kind: str) -> Handler:
         address = call.address(request)
         if kind == "tickets" and _can_keep(asked, call):
             coding = GZIP if takes_gzip(request) else PLAIN
-            ready = await make_ready(call.service, Asked(call.account, call.identity.role, asked, address, coding))
+            ready = await make_ready(call.service, Asked(call.account, call.identity, asked, address, coding))
             body = call.service.runs.file.read(ready.body)
             if body is not None:
+                seen(request.scope).served = ready.served
                 response = pieces_response(request, body, ready.etag, coding.name)
                 remember(call.service, request.scope, ready, response.raw_headers)
                 return response
         page = await read_page(call.service.store, call.account, asked, kind=kind, now=now, settle_seconds=settle)
+        end, filters = page.after, asked.filters
+        served = Served(f"{kind}/cursor", kind, asked.after, end, len(page.rows), page.end_of_stream, filters)
+        seen(request.scope).served = served
         tag = encode_etag(page, call.service.store.store_id, call.account.subdomain, address, repr(asked.kept))
         return json_response(request, encode_page(page, address, asked.kept, kind), tag)
 
@@ -78,12 +84,20 @@ def span_export(
         asked = replace(asked, page_limit=min(asked.page_limit, limit_max))
         settle = settings.settle_seconds
         span = await read_span(call.service.store, call.account, asked, kind=kind, now=now, settle_seconds=settle)
+        if limit_max > SAMPLE_LIMIT_MAX:
+            seen(request.scope).served = _served(name or kind, kind, asked, span)
         address = call.address(request)
         tag = encode_etag(span, call.service.store.store_id, call.account.subdomain, address, repr(asked.kept))
         rendered = render(span, asked) if render else span
         return json_response(request, encode_span(rendered, address, asked.kept, name or kind), tag)
 
     return export
+
+
+def _served(export: str, kind: str, asked: SpanRequest, span: Span) -> Served:
+    after = Position(asked.start_time, -1)
+    end = Position(*span.rows[-1][:2]) if span.rows else after
+    return Served(export, kind, after, end, len(span.rows), span.end_of_stream, asked.filters, by_time=True)
 
 
 Render = Callable[[Span, SpanRequest], Span]

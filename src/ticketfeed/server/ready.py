@@ -14,15 +14,18 @@ from ticketfeed.feed import Source
 from ticketfeed.kept.file import Body
 from ticketfeed.kept.pages import read_pieces
 from ticketfeed.kept.runs import Run, Runs, Whole
+from ticketfeed.protocol.consumers import Served
 from ticketfeed.protocol.errors import WireError
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import Account, Identity, Position
 from ticketfeed.protocol.params import ExportRequest
 from ticketfeed.protocol.pieces import Coding, Piece
 from ticketfeed.protocol.wire import encode_etag, encode_page, encode_pieces_etag, page_ends
 from ticketfeed.server.api import Service
+from ticketfeed.server.seen import seen
 
 __all__ = ["Asked", "Ready", "ReadyAnswers", "make_ready", "remember"]
 
+CURSOR_EXPORT = "tickets/cursor"
 # About 5 KB each.
 READY_MAX = 500
 
@@ -32,7 +35,7 @@ class Asked:
     """A page as it was asked for, by a user whose role allows it."""
 
     account: Account
-    role: str
+    identity: Identity
     request: ExportRequest
     address: str
     coding: Coding
@@ -49,7 +52,7 @@ class Ready:
     asked: Asked
     body: Body
     etag: str
-    end_of_stream: bool
+    served: Served
     runs: list[Run | None]
     whole: Whole | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -57,7 +60,7 @@ class Ready:
 
     def is_right(self, runs: Runs) -> bool:
         """Whether nothing has changed. What a page at the end of the stream says changes without a departure."""
-        if self.end_of_stream or (self.whole is not None and not runs.is_right(self.asked.account, self.whole)):
+        if self.served.end_of_stream or (self.whole is not None and not runs.is_right(self.asked.account, self.whole)):
             return False
         return all(run is not None and run.is_kept for run in self.runs)
 
@@ -74,7 +77,8 @@ async def make_ready(service: Service, asked: Asked) -> Ready:
     head, tail = page_ends(page.after if page.pieces else None, page.end_of_stream, asked.address, request.kept)
     body = Body(*asked.coding.ends(head, page.pieces, tail), page.pieces, asked.coding.comma)
     etag = encode_pieces_etag(page.pieces, page.end_of_stream, *identity)
-    return Ready(asked, body, etag, page.end_of_stream, page.runs)
+    served = _served(asked, page.after, sum(piece.count for piece in page.pieces), page.end_of_stream)
+    return Ready(asked, body, etag, served, page.runs)
 
 
 async def _make_whole(runs: Runs, source: Source, asked: Asked, identity: tuple[str, ...]) -> Ready:
@@ -97,7 +101,12 @@ async def _make_whole(runs: Runs, source: Source, asked: Asked, identity: tuple[
 def _ready_whole(asked: Asked, whole: Whole, end_of_stream: bool = False) -> Ready:
     piece = whole.run.whole
     body = Body(*asked.coding.ends(b"", [piece], b""), [piece], b"")
-    return Ready(asked, body, whole.etag, end_of_stream, [whole.run], whole)
+    served = _served(asked, piece.last, piece.count, end_of_stream)
+    return Ready(asked, body, whole.etag, served, [whole.run], whole)
+
+
+def _served(asked: Asked, end: Position, count: int, end_of_stream: bool) -> Served:
+    return Served(CURSOR_EXPORT, "tickets", asked.request.after, end, count, end_of_stream, asked.request.filters)
 
 
 def remember(service: Service, scope: Scope, ready: Ready, headers: list[tuple[bytes, bytes]]) -> None:
@@ -123,6 +132,9 @@ class ReadyAnswers:
         if ready is None or body is None:
             await self._app(scope, receive, send)
             return
+        told = seen(scope)
+        told.account, told.identity, told.served = ready.asked.account, ready.asked.identity, ready.served
+        told.endpoint = f"/incremental/{CURSOR_EXPORT}"
         await send({"type": "http.response.start", "status": 200, "headers": ready.headers.copy()})
         await send({"type": "http.response.body", "body": body})
 
@@ -135,7 +147,7 @@ class ReadyAnswers:
                 account = await service.accounts.find(headers.get("host", ""))
                 identity = await service.authenticate(account, headers.get("authorization"))
                 await service.runs.catch_up(account)
-                if (account, identity.role) != (ready.asked.account, ready.asked.role):
+                if (account, identity) != (ready.asked.account, ready.asked.identity):
                     return None
                 ready.stamp = stamp
             if ready.is_right(service.runs):

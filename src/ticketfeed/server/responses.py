@@ -10,6 +10,7 @@ from starlette.responses import Response
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.wire import encode_error
 from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
+from ticketfeed.server.seen import seen
 
 __all__ = ["body_response", "error_response", "json_response", "pieces_response", "takes_gzip", "written_response"]
 
@@ -69,6 +70,7 @@ def body_response(request: Request, body: bytes) -> Response:
 
 def error_response(request: Request, error: WireError) -> Response:
     """The one place where an error becomes an answer."""
+    seen(request.scope).error = f"{error.status} {type(error).__name__}"
     headers = {**_COMMON, **_budget_headers(request), "cache-control": "no-cache", **error.headers()}
     return _response(request, error.status, encode_error(error), headers)
 

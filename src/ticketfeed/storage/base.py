@@ -13,11 +13,12 @@ What each backend does for it:
 Times are whole Unix seconds. Methods raise StoreUnavailable when the engine cannot serve now.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from ticketfeed.protocol.answers import KeptAnswer
 from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.consumers import Consumer, RequestNote
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
@@ -135,6 +136,20 @@ class Snapshot(Protocol):
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         """(table, account_id, rows) of what belongs to no account."""
+
+    def count_changes(
+        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
+    ) -> tuple[int, int | None]:
+        """How many changes of a kind stand in (after, until], counted up to `limit`, and the second of the first.
+
+        Closed or not; `filters` are for tickets.
+        """
+
+    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
+        """How many tickets were last changed in each span of so many seconds, where any: (begin, count), in order."""
+
+    def size_bytes(self) -> int:
+        """What the whole store takes on disk; 0 for one in memory."""
 
     def self_check(self) -> Iterator[str]:
         """What the engine itself finds wrong, one line each: pages, indexes, tables, migrations."""
@@ -254,11 +269,28 @@ class Store(Protocol):
     async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
         """Count one request against all of `allowances`, or none (`budgets.spend`). All processes share the count."""
 
-    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
-        """The body of the user who owns this API token, unless revoked."""
+    async def keep_notes(
+        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
+    ) -> dict[str, Consumer]:
+        """Merge what one process noted into what all have noted (`consumers.merge`); those consumers, merged.
 
-    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
-        """(hash, user body) of every password in force for this email, lower case."""
+        Of consumers and of requests the newest are kept, and a crash of the machine may lose all.
+        """
+
+    async def read_consumers(self, account: Account) -> list[Consumer]:
+        """Those that are known, the last seen first."""
+
+    async def read_requests(self, account: Account) -> list[RequestNote]:
+        """The newest requests, about REQUESTS_KEPT of them, newest first."""
+
+    async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:
+        """(hash, user body) of this credential, unless revoked."""
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> tuple[int, bytes] | None:
+        """(credential's id, body of the user who owns it) of this API token, unless revoked."""
+
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[int, str, bytes]]:
+        """(credential's id, hash, user body) of every password in force for this email, lower case."""
 
     async def list_credentials(self, account: Account) -> list[Token]:
         """Every credential, revoked ones included, by id."""

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ticketfeed.protocol.model import INT64_MAX, ListOrder, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, Filters, ListOrder, Position, Slice, TicketList
 
-__all__ = ["KEY_COLUMN", "compose_list", "list_bindings", "ticket_bindings"]
+__all__ = ["KEY_COLUMN", "change_bindings", "compose_list", "list_bindings", "ticket_bindings"]
 
 KEY_COLUMN: dict[ListOrder, str] = {"id": "id", "updated_at": "generated_timestamp", "status": "status"}
 # Before and behind every key there is: letters that no status begins with.
@@ -48,6 +48,18 @@ def ticket_bindings(tickets: TicketList) -> dict[str, Any]:
         "external_id": tickets.external_id,
         "start_time": tickets.start_time,
         "archived_at": tickets.archived_at,
+    }
+
+
+def change_bindings(after: Position, until: Position, filters: Filters) -> dict[str, Any]:
+    """A range of the feed, and which tickets of it count."""
+    return {
+        "after_timestamp": after.generated_timestamp,
+        "after_id": after.id,
+        "until_timestamp": until.generated_timestamp,
+        "until_id": until.id,
+        "exclude_deleted": filters.exclude_deleted,
+        "scope": filters.support_type_scope,
     }
 
 

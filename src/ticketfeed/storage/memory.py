@@ -3,13 +3,14 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import budgets, watermark
 from ticketfeed.protocol.budgets import Allowance, Spent, Window
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, kept_consumers, merge
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.listing import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
@@ -34,6 +35,8 @@ class MemoryStore:
         self._held: dict[int, Held] = {}
         self._changes = 0
         self._windows: dict[int, dict[str, Window]] = {}
+        self._consumers: dict[int, dict[str, Consumer]] = {}
+        self._requests: dict[int, list[RequestNote]] = {}
         self._fenced_at = 0
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
@@ -208,21 +211,49 @@ class MemoryStore:
             self._windows[account.account_id] = {**self._windows.get(account.account_id, {}), **windows}
         return spent
 
-    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
-        held = self._held[account.account_id]
-        for token, stored in held.credentials.values():
-            if token.kind == "api_token" and token.revoked_at is None and stored == secret_hash:
-                _, user = held.records.get(("users", token.user_id), (0, None))
-                return user.body if user else None
+    async def keep_notes(
+        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
+    ) -> dict[str, Consumer]:
+        known = self._consumers.get(account.account_id, {})
+        merged = {key: merge(known[key], noted) if key in known else noted for key, noted in consumers.items()}
+        known = {**known, **merged}
+        kept = kept_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
+        self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in kept}
+        newest = [*reversed(requests), *self._requests.get(account.account_id, [])]
+        self._requests[account.account_id] = newest[:REQUESTS_KEPT]
+        return merged
+
+    async def read_consumers(self, account: Account) -> list[Consumer]:
+        known = self._consumers.get(account.account_id, {})
+        return [known[key] for key in sorted(known, key=lambda key: (-known[key].last_at, key))]
+
+    async def read_requests(self, account: Account) -> list[RequestNote]:
+        return self._requests.get(account.account_id, [])
+
+    async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:
+        return next((found[1:] for found in self._in_force(account) if found[0].id == credential_id), None)
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> tuple[int, bytes] | None:
+        for token, stored, body in self._in_force(account):
+            if token.kind == "api_token" and stored == secret_hash:
+                return token.id, body
         return None
 
-    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[int, str, bytes]]:
+        records = self._held[account.account_id].records
+        return [
+            (token.id, stored, body)
+            for token, stored, body in self._in_force(account)
+            if token.kind == "password" and records["users", token.user_id][1].email == email
+        ]
+
+    def _in_force(self, account: Account) -> list[tuple[Token, str, bytes]]:
+        """Credentials that are not revoked and have a user, each with its hash and the user's body."""
         held = self._held[account.account_id]
         return [
-            (stored, found[1].body)
+            (token, stored, found[1].body)
             for token, stored in held.credentials.values()
-            if token.kind == "password" and token.revoked_at is None
-            if (found := held.records.get(("users", token.user_id))) and found[1].email == email
+            if token.revoked_at is None and (found := held.records.get(("users", token.user_id)))
         ]
 
     async def list_credentials(self, account: Account) -> list[Token]:
@@ -268,6 +299,24 @@ class _MemorySnapshot:
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         return iter(())
+
+    def count_changes(
+        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
+    ) -> tuple[int, int | None]:
+        held = self._held[account.account_id]
+        if kind == "tickets":
+            places = [(second, id) for id, (second, draft) in held.tickets.items() if _passes(draft, filters)]
+        else:
+            places = [(second, id) for (of_kind, id), (second, _) in held.records.items() if of_kind == kind]
+        found = sorted(place for place in places if after < place <= until)[:limit]
+        return len(found), found[0][0] if found else None
+
+    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
+        changed = (second for second, _ in self._held[account.account_id].tickets.values() if second >= since)
+        return sorted(Counter(second // seconds * seconds for second in changed).items())
+
+    def size_bytes(self) -> int:
+        return 0
 
     def self_check(self) -> Iterator[str]:
         return iter(())

@@ -7,17 +7,19 @@ Decisions on errors rest on SQLSTATE alone.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, TypeVar
 
+import msgspec
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote
 from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.jobs import Job
@@ -26,7 +28,7 @@ from ticketfeed.protocol.sideloads import LINK_COLUMNS
 from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
 from ticketfeed.storage.finding import jobs_of
 from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
-from ticketfeed.storage.postgres_budgets import spend_in_postgres
+from ticketfeed.storage.postgres_beside import keep_notes_in_postgres, spend_in_postgres
 from ticketfeed.storage.postgres_reading import (
     CONNECTION,
     RETRY_SECONDS,
@@ -222,22 +224,36 @@ class PostgresStore:
         return await self._in_thread(lambda: _unavailable_after(lambda: self._inspect(work)))
 
     async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
-        async def count() -> Spent:
-            async with self._readers.primary.connection(WAIT_SECONDS) as connection:
-                return await spend_in_postgres(connection, account, allowances, now)
+        return await self._beside(lambda connection: spend_in_postgres(connection, account, allowances, now))
 
-        try:
-            return await self._readers.within(WAIT_SECONDS, count())
-        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
+    async def keep_notes(
+        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
+    ) -> dict[str, Consumer]:
+        return await self._beside(
+            lambda connection: keep_notes_in_postgres(connection, account, consumers, requests, now)
+        )
 
-    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
+    async def read_consumers(self, account: Account) -> list[Consumer]:
+        rows = await self._readers.read_current(Q["read_consumers"], {"account_id": account.account_id})
+        return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
+
+    async def read_requests(self, account: Account) -> list[RequestNote]:
+        bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
+        rows = await self._readers.read_current(Q["read_requests"], bindings)
+        return [msgspec.json.decode(body, type=RequestNote) for (body,) in rows]
+
+    async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:
+        bindings = {"account_id": account.account_id, "id": credential_id}
+        rows = await self._readers.read_current(Q["find_credential"], bindings)
+        return rows[0] if rows else None
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> tuple[int, bytes] | None:
         rows = await self._readers.read_current(
             Q["find_token_user"], {"account_id": account.account_id, "secret_hash": secret_hash}
         )
-        return rows[0][0] if rows else None
+        return rows[0] if rows else None
 
-    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[int, str, bytes]]:
         return await self._readers.read_current(Q["find_passwords"], {"account_id": account.account_id, "email": email})
 
     async def list_credentials(self, account: Account) -> list[Token]:
@@ -245,6 +261,18 @@ class PostgresStore:
             Token(*row)
             for row in await self._readers.read_current(Q["list_credentials"], {"account_id": account.account_id})
         ]
+
+    async def _beside(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """On the primary, within a bounded time. Raises StoreUnavailable."""
+
+        async def run() -> T:
+            async with self._readers.primary.connection(WAIT_SECONDS) as connection:
+                return await work(connection)
+
+        try:
+            return await self._readers.within(WAIT_SECONDS, run())
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
 
     async def _read_feed(
         self, account: Account, sql: str, bindings: dict[str, Any], state_columns: int

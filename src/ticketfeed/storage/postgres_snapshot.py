@@ -5,14 +5,15 @@ still can be tried. They are made to use the very indexes that pages and writes 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.protocol.model import Account, FeedState, Position
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
+from ticketfeed.storage.listing import change_bindings
 from ticketfeed.storage.migrations import migration_faults
 from ticketfeed.storage.queries import load_migrations, load_queries
 
@@ -60,6 +61,23 @@ class PostgresSnapshot:
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         return self._walk("walk_orphans")
 
+    def count_changes(
+        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
+    ) -> tuple[int, int | None]:
+        name, bindings = (
+            "count_changes" if kind == "tickets" else "count_record_changes",
+            change_bindings(after, until, filters),
+        )
+        bindings |= {"kind": kind, "limit": limit}
+        count, first = next(self._walk(name, account, bindings))
+        return count, first
+
+    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
+        return list(self._walk("count_by_time", account, {"since": since, "seconds": seconds}))
+
+    def size_bytes(self) -> int:
+        return int(next(self._walk("size_bytes"))[0])
+
     def self_check(self) -> Iterator[str]:
         """Tables and indexes that are missing or not in force, pages whose checksum failed, the migrations."""
         there = {name for (name,) in self._walk("check_relations")}
@@ -73,9 +91,9 @@ class PostgresSnapshot:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
         yield from migration_faults("postgres", list(self._walk("check_migrations")))
 
-    def _walk(self, name: str, account: Account | None = None) -> Iterator[Any]:
+    def _walk(self, name: str, account: Account | None = None, more: Mapping[str, Any] = {}) -> Iterator[Any]:
         """XX: the server met data or an index that it cannot read. Other errors are those of the connection."""
-        bindings = {"account_id": account.account_id} if account else None
+        bindings = {"account_id": account.account_id, **more} if account else None
         try:
             with self._connection.transaction(), self._connection.cursor(name) as cursor:
                 cursor.itersize = ROWS_A_TRIP

@@ -7,7 +7,7 @@ one range read of about a millisecond; handing it to another thread would cost a
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import apsw
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.budgets import Allowance, Spent
+from ticketfeed.protocol.consumers import Consumer, RequestNote
 from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.jobs import Job
@@ -24,7 +25,7 @@ from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
 from ticketfeed.storage.finding import jobs_of
 from ticketfeed.storage.listing import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.queries import load_queries
-from ticketfeed.storage.sqlite_budgets import SqliteBudgets
+from ticketfeed.storage.sqlite_beside import SqliteBeside
 from ticketfeed.storage.sqlite_file import (
     connect,
     explain,
@@ -54,7 +55,7 @@ class SqliteStore:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
         self._writer = SqliteWriter(path, clock, busy_seconds)
-        self._budgets = SqliteBudgets(path)
+        self._beside = SqliteBeside(path)
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
@@ -77,7 +78,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self._writer.close()
-        self._budgets.close()
+        self._beside.close()
         self._reader.close()
 
     async def list_accounts(self) -> list[Account]:
@@ -197,13 +198,28 @@ class SqliteStore:
         return await asyncio.to_thread(self._inspect, work)
 
     async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
-        return self._budgets.spend(account, allowances, now)
+        return self._beside.spend(account, allowances, now)
 
-    async def find_token_user(self, account: Account, secret_hash: str) -> bytes | None:
+    async def keep_notes(
+        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
+    ) -> dict[str, Consumer]:
+        return self._beside.keep_notes(account, consumers, requests, now)
+
+    async def read_consumers(self, account: Account) -> list[Consumer]:
+        return self._beside.read_consumers(account)
+
+    async def read_requests(self, account: Account) -> list[RequestNote]:
+        return self._beside.read_requests(account)
+
+    async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:
+        rows = self._read("find_credential", {"account_id": account.account_id, "id": credential_id})
+        return rows[0] if rows else None
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> tuple[int, bytes] | None:
         rows = self._read("find_token_user", {"account_id": account.account_id, "secret_hash": secret_hash})
-        return rows[0][0] if rows else None
+        return rows[0] if rows else None
 
-    async def find_passwords(self, account: Account, email: str) -> list[tuple[str, bytes]]:
+    async def find_passwords(self, account: Account, email: str) -> list[tuple[int, str, bytes]]:
         return self._read("find_passwords", {"account_id": account.account_id, "email": email})
 
     async def list_credentials(self, account: Account) -> list[Token]:

@@ -1,13 +1,14 @@
 """Everything that an SQLite store holds, of one instant, for `check`. The rows are read as they are, sound or not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apsw
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.protocol.model import Account, FeedState, Position
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
+from ticketfeed.storage.listing import change_bindings
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, migration_faults
 from ticketfeed.storage.queries import load_migrations, load_queries
 
@@ -44,6 +45,23 @@ class SqliteSnapshot:
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         return self._walk("walk_orphans")
 
+    def count_changes(
+        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
+    ) -> tuple[int, int | None]:
+        name, bindings = (
+            "count_changes" if kind == "tickets" else "count_record_changes",
+            change_bindings(after, until, filters),
+        )
+        bindings |= {"kind": kind, "limit": limit}
+        count, first = next(self._walk(name, account, bindings))
+        return count, first
+
+    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
+        return list(self._walk("count_by_time", account, {"since": since, "seconds": seconds}))
+
+    def size_bytes(self) -> int:
+        return int(next(self._walk("size_bytes"))[0])
+
     def self_check(self) -> Iterator[str]:
         """SQLite's own check of every page and index; the tables as the migrations make them; the migrations."""
         for (text,) in self._walk("check_pages"):
@@ -54,10 +72,10 @@ class SqliteSnapshot:
             yield f"the {type_} {name} is missing, or is not as the migrations make it"
         yield from migration_faults("sqlite", list(self._walk("check_migrations")))
 
-    def _walk(self, name: str, account: Account | None = None) -> Iterator[Any]:
+    def _walk(self, name: str, account: Account | None = None, more: Mapping[str, Any] = {}) -> Iterator[Any]:
         """Inside a read transaction nobody is waited for: an error means that the file cannot be read."""
         try:
-            yield from self._connection.execute(Q[name], {"account_id": account.account_id} if account else {})
+            yield from self._connection.execute(Q[name], {"account_id": account.account_id, **more} if account else {})
         except (apsw.Error, UnicodeDecodeError) as error:
             raise StoreError(str(error)) from error
 

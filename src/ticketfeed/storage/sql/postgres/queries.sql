@@ -271,8 +271,15 @@ SELECT job_id, result FROM ticketfeed.job_item
 WHERE account_id = %(account_id)s AND job_id = ANY(%(ids)s) AND result IS NOT NULL
 ORDER BY job_id, number
 
+-- name: find_credential
+SELECT credential.secret_hash, record.body
+FROM ticketfeed.credential
+JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = %(account_id)s AND credential.id = %(id)s AND credential.revoked_at IS NULL
+
 -- name: find_token_user
-SELECT record.body
+SELECT credential.id, record.body
 FROM ticketfeed.credential
 JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -280,7 +287,7 @@ WHERE credential.account_id = %(account_id)s
   AND credential.secret_hash = %(secret_hash)s AND credential.kind = 'api_token' AND credential.revoked_at IS NULL
 
 -- name: find_passwords
-SELECT credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body
 FROM ticketfeed.record
 JOIN ticketfeed.credential ON credential.account_id = record.account_id AND credential.user_id = record.id
 WHERE record.account_id = %(account_id)s AND record.kind = 'users' AND record.email = %(email)s
@@ -325,6 +332,77 @@ FOR UPDATE
 -- name: write_window
 UPDATE ticketfeed.request_window SET started = %(started)s, used = %(used)s
 WHERE account_id = %(account_id)s AND name = %(name)s
+
+-- name: make_consumer
+INSERT INTO ticketfeed.consumer (account_id, key) VALUES (%(account_id)s, %(key)s)
+ON CONFLICT (account_id, key) DO NOTHING
+
+-- name: lock_consumers
+SELECT key, body FROM ticketfeed.consumer
+WHERE account_id = %(account_id)s AND key = ANY(%(keys)s)
+ORDER BY key
+FOR UPDATE
+
+-- name: read_consumers
+SELECT body FROM ticketfeed.consumer
+WHERE account_id = %(account_id)s AND body IS NOT NULL ORDER BY last_at DESC, key
+
+-- name: list_consumers
+SELECT key, last_at FROM ticketfeed.consumer WHERE account_id = %(account_id)s
+
+-- name: write_consumer
+UPDATE ticketfeed.consumer SET last_at = %(last_at)s, body = %(body)s
+WHERE account_id = %(account_id)s AND key = %(key)s
+
+-- name: forget_consumers
+DELETE FROM ticketfeed.consumer WHERE account_id = %(account_id)s AND key = ANY(%(keys)s)
+
+-- name: put_request
+INSERT INTO ticketfeed.request (account_id, body) VALUES (%(account_id)s, %(body)s)
+
+-- name: read_requests
+SELECT body FROM ticketfeed.request WHERE account_id = %(account_id)s ORDER BY number DESC LIMIT %(keep)s
+
+-- name: forget_requests
+DELETE FROM ticketfeed.request WHERE account_id = %(account_id)s AND number <= (
+    SELECT number FROM ticketfeed.request
+    WHERE account_id = %(account_id)s ORDER BY number DESC LIMIT 1 OFFSET %(keep)s
+)
+
+-- name: count_changes
+SELECT count(*), min(generated_timestamp) FROM (
+    SELECT generated_timestamp FROM ticketfeed.ticket
+    WHERE account_id = %(account_id)s
+      AND (generated_timestamp, id) > (%(after_timestamp)s, %(after_id)s)
+      AND (generated_timestamp, id) <= (%(until_timestamp)s, %(until_id)s)
+      AND (NOT %(exclude_deleted)s OR status <> 'deleted')
+      AND CASE %(scope)s
+            WHEN 'agent' THEN support_type IS DISTINCT FROM 'ai_agent'
+            WHEN 'ai_agent' THEN support_type = 'ai_agent'
+            ELSE TRUE
+          END
+    ORDER BY generated_timestamp, id LIMIT %(limit)s
+) AS pending
+
+-- name: count_record_changes
+SELECT count(*), min(generated_timestamp) FROM (
+    SELECT generated_timestamp FROM ticketfeed.record
+    WHERE account_id = %(account_id)s AND kind = %(kind)s
+      AND (generated_timestamp, id) > (%(after_timestamp)s, %(after_id)s)
+      AND (generated_timestamp, id) <= (%(until_timestamp)s, %(until_id)s)
+    ORDER BY generated_timestamp, id LIMIT %(limit)s
+) AS pending
+
+-- name: count_by_time
+SELECT generated_timestamp / %(seconds)s * %(seconds)s AS begin, count(*)
+FROM ticketfeed.ticket
+WHERE account_id = %(account_id)s AND generated_timestamp >= %(since)s
+GROUP BY begin ORDER BY begin
+
+-- name: size_bytes
+SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+WHERE pg_namespace.nspname = 'ticketfeed' AND pg_class.relkind IN ('r', 'p')
 
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,

@@ -251,15 +251,21 @@ SELECT job_id, result FROM job_item
 WHERE account_id = :account_id AND job_id IN (SELECT value FROM json_each(:ids)) AND result IS NOT NULL
 ORDER BY job_id, number
 
+-- name: find_credential
+SELECT credential.secret_hash, record.body
+FROM credential
+JOIN record ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id AND credential.id = :id AND credential.revoked_at IS NULL
+
 -- name: find_token_user
-SELECT record.body
+SELECT credential.id, record.body
 FROM credential
 JOIN record ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
 WHERE credential.account_id = :account_id
   AND credential.secret_hash = :secret_hash AND credential.kind = 'api_token' AND credential.revoked_at IS NULL
 
 -- name: find_passwords
-SELECT credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body
 FROM record
 JOIN credential ON credential.account_id = record.account_id AND credential.user_id = record.id
 WHERE record.account_id = :account_id AND record.kind = 'users' AND record.email = :email
@@ -288,20 +294,92 @@ VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
 UPDATE credential SET revoked_at = :revoked_at
 WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL
 
--- name: make_windows
+-- name: make_beside
 CREATE TABLE IF NOT EXISTS request_window (
     account_id INTEGER NOT NULL,
     name       TEXT NOT NULL,
     started    INTEGER NOT NULL,
     used       INTEGER NOT NULL,
     PRIMARY KEY (account_id, name)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS consumer (
+    account_id INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    last_at    REAL NOT NULL,
+    body       BLOB NOT NULL,
+    PRIMARY KEY (account_id, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS request (
+    number     INTEGER PRIMARY KEY,
+    account_id INTEGER NOT NULL,
+    body       BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS request_of_account ON request (account_id, number)
 
 -- name: read_windows
 SELECT name, started, used FROM request_window WHERE account_id = :account_id
 
 -- name: write_window
 INSERT OR REPLACE INTO request_window (account_id, name, started, used) VALUES (?, ?, ?, ?)
+
+-- name: read_consumer
+SELECT body FROM consumer WHERE account_id = :account_id AND key = :key
+
+-- name: read_consumers
+SELECT body FROM consumer WHERE account_id = :account_id ORDER BY last_at DESC, key
+
+-- name: list_consumers
+SELECT key, last_at FROM consumer WHERE account_id = :account_id
+
+-- name: write_consumer
+INSERT OR REPLACE INTO consumer (account_id, key, last_at, body) VALUES (?, ?, ?, ?)
+
+-- name: forget_consumer
+DELETE FROM consumer WHERE account_id = :account_id AND key = :key
+
+-- name: put_request
+INSERT INTO request (account_id, body) VALUES (?, ?)
+
+-- name: read_requests
+SELECT body FROM request WHERE account_id = :account_id ORDER BY number DESC
+
+-- name: forget_requests
+DELETE FROM request WHERE account_id = :account_id AND number <= (
+    SELECT number FROM request WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
+)
+
+-- name: count_changes
+SELECT count(*), min(generated_timestamp) FROM (
+    SELECT generated_timestamp FROM ticket
+    WHERE account_id = :account_id
+      AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+      AND (generated_timestamp, id) <= (:until_timestamp, :until_id)
+      AND (NOT :exclude_deleted OR status <> 'deleted')
+      AND CASE :scope
+            WHEN 'agent' THEN support_type IS NOT 'ai_agent'
+            WHEN 'ai_agent' THEN support_type IS 'ai_agent'
+            ELSE TRUE
+          END
+    ORDER BY generated_timestamp, id LIMIT :limit
+)
+
+-- name: count_record_changes
+SELECT count(*), min(generated_timestamp) FROM (
+    SELECT generated_timestamp FROM record
+    WHERE account_id = :account_id AND kind = :kind
+      AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+      AND (generated_timestamp, id) <= (:until_timestamp, :until_id)
+    ORDER BY generated_timestamp, id LIMIT :limit
+)
+
+-- name: count_by_time
+SELECT generated_timestamp / :seconds * :seconds, count(*)
+FROM ticket INDEXED BY ticket_by_id
+WHERE account_id = :account_id AND generated_timestamp >= :since
+GROUP BY 1 ORDER BY 1
+
+-- name: size_bytes
+SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,

@@ -147,3 +147,19 @@ CREATE UNLOGGED TABLE ticketfeed.request_window (
     used       bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (account_id, name)
 );
+
+-- Who reads from here, and the newest requests: told to whoever looks, and noted anew after a crash.
+CREATE UNLOGGED TABLE ticketfeed.consumer (
+    account_id bigint NOT NULL,
+    key        text NOT NULL,
+    last_at    double precision NOT NULL DEFAULT 0,
+    body       bytea,
+    PRIMARY KEY (account_id, key)
+);
+
+CREATE UNLOGGED TABLE ticketfeed.request (
+    account_id bigint NOT NULL,
+    number     bigint GENERATED ALWAYS AS IDENTITY,
+    body       bytea NOT NULL,
+    PRIMARY KEY (account_id, number)
+);

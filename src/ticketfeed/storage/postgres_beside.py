@@ -1,0 +1,68 @@
+"""What stands beside a PostgreSQL store, in tables that a crash may empty: budgets, consumers, the newest requests.
+
+Rows are made first, then locked, worked on and written back in one short transaction: several processes do it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+
+from ticketfeed.protocol.budgets import Allowance, Spent, Window, spend
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, kept_consumers, merge
+from ticketfeed.protocol.model import Account
+from ticketfeed.storage.queries import load_queries
+
+__all__ = ["keep_notes_in_postgres", "spend_in_postgres"]
+
+Q = load_queries("postgres")
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+async def spend_in_postgres(
+    connection: Connection, account: Account, allowances: Sequence[Allowance], now: int
+) -> Spent:
+    """One request."""
+    account_id, names = account.account_id, sorted(allowance.name for allowance in allowances)
+    async with connection.transaction():
+        for name in names:
+            await connection.execute(Q["make_window"].encode(), {"account_id": account_id, "name": name})
+        bindings = {"account_id": account_id, "names": names}
+        rows = await (await connection.execute(Q["lock_windows"].encode(), bindings)).fetchall()
+        windows, spent = spend({name: Window(*window) for name, *window in rows}, allowances, now)
+        for name, window in sorted(windows.items()) if spent.refused is None else ():
+            written = {"account_id": account_id, "name": name, "started": window.started, "used": window.used}
+            await connection.execute(Q["write_window"].encode(), written)
+        return spent
+
+
+async def keep_notes_in_postgres(
+    connection: Connection,
+    account: Account,
+    consumers: Mapping[str, Consumer],
+    requests: Sequence[RequestNote],
+    now: float,
+) -> dict[str, Consumer]:
+    """What one process noted."""
+    own = {"account_id": account.account_id}
+    async with connection.transaction():
+        for key in sorted(consumers):
+            await connection.execute(Q["make_consumer"].encode(), {**own, "key": key})
+        keys = {**own, "keys": sorted(consumers)}
+        merged = {}
+        for key, body in await (await connection.execute(Q["lock_consumers"].encode(), keys)).fetchall():
+            noted = consumers[key]
+            merged[key] = merge(msgspec.json.decode(body, type=Consumer), noted) if body else noted
+            written = {**own, "key": key, "last_at": merged[key].last_at, "body": msgspec.json.encode(merged[key])}
+            await connection.execute(Q["write_consumer"].encode(), written)
+        if consumers:
+            seen = await (await connection.execute(Q["list_consumers"].encode(), own)).fetchall()
+            gone = {key for key, _ in seen} - kept_consumers(seen, now) - set(consumers)
+            await connection.execute(Q["forget_consumers"].encode(), {**own, "keys": sorted(gone)})
+        for request in requests:
+            await connection.execute(Q["put_request"].encode(), {**own, "body": msgspec.json.encode(request)})
+        if requests:
+            await connection.execute(Q["forget_requests"].encode(), {**own, "keep": REQUESTS_KEPT})
+    return merged

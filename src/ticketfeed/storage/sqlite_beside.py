@@ -1,0 +1,97 @@
+"""What stands beside an SQLite store, in a small file of its own: budgets, consumers, the newest requests.
+
+A load holds the store's own write lock for minutes, and none of this can wait. It is not waited for on its way to the
+disk, belongs to no backup, and is made anew where it is missing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from ticketfeed.protocol.budgets import Allowance, Spent, Window, spend
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, kept_consumers, merge
+from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.model import Account
+from ticketfeed.storage.queries import load_queries
+from ticketfeed.storage.sqlite_file import explain, transaction
+
+__all__ = ["SqliteBeside"]
+
+BUSY_SECONDS = 2.0
+
+Q = load_queries("sqlite")
+
+
+class SqliteBeside:
+    """Of all accounts; opened when it is first asked for. Raises StoreUnavailable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + "-beside")
+        self._connection: apsw.Connection | None = None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
+        """One request."""
+        with self._transaction() as connection:
+            rows = connection.execute(Q["read_windows"], {"account_id": account.account_id})
+            windows, spent = spend({name: Window(*window) for name, *window in rows}, allowances, now)
+            for name, window in windows.items() if spent.refused is None else ():
+                connection.execute(Q["write_window"], (account.account_id, name, *window))
+            return spent
+
+    def keep_notes(
+        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
+    ) -> dict[str, Consumer]:
+        with self._transaction() as connection:
+            bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
+            merged = {}
+            for key, noted in consumers.items():
+                body = connection.execute(Q["read_consumer"], {**bindings, "key": key}).get
+                merged[key] = merge(msgspec.json.decode(body, type=Consumer), noted) if body else noted
+                row = (account.account_id, key, merged[key].last_at, msgspec.json.encode(merged[key]))
+                connection.execute(Q["write_consumer"], row)
+            if consumers:
+                seen: list[Any] = connection.execute(Q["list_consumers"], bindings).fetchall()
+                kept = kept_consumers(seen, now)
+                for key in [key for key, _ in seen if key not in kept]:
+                    connection.execute(Q["forget_consumer"], {**bindings, "key": key})
+            for request in requests:
+                connection.execute(Q["put_request"], (account.account_id, msgspec.json.encode(request)))
+            if requests:
+                connection.execute(Q["forget_requests"], bindings)
+            return merged
+
+    def read_consumers(self, account: Account) -> list[Consumer]:
+        with self._transaction() as connection:
+            rows = connection.execute(Q["read_consumers"], {"account_id": account.account_id})
+            return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
+
+    def read_requests(self, account: Account) -> list[RequestNote]:
+        with self._transaction() as connection:
+            rows = connection.execute(Q["read_requests"], {"account_id": account.account_id})
+            return [msgspec.json.decode(body, type=RequestNote) for (body,) in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        try:
+            connection = self._connection = self._connection or self._open()
+            with transaction(connection):
+                yield connection
+        except (apsw.Error, msgspec.DecodeError) as error:
+            reason = explain(error) if isinstance(error, apsw.Error) else "it is damaged; delete it"
+            raise StoreUnavailable(f"cannot use {self._path}: {reason}") from error
+
+    def _open(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path))
+        connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(Q["make_beside"])
+        return connection
