@@ -29,10 +29,23 @@ ALLOWED = {
     "inputs": {"protocol", "storage", "clock"},
     "loading": {"protocol", "storage", "clock", "inputs"},
     "checking": {"protocol", "storage"},
+    "surveying": {"protocol", "storage"},
     "tls": {"tls", "protocol", "clock"},
     "simulating": {"writing", "world", "protocol", "storage"},
     "server": {
-        *("server", "feed", "kept", "writing", "maintaining", "sideloading", "protocol", "storage", "settings", "clock")
+        *(
+            "server",
+            "feed",
+            "kept",
+            "writing",
+            "maintaining",
+            "sideloading",
+            "protocol",
+            "storage",
+            "settings",
+            "surveying",
+            "clock",
+        )
     },
 }
 # What would make a rule depend on anything but its arguments, or a rule's tests on anything but time to run.

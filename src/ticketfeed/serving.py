@@ -1,13 +1,16 @@
 """Running the server: bind, serve in one or several processes, say when it is ready, finish on SIGTERM."""
 
+import asyncio
 import contextlib
 import functools
 import http.client
 import logging
+import os
 import signal
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +28,8 @@ from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError
 from ticketfeed.server.app import create_app
 from ticketfeed.server.connection import BoundedConnection
+from ticketfeed.server.metrics import MULTIPROCESS_VARIABLE
+from ticketfeed.server.telemetry import trace
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.tls.contexts import MakeContext
@@ -118,11 +123,23 @@ def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]
             raise StoreError("the server could not start")
         return
     workers = _Workers(config, sockets=[bound])
-    workers.run()
+    with _shared_counters():
+        workers.run()
     if workers.interrupted:
         raise KeyboardInterrupt
     if any(process.exitcode == STARTUP_FAILURE for process in workers.processes):
         raise StoreError("a serving process could not start")
+
+
+@contextlib.contextmanager
+def _shared_counters() -> Iterator[None]:
+    """The files in which the processes started inside keep the counters of their metrics, each reading them all."""
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-metrics-") as folder:
+        os.environ[MULTIPROCESS_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            del os.environ[MULTIPROCESS_VARIABLE]
 
 
 class _Workers(Multiprocess):
@@ -189,7 +206,8 @@ class _Served:
         except OperatorError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        app = self._app = create_app(self._plan.settings, store)
+        app = create_app(self._plan.settings, store)
+        self._app, end_traces = trace(app) if self._plan.settings.telemetry else (app, lambda: None)
         await app.state.service.jobs.pick_up()
         app.state.service.jobs.keep_up(self._plan.settings, system_clock)
         app.state.service.notes.keep_on()
@@ -197,6 +215,7 @@ class _Served:
         await receive()
         await app.state.service.jobs.end()
         await app.state.service.notes.end()
+        await asyncio.to_thread(end_traces)
         if store is not self._plan.store:
             await store.close()
         await send({"type": "lifespan.shutdown.complete"})

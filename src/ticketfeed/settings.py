@@ -1,6 +1,6 @@
 """What a server can be told, as plain frozen values: profiles are data, and every rule in them can be set alone."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 __all__ = ["DEFAULT_KEPT_PAGES_MIB", "PROFILES", "RULES", "ProfileName", "Rule", "Settings"]
@@ -41,12 +41,17 @@ class Settings:
     """The rules of one server; see RULES for each.
 
     `public_url`: scheme and host that `after_url` carries instead of the request's own; `{account}` in it stands for
-    the account's name. `kept_pages_mib`: the disk that a process may use to keep pages as they were sent.
+    the account's name. `kept_pages_mib`: the disk that a process may use to keep pages as they were sent. `page`:
+    whether people can look in with a browser. `metrics_token`: who has it is told the metrics of all accounts.
+    `telemetry`: whether traces are sent to where OpenTelemetry's own variables say.
     """
 
     profile: ProfileName = "open"
     public_url: str | None = None
     kept_pages_mib: int = DEFAULT_KEPT_PAGES_MIB
+    page: bool = True
+    metrics_token: str | None = field(default=None, repr=False)
+    telemetry: bool = False
     settle_seconds: int = 0
     start_time_margin_seconds: int = 0
     account_requests: int = 0
@@ -70,4 +75,5 @@ PROFILES: dict[ProfileName, dict[str, int]] = {
     "open": {name: rule.open for name, rule in RULES.items()},
     "zendesk": {name: rule.zendesk for name, rule in RULES.items()},
 }
-assert {field.name for field in fields(Settings)} == {"profile", "public_url", "kept_pages_mib", *RULES}
+_OTHERS = {"profile", "public_url", "kept_pages_mib", "page", "metrics_token", "telemetry"}
+assert {each.name for each in fields(Settings)} == _OTHERS | RULES.keys()

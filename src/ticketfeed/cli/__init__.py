@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli import access, care, command, data, life, server, tls
+from ticketfeed.cli import access, care, command, config, data, doctor, life, server, tls, watch
+from ticketfeed.cli.config import ConfigOption, use_config
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main"]
@@ -27,11 +28,14 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
+    context: typer.Context,
+    config: ConfigOption = None,
     _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=lambda asked: _show_version(asked), help="Show it.")
     ] = False,
 ) -> None:
     """Store support tickets and serve Zendesk's incremental, cursor-based export. Not affiliated with Zendesk."""
+    use_config(context, config)
 
 
 def _show_version(asked: bool) -> None:
@@ -40,7 +44,7 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-for commands in (server, command, tls, data, life, access, care):
+for commands in (server, command, tls, data, life, access, care, watch, doctor, config):
     commands.register(app)
 
 

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ from ticketfeed.storage import Store, open_store
 
 __all__ = ["MarginOption", "ProfileOption", "RuleOption", "SettleOption", "make_settings", "register"]
 
+TOKEN_CHARS_MIN = 16
 DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
 
 HostOption = Annotated[str, typer.Option(envvar="TICKETFEED_HOST", help="Address to listen on.")]
@@ -91,6 +93,22 @@ KeptPagesOption = Annotated[
 ]
 
 
+PageOption = Annotated[
+    bool,
+    typer.Option("--page/--no-page", envvar="TICKETFEED_PAGE", help="Let admins look in with a browser."),
+]
+MetricsTokenOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TICKETFEED_METRICS_TOKEN",
+        help="A bearer token that opens the metrics of all accounts; admins are told those of their own.",
+    ),
+]
+TelemetryOption = Annotated[
+    bool,
+    typer.Option("--telemetry", envvar="TICKETFEED_TELEMETRY", help="Send traces to where the variables OTEL_... say."),
+]
+
 # Scheme, host, port, and the path below which a proxy serves us.
 _PUBLIC_URL = re.compile(
     r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE
@@ -115,6 +133,9 @@ def serve(
     start_time_margin_seconds: MarginOption = None,
     rule: RuleOption = None,
     kept_pages_mib: KeptPagesOption = DEFAULT_KEPT_PAGES_MIB,
+    page: PageOption = True,
+    metrics_token: MetricsTokenOption = None,
+    telemetry: TelemetryOption = False,
     tls: TlsOption = False,
     tls_cert: TlsCertOption = None,
     tls_key: TlsKeyOption = None,
@@ -123,6 +144,7 @@ def serve(
     """Serve a store over HTTP until SIGTERM. Prints `ready: http://...` once it answers."""
     make_context = choose_tls(tls, tls_cert, tls_key, ca_dir)
     settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds, rule, kept_pages_mib)
+    settings = replace(settings, page=page, metrics_token=_checked_token(metrics_token), telemetry=telemetry)
     if workers > 1 and store == "memory:":
         raise BadInput("memory: lives in one process; use a file to serve with several workers")
     with bind(host, port) as bound:
@@ -130,6 +152,12 @@ def serve(
             note("ticketfeed: this store is empty; load tickets, and make a token with: ticketfeed token create")
         plan = ServePlan(store, settings, workers, tuple(read_store or ()), tls=make_context)
         serve_plan(plan, bound, _print_ready)
+
+
+def _checked_token(token: str | None) -> str | None:
+    if token is not None and len(token) < TOKEN_CHARS_MIN:
+        raise BadInput(f"the metrics token is too short to be a secret: it needs {TOKEN_CHARS_MIN} characters or more")
+    return token
 
 
 async def _count_accounts(store_url: str, read_urls: Sequence[str]) -> int:

@@ -36,7 +36,11 @@ CaDirOption = Annotated[
 ]
 TlsOption = Annotated[
     bool,
-    typer.Option("--tls", help="Serve https, for localhost, its subdomains and *.zendesk.com. See: ticketfeed ca"),
+    typer.Option(
+        "--tls",
+        envvar="TICKETFEED_TLS",
+        help="Serve https, for localhost, its subdomains and *.zendesk.com. See: ticketfeed ca",
+    ),
 ]
 TlsCertOption = Annotated[
     Path | None, typer.Option(envvar="TICKETFEED_TLS_CERT", help="Serve https with this certificate (PEM, with chain).")

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from ticketfeed.protocol.errors import InternalServerError
 from ticketfeed.protocol.params import parse_query
@@ -19,7 +20,7 @@ from ticketfeed.server.notes import Answered, logged_path
 from ticketfeed.server.responses import error_response
 from ticketfeed.server.seen import begin
 
-__all__ = ["AccessLog"]
+__all__ = ["AccessLog", "logged_query"]
 
 _LOGGED_PARAMETERS = ("cursor", "start_time", "exclude_deleted", "include", "per_page", "support_type_scope")
 # The longest text of a caller's that a line repeats.
@@ -39,6 +40,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         started, request_id, seen = time.perf_counter(), _new_request_id(), begin(scope)
+        bind_contextvars(request_id=request_id)
         status, sent = 0, 0
 
         async def send_with_id(message: Message) -> None:
@@ -57,7 +59,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            _log.exception("unexpected error", extra={"request_id": request_id})
+            _log.exception("unexpected error")
             if status:  # part of an answer is out: all that is left is to break the connection
                 raise
             await error_response(Request(scope), InternalServerError())(scope, receive, send_with_id)
@@ -66,7 +68,7 @@ class AccessLog:
                 scope,
                 seen,
                 request_id,
-                _logged_query(scope["query_string"]),
+                logged_query(scope["query_string"]),
                 status,
                 sent,
                 time.perf_counter() - started,
@@ -101,6 +103,7 @@ def _new_request_id() -> str:
 
 
 @lru_cache(1024)
-def _logged_query(query: bytes) -> dict[str, str]:
+def logged_query(query: bytes) -> dict[str, str]:
+    """Of a query what may be told: the parameters of an export."""
     parameters = parse_query(query.decode("latin-1"))
     return {name: parameters[name][:_TEXT_CHARS_MAX] for name in _LOGGED_PARAMETERS if name in parameters}

@@ -18,6 +18,7 @@ from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.accounts import Accounts
 from ticketfeed.server.auth import Authenticate
 from ticketfeed.server.jobs import Jobs
+from ticketfeed.server.metrics import Metrics
 from ticketfeed.server.notes import Notes
 from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
 from ticketfeed.server.seen import seen
@@ -42,6 +43,7 @@ class Service:
     runs: Runs
     jobs: Jobs
     notes: Notes
+    metrics: Metrics | None
     ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 

@@ -6,8 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from ticketfeed.clock import Clock, system_clock, system_instant
 from ticketfeed.kept.runs import Runs
@@ -18,8 +17,10 @@ from ticketfeed.server.api import Service
 from ticketfeed.server.auth import Authenticate, Authenticator
 from ticketfeed.server.bounds import HeadBound
 from ticketfeed.server.jobs import Jobs
+from ticketfeed.server.metrics import make_metrics
 from ticketfeed.server.notes import Notes
 from ticketfeed.server.openapi import OPENAPI_ROUTES
+from ticketfeed.server.operating import OPERATING_ROUTES
 from ticketfeed.server.overload import Overload
 from ticketfeed.server.preflight import Preflight
 from ticketfeed.server.rate_limits import RateLimits
@@ -41,16 +42,18 @@ def create_app(
     checked = authenticate or Authenticator(store)
     runs = Runs(store, settings.kept_pages_mib << 20)
     limits = RateLimits(settings)
+    metrics = make_metrics()
     notes = Notes(store, system_instant if clock is system_clock else clock)
-    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), notes)
+    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), notes, metrics)
+    listeners = [notes.add, metrics.add] if metrics else [notes.add]
     app = Starlette(
         routes=[
             *API_ROUTES,
             *OPENAPI_ROUTES,
-            Route("/_ticketfeed/health", _health, methods=["GET"]),
+            *OPERATING_ROUTES,
         ],
         middleware=[
-            Middleware(AccessLog, listeners=[notes.add]),
+            Middleware(AccessLog, listeners=listeners),
             Middleware(Overload),
             Middleware(HeadBound),
             Middleware(ReadyAnswers, service=service),
@@ -61,10 +64,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.service = service
     return app
-
-
-async def _health(_request: Request) -> Response:
-    return JSONResponse({"status": "alive"})
 
 
 async def _wire_error(request: Request, error: Exception) -> Response:

@@ -154,6 +154,12 @@ class Snapshot(Protocol):
     def self_check(self) -> Iterator[str]:
         """What the engine itself finds wrong, one line each: pages, indexes, tables, migrations."""
 
+    def risks(self) -> Iterator[str]:
+        """Settings of the engine with which what was acknowledged may be lost, one line each."""
+
+    def migration_faults(self) -> Iterator[str]:
+        """Only the last of these: whether the schema is the one that this release knows."""
+
 
 class Store(Protocol):
     """An account's tickets, records and credentials, behind one engine."""

@@ -321,6 +321,12 @@ class _MemorySnapshot:
     def self_check(self) -> Iterator[str]:
         return iter(())
 
+    def risks(self) -> Iterator[str]:
+        return iter(())
+
+    def migration_faults(self) -> Iterator[str]:
+        return iter(())
+
 
 def _passes(draft: TicketDraft, filters: Filters) -> bool:
     if filters.exclude_deleted and draft.status == "deleted":

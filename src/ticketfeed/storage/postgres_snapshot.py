@@ -89,7 +89,14 @@ class PostgresSnapshot:
         for (failures,) in self._walk("check_checksums"):
             if failures:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
-        yield from migration_faults("postgres", list(self._walk("check_migrations")))
+        yield from self.migration_faults()
+
+    def risks(self) -> Iterator[str]:
+        for name, value in self._walk("risky_settings"):
+            yield f"PostgreSQL runs with {name} = {value}: what was acknowledged may be lost in a crash"
+
+    def migration_faults(self) -> Iterator[str]:
+        return migration_faults("postgres", list(self._walk("check_migrations")))
 
     def _walk(self, name: str, account: Account | None = None, more: Mapping[str, Any] = {}) -> Iterator[Any]:
         """XX: the server met data or an index that it cannot read. Other errors are those of the connection."""

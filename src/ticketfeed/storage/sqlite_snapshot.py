@@ -70,7 +70,15 @@ class SqliteSnapshot:
         found, expected = set(self._walk("check_schema")), _expected_schema()
         for type_, name, _ in sorted(expected - found):
             yield f"the {type_} {name} is missing, or is not as the migrations make it"
-        yield from migration_faults("sqlite", list(self._walk("check_migrations")))
+        yield from self.migration_faults()
+
+    def risks(self) -> Iterator[str]:
+        (mode,) = next(self._walk("journal_mode"))
+        if mode != "wal":
+            yield f"the file is in journal mode {mode}, not WAL: readers and writers wait for each other"
+
+    def migration_faults(self) -> Iterator[str]:
+        return migration_faults("sqlite", list(self._walk("check_migrations")))
 
     def _walk(self, name: str, account: Account | None = None, more: Mapping[str, Any] = {}) -> Iterator[Any]:
         """Inside a read transaction nobody is waited for: an error means that the file cannot be read."""

@@ -399,6 +399,11 @@ FROM ticketfeed.ticket
 WHERE account_id = %(account_id)s AND generated_timestamp >= %(since)s
 GROUP BY begin ORDER BY begin
 
+-- name: risky_settings
+SELECT name, setting FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+ORDER BY name
+
 -- name: size_bytes
 SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace

@@ -378,6 +378,9 @@ FROM ticket INDEXED BY ticket_by_id
 WHERE account_id = :account_id AND generated_timestamp >= :since
 GROUP BY 1 ORDER BY 1
 
+-- name: journal_mode
+PRAGMA journal_mode
+
 -- name: size_bytes
 SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 

@@ -1,0 +1,99 @@
+"""consumers: who reads from a store, and how far each has come."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from ticketfeed.cli.options import DEFAULT_STORE, AccountOption, StoreOption, choose_account, opened, run_async
+from ticketfeed.clock import system_clock
+from ticketfeed.protocol.cursor import encode_cursor
+from ticketfeed.surveying import PENDING_MAX, Standing, Survey, survey
+
+__all__ = ["register", "troubles"]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(consumers)
+
+
+def consumers(
+    store: StoreOption = DEFAULT_STORE,
+    account: AccountOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with everything known.")] = False,
+) -> None:
+    """Who read an account's exports in the last 30 days, the last seen first: how far behind, and what went wrong."""
+
+    async def work() -> Survey:
+        async with opened(store, create=False) as opened_store:
+            return await survey(opened_store, await choose_account(opened_store, account), now=system_clock())
+
+    for standing in run_async(work()).standings:
+        print(json.dumps(_everything(standing)) if as_json else _line(standing))
+
+
+def _line(standing: Standing) -> str:
+    consumer = standing.consumer
+    pages, tickets = consumer.rate(system_clock())
+    fields = [
+        consumer.email or f"user {consumer.user_id}",
+        consumer.user_agent or "-",
+        consumer.export,
+        f"last seen {_moment(consumer.last_at)}",
+        _behind(standing),
+        f"{pages:,.1f} pages and {tickets:,.0f} tickets a minute",
+        "; ".join(troubles(standing)) or "sound",
+    ]
+    return "\t".join(fields)
+
+
+def _behind(standing: Standing) -> str:
+    if standing.consumer.position is None:
+        return "given nothing yet"
+    if not standing.pending:
+        return "up to date"
+    more = " or more" if standing.pending >= PENDING_MAX else ""
+    return f"{standing.pending:,}{more} behind, for {standing.lag_seconds:,} s"
+
+
+def troubles(standing: Standing) -> list[str]:
+    """What is wrong with a consumer, in few words."""
+    consumer, found = standing.consumer, []
+    if consumer.is_looping:
+        found.append(f"asks for the same page again and again, {consumer.same} times")
+    if standing.missed:
+        found.append(f"skipped {standing.missed:,} tickets in {len(standing.gaps)} ranges")
+    if consumer.repeats:
+        found.append(f"repeated {consumer.repeats:,} pages")
+    if consumer.errors:
+        found.append(f"{consumer.errors:,} errors, last {consumer.last_error} at {_moment(consumer.last_error_at)}")
+    return found
+
+
+def _everything(standing: Standing) -> dict[str, Any]:
+    consumer = standing.consumer
+    pages, tickets = consumer.rate(system_clock())
+    counts = ("credential_id", "user_id", "email", "user_agent", "export", "requests", "pages", "tickets", "bytes")
+    found = {name: getattr(consumer, name) for name in (*counts, "repeats", "loops", "errors", "end_of_stream")}
+    return {
+        **found,
+        "first_seen": _moment(consumer.first_at),
+        "last_seen": _moment(consumer.last_at),
+        "cursor": encode_cursor(consumer.position) if consumer.position else None,
+        "is_looping": consumer.is_looping,
+        "pending": standing.pending,
+        "lag_seconds": standing.lag_seconds,
+        "pages_a_minute": pages,
+        "tickets_a_minute": tickets,
+        "gaps": [
+            {"after": encode_cursor(gap.after), "until": encode_cursor(gap.until), "missed": gap.missed}
+            for gap in standing.gaps
+        ],
+        "last_error": consumer.last_error or None,
+        "last_error_at": _moment(consumer.last_error_at) if consumer.last_error else None,
+    }
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

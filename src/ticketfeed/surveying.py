@@ -1,0 +1,91 @@
+"""How an account's feed and its consumers stand at one instant, for the page, the metrics and the command line.
+
+All of it is read in one snapshot, in a thread, so that no page waits for somebody who only looks. Pending changes are
+counted up to a bound: a consumer at the beginning of three million tickets must not cost three million rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ticketfeed.protocol.consumers import Consumer
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
+from ticketfeed.storage.base import Snapshot, Store
+
+__all__ = ["PENDING_MAX", "Gap", "Standing", "Survey", "count_pending", "survey"]
+
+PENDING_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of the feed that a consumer was never given, and how many tickets still stand in it."""
+
+    after: Position
+    until: Position
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A consumer, and how far behind it is.
+
+    `pending`: changes behind its position, counted up to PENDING_MAX. `lag_seconds`: how long the first of them has
+    waited; 0 for none. `gaps`: only those where tickets still stand, as it is given the others where they are now.
+    """
+
+    consumer: Consumer
+    pending: int
+    lag_seconds: int
+    gaps: Sequence[Gap]
+
+    @property
+    def missed(self) -> int:
+        return sum(gap.missed for gap in self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """An account. `size_bytes` is that of the whole store."""
+
+    account: Account
+    state: FeedState
+    size_bytes: int
+    standings: Sequence[Standing]
+
+    @property
+    def open_seconds(self) -> int:
+        """How far the watermark is behind the newest change."""
+        return max(0, self.state.last_generated_timestamp - self.state.watermark)
+
+
+async def survey(store: Store, account: Account, *, now: int, settle_seconds: int = 0) -> Survey:
+    """Raises StoreUnavailable."""
+    consumers = await store.read_consumers(account)
+    until = now - settle_seconds
+
+    def work(snapshot: Snapshot) -> Survey:
+        state = next((state for found, state in snapshot.accounts() if found == account), None)
+        standings = [_stand(snapshot, account, consumer, now, until) for consumer in consumers]
+        return Survey(account, state or FeedState(), snapshot.size_bytes(), standings)
+
+    return await store.inspect(work)
+
+
+def count_pending(
+    snapshot: Snapshot, account: Account, after: Position, until: int, filters: Filters, kind: str = "tickets"
+) -> tuple[int, int | None]:
+    """How many changes follow a position, up to PENDING_MAX, and the second of the first."""
+    return snapshot.count_changes(account, kind, after, Position(until, INT64_MAX), PENDING_MAX, filters)
+
+
+def _stand(snapshot: Snapshot, account: Account, consumer: Consumer, now: int, until: int) -> Standing:
+    position, filters, kind = consumer.position, consumer.filters, consumer.kind
+    if position is None:
+        return Standing(consumer, 0, 0, ())
+    pending, first = count_pending(snapshot, account, position, until, filters, kind)
+    gaps = [
+        Gap(after, end, snapshot.count_changes(account, kind, after, end, PENDING_MAX, filters)[0])
+        for after, end in consumer.gaps()
+    ]
+    lag_seconds = max(0, now - first) if first is not None else 0
+    return Standing(consumer, pending, lag_seconds, [gap for gap in gaps if gap.missed])

@@ -1,0 +1,235 @@
+"""A server as those see it who run it: several processes tell one story, and none of it holds a secret."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Start, run, wait_until
+
+METRICS_TOKEN = "a-token-for-the-metrics"
+
+
+def consumers(folder: Path) -> list[dict[str, object]]:
+    done = run("consumers", "--json", cwd=folder)
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def walk(server: Running, per_page: int = 100, **headers: str) -> tuple[int, int]:
+    """How many pages and tickets there are, each page on a connection of its own, so that any process may serve it."""
+    target, pages, tickets = f"{PATH}?start_time=0&per_page={per_page}", 0, 0
+    while True:
+        answer = server.ask(target, **headers)
+        page = json.loads(answer.body)  # type: ignore[attr-defined]
+        pages, tickets = pages + 1, tickets + len(page["tickets"])
+        if page["end_of_stream"]:
+            return pages, tickets
+        target = f"{PATH}?per_page={per_page}&cursor={page['after_cursor'].replace('=', '%3D')}"
+
+
+def total(server: Running, name: str, **labels: str) -> float:
+    text = server.ask("/_ticketfeed/metrics", token=METRICS_TOKEN).body.decode()  # type: ignore[attr-defined]
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_several_processes_tell_one_story(serve: Start, tmp_path: Path) -> None:
+    """A walk that three processes serve is one consumer without gap or repeat; whichever process is asked for
+    metrics counts the requests of all; and who reads is still known when the server has ended."""
+    server = serve("--workers", "3", env={"TICKETFEED_METRICS_TOKEN": METRICS_TOKEN})
+    pages, tickets = walk(server, **{"User-Agent": "walker/2"})
+    pids = server.children()
+    assert len(pids) == 3
+
+    def noted() -> bool:
+        found = consumers(tmp_path)
+        return bool(found) and found[0]["pages"] == pages
+
+    wait_until(noted)
+    (found,) = consumers(tmp_path)
+    assert (found["tickets"], found["repeats"], found["gaps"], found["pending"]) == (tickets, 0, [], 0)
+    assert (found["user_agent"], found["end_of_stream"]) == ("walker/2", True)
+    for _ in range(6):  # of whichever process
+        assert total(server, "ticketfeed_pages_total") == pages
+        assert total(server, "ticketfeed_rows_total", export="tickets/cursor") == tickets
+        assert total(server, "ticketfeed_tickets") == TICKETS
+        assert total(server, "ticketfeed_consumer_lag_tickets") == 0
+    assert server.end() == 0
+    assert consumers(tmp_path) == [found | {"pages_a_minute": consumers(tmp_path)[0]["pages_a_minute"]}]
+    done = run("consumers", cwd=tmp_path)
+    line = done.out.decode().split("\t")
+    assert line[:3] == ["a@example.com", "walker/2", "tickets/cursor"]
+    assert (line[4], line[6]) == ("up to date", "sound\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_last_second_is_passed_on(serve: Start, tmp_path: Path) -> None:
+    """What was noted in the second before SIGTERM is not lost."""
+    server = serve()
+    server.ask()
+    assert server.end() == 0
+    assert [found["pages"] for found in consumers(tmp_path)] == [1]
+
+
+@pytest.mark.usefixtures("folder")
+def test_logs_hold_no_secret(serve: Start, tmp_path: Path) -> None:
+    """No line of the log, no file beside the store and nothing that `config show` prints holds a credential."""
+    env = {"TICKETFEED_METRICS_TOKEN": METRICS_TOKEN}
+    server = serve(env=env)
+    server.ask()
+    server.ask(token="wrong-token")
+    server.ask("/_ticketfeed/metrics", token=METRICS_TOKEN)
+    server.ask(f"{PATH}?cursor=broken&password={TOKEN}")
+    assert server.end() == 0
+    shown = run(
+        "config", "show", "--store", "postgresql://me:s3cr%25et@host/db?password=s3cr%25et", cwd=tmp_path, env=env
+    )
+    told = server.errors.read_bytes() + shown.out + (tmp_path / "ticketfeed.db-beside").read_bytes()
+    assert not [secret for secret in (TOKEN, "wrong-token", METRICS_TOKEN, "s3cr") if secret.encode() in told]
+    ids = [line["request_id"] for line in server.logs if line["event"] == "request"]
+    assert len(ids) == len(set(ids)) > 3
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
+    """A collector of traces: the address, and what was sent to it."""
+    received: list[ExportTraceServiceRequest] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            return
+
+    collecting = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=collecting.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{collecting.server_port}", received
+    collecting.shutdown()
+    collecting.server_close()
+
+
+@pytest.mark.usefixtures("folder")
+def test_traces(serve: Start, collector: tuple[str, list[ExportTraceServiceRequest]]) -> None:
+    """With --telemetry each request is a span at the collector that OpenTelemetry's variables name, sent at the latest
+    when the server ends; without a secret, and without what only machines ask."""
+    address, received = collector
+    server = serve("--telemetry", env={"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "desk"})
+    server.ask(f"{PATH}?start_time=0&per_page=1&token=hidden")
+    server.ask("/_ticketfeed/ready")
+    assert server.end() == 0
+    spans = [
+        span for r in received for found in r.resource_spans for scope in found.scope_spans for span in scope.spans
+    ]
+    resources = [
+        (a.key, a.value.string_value) for r in received for f in r.resource_spans for a in f.resource.attributes
+    ]
+    assert ("service.name", "desk") in resources
+    assert len(spans) == 1
+    told = {a.key: a.value.string_value for a in spans[0].attributes}
+    assert PATH in " ".join(told.values())
+    assert "hidden" not in str(spans)
+    assert TOKEN not in str(received)
+
+
+def test_settings_have_an_order(tmp_path: Path) -> None:
+    """An option wins over its environment variable, that over the file, that over the profile or the default."""
+    (tmp_path / "ticketfeed.toml").write_text('port = 1\nhost = "::1"\nworkers = 2\n[rules]\nticket_pages = 3\n')
+    env = {"TICKETFEED_HOST": "127.0.0.2", "TICKETFEED_PORT": "4"}
+    done = run("config", "show", "--json", "--port", "5", "--profile", "zendesk", cwd=tmp_path, env=env)
+    shown = {row["name"]: (row["value"], row["origin"]) for row in json.loads(done.out)}
+    assert shown["port"] == ("5", "--port")
+    assert shown["host"] == ("127.0.0.2", "TICKETFEED_HOST")
+    assert shown["workers"] == ("2", "ticketfeed.toml")
+    assert shown["ticket_pages"] == ("3", "ticketfeed.toml")
+    assert shown["settle_seconds"] == ("60", "profile zendesk")
+    assert shown["telemetry"] == ("false", "default")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_file_is_heeded(serve: Start, tmp_path: Path) -> None:
+    """What the file says is what the server does, and every other command too; `--config` names another file."""
+    (tmp_path / "ticketfeed.toml").write_text('profile = "zendesk"\n')
+    assert serve().ask(f"{PATH}?start_time={2**31}").status == 400
+    (tmp_path / "other.toml").write_text('store = "sqlite:///other.db"\n')
+    assert "other.db" in run("--config", "other.toml", "token", "list", cwd=tmp_path).problem
+    assert "other.db" in run("token", "list", cwd=tmp_path, env={"TICKETFEED_CONFIG": "other.toml"}).problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("prt = 1", "ticketfeed.toml has prt; there are: account"),
+        ("port = ", "ticketfeed.toml is not TOML"),
+        ('port = "many"', "Invalid value for '--port'"),
+        ("[serve]\nport = 1", "serve cannot be a table"),
+        ("rules = 3", "rules is a table"),
+        ("[rules]\nnothing = 3", "there is no rule 'nothing'"),
+        ('profile = "other"', "'other' is not one of"),
+    ],
+)
+def test_a_wrong_file(text: str, problem: str, tmp_path: Path) -> None:
+    """It is refused in one line that says what is wrong."""
+    (tmp_path / "ticketfeed.toml").write_text(text)
+    assert problem in run("config", "show", cwd=tmp_path).problem
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """One that was named must be there."""
+    assert "nothing.toml" in run("--config", "nothing.toml", "config", "show", cwd=tmp_path).problem
+
+
+def test_a_short_metrics_token(tmp_path: Path) -> None:
+    """It is no secret."""
+    assert "too short" in run("serve", "--metrics-token", "abc", cwd=tmp_path).problem
+
+
+@pytest.mark.usefixtures("folder")
+def test_doctor(serve: Start, tmp_path: Path) -> None:
+    """It finds a sound server sound, sees what runs, and changes nothing."""
+    server = serve()
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("ticketfeed.db")}
+    host, port = server.address
+    done = run("doctor", "--host", host, "--port", str(port), cwd=tmp_path)
+    lines = done.out.decode().splitlines()
+    assert (done.code, done.err) == (0, ""), done
+    assert not [line for line in lines if line.startswith("fail")]
+    assert f"ok    a ticketfeed on {host} port {port} is ready" in lines
+    assert f"ok    account demo: {TICKETS:,} tickets" in lines
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("ticketfeed.db")} == before
+
+
+def test_doctor_on_nothing(tmp_path: Path) -> None:
+    """Where there is no store it says how to make one, makes none, and ends with 1."""
+    done = run("doctor", "--port", "0", cwd=tmp_path)
+    assert done.code == 1
+    assert b"there is no store at ticketfeed.db; make one with: ticketfeed load" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_doctor_sees_a_consumer_that_skips(serve: Start, tmp_path: Path) -> None:
+    """A consumer that goes on from behind what it was given is worth a warning."""
+    server = serve()
+    server.ask()
+    server.ask(f"{PATH}?start_time={2**31}")
+    assert server.end() == 0
+    done = run("doctor", "--port", "0", cwd=tmp_path)
+    assert done.code == 0
+    assert re.search(r"skipped 1,[0-9]{3} tickets in 1 ranges", done.out.decode())
