@@ -43,7 +43,7 @@ ALLOWED = {
             "protocol",
             "storage",
             "settings",
-            "surveying",
+            *("surveying", "logs"),
             "clock",
         )
     },

@@ -5,12 +5,17 @@ The package logs through the standard library, so that a program which embeds it
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
-import structlog
 
-__all__ = ["configure_logs"]
+__all__ = ["REQUEST_ID", "configure_logs"]
+
+# Of the request that is being answered; every line about it carries it.
+REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 
 
 def configure_logs(level: int = logging.INFO) -> None:
@@ -18,11 +23,13 @@ def configure_logs(level: int = logging.INFO) -> None:
 
     Tracebacks come without the values of variables, among which are credentials.
     """
+    import structlog  # takes a tenth of a second
+
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     handler = logging.StreamHandler(sys.stderr)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
-            structlog.contextvars.merge_contextvars,  # the id of the request that a line is about
+            _add_request_id,
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
@@ -40,6 +47,12 @@ def configure_logs(level: int = logging.INFO) -> None:
     root.setLevel(level)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def _add_request_id(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (request_id := REQUEST_ID.get("")) and "request_id" not in line:
+        line["request_id"] = request_id
+    return line
 
 
 class _Lines(logging.Formatter):

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars
 
+from ticketfeed.logs import REQUEST_ID
 from ticketfeed.protocol.errors import InternalServerError
 from ticketfeed.protocol.params import parse_query
 from ticketfeed.server.notes import Answered, logged_path
@@ -40,7 +40,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         started, request_id, seen = time.perf_counter(), _new_request_id(), begin(scope)
-        bind_contextvars(request_id=request_id)
+        REQUEST_ID.set(request_id)
         status, sent = 0, 0
 
         async def send_with_id(message: Message) -> None:

@@ -22,6 +22,8 @@ from ticketfeed.server.notes import Notes
 from ticketfeed.server.openapi import OPENAPI_ROUTES
 from ticketfeed.server.operating import OPERATING_ROUTES
 from ticketfeed.server.overload import Overload
+from ticketfeed.server.page import page_routes
+from ticketfeed.server.page.charts import Charts
 from ticketfeed.server.preflight import Preflight
 from ticketfeed.server.rate_limits import RateLimits
 from ticketfeed.server.ready import ReadyAnswers
@@ -51,6 +53,7 @@ def create_app(
             *API_ROUTES,
             *OPENAPI_ROUTES,
             *OPERATING_ROUTES,
+            *(page_routes() if settings.page else []),
         ],
         middleware=[
             Middleware(AccessLog, listeners=listeners),
@@ -63,6 +66,7 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.state.service = service
+    app.state.charts = Charts(store)
     return app
 
 

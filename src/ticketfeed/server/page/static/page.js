@@ -1,0 +1,77 @@
+// Lines are copied, a ticket is found by its number, the chart is drawn, and what is live is fetched again and put in
+// its place. Without this script the page shows the same, but for the drawing.
+"use strict";
+
+const UPDATE_MS = 3000;
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const label = button.innerHTML;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(button.previousElementSibling);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.innerHTML = label; }, 1500);
+});
+
+document.getElementById("find")?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.href = `${event.target.action}/${encodeURIComponent(event.target.elements.id.value)}`;
+});
+
+// The chart.
+let chart = null;
+const chartData = () => {
+  const { times, rates } = JSON.parse(document.getElementById("chart-data").textContent);
+  return [times, rates];
+};
+const drawChart = () => {
+  const place = document.getElementById("chart");
+  if (!place || !window.uPlot) return;
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+  chart?.destroy();
+  chart = new uPlot({
+    width: place.clientWidth,
+    height: 220,
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    cursor: { drag: { x: false, y: false } },
+    scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    axes: [axis, { ...axis, size: 64 }],
+    series: [
+      { label: "From (UTC)" },
+      { label: "Changes a minute", stroke: colour("--chart"), fill: `${colour("--chart")}33`, width: 1.5, points: { show: false } },
+    ],
+  }, chartData(), place);
+};
+drawChart();
+addEventListener("resize", () => chart?.setSize({ width: document.getElementById("chart").clientWidth, height: 220 }));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
+
+// What is live. Nothing is replaced under a pointer that selects text, nor while somebody looks elsewhere.
+const isQuiet = () => document.hidden || !getSelection().isCollapsed || !document.getElementById("live").checked;
+const update = async () => {
+  if (isQuiet()) return;
+  const answer = await fetch(location.href, { credentials: "same-origin" });
+  if (answer.redirected) return location.reload(); // the session is over
+  if (!answer.ok || isQuiet()) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const found = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
+    if (!found || found.innerHTML === old.innerHTML || old.contains(document.activeElement) && old !== document.activeElement) continue;
+    if (old.tagName === "SCRIPT") {
+      old.textContent = found.textContent;
+      chart?.setData(chartData());
+    } else {
+      old.replaceChildren(...found.childNodes);
+    }
+  }
+};
+if (document.getElementById("live")) {
+  const again = () => setTimeout(() => update().catch(() => undefined).finally(again), UPDATE_MS);
+  again();
+}

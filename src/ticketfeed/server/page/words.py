@@ -1,0 +1,100 @@
+"""Values as people read them, and what people write as places in the feed."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
+from ticketfeed.protocol.errors import InvalidCursor
+from ticketfeed.protocol.model import Position
+
+__all__ = ["FILTERS", "Place", "ago", "amount", "duration", "moment", "parse_place", "size"]
+
+_YEAR_9999 = 253402300799
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the feed somebody pointed, and what it was taken for."""
+
+    position: Position
+    kind: str
+
+    @property
+    def cursor(self) -> str:
+        return encode_cursor(self.position)
+
+    @property
+    def start_time(self) -> int | None:
+        """The time that says the same; None for a place within a second."""
+        return self.position.generated_timestamp if self.position.id < 0 else None
+
+
+def parse_place(text: str) -> Place:
+    """A cursor, a time (Unix seconds, or as 2026-01-31T12:00:00Z), or an address with one of them in it.
+
+    Raises ValueError, in words for people.
+    """
+    text = text.strip()
+    if "://" in text or text.startswith("/") or "?" in text:
+        query = parse_qs(urlsplit(text).query)
+        for name in ("cursor", "start_time"):
+            if name in query:
+                return parse_place(query[name][-1])
+        raise ValueError("this address has neither cursor nor start_time")
+    if _WHOLE.fullmatch(text):
+        return Place(Position(int(text), -1), "time")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+        return Place(Position(int(moment.timestamp()), -1), "time")
+    try:
+        return Place(decode_cursor(text), "cursor")
+    except InvalidCursor:
+        raise ValueError("this is neither a cursor, nor a time, nor an address with one of them") from None
+
+
+def moment(seconds: float | None) -> str:
+    """A time in UTC."""
+    if seconds is None or not 0 < seconds <= _YEAR_9999:
+        return "never" if not seconds else "outside of time"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """So long, in its largest unit."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}s"
+    return f"{max(0, seconds):.0f} s"
+
+
+def ago(seconds: float, now: float) -> str:
+    """How long since then."""
+    if not seconds:
+        return "never"
+    return "just now" if abs(now - seconds) < 1 else f"{duration(now - seconds)} ago" if now > seconds else "ahead"
+
+
+def amount(number: float) -> str:
+    """With a comma every three digits."""
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
+
+
+def size(count: int) -> str:
+    """Bytes, in the largest unit that fits."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:,.1f} {unit}"
+
+
+FILTERS: dict[str, Any] = {"moment": moment, "duration": duration, "ago": ago, "amount": amount, "size": size}
