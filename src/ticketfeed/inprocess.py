@@ -44,9 +44,10 @@ async def call_app(
         "root_path": "",
     }
     sent: list[Message] = []
+    to_receive = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return next(to_receive, {"type": "http.disconnect"})
 
     async def send(message: Message) -> None:
         sent.append(message)

@@ -232,4 +232,4 @@ def test_doctor_sees_a_consumer_that_skips(serve: Start, tmp_path: Path) -> None
     assert server.end() == 0
     done = run("doctor", "--port", "0", cwd=tmp_path)
     assert done.code == 0
-    assert re.search(r"skipped 1,[0-9]{3} tickets in 1 ranges", done.out.decode())
+    assert re.search(r"skipped 1,[0-9]{3} tickets in 1 range", done.out.decode())

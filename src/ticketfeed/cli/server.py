@@ -225,6 +225,7 @@ def _print_demo(url: str, profile: str) -> None:
     path = "/api/v2/incremental/tickets/cursor.json?start_time=0&per_page=2"
     print(
         f"ready: {url}\n"
+        f"  page      {url}/_ticketfeed/   (sign in as the admin, with the API token)\n"
         f"  account   demo\n"
         f"  admin     admin@example.com   API token demo-token\n"
         f"  agent     agent@example.com   API token agent-token  (may not export: 403)\n"

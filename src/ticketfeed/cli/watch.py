@@ -63,12 +63,17 @@ def troubles(standing: Standing) -> list[str]:
     if consumer.is_looping:
         found.append(f"asks for the same page again and again, {consumer.same} times")
     if standing.missed:
-        found.append(f"skipped {standing.missed:,} tickets in {len(standing.gaps)} ranges")
+        found.append(f"skipped {_many(standing.missed, 'ticket')} in {_many(len(standing.gaps), 'range')}")
     if consumer.repeats:
-        found.append(f"repeated {consumer.repeats:,} pages")
+        found.append(f"repeated {_many(consumer.repeats, 'page')}")
     if consumer.errors:
-        found.append(f"{consumer.errors:,} errors, last {consumer.last_error} at {_moment(consumer.last_error_at)}")
+        errors, last = _many(consumer.errors, "error"), f"{consumer.last_error} at {_moment(consumer.last_error_at)}"
+        found.append(f"{errors}, last {last}")
     return found
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _everything(standing: Standing) -> dict[str, Any]:

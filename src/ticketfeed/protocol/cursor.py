@@ -19,7 +19,12 @@ _TEXT = re.compile(rb"(-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,4})?)\|\|([0-9]+
 
 
 def encode_cursor(position: Position) -> str:
-    """The cursor whose next page begins right behind `position`."""
+    """The cursor whose next page begins right behind `position`.
+
+    Before all tickets of a second is behind all those of the second before: no number in a cursor is negative.
+    """
+    if position.id < 0:
+        position = Position(position.generated_timestamp - 1, INT64_MAX)
     return b64encode(b"%d.0||%d|" % position).decode("ascii")
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.protocol.errors import BodyTooLarge, RecordNotFound, RoleTooLow, StoreError, StoreUnavailable, WireError
@@ -182,7 +182,12 @@ async def _static(request: Request) -> Response:
     if name not in _STATIC:
         return _render("error", 404, title="There is no such file", account=None, session=None)
     headers = {**_HEADERS, "cache-control": "max-age=3600"}
-    return FileResponse(_FOLDER / "static" / name, media_type=_STATIC[name], headers=headers)
+    return Response(_read_static(name), media_type=_STATIC[name], headers=headers)
+
+
+@cache
+def _read_static(name: str) -> bytes:
+    return (_FOLDER / "static" / name).read_bytes()
 
 
 async def _to_base(_request: Request) -> Response:

@@ -10,7 +10,7 @@ from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
 from ticketfeed.protocol.errors import InvalidCursor
 from ticketfeed.protocol.model import Position
 
-__all__ = ["FILTERS", "Place", "ago", "amount", "duration", "moment", "parse_place", "size"]
+__all__ = ["FILTERS", "Place", "ago", "amount", "duration", "moment", "parse_place", "plural", "size"]
 
 _YEAR_9999 = 253402300799
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -87,6 +87,11 @@ def amount(number: float) -> str:
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
 
 
+def plural(number: int, word: str) -> str:
+    """So many of them."""
+    return f"{amount(number)} {word}{'' if number == 1 else 's'}"
+
+
 def size(count: int) -> str:
     """Bytes, in the largest unit that fits."""
     value, unit = float(count), "B"
@@ -97,4 +102,4 @@ def size(count: int) -> str:
     return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:,.1f} {unit}"
 
 
-FILTERS: dict[str, Any] = {"moment": moment, "duration": duration, "ago": ago, "amount": amount, "size": size}
+FILTERS: dict[str, Any] = {each.__name__: each for each in (moment, duration, ago, amount, plural, size)}

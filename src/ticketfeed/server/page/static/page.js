@@ -30,6 +30,8 @@ const chartData = () => {
   const { times, rates } = JSON.parse(document.getElementById("chart-data").textContent);
   return [times, rates];
 };
+const utc = (seconds) => new Date(seconds * 1000).toISOString();
+const tick = (seconds, isLong) => isLong || seconds % 86400 === 0 ? utc(seconds).slice(5, 10) : utc(seconds).slice(11, 16);
 const drawChart = () => {
   const place = document.getElementById("chart");
   if (!place || !window.uPlot) return;
@@ -41,9 +43,12 @@ const drawChart = () => {
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     cursor: { drag: { x: false, y: false } },
     scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
-    axes: [axis, { ...axis, size: 64 }],
+    axes: [
+      { ...axis, values: (plot, splits) => splits.map((each) => tick(each, plot.data[0].at(-1) - plot.data[0][0] > 3 * 86400)) },
+      { ...axis, size: 64 },
+    ],
     series: [
-      { label: "From (UTC)" },
+      { label: "From (UTC)", value: (_plot, seconds) => seconds === null ? "" : utc(seconds).slice(0, 16).replace("T", " ") },
       { label: "Changes a minute", stroke: colour("--chart"), fill: `${colour("--chart")}33`, width: 1.5, points: { show: false } },
     ],
   }, chartData(), place);
