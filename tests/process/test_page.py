@@ -1,0 +1,203 @@
+"""The page in a real browser: Debian's chromium, driven by playwright. Skipped where neither is there."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Start, run
+from ticketfeed.protocol.cursor import encode_cursor
+from ticketfeed.protocol.model import Position
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BASE = "/_ticketfeed/"
+PARTS = ("", "feed", "feed?at=0", "consumers", "requests", "tickets", "tickets?deleted=1", "login")
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium, to test the page in it"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False)
+        yield browser
+        browser.close()
+
+
+class Looking:
+    """Somebody at the page. `complaints` are what the browser's console said."""
+
+    def __init__(self, browser: Browser, server: Running, scheme: str = "light", width: int = 1200) -> None:
+        self.root = f"http://localhost:{server.address[1]}{BASE}"
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
+        self.complaints: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._check(request.url))
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((self.root, "data:")):
+            self.complaints.append(f"asked for {url}")
+
+    def go(self, path: str = "") -> Page:
+        self.page.goto(self.root + path)
+        return self.page
+
+    def sign_in(self, secret: str = TOKEN) -> Page:
+        self.go("login")
+        self.page.get_by_label("Email").fill("a@example.com")
+        self.page.get_by_label("API token or password").fill(secret)
+        self.page.get_by_role("button", name="Sign in").click()
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def looking(chromium: Browser, server: Running) -> Iterator[Looking]:
+    server.ask(**{"User-Agent": "tap-zendesk/2"})
+    found = Looking(chromium, server)
+    found.sign_in()
+    yield found
+    assert found.complaints == []
+
+
+def test_signing_in_and_out(chromium: Browser, server: Running) -> None:
+    """A wrong token is told of, a right one leads to the overview, and after signing out there is only the form."""
+    somebody = Looking(chromium, server)
+    page = somebody.sign_in("wrong")
+    expect(page.get_by_role("alert")).to_contain_text("There is no admin")
+    page = somebody.sign_in()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    expect(somebody.go("tickets").get_by_role("heading", level=1)).to_have_text("Sign in")
+    assert [text for text in somebody.complaints if "401" not in text] == []
+
+
+def test_overview(looking: Looking) -> None:
+    """It shows the tickets, draws the chart, and tells another span of time when asked."""
+    page = looking.go()
+    expect(page.locator("dl.cards")).to_contain_text(f"{TICKETS:,}")
+    expect(page.locator("#chart canvas")).to_be_visible()
+    page.get_by_role("link", name="30 days").click()
+    expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")
+    page.get_by_text("The chart as a table").click()
+    assert page.get_by_role("region", name="Table of changes").get_by_role("row").count() > 50
+
+
+@pytest.mark.usefixtures("folder")
+def test_it_is_live(chromium: Browser, serve: Start, tmp_path: Path) -> None:
+    """Consumers, requests and new tickets appear by themselves, unless that is switched off."""
+    server = serve()
+    somebody = Looking(chromium, server)
+    page = somebody.sign_in()
+    expect(page.get_by_text("Nobody has read an export yet.")).to_be_visible()
+    server.ask(f"{PATH}?start_time=0&per_page=100", **{"User-Agent": "tap-live/1"})
+    row = page.get_by_role("row").filter(has_text="tap-live/1")
+    expect(row).to_contain_text("sound")
+    (tmp_path / "new.ndjson").write_text(json.dumps({"id": 9_000_001, "subject": "new"}))
+    assert run("load", "new.ndjson", cwd=tmp_path).code == 0
+    expect(page.locator("dl.cards")).to_contain_text(f"{TICKETS + 1:,}")
+    for _ in range(3):
+        server.ask(f"{PATH}?start_time=0&per_page=100", **{"User-Agent": "tap-live/1"})
+    expect(row).to_contain_text("loop: the same page 4 times")
+    page.get_by_label("Update every few seconds").uncheck()
+    server.ask(f"{PATH}?start_time=0", **{"User-Agent": "tap-late/1"})
+    page.wait_for_timeout(5000)
+    expect(page.get_by_role("row").filter(has_text="tap-late/1")).to_have_count(0)
+    page.get_by_label("Update every few seconds").check()
+    expect(page.get_by_role("row").filter(has_text="tap-late/1")).to_have_count(1)
+    assert somebody.complaints == []
+
+
+def test_inspector(looking: Looking) -> None:
+    """A cursor that is pasted is explained, and its tickets lead to their own pages."""
+    page = looking.go("feed")
+    page.get_by_label("A cursor, a time").fill(encode_cursor(Position(1_600_000_000, 5)))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="What it means")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("Everything behind ticket 5 of the second 2020-09-13 12:26:40 UTC")
+    page.get_by_role("region", name="The next tickets").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Ticket ")
+    expect(page.locator("pre").first).to_contain_text('"generated_timestamp":')
+
+
+def test_tickets(looking: Looking) -> None:
+    """A ticket is found by its number; what is older is a page further."""
+    page = looking.go("tickets")
+    number = page.get_by_role("region", name="Tickets").get_by_role("link").nth(3).inner_text()
+    page.get_by_label("Ticket number").fill(number)
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Ticket {number}")
+    page = looking.go("tickets")
+    page.get_by_role("link", name="Older").click()
+    expect(page.get_by_role("link", name="To the newest")).to_be_visible()
+
+
+def test_copying(looking: Looking) -> None:
+    """A line for curl is copied as it stands."""
+    looking.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = looking.go()
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("curl -s -u EMAIL/token:TOKEN 'http://localhost:")
+
+
+def test_with_the_keyboard(looking: Looking) -> None:
+    """The first stop leads past the navigation; every part is reached in order, and shows where it is."""
+    page = looking.go()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page = looking.go()
+    for name in ("To the content", "Overview", "Feed", "Consumers"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name=name)).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Consumers")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_for_everybody(chromium: Browser, server: Running, scheme: str) -> None:
+    """axe finds nothing wrong with any part, in the light and in the dark: names, roles, contrast, order."""
+    somebody = Looking(chromium, server, scheme)
+    somebody.sign_in()
+    found = {}
+    for part in (*PARTS, "tickets/1"):
+        page = somebody.go(part)
+        results = Axe().run(page)
+        found[part] = [(each["id"], each["nodes"][0]["html"]) for each in results.response["violations"]]
+    assert not [part for part, wrong in found.items() if wrong], found
+
+
+def test_on_a_telephone(chromium: Browser, server: Running) -> None:
+    """Nothing is wider than a narrow screen; tables scroll within themselves."""
+    somebody = Looking(chromium, server, width=360)
+    somebody.sign_in()
+    for part in PARTS:
+        page = somebody.go(part)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, part
+
+
+def test_without_scripts(chromium: Browser, server: Running) -> None:
+    """Everything but the drawing is there for a browser that runs no script."""
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"http://localhost:{server.address[1]}{BASE}")
+    page.get_by_label("Email").fill("a@example.com")
+    page.get_by_label("API token or password").fill(TOKEN)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("dl.cards")).to_contain_text(f"{TICKETS:,}")
+    page.get_by_text("The chart as a table").click()
+    assert page.get_by_role("region", name="Table of changes").get_by_role("row").count() > 1
+    context.close()
