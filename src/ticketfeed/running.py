@@ -9,16 +9,15 @@ import os
 import signal
 import ssl
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.server.app import create_app
-from ticketfeed.serving import bind, server_config
+from ticketfeed.serving import QuietServer, bind, server_config
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store
 from ticketfeed.tls.authority import Authority
@@ -28,7 +27,7 @@ from ticketfeed.tls.hosts import Address
 from ticketfeed.tls.proxy import HEAD_BYTES_MAX, Proxy
 from ticketfeed.tls.trust import write_trust_files
 
-__all__ = ["RunPlan", "run_command"]
+__all__ = ["RunPlan", "run_command", "surroundings"]
 
 LOOPBACK = "127.0.0.1"
 # Nobody is left to wait for an answer that is under way when the command has ended.
@@ -50,6 +49,17 @@ class RunPlan:
 
 async def run_command(command: Sequence[str], plan: RunPlan, store: Store, environ: Mapping[str, str]) -> int:
     """Run a command to its end; returns its exit code, 128 and the number for a signal. Raises BadInput."""
+    app = create_app(plan.settings, store)
+    try:
+        async with surroundings(app, plan, environ) as environment:
+            return await _run(command, environment)
+    finally:
+        await app.state.service.jobs.end()
+
+
+@contextlib.asynccontextmanager
+async def surroundings(app: ASGIApp, plan: RunPlan, environ: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
+    """What a command's environment must say so that every host of zendesk.com is `app`."""
     with (
         bind(LOOPBACK, 0) as server_socket,
         bind(LOOPBACK, 0) as proxy_socket,
@@ -58,33 +68,23 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
         files = write_trust_files(Path(folder), plan.authority.root_pem, environ)
         environment = proxied_environment(environ, Address(*proxy_socket.getsockname()), files)
         proxy = Proxy(Address(*server_socket.getsockname()), plan.allowed, plan.report)
-        app = create_app(plan.settings, store)
         server = _server(app, plan)
         serving = asyncio.create_task(server.serve([server_socket]))
         listening = await asyncio.start_server(proxy.handle, sock=proxy_socket, limit=HEAD_BYTES_MAX)
         try:
-            return await _run(command, environment)
+            yield environment
         finally:
             listening.close()
             await proxy.close()
             server.should_exit = True
             await serving
-            await app.state.service.jobs.end()
 
 
-def _server(app: Starlette, plan: RunPlan) -> "_Server":
+def _server(app: ASGIApp, plan: RunPlan) -> QuietServer:
     def make_context() -> ssl.SSLContext:
         return local_context(plan.authority.root_pem, plan.authority.issuer_pem)
 
-    return _Server(server_config(app, make_context, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS))
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals alone: they are the command's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    return QuietServer(server_config(app, make_context, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS))
 
 
 async def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:

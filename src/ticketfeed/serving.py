@@ -34,7 +34,7 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.tls.contexts import MakeContext
 
-__all__ = ["ServePlan", "bind", "serve", "server_config"]
+__all__ = ["QuietServer", "ServePlan", "bind", "serve", "server_config"]
 
 # An answer under way when SIGTERM comes is finished, within this time.
 DRAIN_SECONDS = 30
@@ -140,6 +140,14 @@ def _shared_counters() -> Iterator[None]:
             yield
         finally:
             del os.environ[MULTIPROCESS_VARIABLE]
+
+
+class QuietServer(uvicorn.Server):
+    """Leaves signals alone: they are somebody else's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class _Workers(Multiprocess):

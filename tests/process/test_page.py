@@ -19,7 +19,6 @@ PARTS = ("", "feed", "feed?at=0", "consumers", "requests", "tickets", "tickets?d
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium, to test the page in it"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 

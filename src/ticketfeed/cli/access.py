@@ -4,9 +4,8 @@ import re
 import secrets
 import sys
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-import msgspec
 import typer
 
 from ticketfeed.cli.options import (
@@ -19,15 +18,11 @@ from ticketfeed.cli.options import (
     opened,
     run_async,
 )
-from ticketfeed.clock import system_clock
+from ticketfeed.credentials import Role, add_user_credential
 from ticketfeed.protocol.errors import BadInput, NotFound
-from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.records import parse_record
-from ticketfeed.server.auth import hash_password, hash_token
-from ticketfeed.storage import Store
-from ticketfeed.storage.base import CredentialKind, WriteTransaction
+from ticketfeed.storage.base import CredentialKind
 
-__all__ = ["add_user_credential", "register"]
+__all__ = ["register"]
 
 accounts = typer.Typer(help="Make and list accounts.", no_args_is_help=True)
 tokens = typer.Typer(help="Make, list and revoke credentials.", no_args_is_help=True)
@@ -36,13 +31,6 @@ tokens = typer.Typer(help="Make, list and revoke credentials.", no_args_is_help=
 # The name in Basic credentials ends at the first colon; a header carries a token as it is.
 _EMAIL = re.compile(r"[^\s:@\ud800-\udfff]+@[^\s:@\ud800-\udfff]+")
 _TOKEN = re.compile(r"[!-~]{1,1000}")
-
-Role = Literal["admin", "agent", "end-user"]
-
-
-class _User(msgspec.Struct):
-    id: int
-    role: str = "end-user"
 
 
 def register(app: typer.Typer) -> None:
@@ -108,37 +96,6 @@ def _ask_password() -> str:
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.readline().rstrip("\r\n")
-
-
-async def add_user_credential(
-    store: Store, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
-) -> int:
-    """Bind a token or password to the user with this email, made when new; returns its id.
-
-    Raises BadInput when the user is there with another role, or the token is in use.
-    """
-    secret_hash = hash_token(secret) if kind == "api_token" else hash_password(secret)
-
-    def work(transaction: WriteTransaction) -> int:
-        user = _find_or_make_user(transaction, account, email, role)
-        return transaction.add_credential(user.id, kind, secret_hash)
-
-    return await store.write(account, work)
-
-
-def _find_or_make_user(transaction: WriteTransaction, account: Account, email: str, role: str | None) -> _User:
-    body = transaction.find_user(email)
-    if body is not None:
-        user = msgspec.json.decode(body, type=_User)
-        if role is not None and user.role != role:
-            raise BadInput(f"the user {email} is there already, with the role {user.role}")
-        return user
-    # As large as the ids of loaded users, and random, so that a later load does not meet it.
-    user = _User(id=secrets.randbelow(10**13) + 10**13, role=role or "admin")
-    record = {"id": user.id, "name": email.partition("@")[0], "email": email.strip(), "role": user.role}
-    data = msgspec.json.encode(record)
-    transaction.put_records([parse_record("users", data, account=account.subdomain, now=system_clock())])
-    return user
 
 
 @tokens.command("list")

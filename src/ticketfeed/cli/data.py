@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Annotated
 
-import msgspec
 import typer
 from rich.progress import DownloadColumn, MofNCompleteColumn
 
@@ -22,16 +21,15 @@ from ticketfeed.cli.options import (
 )
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
+from ticketfeed.demo import DAY_SECONDS, generated_records
 from ticketfeed.inputs import InputRecord, open_input, read_input
 from ticketfeed.loading import LoadSummary, OnError, load_records
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.shapes import KINDS, Kind
-from ticketfeed.world import generate_world
 
-__all__ = ["generated_records", "register"]
+__all__ = ["register"]
 
 REPORTS_MAX = 20
-DAY_SECONDS = 86400
 
 
 def register(app: typer.Typer) -> None:
@@ -150,23 +148,6 @@ async def _generate(
         account = await choose_account(store, name, create=True)
         records = generated_records(tickets, seed, until, account.subdomain, advance, histories)
         return await load_records(store, account, records, now=system_clock())
-
-
-def generated_records(
-    tickets: int,
-    seed: int,
-    until: int,
-    account: str,
-    advance: Callable[[int], None] = lambda _count: None,
-    histories: bool = True,
-) -> Iterator[InputRecord]:
-    """The generated world as input of a load."""
-    encode = msgspec.json.Encoder().encode
-    world = generate_world(tickets, seed=seed, until=until, account=account, histories=histories)
-    for number, (kind, record) in enumerate(world, 1):
-        if kind == "tickets":
-            advance(1)
-        yield InputRecord(("generated", number), kind, encode(record))
 
 
 def _write_world(out: str, records: Iterator[InputRecord]) -> None:

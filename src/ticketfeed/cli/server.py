@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli.access import add_user_credential
-from ticketfeed.cli.data import DAY_SECONDS, generated_records
 from ticketfeed.cli.options import (
     DEFAULT_STORE,
     AccountOption,
@@ -24,12 +22,11 @@ from ticketfeed.cli.options import (
 )
 from ticketfeed.cli.tls import CaDirOption, TlsCertOption, TlsKeyOption, TlsOption, choose_tls
 from ticketfeed.clock import system_clock
+from ticketfeed.demo import fill_demo
 from ticketfeed.inprocess import Answer, call_app
-from ticketfeed.loading import load_records
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.app import create_app
-from ticketfeed.server.auth import hash_token
 from ticketfeed.serving import ServePlan, bind
 from ticketfeed.serving import serve as serve_plan
 from ticketfeed.settings import DEFAULT_KEPT_PAGES_MIB, PROFILES, RULES, ProfileName, Settings
@@ -38,7 +35,6 @@ from ticketfeed.storage import Store, open_store
 __all__ = ["MarginOption", "ProfileOption", "RuleOption", "SettleOption", "make_settings", "register"]
 
 TOKEN_CHARS_MIN = 16
-DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
 
 HostOption = Annotated[str, typer.Option(envvar="TICKETFEED_HOST", help="Address to listen on.")]
 PortOption = Annotated[
@@ -198,18 +194,14 @@ def _demo_store(store_url: str | None) -> Iterator[str]:
 async def _make_demo(store_url: str, tickets: int, seed: int) -> Store | None:
     """Fill the store. It is closed, to be opened anew by the server, unless it lives in memory: then it is returned."""
     store = await open_store(store_url)
-    account = await store.create_account("demo")
-    if (await store.read_state(account)).ticket_count == 0:
-        note(f"generating {tickets:,} tickets ...")
-        now = system_clock()
-        records = generated_records(tickets, seed, now - now % DAY_SECONDS, account.subdomain)
-        await load_records(store, account, records, now=now)
-    elif await store.find_token_user(account, hash_token(DEMO_USERS[0][2])) is None:
+    try:
+        account = await store.create_account("demo")
+        if (await store.read_state(account)).ticket_count == 0:
+            note(f"generating {tickets:,} tickets ...")
+        await fill_demo(store, account, tickets, seed, system_clock())
+    except BaseException:
         await store.close()
-        raise BadInput("this store holds tickets that are no demo; well-known credentials would open them to everybody")
-    for email, role, token in DEMO_USERS:
-        if await store.find_token_user(account, hash_token(token)) is None:
-            await add_user_credential(store, account, email, role, "api_token", token)
+        raise
     if store_url == "memory:":
         return store
     await store.close()

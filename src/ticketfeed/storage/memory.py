@@ -41,6 +41,13 @@ class MemoryStore:
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
 
+    def copy(self, clock: Clock) -> "MemoryStore":
+        """Another store that holds the same, and from now on changes by itself; nothing was noted of its readers."""
+        copied = MemoryStore(clock)
+        copied._accounts, copied._fenced_at = dict(self._accounts), self._fenced_at
+        copied._held = {account_id: held.snapshot() for account_id, held in self._held.items()}
+        return copied
+
     def stamp(self) -> int | None:
         return self._changes
 

@@ -1,0 +1,210 @@
+"""A server for test suites: a made-up help desk on a free port, in this process, as new for every test.
+
+With pytest there is nothing to import: the fixture `ticketfeed` is one of these (`pytest_ticketfeed.py`).
+"""
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from ticketfeed.clock import system_clock
+from ticketfeed.demo import DEMO_USERS, fill_demo
+from ticketfeed.inprocess import call_app
+from ticketfeed.protocol.consumers import RequestNote
+from ticketfeed.protocol.errors import TicketfeedError
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.shapes import KINDS
+from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.server.app import create_app
+from ticketfeed.serving import QuietServer, bind, server_config
+from ticketfeed.settings import ProfileName, Settings
+from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.surveying import Standing, survey
+
+__all__ = ["ACCOUNT", "FeedServer", "serve_desk"]
+
+T = TypeVar("T")
+
+ACCOUNT = "demo"
+DEFAULT_TICKETS = 200
+RUN_SECONDS_MAX = 300.0
+
+
+class FeedServer:
+    """A running server. Its clock is the system's, and can be put ahead with `advance`.
+
+    `url`: scheme, host and port. `account`: the first label of its hosts. `email` and `token`: of an admin;
+    `agent_email`, `agent_token`: of somebody who may not export. `auth`: what requests and httpx take as `auth`.
+    """
+
+    account = ACCOUNT
+    email, token = DEMO_USERS[0][0], DEMO_USERS[0][2]
+    agent_email, agent_token = DEMO_USERS[1][0], DEMO_USERS[1][2]
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._ahead_seconds = 0
+        self._worlds: dict[tuple[int, int], MemoryStore] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ticketfeed", daemon=True)
+        self._store = MemoryStore(self.now)
+        self._app: Starlette | None = None
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        return f"{self.email}/token", self.token
+
+    def now(self) -> int:
+        """The server's time, in Unix seconds."""
+        return system_clock() + self._ahead_seconds
+
+    def advance(self, seconds: int) -> None:
+        """Put the server's clock ahead."""
+        self._ahead_seconds += seconds
+
+    def reset(
+        self,
+        *,
+        tickets: int = DEFAULT_TICKETS,
+        seed: int = 1,
+        profile: ProfileName = "open",
+        rules: Mapping[str, int] | None = None,
+    ) -> None:
+        """Put the desk back as it was made. Another number of tickets, or another seed, is another desk."""
+        self._ahead_seconds = 0
+        if (tickets, seed) not in self._worlds:
+            self._worlds[tickets, seed] = self._await(self._make(tickets, seed))
+        self._await(self._end())
+        self._store = self._worlds[tickets, seed].copy(self.now)
+        settings = Settings.of_profile(profile, kept_pages_mib=0, **(rules or {}))
+        self._app = create_app(settings, self._store, self.now)
+
+    def put(self, kind: str, *records: Mapping[str, Any]) -> None:
+        """Store tickets or other records, as a load does: a change now, which can be read at once.
+
+        `kind` is a plural name of the wire. Raises TicketfeedError for a record that is none.
+        """
+        drafts = [self._parse(kind, msgspec.json.encode(record)) for record in records]
+
+        def work(write: WriteTransaction) -> None:
+            write.put_records([draft for draft in drafts if isinstance(draft, RecordDraft)])
+            write.put_tickets([draft for draft in drafts if isinstance(draft, TicketDraft)])
+
+        self._await(self._store.write(self._account(), work))
+        self.advance(1)  # over is the second that the change carries
+
+    def get(self, path: str) -> Any:
+        """What the admin is answered to a GET, parsed. Raises TicketfeedError for anything but a 200."""
+        headers = [("authorization", f"Bearer {self.token}")]
+        assert self._app is not None
+        answer = self._await(call_app(self._app, path, host=f"{ACCOUNT}.localhost", headers=headers))
+        if answer.status != 200:
+            raise TicketfeedError(f"{path} is answered with {answer.status}: {answer.body.decode()}")
+        return msgspec.json.decode(answer.body)
+
+    def consumers(self) -> Sequence[Standing]:
+        """Who read an export since the test began, the last seen first: lag, gaps, repeats, loops."""
+
+        async def look() -> Sequence[Standing]:
+            await self._service().notes.pass_on()
+            return (await survey(self._store, self._account(), now=self.now())).standings
+
+        return self._await(look())
+
+    def requests(self) -> list[RequestNote]:
+        """The requests since the test began, newest first, 200 at most."""
+
+        async def look() -> list[RequestNote]:
+            await self._service().notes.pass_on()
+            return await self._store.read_requests(self._account())
+
+        return self._await(look())
+
+    def run(
+        self, command: Sequence[str], *, env: Mapping[str, str] | None = None, check: bool = True, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command for which https://NAME.zendesk.com is this server; its output as text.
+
+        `options` are those of subprocess.run. Needs the extra `tls`. Raises CalledProcessError, unless not `check`.
+        """
+        options = {"capture_output": True, "text": True, "timeout": RUN_SECONDS_MAX, **options}
+        with self._surroundings({**os.environ, **(env or {})}) as environment:
+            return subprocess.run(list(command), env=environment, check=check, **options)
+
+    @contextmanager
+    def _surroundings(self, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+        from ticketfeed.running import RunPlan, surroundings
+        from ticketfeed.tls.authority import make_authority
+
+        plan = RunPlan(Settings(), make_authority(system_clock()), frozenset(), lambda _refused: None)
+        opened = surroundings(self, plan, environ)
+        environment = self._await(opened.__aenter__())
+        try:
+            yield environment
+        finally:
+            self._await(opened.__aexit__(None, None, None))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application as it is now."""
+        assert self._app is not None
+        await self._app(scope, receive, send)
+
+    def _await(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _account(self) -> Account:
+        return Account(1, ACCOUNT)
+
+    def _service(self) -> Any:
+        assert self._app is not None
+        return self._app.state.service
+
+    def _parse(self, kind: str, data: bytes) -> TicketDraft | RecordDraft:
+        if kind == "tickets":
+            return parse_ticket(data, account=ACCOUNT, now=self.now())
+        if kind not in KINDS:
+            raise TicketfeedError(f"there is no kind of record {kind!r}; there are: {', '.join(KINDS)}")
+        return parse_record(kind, data, account=ACCOUNT, now=self.now())
+
+    async def _make(self, tickets: int, seed: int) -> MemoryStore:
+        store = MemoryStore(system_clock)
+        await fill_demo(store, await store.create_account(ACCOUNT), tickets, seed, system_clock())
+        return store
+
+    async def _end(self) -> None:
+        if self._app is not None:
+            await self._app.state.service.jobs.end()
+
+
+@contextmanager
+def serve_desk(**desk: Any) -> Iterator[FeedServer]:
+    """Serve a desk until the block ends; `desk` as for `FeedServer.reset`."""
+    server = FeedServer()
+    with ExitStack() as stack:
+        bound = stack.enter_context(bind("127.0.0.1", 0))
+        server.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server._thread.start()
+        stack.callback(_stop, server)
+        server.reset(**desk)
+        serving = QuietServer(server_config(server, None, lifespan="off", timeout_graceful_shutdown=1))
+        running = asyncio.run_coroutine_threadsafe(serving.serve([bound]), server._loop)
+        stack.callback(running.result)
+        stack.callback(setattr, serving, "should_exit", True)
+        yield server
+
+
+def _stop(server: FeedServer) -> None:
+    server._await(server._end())
+    server._loop.call_soon_threadsafe(server._loop.stop)
+    server._thread.join()
+    server._loop.close()
