@@ -209,13 +209,16 @@ class _Served:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        store = self._plan.store
         try:
-            store = self._plan.store or await open_store(self._plan.store_url, read_urls=self._plan.read_urls)
+            store = store or await open_store(self._plan.store_url, read_urls=self._plan.read_urls)
+            app = create_app(self._plan.settings, store)
+            self._app, end_traces = trace(app) if self._plan.settings.telemetry else (app, lambda: None)
         except OperatorError as error:
+            if store is not None and store is not self._plan.store:
+                await store.close()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        app = create_app(self._plan.settings, store)
-        self._app, end_traces = trace(app) if self._plan.settings.telemetry else (app, lambda: None)
         await app.state.service.jobs.pick_up()
         app.state.service.jobs.keep_up(self._plan.settings, system_clock)
         app.state.service.notes.keep_on()
