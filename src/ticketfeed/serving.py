@@ -118,7 +118,10 @@ def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]
         # uvicorn raises the signal again when it has finished; for SIGTERM that is a normal end.
         signal.signal(signal.SIGTERM, lambda *_: None)
         server = uvicorn.Server(config)
-        server.run(sockets=[bound])
+        try:
+            server.run(sockets=[bound])
+        except SystemExit:  # its way to say that it could not; the log says why
+            raise StoreError("the server could not start") from None
         if not server.started:
             raise StoreError("the server could not start")
         return

@@ -27,6 +27,7 @@ from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.app import create_app
+from ticketfeed.server.telemetry import require_telemetry
 from ticketfeed.serving import ServePlan, bind
 from ticketfeed.serving import serve as serve_plan
 from ticketfeed.settings import DEFAULT_KEPT_PAGES_MIB, PROFILES, RULES, ProfileName, Settings
@@ -140,6 +141,8 @@ def serve(
     """Serve a store over HTTP until SIGTERM. Prints `ready: http://...` once it answers."""
     make_context = choose_tls(tls, tls_cert, tls_key, ca_dir)
     settings = make_settings(profile, public_url, settle_seconds, start_time_margin_seconds, rule, kept_pages_mib)
+    if telemetry:
+        require_telemetry()
     settings = replace(settings, page=page, metrics_token=_checked_token(metrics_token), telemetry=telemetry)
     if workers > 1 and store == "memory:":
         raise BadInput("memory: lives in one process; use a file to serve with several workers")

@@ -4,6 +4,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME and the others of OpenTelemetry a
 header, and of a query only what the log has, too.
 """
 
+import importlib.util
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -12,24 +13,29 @@ from starlette.types import ASGIApp
 from ticketfeed.protocol.errors import OperatorError
 from ticketfeed.server.access_log import logged_query
 
-__all__ = ["trace"]
+__all__ = ["require_telemetry", "trace"]
 
 _SERVICE = "ticketfeed"
 # What only machines ask, every few seconds.
 _UNTOLD = "/_ticketfeed/health,/_ticketfeed/ready,/_ticketfeed/metrics"
 
 
+def require_telemetry() -> None:
+    """Raises OperatorError where the extra is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("opentelemetry", "asgiref")):
+        raise OperatorError("traces need OpenTelemetry: pip install 'ticketfeed[telemetry]'")
+
+
 def trace(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
     """The application, traced; and what sends the last spans at the end. Raises OperatorError without the extra."""
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.util.http import parse_excluded_urls
-    except ModuleNotFoundError as error:
-        raise OperatorError(f"traces need {error.name}: pip install 'ticketfeed[telemetry]'") from None
+    require_telemetry()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.util.http import parse_excluded_urls
+
     resource = Resource.create({"service.name": _SERVICE}).merge(OTELResourceDetector().detect())  # variables win
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
