@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests bench soak format clean
+.PHONY: demo test check tests bench soak docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -29,6 +29,10 @@ soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store sqlite & first=$$!; \
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store postgres; second=$$?; \
 	wait $$first && exit $$second
+
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --strict
+	@echo "build/site/index.html"
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -9,8 +9,9 @@ from ticketfeed.cli import app
 HEAD = """# Command line
 
 Store: `--store`, otherwise `TICKETFEED_STORE`, otherwise `sqlite:///ticketfeed.db` in the current folder. An option
-wins over its environment variable. Exit codes: 0 done, 1 a check found something wrong, 2 bad input or environment
-(one line on standard error), 130 interrupted. This page is made from the commands by `python -m tests.cli_reference`.
+wins over its environment variable, that over [the file](settings.md). Exit codes: 0 done, 1 a check found something
+wrong, 2 bad input or environment (one line on standard error), 130 interrupted. This page is made from the commands
+by `python -m tests.references`.
 """
 
 
@@ -38,7 +39,3 @@ def _row(option: Any) -> str:
     environment = f"`{option.envvar}`" if option.envvar else ""
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     return f"| {names} | {default} | {environment} | {option.help or ''} |"
-
-
-if __name__ == "__main__":
-    print(render(), end="")

@@ -1,4 +1,4 @@
-"""Makes docs/reference/endpoints.md from the table of operations: `python -m tests.endpoints_reference`."""
+"""Makes docs/reference/endpoints.md from the table of operations: `python -m tests.references`."""
 
 from ticketfeed.server.operations import OPERATIONS, PARAMETERS
 from ticketfeed.server.write_operations import WRITE_OPERATIONS
@@ -30,7 +30,3 @@ def render() -> str:
     lines += [f"| `{name}` | {text} |" for name, (_, text) in PARAMETERS.items()]
     lines += ["", "How true each is to the original: [fidelity](fidelity.md)."]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(render(), end="")

@@ -1,0 +1,234 @@
+"""Every command of the how-to pages, of the five minutes and of the README runs as it is written, page by page.
+
+A page is one terminal: its commands run in order, in one folder, with what they export. A server runs until the next
+one is started. Names that stand for the reader's own (hosts, files, programs) are put in place here, and a demo is made
+smaller; the few commands that cannot run on somebody's machine for a test are listed with the reason.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import PostgresServer
+from tests.process.conftest import ENVIRONMENT, PATH, TOKEN, Running, run
+from tests.test_docs import ROOT
+
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/start/*.md"), *ROOT.glob("docs/how-to/*.md")])
+SECONDS_MAX = 120.0
+
+# Not run, and why.
+LEFT_OUT = {
+    r"^pip install ": "what is tested is installed already",
+    r"^docker |docker run": "no engine is needed to test",
+    r"\bsudo\b": "it would change this machine",
+    r"--port 443\b": "a port that only some may take",
+    r"/home/you/": "a path of the reader's, and certificates of the reader's programs",
+    r"^my-connector$": "a program of the reader's",
+}
+SERVERS = ("ticketfeed serve", "ticketfeed demo")
+ENDLESS = ("ticketfeed simulate",)
+# Pages that begin with nothing; the others have a store.
+BEGIN_WITHOUT_STORE = {"load-data.md", "keep-an-archive.md", "mirror.md", "five-minutes.md", "README.md"}
+
+CLIENT = f"""
+import requests
+import sys
+
+address = "https://demo.zendesk.com{PATH}.json?start_time=0&per_page=10"
+answer = requests.get(address, auth=("a@example.com/token", "{TOKEN}"))
+sys.exit(0 if answer.status_code == 200 and answer.json()["tickets"] else answer.text)
+"""
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page's console blocks, without comments, continued lines joined."""
+    found: list[str] = []
+    for block in re.findall(r"^ *```console\n(.*?)^ *```", page.read_text(), re.S | re.M):
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            if line.strip().startswith("$ "):
+                found.append(re.sub(r"\s{2,}#.*$", "", line.strip()[2:]).strip())
+    return found
+
+
+def programs(page: Path) -> Iterator[tuple[str, str]]:
+    """Files whose text a page shows: a block that begins with the file's name in a comment."""
+    yield from re.findall(r"```\w+\n# ([\w.]+\.(?:py|toml))\n(.*?)```", page.read_text(), re.S)
+
+
+class Terminal:
+    def __init__(self, folder: Path, port: int, database_url: str, source: str) -> None:
+        self.folder, self.port, self.source = folder, port, source
+        self.database_url = database_url
+        self.server: subprocess.Popen[str] | None = None
+        self.cursor = ""
+        self.env = {
+            **ENVIRONMENT,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "TICKETFEED_PORT": str(port),
+            "XDG_STATE_HOME": str(folder / "state"),
+        }
+
+    def type(self, command: str) -> None:
+        """Run what the page says. Raises AssertionError where it fails."""
+        command = self._in_place(command)
+        if command.startswith("export "):
+            self.env.update(word.partition("=")[::2] for word in shlex.split(command)[1:])
+        elif command.startswith(SERVERS):
+            self.stop()
+            self.start(command)
+        elif command.startswith(ENDLESS):
+            self._watch(command)
+        else:
+            self._run(command)
+
+    def _in_place(self, command: str) -> str:
+        command = re.sub(r"^make demo$", "ticketfeed demo", command)
+        command = re.sub(r"^ticketfeed demo(?: --tickets \d+)?", "ticketfeed demo --tickets 300", command)
+        command = command.replace("postgresql://feed:secret@db.example.com/desk", self.database_url)
+        command = command.replace("you@example.com/token:TOKEN 'https://acme.zendesk.com", self.source)
+        command = re.sub(r"([:\s])8080\b", rf"\g<1>{self.port}", command)
+        return command.replace("AFTER_CURSOR", self.cursor.replace("=", "%3D"))
+
+    def start(self, command: str) -> None:
+        words = [str(Path(sys.executable).parent / "ticketfeed"), *shlex.split(command)[1:]]
+        log = (self.folder / "server.log").open("w")
+        self.server = subprocess.Popen(
+            words, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        )
+        log.close()
+        assert self.server.stdout
+        line = self.server.stdout.readline()
+        assert line.startswith("ready: http"), (command, line, (self.folder / "server.log").read_text())
+
+    def _watch(self, command: str) -> None:
+        """Let it work for a while, then end it as the page says, with ^C."""
+        words = [str(Path(sys.executable).parent / "ticketfeed"), *shlex.split(command)[1:]]
+        # A shell that starts us in the background has us ignore ^C, and what we start would, too.
+        process = subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 130, (command, output)
+
+    def _run(self, command: str) -> None:
+        if command.startswith("ticketfeed restore") and "sqlite" in command:  # the page says that none may be there
+            self.stop()
+            for file in self.folder.glob("ticketfeed.db*"):
+                file.unlink()
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
+        if command.startswith("curl"):
+            assert b'"error"' not in done.stdout[:200], (command, done.stdout[:500])
+            assert done.stdout, command
+            with contextlib.suppress(ValueError, AttributeError):
+                self.cursor = json.loads(done.stdout).get("after_cursor") or self.cursor
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.terminate()
+            assert self.server.wait(40) == 0
+            assert self.server.stdout
+            self.server.stdout.close()
+            self.server = None
+
+
+def prepare(folder: Path, filled: Path, page: Path) -> None:
+    """The reader's own files."""
+    if page.name not in BEGIN_WITHOUT_STORE:
+        shutil.copy(filled, folder / "ticketfeed.db")
+    shutil.copy(filled, folder / "t.db")
+    tickets, users = [], []
+    assert run("generate", "30", "--out", "world.ndjson", cwd=folder).code == 0
+    for line in (folder / "world.ndjson").read_bytes().splitlines():
+        record = json.loads(line)
+        if "users" in record:
+            users += record["users"]
+        elif "id" in record:
+            tickets.append(record)
+    (folder / "tickets.ndjson").write_text("\n".join(map(json.dumps, tickets)))
+    (folder / "users.ndjson").write_text("\n".join(map(json.dumps, users)))
+    (folder / "users.json.gz").write_bytes(gzip.compress(json.dumps({"users": users}).encode()))
+    (folder / "page-1.json").write_text(json.dumps({"tickets": tickets[:10], "end_of_stream": False}))
+    (folder / "page-2.json.gz").write_bytes(gzip.compress(json.dumps({"tickets": tickets[10:]}).encode()))
+    (folder / "my_connector.py").write_text(CLIENT)
+    (folder / "sync.sh").write_text("#!/bin/sh\nexec python my_connector.py\n")
+    (folder / "sync.sh").chmod(0o700)
+    for name, text in programs(page):
+        (folder / name).write_text(text)
+
+
+@pytest.fixture(scope="module")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(
+    page: Path,
+    tmp_path: Path,
+    filled: Path,
+    server: Running,
+    database_server: PostgresServer,
+) -> None:
+    """The commands of a page run in the order in which they stand there."""
+    prepare(tmp_path, filled, page)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    host, source_port = server.address
+    source = f"a@example.com/token:{TOKEN} 'http://{host}:{source_port}"
+    url = database_server.new_database() if "postgresql://" in page.read_text() else ""
+    terminal = Terminal(tmp_path, port, url, source)
+    try:
+        if page.name in ("mirror.md", "write-tickets.md"):  # where another server is there before
+            terminal.start("ticketfeed demo --tickets 300 --store sqlite:///other.db")
+        for command in commands(page):
+            if not any(re.search(pattern, command) for pattern in LEFT_OUT):
+                terminal.type(command)
+    finally:
+        terminal.stop()
+
+
+def test_what_is_left_out() -> None:
+    """Each reason for leaving a command out is still needed, and most commands run."""
+    every = [command for page in PAGES for command in commands(page)]
+    left_out = [command for command in every if any(re.search(pattern, command) for pattern in LEFT_OUT)]
+    unused = {pattern for pattern in LEFT_OUT if not any(re.search(pattern, command) for command in every)}
+    assert unused == set()
+    assert len(left_out) * 3 < len(every), left_out
+
+
+def test_every_how_to_has_commands() -> None:
+    """A how-to page without a command that runs would not be tested."""
+    assert [page.name for page in PAGES if not commands(page) and page.name != "deploy.md"] == []

@@ -1,0 +1,128 @@
+"""The pages of docs/reference that are made from the code: `python -m tests.references` writes them all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tests import cli_reference, endpoints_reference
+from ticketfeed.cli import app
+from ticketfeed.protocol import errors
+from ticketfeed.protocol.wire import encode_error
+from ticketfeed.server.metrics import METRICS
+from ticketfeed.settings import RULES
+
+FOLDER = Path(__file__).parent.parent / "docs/reference"
+
+SETTINGS = """# Settings
+
+Of `ticketfeed serve`, in the order in which one wins over another: the option; the environment variable; the key in
+`ticketfeed.toml` (in the current folder, or `ticketfeed --config FILE ...`, or `TICKETFEED_CONFIG`); the profile, for
+rules; the default. `ticketfeed config show` prints what holds, and where each came from. The same variables and keys
+hold for every other command that has the option: see [Command line](cli.md).
+
+| key in the file | environment | option | default | meaning |
+|---|---|---|---|---|
+"""
+RULES_HEAD = """
+## Rules
+
+Each can be set alone: `--rule NAME=NUMBER`, `TICKETFEED_RULE="NAME=NUMBER NAME=NUMBER"`, or in the file below
+`[rules]`.
+
+| rule | `open` | `zendesk` | unit | meaning |
+|---|---|---|---|---|
+"""
+METRICS_HEAD = """# Metrics
+
+At `/_ticketfeed/metrics`, in the text format of Prometheus, for admins (of their own account) and for the holder of
+the [metrics token](settings.md) (of all). Counters are of all processes of one server, and begin anew with it; what
+stands in the store is the same at every server. How to use them: [Operate a server](../how-to/operate.md).
+
+| name | type | labels | what it is |
+|---|---|---|---|
+"""
+ERRORS_HEAD = """# Errors
+
+Every error of the API, as it stands on the wire. Decided in this order: path, host, credentials, role, budget,
+parameters. A `Retry-After` says when to come again. A command ends with 2 and one line on standard error instead.
+
+| status | when | body |
+|---|---|---|
+"""
+# An error of each kind, and when it is met.
+MET: list[tuple[errors.WireError, str]] = [
+    (
+        errors.MalformedRequest("The Host header is not a host name"),
+        "a Host header or a body that is none",
+    ),
+    (errors.ParameterMissing("start_time"), "a parameter that has to be there is not"),
+    (errors.InvalidValue("start_time must be a time in Unix seconds"), "a parameter that cannot be read"),
+    (errors.StartTimeTooRecent(60), "a `start_time` within the last minute, with the profile `zendesk`"),
+    (errors.InvalidCursor(), "a cursor that cannot be read"),
+    (errors.TooManyValues(100), "more ids than one request may name"),
+    (errors.IdempotentRequestError(), "an `Idempotency-Key` that was used for another request"),
+    (errors.InvalidPaginationParameter("page[size] must be a number"), "a parameter of a list that cannot be read"),
+    (errors.InvalidPaginationDepth(10_000), "a list by numbered pages, too deep"),
+    (errors.NotAuthenticated(), "no credentials, or wrong ones"),
+    (errors.InvalidToken(), "a Bearer token that is unknown or revoked"),
+    (errors.RoleTooLow(), "a user whose role does not allow it"),
+    (errors.FeatureMissing(), "a feature that this server has not"),
+    (errors.InvalidEndpoint(), "an address that is unknown, or not with this method"),
+    (errors.RecordNotFound(), "a record that is not there"),
+    (errors.UnknownAccount("nobody.example.com"), "a host that names no account"),
+    (errors.UpdateConflict(), "a ticket that has changed since `updated_stamp`"),
+    (errors.BodyTooLarge(1048576), "a body that is too large"),
+    (
+        errors.RecordInvalid(subject=("cannot be blank", "BlankValue")),
+        "a record that is not valid, field by field",
+    ),
+    (errors.APIRateLimitExceeded("Number of allowed API requests per minute exceeded", 30, {}), "a budget is used up"),
+    (errors.InternalServerError(), "a fault of ours; the log has it under the answer's `X-Request-Id`"),
+    (errors.StoreUnavailable("away"), "the store cannot serve now"),
+    (errors.ServerBusy("too many requests under way", 5), "more requests than the process takes on"),
+]
+
+
+def settings() -> str:
+    command: Any = typer.main.get_command(app)
+    rows = [_setting(parameter) for parameter in command.commands["serve"].params if parameter.name != "help"]
+    rules = [f"| `{name}` | {r.open} | {r.zendesk} | {r.unit} | {r.help} |" for name, r in RULES.items()]
+    return SETTINGS + "\n".join(rows) + "\n" + RULES_HEAD + "\n".join(rules) + "\n"
+
+
+def _setting(parameter: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    key = parameter.envvar.removeprefix("TICKETFEED_").lower()
+    default = "" if parameter.default is None else f"`{str(parameter.default).lower()}`"
+    return f"| `{key}` | `{parameter.envvar}` | {names} | {default} | {parameter.help} |"
+
+
+def metrics() -> str:
+    rows = [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
+        for name, (kind, labels, text) in METRICS.items()
+    ]
+    return METRICS_HEAD + "\n".join(rows) + "\n"
+
+
+def wire_errors() -> str:
+    rows = [
+        f"| {error.status} | {when} | `{encode_error(error).decode()}` |"
+        for error, when in sorted(MET, key=lambda pair: pair[0].status)
+    ]
+    return ERRORS_HEAD + "\n".join(rows) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_reference.render,
+    "endpoints.md": endpoints_reference.render,
+    "errors.md": wire_errors,
+    "metrics.md": metrics,
+    "settings.md": settings,
+}
+
+if __name__ == "__main__":
+    for name, render in PAGES.items():
+        (FOLDER / name).write_text(render())
