@@ -17,15 +17,13 @@ RUN groupadd --gid 10001 ticketfeed \
 COPY --from=build /opt/ticketfeed /opt/ticketfeed
 ENV PATH=/opt/ticketfeed/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    TICKETFEED_STORE=sqlite:////data/ticketfeed.db \
-    TICKETFEED_HOST=0.0.0.0 \
-    TICKETFEED_PORT=8080
+    TICKETFEED_HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /data
 VOLUME ["/data", "/var/tmp"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['TICKETFEED_PORT'] + '/_ticketfeed/ready', timeout=5)"]
+    CMD ["ticketfeed", "ready"]
 ENTRYPOINT ["ticketfeed"]
 CMD ["serve"]

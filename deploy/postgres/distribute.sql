@@ -1,4 +1,4 @@
--- Every table of an account lies where the account lies. Run it again at will: what is distributed already is left alone.
+-- What an account holds lies where the account lies; what is noted of its readers stays with the coordinator. Run it again at will: what is distributed already is left alone.
 SELECT citus_set_coordinator_host('coordinator', 5432);
 SELECT citus_add_node(name, 5432) FROM (VALUES ('worker1'), ('worker2')) AS node (name);
 

@@ -34,7 +34,7 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.tls.contexts import MakeContext
 
-__all__ = ["QuietServer", "ServePlan", "bind", "serve", "server_config"]
+__all__ = ["QuietServer", "ServePlan", "bind", "own_connection", "serve", "server_config"]
 
 # An answer under way when SIGTERM comes is finished, within this time.
 DRAIN_SECONDS = 30
@@ -240,7 +240,7 @@ def _announce(bound: socket.socket, on_ready: Callable[[str], None], has_tls: bo
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
-        connection = _connection(host, port, has_tls)
+        connection = own_connection(host, port, has_tls)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/_ticketfeed/health")
             if connection.getresponse().status == 200:
@@ -253,7 +253,7 @@ def _announce(bound: socket.socket, on_ready: Callable[[str], None], has_tls: bo
         on_ready(base_url(bound, "https" if has_tls else "http"))
 
 
-def _connection(host: str, port: int, has_tls: bool) -> http.client.HTTPConnection:
+def own_connection(host: str, port: int, has_tls: bool) -> http.client.HTTPConnection:
     """To ourselves, so whatever certificate is shown will do."""
     if not has_tls:
         return http.client.HTTPConnection(host, port, timeout=5)

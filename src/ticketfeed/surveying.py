@@ -7,11 +7,12 @@ counted up to a bound: a consumer at the beginning of three million tickets must
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ticketfeed.protocol.consumers import Consumer
+from ticketfeed.protocol.consumers import CONSUMER_DAYS_MAX, Consumer
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.storage.base import Snapshot, Store
 
-__all__ = ["PENDING_MAX", "Gap", "Standing", "Survey", "count_pending", "survey"]
+__all__ = ["PENDING_MAX", "Gap", "Standing", "Survey", "count_pending", "readable_until", "survey"]
 
 PENDING_MAX = 10_000
 
@@ -45,12 +46,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """An account. `size_bytes` is that of the whole store."""
+    """An account. `size_bytes` is that of the whole store; `problem`: why nothing is known of consumers."""
 
     account: Account
     state: FeedState
     size_bytes: int
     standings: Sequence[Standing]
+    problem: str = ""
 
     @property
     def open_seconds(self) -> int:
@@ -60,15 +62,29 @@ class Survey:
 
 async def survey(store: Store, account: Account, *, now: int, settle_seconds: int = 0) -> Survey:
     """Raises StoreUnavailable."""
-    consumers = await store.read_consumers(account)
-    until = now - settle_seconds
+    problem, consumers = "", list[Consumer]()
+    try:
+        consumers = await store.read_consumers(account)
+    except (StoreError, StoreUnavailable) as error:  # it stands beside the store, and all the rest can be told
+        problem = str(error)
+    recent = [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
 
     def work(snapshot: Snapshot) -> Survey:
-        state = next((state for found, state in snapshot.accounts() if found == account), None)
-        standings = [_stand(snapshot, account, consumer, now, until) for consumer in consumers]
-        return Survey(account, state or FeedState(), snapshot.size_bytes(), standings)
+        state = next((state for found, state in snapshot.accounts() if found == account), None) or FeedState()
+        readable = readable_until(state, now, settle_seconds)
+        standings = [
+            _stand(snapshot, account, each, now, readable if each.kind == "tickets" else now - max(1, settle_seconds))
+            for each in recent
+        ]
+        return Survey(account, state, snapshot.size_bytes(), standings, problem)
 
     return await store.inspect(work)
+
+
+def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
+    """The newest second of tickets that a reader is given who asks now. One that is over is closed for it."""
+    closed = state.last_generated_timestamp if state.last_generated_timestamp < now else state.watermark
+    return min(closed, now - settle_seconds)
 
 
 def count_pending(

@@ -19,7 +19,7 @@ import typer
 import yaml
 
 from tests.postgres import PostgresServer
-from tests.process.conftest import Start
+from tests.process.conftest import Start, run
 from tests.test_docs import ROOT
 from ticketfeed.cli import app
 from ticketfeed.storage.queries import load_migrations
@@ -73,14 +73,19 @@ def test_image() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_image_knows_whether_it_is_ready(serve: Start) -> None:
-    """The command of HEALTHCHECK succeeds beside a server that is ready, and fails without one."""
+def test_the_image_knows_whether_it_is_ready(serve: Start, tmp_path: Path) -> None:
+    """The command of HEALTHCHECK succeeds beside a server that is ready, over http or https, wherever its port is said,
+    and fails without one."""
     check = json.loads(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2])
-    server = serve()
-    env = {**os.environ, "TICKETFEED_PORT": str(server.address[1])}
-    assert subprocess.run([sys.executable, *check[1:]], env=env, check=False).returncode == 0
-    assert server.end() == 0
-    assert subprocess.run([sys.executable, *check[1:]], env=env, check=False, capture_output=True).returncode != 0
+    assert check[0] == "ticketfeed"
+    for options in ((), ("--tls", "--ca-dir", str(tmp_path / "ca"))):
+        server = serve(*options)
+        (tmp_path / "ticketfeed.toml").write_text(f"port = {server.address[1]}\n")
+        assert run(*check[1:], cwd=tmp_path).code == 0
+        (tmp_path / "ticketfeed.toml").unlink()
+        assert run(*check[1:], cwd=tmp_path, env={"TICKETFEED_PORT": str(server.address[1])}).code == 0
+        assert server.end() == 0
+        assert run(*check[1:], "--port", str(server.address[1]), cwd=tmp_path).code == 1
 
 
 @pytest.mark.usefixtures("folder")

@@ -162,6 +162,52 @@ def test_settings_have_an_order(tmp_path: Path) -> None:
     assert shown["telemetry"] == ("false", "default")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "rule", "expected"),
+    [
+        ((), "settle_seconds", ("5", "ticketfeed.toml")),
+        (("--rule", "settle_seconds=60"), "settle_seconds", ("60", "--rule")),
+        (("--settle-seconds", "7"), "settle_seconds", ("7", "--settle-seconds")),
+        (("--rule", "deleted_tickets=3"), "incremental_exports", ("30", "ticketfeed.toml")),
+        (("--rule", "deleted_tickets=3"), "ticket_pages", ("9", "TICKETFEED_RULE")),
+        (("--rule", "ticket_pages=3"), "ticket_pages", ("3", "--rule")),
+        ((), "account_requests", ("8", "TICKETFEED_RULE")),
+        ((), "start_time_margin_seconds", ("4", "TICKETFEED_START_TIME_MARGIN_SECONDS")),
+    ],
+)
+def test_each_rule_comes_from_the_nearest_place(
+    arguments: tuple[str, ...], rule: str, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    """A rule that is said nearer takes the place of that one rule, and of no other."""
+    text = "settle_seconds = 5\n[rules]\nincremental_exports = 30\naccount_requests = 6\n"
+    (tmp_path / "ticketfeed.toml").write_text(text)
+    env = {
+        "TICKETFEED_RULE": "ticket_pages=9 account_requests=8 start_time_margin_seconds=3",
+        "TICKETFEED_START_TIME_MARGIN_SECONDS": "4",
+    }
+    done = run("config", "show", "--json", "--profile", "zendesk", *arguments, cwd=tmp_path, env=env)
+    shown = {row["name"]: (row["value"], row["origin"]) for row in json.loads(done.out)}
+    assert shown[rule] == expected
+
+
+@pytest.mark.parametrize("password", ["se?cret", "se#cret", "se:cr@t", "s3cr%25et", "se/cret"])
+def test_no_password_is_shown(password: str, tmp_path: Path) -> None:
+    """Whatever signs it holds."""
+    done = run("config", "show", "--store", f"postgresql://me:{password}@host/db", cwd=tmp_path)
+    assert b"cret" not in done.out
+    assert b"cr@t" not in done.out
+    assert b"postgresql://me:***@host/db" in done.out
+
+
+@pytest.mark.usefixtures("folder")
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    """Who only looks at a store that was never served leaves no file beside it."""
+    before = {file.name for file in tmp_path.iterdir()}
+    assert run("consumers", cwd=tmp_path).out == b""
+    assert run("doctor", "--port", "0", cwd=tmp_path).code == 0
+    assert {file.name for file in tmp_path.iterdir()} - before <= {"ticketfeed.db-wal", "ticketfeed.db-shm"}
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_file_is_heeded(serve: Start, tmp_path: Path) -> None:
     """What the file says is what the server does, and every other command too; `--config` names another file."""
@@ -181,6 +227,9 @@ def test_the_file_is_heeded(serve: Start, tmp_path: Path) -> None:
         ("[serve]\nport = 1", "serve cannot be a table"),
         ("rules = 3", "rules is a table"),
         ("[rules]\nnothing = 3", "there is no rule 'nothing'"),
+        ('[rules]\nticket_pages = "x"', "ticketfeed.toml ticket_pages=x needs a whole number"),
+        ("settle_seconds = -1", "ticketfeed.toml settle_seconds=-1 needs a whole number"),
+        ("rule = 5\n[rules]\nticket_pages = 5", "ticketfeed.toml has rule; there are: account"),
         ('profile = "other"', "'other' is not one of"),
     ],
 )

@@ -1,7 +1,9 @@
 """Consumers: what several processes note of one reader comes to the same as what one would have noted."""
 
+import random
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,26 +14,21 @@ from ticketfeed.protocol.consumers import (
     GIVEN_MAX,
     LOOP_REQUESTS,
     Consumer,
+    Event,
     Given,
+    Noted,
     Served,
+    consumer_key,
+    join,
     kept_consumers,
-    merge,
-    note_failure,
-    note_served,
+    note,
     unite,
 )
-from ticketfeed.protocol.model import Position
+from ticketfeed.protocol.model import Filters, Position
 
 NOON = 1_700_000_000.0
-BLANK = Consumer(
-    credential_id=1,
-    user_id=2,
-    email="a@example.com",
-    user_agent="tap",
-    export="tickets/cursor",
-    first_at=NOON,
-    last_at=NOON,
-)
+WHO: dict[str, Any] = {"credential_id": 1, "user_id": 2, "email": "a@example.com", "user_agent": "tap"}
+BLANK = Consumer(**WHO, export="tickets/cursor", first_at=NOON, last_at=NOON)
 
 
 def page(after: int, end: int, rows: int | None = None, *, is_last: bool = False, by_time: bool = False) -> Served:
@@ -39,21 +36,21 @@ def page(after: int, end: int, rows: int | None = None, *, is_last: bool = False
     return Served("tickets/cursor", "tickets", Position(after, 0), Position(end, 0), rows, is_last, by_time=by_time)
 
 
-def read(*pages: Served, start: Consumer = BLANK) -> Consumer:
-    """All noted by one process, one a second."""
-    known = start
-    for number, served in enumerate(pages):
-        known = note_served(known, known, served, 100, NOON + number)
-    return known
+def events(*pages: Served) -> list[Event]:
+    """One a second."""
+    return [Event(NOON + number, served, 100) for number, served in enumerate(pages)]
+
+
+def read(*pages: Served) -> Consumer:
+    """All noted by one process."""
+    return note(None, Noted(BLANK, events(*pages)))
 
 
 positions = st.builds(Position, st.integers(0, 40), st.integers(0, 1))
-ranges = st.builds(lambda ends, at: Given(min(ends), max(ends), at), st.tuples(positions, positions), st.floats(0, 100))
+ranges = st.builds(lambda ends: Given(min(ends), max(ends)), st.tuples(positions, positions))
 walks = st.lists(
-    st.builds(
-        lambda ends, last: page(min(ends), max(ends), is_last=last), st.tuples(*[st.integers(0, 9)] * 2), st.booleans()
-    ),
-    max_size=6,
+    st.builds(lambda ends, last: page(*sorted(ends), is_last=last), st.tuples(*[st.integers(0, 9)] * 2), st.booleans()),
+    max_size=8,
 )
 
 
@@ -68,36 +65,65 @@ def test_ranges_unite(given_ranges: Sequence[Given]) -> None:
         assert inside[0] == inside[1]
 
 
-@given(walks, walks, walks)
-def test_merge_knows_no_order(first: list[Served], second: list[Served], third: list[Served]) -> None:
-    """What three processes noted comes to the same in whatever order they pass it on."""
-    a, b, c = (read(*pages) for pages in (first, second, third))
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+@given(walks, st.integers(2, 3), st.randoms(use_true_random=False))
+def test_processes_know_together_what_one_would_know(
+    pages: list[Served], processes: int, chance: random.Random
+) -> None:
+    """Whoever serves which page, and in whatever order they pass it on: the same counts, the same ground, the same
+    place where the consumer stands."""
+    noted = events(*pages)
+    parts = [[event for number, event in enumerate(noted) if number % processes == turn] for turn in range(processes)]
+    chance.shuffle(parts)
+    together: Consumer | None = None
+    for part in parts:
+        together = note(together, Noted(BLANK, part))
+    alone = note(None, Noted(BLANK, noted))
+    assert together is not None
+    for name in ("requests", "pages", "tickets", "bytes", "given", "position", "asked", "page_at", "minutes"):
+        assert getattr(together, name) == getattr(alone, name), name
+    assert together.gaps() == alone.gaps()
 
 
 @given(st.integers(2, 30), st.integers(1, 3))
-def test_a_walk_spread_over_processes_has_no_gap(pages: int, processes: int) -> None:
+def test_a_walk_spread_over_processes(pages: int, processes: int) -> None:
     """Pages of one walk that several processes served, in turns, are one range, with nothing repeated."""
-    noted = [BLANK] * processes
-    for number in range(pages):
-        turn = number % processes
-        noted[turn] = note_served(noted[turn], noted[turn], page(number, number + 1), 100, NOON + number)
-    whole = noted[0]
-    for other in noted[1:]:
-        whole = merge(whole, other)
+    noted = events(*[page(number, number + 1) for number in range(pages)])
+    whole: Consumer | None = None
+    for turn in range(processes):
+        whole = note(whole, Noted(BLANK, noted[turn::processes]))
+    assert whole is not None
     assert (whole.pages, whole.tickets, whole.repeats, whole.loops) == (pages, pages, 0, 0)
     assert whole.position == Position(pages, 0)
     # Ranges are joined from the oldest on when there are too many of them at once.
     assert pages > GIVEN_MAX or whole.gaps() == []
 
 
+def test_a_repeat_that_another_process_serves() -> None:
+    """Everything given by one process, and then again by another, is repeated."""
+    walk = [page(number, number + 1) for number in range(5)]
+    first = note(None, Noted(BLANK, events(*walk)))
+    again = [event._replace(at=event.at + 60) for event in events(*walk)]
+    assert note(first, Noted(BLANK, again)).repeats == 5
+
+
+def test_a_loop_that_two_processes_serve() -> None:
+    """One loop, however many processes it goes round in."""
+    noted = events(*[page(5, 9)] * 6)
+    both = note(note(None, Noted(BLANK, noted[::2])), Noted(BLANK, noted[1::2]))
+    assert (both.same, both.loops, both.is_looping) == (6, 1, True)
+
+
 def test_a_gap() -> None:
     """Going on from behind what was given leaves a gap, until it is read."""
     assert read(page(0, 5), page(5, 9)).gaps() == []
-    skipping = read(page(0, 5), page(7, 9))
-    assert skipping.gaps() == [(Position(5, 0), Position(7, 0))]
-    assert read(page(5, 7), start=skipping).gaps() == []
+    assert read(page(0, 5), page(7, 9)).gaps() == [(Position(5, 0), Position(7, 0))]
+    assert read(page(0, 5), page(7, 9), page(5, 7)).gaps() == []
+
+
+def test_going_back_skips_nothing() -> None:
+    """Who reads the newest first and then from the beginning is not there yet, and has skipped nothing."""
+    backfill = read(page(50, 90), page(0, 5), page(5, 10))
+    assert (backfill.gaps(), backfill.position) == ([], Position(10, 0))
 
 
 def test_many_gaps() -> None:
@@ -123,19 +149,56 @@ def test_by_time_the_last_second_is_no_repeat() -> None:
 
 def test_a_loop() -> None:
     """The same page, with more behind it, asked for so often is a loop: counted once, and over with the next page."""
-    stuck = read(page(0, 5), *[page(5, 9)] * LOOP_REQUESTS)
-    assert (stuck.is_looping, stuck.loops) == (True, 1)
-    assert read(*[page(5, 9)] * LOOP_REQUESTS, start=stuck).loops == 1
-    assert not read(page(9, 12), start=stuck).is_looping
+    stuck = [page(0, 5), *[page(5, 9)] * LOOP_REQUESTS]
+    assert (read(*stuck).is_looping, read(*stuck).loops) == (True, 1)
+    assert read(*stuck, *stuck[1:]).loops == 1
+    assert not read(*stuck, page(9, 12)).is_looping
     assert not read(page(0, 5), *[page(5, 9, is_last=True)] * LOOP_REQUESTS).is_looping
+
+
+def test_in_one_instant() -> None:
+    """Of two pages with one time the later noted is where the consumer stands."""
+    noted = [Event(NOON, page(0, 5)), Event(NOON, page(5, 9)), Event(NOON, page(0, 5))]
+    assert note(None, Noted(BLANK, noted)).position == Position(5, 0)
 
 
 def test_a_failure_keeps_the_position() -> None:
     """A refused request is counted and told of, and changes nothing of where the consumer stands."""
     before = read(page(0, 5))
-    after = merge(before, note_failure(BLANK, "400 InvalidCursor", NOON + 60))
-    assert (after.position, after.errors, after.last_error) == (before.position, 1, "400 InvalidCursor")
-    assert (after.requests, after.pages, after.last_at) == (2, 1, NOON + 60)
+    after = note(before, Noted(BLANK, [Event(NOON + 60, error="400 InvalidCursor"), Event(NOON + 30, error="429")]))
+    assert (after.position, after.errors, after.last_error) == (before.position, 2, "400 InvalidCursor")
+    assert (after.requests, after.pages, after.last_at) == (3, 1, NOON + 60)
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=12))
+def test_pages_in_a_row_joined(sizes: list[int]) -> None:
+    """Pages that follow one another, noted as one, come to the same but for repeats."""
+    ends = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+    noted = events(*[page(after, end) for after, end in pairwise(ends)])
+    joined = noted[0]
+    for event in noted[1:]:
+        both = join(joined, event)
+        assert both is not None
+        joined = both
+    one, many = note(None, Noted(BLANK, [joined])), note(None, Noted(BLANK, noted))
+    for name in ("requests", "pages", "tickets", "bytes", "given", "position", "minutes", "last_at"):
+        assert getattr(one, name) == getattr(many, name), name
+
+
+def test_what_is_not_joined() -> None:
+    """Neither a refusal, nor a page from elsewhere, nor one of another minute."""
+    first = Event(NOON, page(0, 5))
+    for other in (Event(NOON, error="429"), Event(NOON, page(7, 9)), Event(NOON + 60, page(5, 7))):
+        assert join(first, other) is None
+        assert join(other, first) is None
+
+
+def test_filters_tell_consumers_apart() -> None:
+    """Reading with other filters is another consumer: what the one was given says nothing of the other."""
+    filters = [Filters(deleted, scope) for deleted in (False, True) for scope in ("agent", "all", "ai_agent")]
+    blanks = [Consumer(**WHO, export="tickets/cursor", filters=each, first_at=0, last_at=0) for each in filters]
+    assert len({consumer_key(who) for who in blanks}) == len({who.reads for who in blanks}) == 6
+    assert BLANK.reads == "tickets/cursor"
 
 
 def test_rate() -> None:

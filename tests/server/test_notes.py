@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, basic, ids, tickets
-from ticketfeed.protocol.consumers import Consumer, RequestNote
+from ticketfeed.protocol.consumers import CONSUMERS_MAX, REQUESTS_KEPT, Consumer, RequestNote
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Position
 
@@ -70,6 +70,8 @@ def test_consumers_are_told_apart() -> None:
     for path in ("users/cursor", "tickets", "users", "organizations", "ticket_events"):
         desk.ask(f"/api/v2/incremental/{path}?start_time=0")
     found = consumers(desk)
+    desk.ask("/api/v2/incremental/ticket_metric_events?start_time=0&page[size]=5")
+    assert "ticket_metric_events" in {one.export for one in consumers(desk)}
     assert len({(one.credential_id, one.user_agent, one.export) for one in found}) == len(found) == 8
     assert {one.export: one.kind for one in found if one.export != "tickets/cursor"} == {
         "users/cursor": "users",
@@ -132,6 +134,46 @@ def test_requests_hold_no_secret() -> None:
     assert found[2].query == {"start_time": "0", "per_page": "2"}
     assert "hidden" not in repr(found)
     assert ADMIN.removeprefix("Basic ") not in repr(found)
+
+
+def test_head_is_no_page() -> None:
+    """Who asks for the headers alone was given no page."""
+    desk = desk_of()
+    assert desk.ask(ALL, method="HEAD").status == 200
+    assert consumers(desk) == []
+    assert [note.method for note in requests(desk)] == ["HEAD"]
+
+
+def test_filters() -> None:
+    """Each set of filters is a consumer of its own, also where it is refused."""
+    desk = desk_of()
+    desk.ask(f"{ALL}&support_type_scope=all")
+    desk.ask(f"{ALL}&exclude_deleted=true")
+    desk.ask(f"{PATH}?cursor=broken&exclude_deleted=true")
+    desk.ask(f"{ALL}&support_type_scope=wrong")
+    told = {one.reads: (one.pages, one.errors) for one in consumers(desk)}
+    assert told == {
+        "tickets/cursor, all": (1, 0),
+        "tickets/cursor, not deleted": (1, 1),
+        "tickets/cursor": (0, 1),
+    }
+
+
+def test_many_strangers_while_the_store_is_away() -> None:
+    """What waits has a bound, whoever asks."""
+    desk = desk_of()
+
+    async def away(*_args: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    desk.store.keep_notes = away  # type: ignore[method-assign]
+    for number in range(CONSUMERS_MAX + 50):
+        desk.ask(f"{ALL}&per_page=1", headers=[("User-Agent", f"agent {number}")])
+        if number % 50 == 0:
+            pass_on(desk)
+    (waiting,) = desk.app.state.service.notes._waiting.values()
+    assert len(waiting.consumers) == CONSUMERS_MAX
+    assert len(waiting.requests) == REQUESTS_KEPT
 
 
 def test_an_unknown_account_notes_nothing() -> None:

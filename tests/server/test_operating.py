@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,8 +14,6 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.server import app as app_module
 from ticketfeed.server.metrics import METRICS
 from ticketfeed.settings import Settings
-from ticketfeed.storage.base import Snapshot
-from ticketfeed.storage.memory import MemoryStore
 
 METRICS_PATH = "/_ticketfeed/metrics"
 TOKEN = "metrics-token-of-this-test"
@@ -35,40 +34,70 @@ def scraped(desk: Desk, **asked: Any) -> dict[tuple[str, tuple[str, ...]], float
     return samples(desk.ask(METRICS_PATH, **asked))
 
 
+def replaced(desk: Desk, **methods: Any) -> None:
+    """Some methods of its store do something else."""
+    for name, method in methods.items():
+        setattr(desk.store, name, method)
+
+
+async def away(*_args: Any) -> Any:
+    raise StoreUnavailable("away")
+
+
+def ready(desk: Desk) -> tuple[int, dict[str, str]]:
+    answer = desk.ask("/_ticketfeed/ready", authorization=None)
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.status, json.loads(answer.body)["checks"]
+
+
 def test_health_asks_nobody() -> None:
     """The process is alive whatever the store does, and says so without credentials."""
-
-    class Away(MemoryStore):
-        async def inspect(self, _work: Any) -> Any:
-            raise StoreUnavailable("away")
-
     desk = Desk()
-    desk.app.state.service.store.__class__ = Away
+    replaced(desk, list_accounts=away, inspect=away)
     answer = desk.ask("/_ticketfeed/health", authorization=None)
     assert (answer.status, json.loads(answer.body)) == (200, {"status": "alive"})
-    ready = desk.ask("/_ticketfeed/ready", authorization=None)
-    assert (ready.status, json.loads(ready.body)["checks"]) == (503, {"store": "cannot be read"})
 
 
 def test_ready() -> None:
-    """A server whose store can be read, with the schema that it knows, is ready; with another schema it is not."""
+    """A server is ready whose store can be read; also while only replicas can be: they go on serving."""
     desk = Desk()
-    answer = desk.ask("/_ticketfeed/ready", authorization=None)
-    expected = {"status": "ready", "checks": {"store": "ok", "migrations": "ok"}}
-    assert (answer.status, json.loads(answer.body)) == (200, expected)
-    assert answer.headers["cache-control"] == "no-store"
+    assert ready(desk) == (200, {"store": "ok", "migrations": "ok"})
+    replaced(desk, inspect=away)
+    assert ready(desk) == (200, {"store": "can only be read", "migrations": "unknown"})
+    replaced(desk, list_accounts=away)
+    assert ready(desk) == (503, {"store": "cannot be read"})
 
-    class Newer(MemoryStore):
-        async def inspect(self, work: Any) -> Any:
-            class Found(Snapshot):
-                accounts = staticmethod(lambda: iter(()))  # type: ignore[assignment]
-                migration_faults = staticmethod(lambda: iter(["migration 9 is unknown"]))  # type: ignore[assignment]
 
-            return work(Found())  # type: ignore[abstract]
+def test_not_ready_with_another_schema() -> None:
+    """A schema that this release does not know is not served."""
 
-    desk.app.state.service.store.__class__ = Newer
-    answer = desk.ask("/_ticketfeed/ready", authorization=None)
-    assert (answer.status, json.loads(answer.body)["checks"]["migrations"]) == (503, "migration 9 is unknown")
+    async def inspect(work: Any) -> Any:
+        snapshot = Mock(migration_faults=lambda: iter(["migration 9 is unknown"]))
+        return work(snapshot)
+
+    desk = Desk()
+    replaced(desk, inspect=inspect)
+    assert ready(desk) == (503, {"store": "ok", "migrations": "migration 9 is unknown"})
+
+
+def test_metrics_while_the_store_is_away() -> None:
+    """What was counted is told all the same, and that the store is away."""
+    desk = Desk(Settings(metrics_token=TOKEN))
+    desk.ask(ALL)
+    replaced(desk, list_accounts=away, inspect=away)
+    desk.ask(ALL, host="unknown.localhost")
+    found = samples(desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}"))
+    assert found["ticketfeed_store_up", ()] == 0
+    assert found["ticketfeed_pages_total", ("acme", "tickets/cursor")] == 1
+    assert not [name for name, _ in found if name.startswith(("ticketfeed_tickets", "ticketfeed_consumer"))]
+
+
+def test_what_stands_beside_the_store_is_away() -> None:
+    """Then consumers are not known, and everything else is."""
+    desk = Desk()
+    replaced(desk, read_consumers=away)
+    assert samples(desk.ask(METRICS_PATH))["ticketfeed_tickets", ("acme",)] == 0
+    assert b"Consumers are not known now: away" in desk.ask("/_ticketfeed/").body
 
 
 def test_metrics_count_what_was_served() -> None:
@@ -84,7 +113,7 @@ def test_metrics_count_what_was_served() -> None:
     assert found["ticketfeed_pages_total", ("acme", "tickets/cursor")] == 2
     assert found["ticketfeed_rows_total", ("acme", "tickets/cursor")] == 8
     assert found["ticketfeed_sent_bytes_total", ("acme", endpoint)] == sent
-    assert found["ticketfeed_request_seconds_count", (endpoint,)] == 2
+    assert found["ticketfeed_request_seconds_count", ("acme", endpoint)] == 2
 
 
 def test_metrics_tell_how_feeds_and_consumers_stand() -> None:
@@ -117,6 +146,7 @@ def test_a_consumer_that_skips_has_missed() -> None:
     assert scraped(desk)["ticketfeed_consumer_missed_tickets", consumer] == 2
     desk.put("tickets", {"id": 2})
     assert scraped(desk)["ticketfeed_consumer_missed_tickets", consumer] == 1
+    desk.now += 2  # over is the second of the change, and it can be read
     assert scraped(desk)["ticketfeed_consumer_lag_tickets", consumer] == 1
 
 
@@ -129,6 +159,8 @@ def test_metrics_are_told_to_admins_of_their_own_account() -> None:
         desk.put("tickets", *tickets(1, 2), account=account)
         assert desk.ask(ALL, host=f"{account}.localhost").status == 200
     own = scraped(desk)
+    assert {labels[0] for _, labels in own} == {"acme"}
+    assert own["ticketfeed_request_seconds_count", ("acme", "/incremental/tickets/cursor")] == 1
     assert {labels[0] for name, labels in own if "requests_total" in name or name == "ticketfeed_tickets"} == {"acme"}
     assert desk.ask(METRICS_PATH, authorization=None).status == 401
     assert desk.ask(METRICS_PATH, authorization=basic("admin@example.com/token:no")).status == 401
@@ -148,11 +180,12 @@ def test_the_metrics_token() -> None:
 
 def test_every_metric_is_in_the_table() -> None:
     """What is told and what the table says is the same, with the same labels and words."""
-    desk = Desk()
+    desk = Desk(Settings(metrics_token=TOKEN))
     desk.put("tickets", *tickets(1, 2))
     desk.ask(ALL)
     asyncio.run(desk.app.state.service.notes.pass_on())
-    families = list(text_string_to_metric_families(desk.ask(METRICS_PATH).body.decode()))
+    text = desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}").body.decode()
+    families = list(text_string_to_metric_families(text))
     told = {family.name + ("_total" if family.type == "counter" else ""): family for family in families}
     assert told.keys() == METRICS.keys()
     for name, (kind, labels, text) in METRICS.items():

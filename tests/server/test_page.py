@@ -3,6 +3,9 @@
 import asyncio
 import re
 import sys
+import time
+import zlib
+from base64 import urlsafe_b64encode
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +25,7 @@ from ticketfeed.server.page.words import parse_place
 from ticketfeed.settings import Settings
 
 BASE = "/_ticketfeed/"
-PAGES = [path.replace("{id:int}", "1") for path in VIEWS]
+PAGES = [path.replace("{id}", "1") for path in VIEWS]
 
 
 def desk_of(count: int = 10, **options: Any) -> Desk:
@@ -83,8 +86,9 @@ def test_a_stranger_is_asked_to_sign_in(path: str) -> None:
 
 def test_the_cookie() -> None:
     """No script can read it, no other site can send it along, and over https it stays there."""
-    for scheme, secure in (("http", False), ("https", True)):
-        browser = Browser(desk_of())
+    proxied = Settings(public_url="https://tickets.example.com")
+    for scheme, settings_, secure in (("http", None, False), ("https", None, True), ("http", proxied, True)):
+        browser = Browser(desk_of(settings=settings_))
         browser.go("login", scheme=scheme)
         form = {"csrf": browser.field("csrf"), "email": "admin@example.com", "secret": "admin-token"}
         cookie = browser.go("login", form, scheme=scheme).headers["set-cookie"].lower()
@@ -192,6 +196,17 @@ def test_made_up_cookies(value: str) -> None:
     browser = Browser(Desk())
     browser.cookies["ticketfeed_session"] = value.encode("ascii", "ignore").decode().replace(";", "")
     assert browser.go().status == 303
+
+
+def test_a_cookie_that_would_unpack() -> None:
+    """A cookie that says it is compressed, or is longer than any of ours, is not even looked into."""
+    packed = urlsafe_b64encode(zlib.compress(b"[" + b"0," * 10_000_000 + b"0]")).rstrip(b"=").decode()
+    browser = Browser(desk_of())
+    started = time.perf_counter()
+    for value in (f".{packed}.a.b", f"{packed}.a.b"):
+        browser.cookies["ticketfeed_session"] = value
+        assert browser.go().status == 303
+    assert time.perf_counter() - started < 0.5  # unpacking takes twenty times as long
 
 
 def test_a_changed_cookie() -> None:
@@ -313,6 +328,18 @@ def test_inspector() -> None:
     assert "neither a cursor, nor a time" in text(desk.ask(f"{BASE}feed?at=nonsense"))
 
 
+def test_the_inspector_closes_what_is_over() -> None:
+    """A change whose second is over is pending and comes next; one that no reader would be given yet is neither."""
+    desk = Desk()
+    desk.put("tickets", *tickets(1))
+    desk.put("tickets", {"id": 2})
+    for now, expected in ((NOON, "<strong>1</strong> changes"), (NOON + 3600, "<strong>2</strong> changes")):
+        desk.now = now
+        shown = text(desk.ask(f"{BASE}feed?at=0"))
+        assert expected in shown
+        assert len(re.findall(r'/tickets/(\d+)"', shown)) == int(expected[8])
+
+
 def test_the_cursor_shown_can_be_used() -> None:
     """The cursor of a time is one that the export takes, and gives what the time gives."""
     desk = desk_of()
@@ -334,7 +361,19 @@ def test_places_from_any_text(asked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["9" * 18, "-9", "99999-01-01", "0001-01-01", "MC4wfHwwfA==", "9" * 400, "?cursor=", "/", "\x00"]
+    "asked",
+    [
+        "9" * 18,
+        "-9",
+        "99999-01-01",
+        "0001-01-01",
+        "MC4wfHwwfA==",
+        "9" * 400,
+        "?cursor=",
+        "/",
+        "\x00",
+        "?cursor=" * 2000,
+    ],
 )
 def test_strange_places(asked: str) -> None:
     """Whatever is asked for, the page answers."""
@@ -356,6 +395,8 @@ def test_tickets_are_listed_by_their_last_change() -> None:
     assert listed == list(range(120, 0, -1))
     assert re.findall(r'/tickets/(\d+)"', text(desk.ask(f"{BASE}tickets?deleted=1"))) == ["500"]
     assert "&#34;generated_timestamp&#34;: " in text(desk.ask(f"{BASE}tickets/7"))
+    for unknown in ("tickets/9999999999999999999", "tickets/x", f"tickets/{'9' * 5000}"):
+        assert desk.ask(f"{BASE}{unknown}").status == 404
     answer = desk.ask(f"{BASE}tickets/999")
     assert (answer.status, b"There is no such ticket" in answer.body) == (404, True)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.storage.contract import NOON, ManualClock, StoreCase, putting, ticket, user
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, Served, note_served
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Event, Noted, RequestNote, Served, note
 from ticketfeed.protocol.model import Account, Filters, Position
 from ticketfeed.storage.base import Snapshot, Store
 
@@ -12,18 +12,10 @@ ALL = Filters(support_type_scope="all")
 END = Position(NOON * 2, 0)
 
 
-def consumer(at: float = NOON, agent: str = "tap") -> Consumer:
-    blank = Consumer(
-        credential_id=1,
-        user_id=2,
-        email="é@example.com",
-        user_agent=agent,
-        export="tickets/cursor",
-        first_at=at,
-        last_at=at,
-    )
+def noted(at: float = NOON, agent: str = "tap") -> Noted:
+    who: dict[str, Any] = {"credential_id": 1, "user_id": 2, "email": "é@example.com", "export": "tickets/cursor"}
     served = Served("tickets/cursor", "tickets", Position(0, -1), Position(10, 1), 3, False)
-    return note_served(blank, blank, served, 1000, at)
+    return Noted(Consumer(**who, user_agent=agent, first_at=at, last_at=at), [Event(at, served, 1000)])
 
 
 def request(number: int) -> RequestNote:
@@ -51,11 +43,13 @@ class NotesContract(StoreCase):
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             other = await store.create_account("other")
             assert await store.read_consumers(account) == []
-            first = await store.keep_notes(account, {"a": consumer()}, [], NOON)
-            assert first["a"] == consumer()
-            again = await store.keep_notes(account, {"a": consumer(NOON + 5), "b": consumer(NOON + 1, "b")}, [], NOON)
-            assert (again["a"].pages, again["a"].tickets, again["a"].last_at) == (2, 6, NOON + 5)
-            assert await store.read_consumers(account) == [again["a"], again["b"]]
+            await store.keep_notes(account, {"a": noted()}, [], NOON)
+            first = note(None, noted())
+            assert await store.read_consumers(account) == [first]
+            await store.keep_notes(account, {"a": noted(NOON + 5), "b": noted(NOON + 1, "b")}, [], NOON)
+            both = [note(first, noted(NOON + 5)), note(None, noted(NOON + 1, "b"))]
+            assert (both[0].pages, both[0].repeats, both[0].last_at) == (2, 1, NOON + 5)
+            assert await store.read_consumers(account) == both
             assert await store.read_consumers(other) == []
 
         self.run(scenario)
@@ -64,9 +58,9 @@ class NotesContract(StoreCase):
         """One that was not seen for a month is gone when the next is noted."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
-            await store.keep_notes(account, {"a": consumer()}, [], NOON)
+            await store.keep_notes(account, {"a": noted()}, [], NOON)
             later = NOON + 31 * 86400
-            await store.keep_notes(account, {"b": consumer(later, "b")}, [], later)
+            await store.keep_notes(account, {"b": noted(later, "b")}, [], later)
             assert [found.user_agent for found in await store.read_consumers(account)] == ["b"]
 
         self.run(scenario)

@@ -2,7 +2,7 @@
 default.
 
 The file is ticketfeed.toml in the current folder, or what `--config` names. Whatever has an environment variable can
-stand in it, under the variable's name without TICKETFEED_ and in small letters; rules also as a table `[rules]`.
+stand in it, under the variable's name without TICKETFEED_ and in small letters; rules stand in a table, `[rules]`.
 """
 
 import inspect
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ticketfeed.cli.rules import OWN_OPTIONS, choose_rules, set_file_rules
 from ticketfeed.cli.server import make_settings, serve
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.settings import RULES
@@ -24,8 +25,8 @@ __all__ = ["DEFAULT_FILE", "ConfigOption", "masked", "register", "use_config"]
 DEFAULT_FILE = Path("ticketfeed.toml")
 _PREFIX = "TICKETFEED_"
 _MASK = "***"
-# The password of a URL, wherever a URL can have it.
-_USER_PASSWORD = re.compile(r"(?<=://)([^/?#@]*?):[^/?#]*@")
+# The password of a URL, wherever a URL can have it; where it has signs of its own, rather too much than too little.
+_USER_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
 _QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|sslpassword)=)[^&#]*")
 _SECRETS = frozenset({"metrics_token"})
 
@@ -44,7 +45,9 @@ def register(app: typer.Typer) -> None:
 def use_config(context: typer.Context, file: Path | None) -> None:
     """Make what stands in the file the defaults of every command. Raises BadInput."""
     values = _read(file) if file is not None else _read(DEFAULT_FILE) if DEFAULT_FILE.exists() else {}
-    known = {key for _, parameters in _commands(context.command) for key in parameters}
+    known = {key for _, parameters in _commands(context.command) for key in parameters} - {"rule"}
+    own = {name: values.pop(name) for name in OWN_OPTIONS if name in values}
+    set_file_rules({**values.pop("rules", {}), **own}, str(file or DEFAULT_FILE))
     unknown = sorted(values.keys() - known)
     if unknown:
         raise BadInput(f"{file or DEFAULT_FILE} has {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
@@ -62,12 +65,9 @@ def _read(file: Path) -> dict[str, Any]:
         values = tomllib.loads(file.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} is not TOML: {error}") from None
-    rules = values.pop("rules", {})
-    if not isinstance(rules, dict):
+    if not isinstance(values.get("rules", {}), dict):
         raise BadInput(f"{file}: rules is a table, as in [rules]")
-    if rules:
-        values["rule"] = [*values.get("rule", []), *(f"{name}={number}" for name, number in rules.items())]
-    wrong = [name for name, value in values.items() if isinstance(value, dict)]
+    wrong = [name for name, value in values.items() if isinstance(value, dict) and name != "rules"]
     if wrong:
         raise BadInput(f"{file}: {wrong[0]} cannot be a table; settings stand at the top, rules in [rules]")
     return values
@@ -101,21 +101,14 @@ def show(context: typer.Context, json_: bool = False, **given: Any) -> None:
 
 
 def _rows(context: typer.Context, given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    origins = {}
     for parameter in context.command.params:
         key = _key(parameter) or str(parameter.name)
-        if parameter.name not in given:
-            continue
-        origins[key] = _origin(context, parameter)
-        if key not in ("rule", *RULES):
-            yield key, masked(key, given[parameter.name]), origins[key]
-    settings = make_settings(
-        given["profile"], None, given["settle_seconds"], given["start_time_margin_seconds"], given["rule"]
-    )
-    said = {text.partition("=")[0] for text in given["rule"] or ()}
+        if parameter.name in given and key not in ("rule", *RULES):
+            yield key, masked(key, given[parameter.name]), _origin(context, parameter)
+    said = choose_rules(given["rule"], {name: given[name] for name in OWN_OPTIONS})
+    settings = make_settings(given["profile"], None, *(given[name] for name in (*OWN_OPTIONS, "rule")))
     for name in RULES:
-        has_own = name in origins and given[name] is not None
-        origin = origins[name] if has_own else origins["rule"] if name in said else f"profile {settings.profile}"
+        origin = said[name].origin if name in said else f"profile {settings.profile}"
         yield name, str(getattr(settings, name)), origin
 
 

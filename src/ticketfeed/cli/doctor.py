@@ -1,9 +1,11 @@
-"""doctor: what is in the way of a sound server, each with what to do about it.
+"""doctor, ready: what is in the way of a sound server, each with what to do about it; and whether one serves.
 
-It changes nothing, and needs no server; where one runs already it looks at the same store.
+The doctor needs no server; where one runs already it looks at the same store. Like every command it brings the store's
+schema up to date; otherwise it changes nothing.
 """
 
 import asyncio
+import contextlib
 import http.client
 import importlib.util
 import os
@@ -27,7 +29,7 @@ from ticketfeed.clock import system_clock
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import clock_behind
-from ticketfeed.serving import bind
+from ticketfeed.serving import bind, own_connection
 from ticketfeed.storage import Store
 from ticketfeed.storage.urls import sqlite_path
 from ticketfeed.surveying import survey
@@ -57,6 +59,7 @@ class Finding(NamedTuple):
 
 def register(app: typer.Typer) -> None:
     app.command()(doctor)
+    app.command()(ready)
 
 
 def doctor(
@@ -177,6 +180,8 @@ async def _look_at_store(store: Store) -> AsyncIterator[Finding]:
 async def _look_at_account(store: Store, account: Account) -> AsyncIterator[Finding]:
     name, now = account.subdomain, system_clock()
     found = await survey(store, account, now=now)
+    if found.problem:
+        yield Finding("warn", f"account {name}: {found.problem}")
     yield Finding("ok", f"account {name}: {found.state.ticket_count:,} tickets")
     behind = clock_behind(found.state, now)
     if behind:
@@ -192,20 +197,38 @@ async def _look_at_account(store: Store, account: Account) -> AsyncIterator[Find
 
 
 def _look_at_port(host: str, port: int) -> Finding:
-    connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=2)
-    try:
-        connection.request("GET", "/_ticketfeed/ready")
-        answer = connection.getresponse()
-        if b'"checks"' in answer.read():
-            level: Level = "ok" if answer.status == 200 else "fail"
-            return Finding(level, f"a ticketfeed on {host} port {port} is {'ready' if level == 'ok' else 'not ready'}")
+    status = _ask_ready(host, port)
+    if status == 200:
+        return Finding("ok", f"a ticketfeed on {host} port {port} is ready")
+    if status == 503:
+        return Finding("fail", f"a ticketfeed on {host} port {port} is not ready")
+    if status is not None:
         return Finding("warn", f"something else answers on {host} port {port}", "serve with another --port")
-    except (OSError, http.client.HTTPException):
-        pass
-    finally:
-        connection.close()
     try:
         bind(host, port).close()
     except BadInput as error:
         return Finding("warn", str(error), "serve with another --port")
     return Finding("ok", f"{host} port {port} is free")
+
+
+def ready(host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
+    """Ask the server that listens there whether it is ready. Exit code 0: it is. 1: it is not, or there is none."""
+    if _ask_ready(host, port) != 200:
+        print("not ready")
+        raise typer.Exit(1)
+    print("ready")
+
+
+def _ask_ready(host: str, port: int) -> int | None:
+    """200 or 503, over http or https; 0 for somebody else's answer, None for none."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    found: int | None = None
+    for has_tls in (False, True):
+        connection = own_connection(host, port, has_tls)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/_ticketfeed/ready")
+            answer = connection.getresponse()
+            found = 0
+            if b'"checks"' in answer.read():
+                return answer.status
+    return found

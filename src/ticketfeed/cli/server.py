@@ -20,6 +20,7 @@ from ticketfeed.cli.options import (
     opened,
     run_async,
 )
+from ticketfeed.cli.rules import choose_rules
 from ticketfeed.cli.tls import CaDirOption, TlsCertOption, TlsKeyOption, TlsOption, choose_tls
 from ticketfeed.clock import system_clock
 from ticketfeed.demo import fill_demo
@@ -275,16 +276,6 @@ def make_settings(
     """The rules that the options say."""
     if public_url is not None and not _PUBLIC_URL.fullmatch(public_url.replace("{account}", "account")):
         raise BadInput(f"--public-url {public_url!r} is not an address such as https://tickets.example.com")
-    said = dict(map(_parse_rule, rules or ()))
-    options = {"settle_seconds": settle, "start_time_margin_seconds": margin}
-    said |= {name: value for name, value in options.items() if value is not None}
-    return Settings.of_profile(profile, public_url=public_url, kept_pages_mib=kept_pages_mib, **said)
-
-
-def _parse_rule(text: str) -> tuple[str, int]:
-    name, separator, number = text.partition("=")
-    if name not in RULES:
-        raise BadInput(f"there is no rule {name!r}; there are: {', '.join(RULES)}")
-    if not separator or not re.fullmatch(r"[0-9]{1,9}", number):
-        raise BadInput(f"--rule {text!r} needs a whole number, as in {name}=10")
-    return name, int(number)
+    said = choose_rules(rules, {"settle_seconds": settle, "start_time_margin_seconds": margin})
+    values = {name: each.value for name, each in said.items()}
+    return Settings.of_profile(profile, public_url=public_url, kept_pages_mib=kept_pages_mib, **values)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ticketfeed.cli.options import DEFAULT_STORE, AccountOption, StoreOption, choose_account, opened, run_async
+from ticketfeed.cli.options import DEFAULT_STORE, AccountOption, StoreOption, choose_account, note, opened, run_async
+from ticketfeed.cli.server import ProfileOption, SettleOption, make_settings
 from ticketfeed.clock import system_clock
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.surveying import PENDING_MAX, Standing, Survey, survey
@@ -21,15 +22,24 @@ def register(app: typer.Typer) -> None:
 def consumers(
     store: StoreOption = DEFAULT_STORE,
     account: AccountOption = None,
+    profile: ProfileOption = "open",
+    settle_seconds: SettleOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with everything known.")] = False,
 ) -> None:
     """Who read an account's exports in the last 30 days, the last seen first: how far behind, and what went wrong."""
 
+    settle = make_settings(profile, None, settle_seconds).settle_seconds
+
     async def work() -> Survey:
         async with opened(store, create=False) as opened_store:
-            return await survey(opened_store, await choose_account(opened_store, account), now=system_clock())
+            chosen = await choose_account(opened_store, account)
+            return await survey(opened_store, chosen, now=system_clock(), settle_seconds=settle)
 
-    for standing in run_async(work()).standings:
+    found = run_async(work())
+    if found.problem:
+        note(f"ticketfeed: consumers are not known: {found.problem}")
+        raise typer.Exit(2)
+    for standing in found.standings:
         print(json.dumps(_everything(standing)) if as_json else _line(standing))
 
 
@@ -39,7 +49,7 @@ def _line(standing: Standing) -> str:
     fields = [
         consumer.email or f"user {consumer.user_id}",
         consumer.user_agent or "-",
-        consumer.export,
+        consumer.reads,
         f"last seen {_moment(consumer.last_at)}",
         _behind(standing),
         f"{pages:,.1f} pages and {tickets:,.0f} tickets a minute",
@@ -79,7 +89,18 @@ def _many(number: int, word: str) -> str:
 def _everything(standing: Standing) -> dict[str, Any]:
     consumer = standing.consumer
     pages, tickets = consumer.rate(system_clock())
-    counts = ("credential_id", "user_id", "email", "user_agent", "export", "requests", "pages", "tickets", "bytes")
+    counts = (
+        "credential_id",
+        "user_id",
+        "email",
+        "user_agent",
+        "export",
+        "reads",
+        "requests",
+        "pages",
+        "tickets",
+        "bytes",
+    )
     found = {name: getattr(consumer, name) for name in (*counts, "repeats", "loops", "errors", "end_of_stream")}
     return {
         **found,

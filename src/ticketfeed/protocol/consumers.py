@@ -1,9 +1,10 @@
 """Who reads an account's exports, and how far each has come: what several processes note becomes one.
 
-A consumer is what one credential, with one user agent, reads from one export. What it was given is kept as ranges of
-the feed. `merge` only adds and unites, so it comes to the same in whatever order processes pass on what they noted.
+A consumer is what one credential, with one user agent and the same filters, reads from one export. What it was given
+is kept as ranges of the feed, which unite in whatever order processes pass on what they noted; only where it stands,
+and what it asked for last, is told by the newest page.
 
-* a gap: a range between two that were given, which nobody asked for; what still stands there was missed;
+* a gap: a range before where it stands that nobody asked for; what still stands there was missed;
 * a repeat: a page of which everything had been given before;
 * a loop: the same page asked for again and again, with tickets in it and more behind it.
 """
@@ -23,14 +24,15 @@ __all__ = [
     "RATE_MINUTES",
     "REQUESTS_KEPT",
     "Consumer",
+    "Event",
     "Given",
+    "Noted",
     "RequestNote",
     "Served",
     "consumer_key",
+    "join",
     "kept_consumers",
-    "merge",
-    "note_failure",
-    "note_served",
+    "note",
     "unite",
 ]
 
@@ -59,19 +61,28 @@ class Served(NamedTuple):
     by_time: bool = False
 
 
+class Event(NamedTuple):
+    """A request of a consumer: the pages it was sent, or why it was refused. `pages`: of several in a row."""
+
+    at: float
+    served: Served | None = None
+    sent: int = 0
+    error: str = ""
+    pages: int = 1
+
+
 class Given(NamedTuple):
-    """A range of the feed, (after, end], and when it was last added to."""
+    """A range of the feed, (after, end]."""
 
     after: Position
     end: Position
-    at: float
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one, or what one process noted since it last passed it on.
+    """What is known of one.
 
-    `position`: the end of the last page. `same`: how often in a row the page at `asked` was asked for. `minutes`: of
-    the last few, (minute, pages, tickets). Times are Unix seconds.
+    `position`: the end of the newest page, given at `page_at`. `same`: how often in a row the page at `asked` was asked
+    for. `minutes`: of the last few, (minute, pages, rows). Times are Unix seconds.
     """
 
     credential_id: int
@@ -80,6 +91,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str
     export: str
     kind: str = "tickets"
+    filters: Filters = Filters()
     first_at: float
     last_at: float
     requests: int = 0
@@ -91,8 +103,8 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     asked: Position | None = None
     position: Position | None = None
+    page_at: float = 0.0
     end_of_stream: bool = False
-    filters: Filters = Filters()
     same: int = 0
     given: tuple[Given, ...] = ()
     minutes: tuple[tuple[int, int, int], ...] = ()
@@ -100,17 +112,31 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     last_error_at: float = 0.0
 
     @property
+    def reads(self) -> str:
+        """The export, and what of it where that is not the usual."""
+        scope = {"agent": [], "all": ["all"], "ai_agent": ["AI agents"]}[self.filters.support_type_scope]
+        return ", ".join([self.export, *scope, *(["not deleted"] if self.filters.exclude_deleted else [])])
+
+    @property
     def is_looping(self) -> bool:
         return self.same >= LOOP_REQUESTS
 
     def gaps(self) -> list[tuple[Position, Position]]:
-        """The ranges between those given, in feed order."""
-        return [(before.end, behind.after) for before, behind in pairwise(self.given)]
+        """The ranges that it skipped, in feed order. One that lies ahead of where it stands is still to come."""
+        between = [(before.end, behind.after) for before, behind in pairwise(self.given)]
+        return [(after, until) for after, until in between if self.position is not None and until <= self.position]
 
     def rate(self, now: float) -> tuple[float, float]:
-        """Pages and tickets a minute, over the last RATE_MINUTES."""
+        """Pages and rows a minute, over the last RATE_MINUTES."""
         recent = [row for row in self.minutes if row[0] > now // 60 - RATE_MINUTES]
         return sum(row[1] for row in recent) / RATE_MINUTES, sum(row[2] for row in recent) / RATE_MINUTES
+
+
+class Noted(NamedTuple):
+    """What one process noted of a consumer since it last passed it on: who it is, and its requests in order."""
+
+    who: Consumer
+    events: Sequence[Event]
 
 
 class RequestNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,77 +155,67 @@ class RequestNote(msgspec.Struct, frozen=True, kw_only=True):
     email: str
 
 
-def consumer_key(credential_id: int, user_agent: str, export: str) -> str:
+def consumer_key(who: Consumer) -> str:
     """One text for one consumer, within its account."""
-    return f"{credential_id} {export} {user_agent}"
+    return f"{who.credential_id} {who.reads} {who.user_agent}"
 
 
-def note_served(known: Consumer, fresh: Consumer, served: Served, sent: int, at: float) -> Consumer:
-    """`fresh` with one more page. `known`: all that is known of this consumer by now, `fresh` included."""
+def note(known: Consumer | None, noted: Noted) -> Consumer:
+    """What is known with what was noted."""
+    consumer = known or noted.who
+    for event in noted.events:
+        consumer = _note_served(consumer, event, event.served) if event.served else _note_failure(consumer, event)
+    return msgspec.structs.replace(consumer, email=noted.who.email)
+
+
+def _note_served(known: Consumer, event: Event, served: Served) -> Consumer:
+    is_newest = event.at >= known.page_at
     is_again = served.rows > 0 and not served.end_of_stream and served.after == known.asked
-    same = known.same + 1 if is_again else 1
+    same = known.same + 1 if is_again else 1 if is_newest else known.same
     is_end_by_time = served.by_time and served.end_of_stream
     is_repeat = served.rows > 0 and not is_end_by_time and _covers(known.given, served.after, served.end)
-    given = (Given(served.after, max(served.after, served.end), at),)
-    return msgspec.structs.replace(
-        fresh,
-        last_at=at,
-        requests=fresh.requests + 1,
-        pages=fresh.pages + 1,
-        tickets=fresh.tickets + served.rows,
-        bytes=fresh.bytes + sent,
-        repeats=fresh.repeats + is_repeat,
-        loops=fresh.loops + (same == LOOP_REQUESTS),
-        asked=served.after,
-        position=served.end,
-        end_of_stream=served.end_of_stream,
-        kind=served.kind,
-        filters=served.filters,
+    noted = msgspec.structs.replace(
+        known,
+        first_at=min(known.first_at, event.at),
+        last_at=max(known.last_at, event.at),
+        requests=known.requests + event.pages,
+        pages=known.pages + event.pages,
+        tickets=known.tickets + served.rows,
+        bytes=known.bytes + event.sent,
+        repeats=known.repeats + event.pages * is_repeat,
+        loops=known.loops + (known.same < LOOP_REQUESTS <= same),
         same=same,
-        given=unite([*fresh.given, *given]),
-        minutes=_add_minutes([*fresh.minutes, (int(at // 60), 1, served.rows)]),
+        kind=served.kind,
+        given=unite([*known.given, Given(served.after, max(served.after, served.end))]),
+        minutes=_add_minutes([*known.minutes, (int(event.at // 60), event.pages, served.rows)]),
     )
-
-
-def note_failure(fresh: Consumer, error: str, at: float) -> Consumer:
-    """`fresh` with one more request that was refused."""
+    if not is_newest:
+        return noted
     return msgspec.structs.replace(
-        fresh,
-        last_at=at,
-        requests=fresh.requests + 1,
-        errors=fresh.errors + 1,
-        last_error=error,
-        last_error_at=at,
+        noted, asked=served.after, position=served.end, page_at=event.at, end_of_stream=served.end_of_stream
     )
 
 
-def merge(one: Consumer, other: Consumer) -> Consumer:
-    """Both together: counts add up, ranges unite, and of what comes last the later one stays."""
-    later = max(one, other, key=_by_page)
-    failed = max(one, other, key=lambda consumer: (consumer.last_error_at, consumer.last_error))
-    return msgspec.structs.replace(
-        later,
-        first_at=min(one.first_at, other.first_at),
-        last_at=max(one.last_at, other.last_at),
-        requests=one.requests + other.requests,
-        pages=one.pages + other.pages,
-        tickets=one.tickets + other.tickets,
-        bytes=one.bytes + other.bytes,
-        repeats=one.repeats + other.repeats,
-        loops=one.loops + other.loops,
-        errors=one.errors + other.errors,
-        given=unite([*one.given, *other.given]),
-        minutes=_add_minutes([*one.minutes, *other.minutes]),
-        last_error=failed.last_error,
-        last_error_at=failed.last_error_at,
+def _note_failure(known: Consumer, event: Event) -> Consumer:
+    failed = msgspec.structs.replace(
+        known,
+        first_at=min(known.first_at, event.at),
+        last_at=max(known.last_at, event.at),
+        requests=known.requests + 1,
+        errors=known.errors + 1,
     )
+    if event.at < known.last_error_at:
+        return failed
+    return msgspec.structs.replace(failed, last_error=event.error, last_error_at=event.at)
 
 
-def _by_page(consumer: Consumer) -> tuple[object, ...]:
-    """Orders by when the last page was given; one that was only refused comes before all others."""
-    given_at = max((given.at for given in consumer.given), default=0.0)
-    asked, position = consumer.asked or Position(-1, -1), consumer.position or Position(-1, -1)
-    return given_at, position, asked, consumer.same, consumer.end_of_stream, consumer.email, consumer.user_id
+def join(before: Event, event: Event) -> Event | None:
+    """Both as one, where the one goes on right behind the other; None where it does not."""
+    one, other = before.served, event.served
+    if one is None or other is None or one.end != other.after or before.at // 60 != event.at // 60:
+        return None
+    served = other._replace(after=one.after, rows=one.rows + other.rows)
+    return Event(event.at, served, before.sent + event.sent, pages=before.pages + event.pages)
 
 
 def unite(ranges: Iterable[Given]) -> tuple[Given, ...]:
@@ -208,12 +224,12 @@ def unite(ranges: Iterable[Given]) -> tuple[Given, ...]:
     for given in sorted(ranges):
         if united and given.after <= united[-1].end:
             before = united[-1]
-            united[-1] = Given(before.after, max(before.end, given.end), max(before.at, given.at))
+            united[-1] = Given(before.after, max(before.end, given.end))
         else:
             united.append(given)
     while len(united) > GIVEN_MAX:
         first, second = united[0], united[1]
-        united[:2] = [Given(first.after, second.end, max(first.at, second.at))]
+        united[:2] = [Given(first.after, second.end)]
     return tuple(united)
 
 

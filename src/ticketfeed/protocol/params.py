@@ -19,6 +19,7 @@ __all__ = [
     "ExportRequest",
     "SpanRequest",
     "parse_export_request",
+    "parse_filters",
     "parse_include",
     "parse_integer",
     "parse_query",
@@ -89,12 +90,17 @@ def parse_span_request(parameters: Mapping[str, str], *, now: int, start_time_ma
 
 
 def _parse_rest(parameters: Mapping[str, str]) -> tuple[int, Filters, tuple[str, ...], tuple[tuple[str, str], ...]]:
-    filters = Filters(
+    filters = parse_filters(parameters)
+    kept = tuple((name, parameters[name]) for name in KEPT_PARAMETERS if name in parameters)
+    return _parse_page_limit(parameters.get("per_page")), filters, parse_include(parameters.get("include", "")), kept
+
+
+def parse_filters(parameters: Mapping[str, str]) -> Filters:
+    """Which tickets are wanted. Raises InvalidValue."""
+    return Filters(
         exclude_deleted=parameters.get("exclude_deleted", "").strip().lower() in _TRUE,
         support_type_scope=parse_scope(parameters.get("support_type_scope")),
     )
-    kept = tuple((name, parameters[name]) for name in KEPT_PARAMETERS if name in parameters)
-    return _parse_page_limit(parameters.get("per_page")), filters, parse_include(parameters.get("include", "")), kept
 
 
 def _parse_after(parameters: Mapping[str, str], now: int, margin_seconds: int) -> Position:

@@ -41,10 +41,10 @@ class AccessLog:
             return
         started, request_id, seen = time.perf_counter(), _new_request_id(), begin(scope)
         REQUEST_ID.set(request_id)
-        status, sent = 0, 0
+        status, sent, is_ended = 0, 0, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, sent
+            nonlocal status, sent, is_ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 seconds = time.perf_counter() - started
@@ -55,6 +55,7 @@ class AccessLog:
             elif message["type"] == "http.response.body":
                 sent += len(message.get("body", b""))
             await send(message)
+            is_ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._app(scope, receive, send_with_id)
@@ -64,15 +65,9 @@ class AccessLog:
                 raise
             await error_response(Request(scope), InternalServerError())(scope, receive, send_with_id)
         finally:
-            answered = Answered(
-                scope,
-                seen,
-                request_id,
-                logged_query(scope["query_string"]),
-                status,
-                sent,
-                time.perf_counter() - started,
-            )
+            query, seconds = logged_query(scope["query_string"]), time.perf_counter() - started
+            is_whole = is_ended and scope["method"] == "GET"
+            answered = Answered(scope, seen, request_id, query, status, sent, seconds, is_whole)
             for listener in self._listeners:
                 listener(answered)
             if _log.isEnabledFor(logging.INFO):

@@ -139,5 +139,8 @@ async def metric_event_export(request: Request, call: ApiCall) -> Response:
     request_ = ExportRequest(position, listed.limit, Filters(), (), ())
     kind, settle = "ticket_metric_events", settings.settle_seconds
     page = await read_page(call.service.store, call.account, request_, kind=kind, now=now, settle_seconds=settle)
+    seen(request.scope).served = Served(
+        kind, kind, position, page.after, len(page.rows), page.end_of_stream, by_time=True
+    )
     extra = [] if page.end_of_stream else [(0, 0, b"")]  # a row more than the page holds says that more follows
     return list_response(request, call, kind, listed, [*page.rows, *extra], None)

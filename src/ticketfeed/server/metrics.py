@@ -26,10 +26,15 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("account", "endpoint", "method", "status"),
         "Requests that were answered.",
     ),
-    "ticketfeed_request_seconds": ("histogram", ("endpoint",), "From a request's head to the end of its answer."),
+    "ticketfeed_request_seconds": (
+        "histogram",
+        ("account", "endpoint"),
+        "From a request's head to the end of its answer.",
+    ),
     "ticketfeed_sent_bytes_total": ("counter", ("account", "endpoint"), "Bytes of bodies sent."),
     "ticketfeed_pages_total": ("counter", ("account", "export"), "Pages of exports sent."),
     "ticketfeed_rows_total": ("counter", ("account", "export"), "Tickets, users and others in those pages."),
+    "ticketfeed_store_up": ("gauge", (), "1 where the store can be read; 0 where not, and nothing below is told."),
     "ticketfeed_tickets": ("gauge", ("account",), "Tickets stored, deleted ones included."),
     "ticketfeed_newest_change_timestamp_seconds": ("gauge", ("account",), "The second of the newest change."),
     "ticketfeed_watermark_timestamp_seconds": ("gauge", ("account",), "The watermark: all up to it is complete."),
@@ -106,17 +111,18 @@ class Metrics:
         children = self._children.get(key)
         if children is None:
             requests = self._requests.labels(*key)
-            seconds, sent = self._seconds.labels(seen.endpoint), self._sent.labels(account, seen.endpoint)
+            seconds, sent = (each.labels(account, seen.endpoint) for each in (self._seconds, self._sent))
             children = self._children[key] = requests, seconds, sent
         children[0].inc()
         children[1].observe(answered.seconds)
         children[2].inc(answered.sent)
-        if seen.served is not None:
+        if seen.served is not None and answered.status == 200 and answered.is_whole:
             self._pages.labels(account, seen.served.export).inc()
             self._rows.labels(account, seen.served.export).inc(seen.served.rows)
 
-    def text(self, surveys: Sequence[Survey], only: str | None = None) -> tuple[bytes, str]:
-        """The text for Prometheus, and its content type. `only`: nothing of any account but this one."""
+    def text(self, surveys: Sequence[Survey] | None, only: str | None = None) -> tuple[bytes, str]:
+        """The text for Prometheus, and its content type. `surveys`: None where the store cannot be read. `only`:
+        nothing but of this account."""
         registry = self._client.CollectorRegistry()
         registry.register(_Filtered(self._collected(), only))
         registry.register(_Filtered(self._standing(surveys), only))
@@ -131,7 +137,7 @@ class Metrics:
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         return list(shared.collect())
 
-    def _standing(self, surveys: Sequence[Survey]) -> Iterable["Metric"]:
+    def _standing(self, surveys: Sequence[Survey] | None) -> Iterable["Metric"]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         families: dict[str, Any] = {}
@@ -143,7 +149,8 @@ class Metrics:
         def put(name: str, labels: Sequence[str], value: float) -> None:
             families[f"ticketfeed_{name}"].add_metric(labels, value)
 
-        for found in surveys:
+        put("store_up", [], surveys is not None)
+        for found in surveys or ():
             own = [found.account.subdomain]
             put("tickets", own, found.state.ticket_count)
             put("newest_change_timestamp_seconds", own, found.state.last_generated_timestamp)
@@ -151,7 +158,7 @@ class Metrics:
             put("watermark_lag_seconds", own, found.open_seconds)
             for standing in found.standings:
                 consumer = standing.consumer
-                of = [*own, str(consumer.credential_id), consumer.export, consumer.user_agent]
+                of = [*own, str(consumer.credential_id), consumer.reads, consumer.user_agent]
                 put("consumer_lag_tickets", of, standing.pending)
                 put("consumer_lag_seconds", of, standing.lag_seconds)
                 put("consumer_missed_tickets", of, standing.missed)
@@ -172,5 +179,6 @@ class _Filtered:
     def collect(self) -> Iterable["Metric"]:
         for family in self._families:
             told = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            family.samples = [s for s in told if self._only in (None, s.labels.get("account", self._only))]
-            yield family
+            family.samples = [s for s in told if self._only in (None, s.labels.get("account"))]
+            if family.samples or self._only is None:
+                yield family

@@ -12,10 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.protocol.errors import RoleTooLow, StoreError, StoreUnavailable
+from ticketfeed.protocol.model import Account
 from ticketfeed.server.api import Service, admit
 from ticketfeed.server.seen import seen
-from ticketfeed.storage.base import Snapshot
-from ticketfeed.surveying import survey
+from ticketfeed.surveying import Survey, survey
 
 __all__ = ["OPERATING_ROUTES"]
 
@@ -30,22 +30,21 @@ async def _health(_request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """It can serve now: the store is open, can be read, and has the schema that this release knows."""
-    service: Service = request.app.state.service
+    """It can serve now: the store can be read, by a replica if need be, and has the schema that this release knows."""
+    store = request.app.state.service.store
     checks = {"store": "ok", "migrations": "ok"}
-
-    def work(snapshot: Snapshot) -> list[str]:
-        list(snapshot.accounts())
-        return list(snapshot.migration_faults())
-
     try:
         async with asyncio.timeout(READY_SECONDS_MAX):
-            faults = await service.store.inspect(work)
-        if faults:
-            checks["migrations"] = "; ".join(faults)
+            await store.list_accounts()
     except (StoreError, StoreUnavailable, TimeoutError):  # the log says why; whoever asks here may be anybody
-        checks = {"store": "cannot be read"}
-    is_ready = set(checks.values()) == {"ok"}
+        return JSONResponse({"status": "unready", "checks": {"store": "cannot be read"}}, 503, headers=_NO_STORE)
+    try:
+        async with asyncio.timeout(READY_SECONDS_MAX):
+            faults = await store.inspect(lambda snapshot: list(snapshot.migration_faults()))
+        is_ready = not faults
+        checks["migrations"] = "; ".join(faults) or "ok"
+    except (StoreError, StoreUnavailable, TimeoutError):  # the primary is away: reads go on
+        is_ready, checks["store"], checks["migrations"] = True, "can only be read", "unknown"
     body = {"status": "ready" if is_ready else "unready", "checks": checks}
     return JSONResponse(body, 200 if is_ready else 503, headers=_NO_STORE)
 
@@ -54,21 +53,28 @@ async def _metrics(request: Request) -> Response:
     service: Service = request.app.state.service
     token = service.settings.metrics_token
     _, _, given = request.headers.get("authorization", "").partition(" ")
-    if token is not None and compare_digest(given.strip().encode(), token.encode()):
-        accounts, only = await service.store.list_accounts(), None
-    else:
+    account = None
+    if token is None or not compare_digest(given.strip().encode(), token.encode()):
         call = await admit(request)
         if call.identity.role != "admin":
             raise RoleTooLow
-        accounts, only = [call.account], call.account.subdomain
+        account = call.account
     seen(request.scope).account = None  # who scrapes is no news to the account
     if service.metrics is None:
         missing = "metrics need prometheus-client: pip install 'ticketfeed[metrics]'\n"
         return Response(missing, 501, media_type="text/plain", headers=_NO_STORE)
-    settle = service.settings.settle_seconds
-    surveys = [await survey(service.store, each, now=service.clock(), settle_seconds=settle) for each in accounts]
-    text, content_type = service.metrics.text(surveys, only)
+    text, content_type = service.metrics.text(await _survey(service, account), account.subdomain if account else None)
     return Response(text, headers={**_NO_STORE, "content-type": content_type})
+
+
+async def _survey(service: Service, only: Account | None) -> list[Survey] | None:
+    """Of all accounts, or of one; None while the store cannot be read, which must not hide what was counted."""
+    now, settle = service.clock(), service.settings.settle_seconds
+    try:
+        accounts = [only] if only else await service.store.list_accounts()
+        return [await survey(service.store, each, now=now, settle_seconds=settle) for each in accounts]
+    except (StoreError, StoreUnavailable):
+        return None
 
 
 OPERATING_ROUTES = [

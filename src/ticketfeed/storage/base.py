@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from ticketfeed.protocol.answers import KeptAnswer
 from ticketfeed.protocol.budgets import Allowance, Spent
-from ticketfeed.protocol.consumers import Consumer, RequestNote
+from ticketfeed.protocol.consumers import Consumer, Noted, RequestNote
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.records import RecordDraft
@@ -276,9 +276,9 @@ class Store(Protocol):
         """Count one request against all of `allowances`, or none (`budgets.spend`). All processes share the count."""
 
     async def keep_notes(
-        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
-    ) -> dict[str, Consumer]:
-        """Merge what one process noted into what all have noted (`consumers.merge`); those consumers, merged.
+        self, account: Account, consumers: Mapping[str, Noted], requests: Sequence[RequestNote], now: float
+    ) -> None:
+        """Add what one process noted to what all have noted (`consumers.note`), all of it or nothing.
 
         Of consumers and of requests the newest are kept, and a crash of the machine may lose all.
         """

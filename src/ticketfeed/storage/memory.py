@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import budgets, watermark
 from ticketfeed.protocol.budgets import Allowance, Spent, Window
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, kept_consumers, merge
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Noted, RequestNote, kept_consumers, note
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.listing import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
@@ -219,16 +219,14 @@ class MemoryStore:
         return spent
 
     async def keep_notes(
-        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
-    ) -> dict[str, Consumer]:
+        self, account: Account, consumers: Mapping[str, Noted], requests: Sequence[RequestNote], now: float
+    ) -> None:
         known = self._consumers.get(account.account_id, {})
-        merged = {key: merge(known[key], noted) if key in known else noted for key, noted in consumers.items()}
-        known = {**known, **merged}
+        known = known | {key: note(known.get(key), noted) for key, noted in consumers.items()}
         kept = kept_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
         self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in kept}
         newest = [*reversed(requests), *self._requests.get(account.account_id, [])]
         self._requests[account.account_id] = newest[:REQUESTS_KEPT]
-        return merged
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         known = self._consumers.get(account.account_id, {})

@@ -19,7 +19,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.budgets import Allowance, Spent
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Noted, RequestNote
 from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.jobs import Job
@@ -227,11 +227,9 @@ class PostgresStore:
         return await self._beside(lambda connection: spend_in_postgres(connection, account, allowances, now))
 
     async def keep_notes(
-        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
-    ) -> dict[str, Consumer]:
-        return await self._beside(
-            lambda connection: keep_notes_in_postgres(connection, account, consumers, requests, now)
-        )
+        self, account: Account, consumers: Mapping[str, Noted], requests: Sequence[RequestNote], now: float
+    ) -> None:
+        await self._beside(lambda connection: keep_notes_in_postgres(connection, account, consumers, requests, now))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         rows = await self._readers.read_current(Q["read_consumers"], {"account_id": account.account_id})

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from ticketfeed.protocol.budgets import Allowance, Spent, Window, spend
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, kept_consumers, merge
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Noted, RequestNote, kept_consumers, note
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.queries import load_queries
 
@@ -41,28 +41,27 @@ async def spend_in_postgres(
 async def keep_notes_in_postgres(
     connection: Connection,
     account: Account,
-    consumers: Mapping[str, Consumer],
+    consumers: Mapping[str, Noted],
     requests: Sequence[RequestNote],
     now: float,
-) -> dict[str, Consumer]:
+) -> None:
     """What one process noted."""
     own = {"account_id": account.account_id}
-    async with connection.transaction():
-        for key in sorted(consumers):
-            await connection.execute(Q["make_consumer"].encode(), {**own, "key": key})
-        keys = {**own, "keys": sorted(consumers)}
-        merged = {}
-        for key, body in await (await connection.execute(Q["lock_consumers"].encode(), keys)).fetchall():
-            noted = consumers[key]
-            merged[key] = merge(msgspec.json.decode(body, type=Consumer), noted) if body else noted
-            written = {**own, "key": key, "last_at": merged[key].last_at, "body": msgspec.json.encode(merged[key])}
-            await connection.execute(Q["write_consumer"].encode(), written)
+    keys = sorted(consumers)
+    async with connection.transaction(), connection.cursor() as cursor:
+        # Many rows in one round trip.
+        await cursor.executemany(Q["make_consumer"].encode(), [{**own, "key": key} for key in keys])
+        rows = await (await cursor.execute(Q["lock_consumers"].encode(), {**own, "keys": keys}, binary=True)).fetchall()
+        written = []
+        for key, body in rows:
+            consumer = note(msgspec.json.decode(body, type=Consumer) if body else None, consumers[key])
+            written.append({**own, "key": key, "last_at": consumer.last_at, "body": msgspec.json.encode(consumer)})
+        await cursor.executemany(Q["write_consumer"].encode(), written)
         if consumers:
-            seen = await (await connection.execute(Q["list_consumers"].encode(), own)).fetchall()
+            seen = await (await cursor.execute(Q["list_consumers"].encode(), own)).fetchall()
             gone = {key for key, _ in seen} - kept_consumers(seen, now) - set(consumers)
-            await connection.execute(Q["forget_consumers"].encode(), {**own, "keys": sorted(gone)})
-        for request in requests:
-            await connection.execute(Q["put_request"].encode(), {**own, "body": msgspec.json.encode(request)})
+            await cursor.execute(Q["forget_consumers"].encode(), {**own, "keys": sorted(gone)})
+        added = [{**own, "body": msgspec.json.encode(request)} for request in requests]
+        await cursor.executemany(Q["put_request"].encode(), added)
         if requests:
-            await connection.execute(Q["forget_requests"].encode(), {**own, "keep": REQUESTS_KEPT})
-    return merged
+            await cursor.execute(Q["forget_requests"].encode(), {**own, "keep": REQUESTS_KEPT})

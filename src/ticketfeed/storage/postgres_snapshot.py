@@ -21,7 +21,7 @@ __all__ = ["PostgresSnapshot", "start_snapshot"]
 
 # Rows that one round trip brings: some hundred kilobytes of tickets.
 ROWS_A_TRIP = 250
-_MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) (?:ticketfeed\.)?(\w+)")
+_MADE = re.compile(r"CREATE (?:UNIQUE |UNLOGGED )?(?:TABLE|INDEX) (?:ticketfeed\.)?(\w+)")
 
 Q = load_queries("postgres")
 

@@ -15,7 +15,7 @@ import apsw
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.budgets import Allowance, Spent
-from ticketfeed.protocol.consumers import Consumer, RequestNote
+from ticketfeed.protocol.consumers import Consumer, Noted, RequestNote
 from ticketfeed.protocol.departures import departures_of
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.jobs import Job
@@ -201,9 +201,9 @@ class SqliteStore:
         return self._beside.spend(account, allowances, now)
 
     async def keep_notes(
-        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
-    ) -> dict[str, Consumer]:
-        return self._beside.keep_notes(account, consumers, requests, now)
+        self, account: Account, consumers: Mapping[str, Noted], requests: Sequence[RequestNote], now: float
+    ) -> None:
+        self._beside.keep_notes(account, consumers, requests, now)
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return self._beside.read_consumers(account)

@@ -4,6 +4,7 @@ A load holds the store's own write lock for minutes, and none of this can wait. 
 disk, belongs to no backup, and is made anew where it is missing.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import apsw
 import msgspec
 
 from ticketfeed.protocol.budgets import Allowance, Spent, Window, spend
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestNote, kept_consumers, merge
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Noted, RequestNote, kept_consumers, note
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.queries import load_queries
@@ -30,7 +31,7 @@ class SqliteBeside:
     """Of all accounts; opened when it is first asked for. Raises StoreUnavailable."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + "-beside")
+        self._store_path, self._path = path, path.with_name(path.name + "-beside")
         self._connection: apsw.Connection | None = None
 
     def close(self) -> None:
@@ -48,15 +49,14 @@ class SqliteBeside:
             return spent
 
     def keep_notes(
-        self, account: Account, consumers: Mapping[str, Consumer], requests: Sequence[RequestNote], now: float
-    ) -> dict[str, Consumer]:
+        self, account: Account, consumers: Mapping[str, Noted], requests: Sequence[RequestNote], now: float
+    ) -> None:
         with self._transaction() as connection:
             bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
-            merged = {}
             for key, noted in consumers.items():
                 body = connection.execute(Q["read_consumer"], {**bindings, "key": key}).get
-                merged[key] = merge(msgspec.json.decode(body, type=Consumer), noted) if body else noted
-                row = (account.account_id, key, merged[key].last_at, msgspec.json.encode(merged[key]))
+                consumer = note(msgspec.json.decode(body, type=Consumer) if body else None, noted)
+                row = (account.account_id, key, consumer.last_at, msgspec.json.encode(consumer))
                 connection.execute(Q["write_consumer"], row)
             if consumers:
                 seen: list[Any] = connection.execute(Q["list_consumers"], bindings).fetchall()
@@ -67,14 +67,17 @@ class SqliteBeside:
                 connection.execute(Q["put_request"], (account.account_id, msgspec.json.encode(request)))
             if requests:
                 connection.execute(Q["forget_requests"], bindings)
-            return merged
 
     def read_consumers(self, account: Account) -> list[Consumer]:
+        if not self._path.exists():  # who only looks makes nothing
+            return []
         with self._transaction() as connection:
             rows = connection.execute(Q["read_consumers"], {"account_id": account.account_id})
             return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
 
     def read_requests(self, account: Account) -> list[RequestNote]:
+        if not self._path.exists():
+            return []
         with self._transaction() as connection:
             rows = connection.execute(Q["read_requests"], {"account_id": account.account_id})
             return [msgspec.json.decode(body, type=RequestNote) for (body,) in rows]
@@ -90,7 +93,11 @@ class SqliteBeside:
             raise StoreUnavailable(f"cannot use {self._path}: {reason}") from error
 
     def _open(self) -> apsw.Connection:
+        is_new = not self._path.exists()
         connection = apsw.Connection(str(self._path))
+        if is_new and os.geteuid() == 0:  # a server that is not root must be able to go on with it
+            owner = self._store_path.stat()
+            os.chown(self._path, owner.st_uid, owner.st_gid)
         connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(Q["make_beside"])

@@ -36,6 +36,7 @@ __all__ = [
 
 BASE = "/_ticketfeed/"
 SESSION_SECONDS = 8 * 3600
+COOKIE_CHARS_MAX = 200
 SESSION_COOKIE, LOGIN_COOKIE = "ticketfeed_session", "ticketfeed_login"
 
 
@@ -65,7 +66,9 @@ async def find_session(request: Request, service: Service, account: Account) -> 
 
 
 def _claimed_credential(cookie: str) -> int | None:
-    """What a cookie says of itself, unproved."""
+    """What a cookie says of itself, unproved. Ours are short, and not compressed: nothing else is unpacked."""
+    if len(cookie) > COOKIE_CHARS_MAX or cookie.startswith("."):
+        return None
     _, claims = URLSafeTimedSerializer("").loads_unsafe(cookie)
     is_sound = isinstance(claims, list) and len(claims) == 2 and type(claims[0]) is int and 0 < claims[0] < 2**63
     return claims[0] if is_sound else None
@@ -114,5 +117,6 @@ def is_from(form: Mapping[str, str], token: str | None) -> bool:
 
 
 def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
-    is_secure = request.scope["scheme"] == "https"
+    service: Service = request.app.state.service
+    is_secure = request.scope["scheme"] == "https" or (service.settings.public_url or "").startswith("https:")
     response.set_cookie(name, value, max_age=seconds, path=BASE, secure=is_secure, httponly=True, samesite="lax")

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
+from ticketfeed.feed import Source
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.model import Filters, Position, Slice, TicketList
@@ -14,7 +15,7 @@ from ticketfeed.server.api import ApiCall
 from ticketfeed.server.page.charts import SPANS, Charts
 from ticketfeed.server.page.words import Place, parse_place
 from ticketfeed.storage.base import Snapshot
-from ticketfeed.surveying import PENDING_MAX, count_pending, survey
+from ticketfeed.surveying import PENDING_MAX, count_pending, readable_until, survey
 
 __all__ = ["VIEWS", "View"]
 
@@ -66,7 +67,10 @@ async def feed(request: Request, call: ApiCall) -> Values:
 
 async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
     service, account = call.service, call.account
-    until = service.clock() - service.settings.settle_seconds
+    now, settle = service.clock(), service.settings.settle_seconds
+    source = Source(service.store, account, "tickets", _ALL, (), now, now - settle)
+    rows = await source.read(place.position, NEXT_TICKETS)
+    until = readable_until(source.state, now, settle)
 
     def work(snapshot: Snapshot) -> tuple[int, int]:
         every, _ = count_pending(snapshot, account, place.position, until, _ALL)
@@ -74,15 +78,13 @@ async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
         return every, usual
 
     pending, usual = await service.store.inspect(work)
-    state, rows = await service.store.read_changes(account, place.position, until, NEXT_TICKETS, _ALL, links=False)
     address = f"{_address(request, call)}{_EXPORT}"
-    behind = [(_parse(row[2]), encode_cursor(Position(*row[:2]))) for row in rows]
     return {
-        "state": state,
+        "state": source.state,
         "pending": pending,
         "usual": usual,
         "pending_max": PENDING_MAX,
-        "next": behind,
+        "next": [(_parse(row[2]), encode_cursor(Position(*row[:2]))) for row in rows],
         "curl_line": f"curl -s -u EMAIL/token:TOKEN '{address}?cursor={place.cursor.replace('=', '%3D')}'",
     }
 
@@ -105,7 +107,9 @@ async def tickets(request: Request, call: ApiCall) -> Values:
 
 async def ticket(request: Request, call: ApiCall) -> Values:
     """One ticket as it stands, in its own bytes, and what happened to it."""
-    ticket_id = request.path_params["id"]
+    ticket_id = parse_integer(request.path_params["id"])
+    if ticket_id is None:
+        raise RecordNotFound
     rows = await call.service.store.read_tickets(call.account, [ticket_id])
     if not rows:
         raise RecordNotFound
@@ -159,5 +163,5 @@ VIEWS: dict[str, tuple[str, View]] = {
     "consumers": ("consumers", consumers),
     "requests": ("requests", requests),
     "tickets": ("tickets", tickets),
-    "tickets/{id:int}": ("ticket", ticket),
+    "tickets/{id}": ("ticket", ticket),
 }

@@ -40,11 +40,7 @@ def parse_place(text: str) -> Place:
     """
     text = text.strip()
     if "://" in text or text.startswith("/") or "?" in text:
-        query = parse_qs(urlsplit(text).query)
-        for name in ("cursor", "start_time"):
-            if name in query:
-                return parse_place(query[name][-1])
-        raise ValueError("this address has neither cursor nor start_time")
+        text = _of_address(text)
     if _WHOLE.fullmatch(text):
         return Place(Position(int(text), -1), "time")
     try:
@@ -58,6 +54,14 @@ def parse_place(text: str) -> Place:
         return Place(decode_cursor(text), "cursor")
     except InvalidCursor:
         raise ValueError("this is neither a cursor, nor a time, nor an address with one of them") from None
+
+
+def _of_address(address: str) -> str:
+    query = parse_qs(urlsplit(address).query)
+    for name in ("cursor", "start_time"):
+        if name in query:
+            return query[name][-1].strip()
+    raise ValueError("this address has neither cursor nor start_time")
 
 
 def moment(seconds: float | None) -> str:
