@@ -51,6 +51,7 @@ ROWS: dict[str, tuple[str, float | None, float | None]] = {
     "gzip-unkept": ("gzip page, SQLite, no pages kept", None, None),
     "gzip-updates": (f"gzip page, {UPDATES_PER_SECOND} tickets a second updated", 0.70, 0.90),
     "postgres": ("raw page, PostgreSQL", 0.15, 0.25),
+    "watched": ("raw page, the page of the server and its metrics looked at every second", 0.80, 0.95),
     "include": ("raw page with users, groups, organizations", 0.50, 0.80),
     "deleted": ("exclude_deleted, where 90 % are deleted", 0.50, 0.90),
     "fastapi": ("raw page", 40, 80),
@@ -120,7 +121,14 @@ def compare_pages(
         for name in names:
             with contextlib.ExitStack() as bench.stack:
                 comparison = _prepare(bench, name)
-                if comparison.peer and name not in ("gzip-updates", "include", "deleted", "workers", "prism"):
+                if comparison.peer and name not in (
+                    "gzip-updates",
+                    "watched",
+                    "include",
+                    "deleted",
+                    "workers",
+                    "prism",
+                ):
                     verify(comparison.ours, comparison.peer)
                 measure([comparison], rounds, seconds, tell)
             done.append(comparison)
@@ -173,6 +181,15 @@ def _updating(store_url: str, cores: Cores) -> Iterator[None]:
     command = [sys.executable, "-m", "bench.updating", store_url, str(UPDATES_PER_SECOND)]
     with running(command, cores.load, env=environment()):
         yield
+
+
+def _watched(bench: _Bench) -> _Sides:
+    server = bench.serve(bench.store_url)
+    ours = bench.side("ticketfeed, watched", server)
+    command = [sys.executable, "-m", "bench.watching", "http://{}:{}".format(*server.address)]
+    authorization = bench.credentials.header
+    ours.during = lambda: running([*command, authorization], bench.cores.load, env=environment())
+    return ours, lambda: bench.side("ticketfeed, alone", bench.server)
 
 
 def _postgres(bench: _Bench) -> _Sides:
@@ -229,6 +246,7 @@ _SIDES: dict[str, Callable[[_Bench], _Sides]] = {
     "gzip-unkept": _gzip_unkept,
     "gzip-updates": _gzip_updates,
     "postgres": _postgres,
+    "watched": _watched,
     "include": _include,
     "deleted": _deleted,
     "workers": _workers,

@@ -126,7 +126,7 @@ class Terminal:
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        time.sleep(3)
+        time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 130, (command, output)
@@ -161,14 +161,21 @@ class Terminal:
             self.server = None
 
 
-def prepare(folder: Path, filled: Path, page: Path) -> None:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small world as a file of lines."""
+    folder = tmp_path_factory.mktemp("world")
+    assert run("generate", "30", "--out", "world.ndjson", cwd=folder).code == 0
+    return folder / "world.ndjson"
+
+
+def prepare(folder: Path, filled: Path, world: Path, page: Path) -> None:
     """The reader's own files."""
     if page.name not in BEGIN_WITHOUT_STORE:
         shutil.copy(filled, folder / "ticketfeed.db")
     shutil.copy(filled, folder / "t.db")
     tickets, users = [], []
-    assert run("generate", "30", "--out", "world.ndjson", cwd=folder).code == 0
-    for line in (folder / "world.ndjson").read_bytes().splitlines():
+    for line in world.read_bytes().splitlines():
         record = json.loads(line)
         if "users" in record:
             users += record["users"]
@@ -198,11 +205,12 @@ def test_page(
     page: Path,
     tmp_path: Path,
     filled: Path,
+    world: Path,
     server: Running,
     database_server: PostgresServer,
 ) -> None:
     """The commands of a page run in the order in which they stand there."""
-    prepare(tmp_path, filled, page)
+    prepare(tmp_path, filled, world, page)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -110,7 +110,7 @@ def test_it_is_live(chromium: Browser, serve: Start, tmp_path: Path) -> None:
     expect(row).to_contain_text("loop: the same page 4 times")
     page.get_by_label("Update every few seconds").uncheck()
     server.ask(f"{PATH}?start_time=0", **{"User-Agent": "tap-late/1"})
-    page.wait_for_timeout(5000)
+    page.wait_for_timeout(4000)
     expect(page.get_by_role("row").filter(has_text="tap-late/1")).to_have_count(0)
     page.get_by_label("Update every few seconds").check()
     expect(page.get_by_role("row").filter(has_text="tap-late/1")).to_have_count(1)
