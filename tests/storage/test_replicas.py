@@ -1,6 +1,7 @@
 """Reading from replicas: a real streaming replica, paused to make it lag."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -8,6 +9,9 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
+from ticketfeed.inprocess import call_app
+from ticketfeed.server.app import create_app
+from ticketfeed.settings import Settings
 from ticketfeed.storage.postgres import PostgresStore
 
 
@@ -22,9 +26,28 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres
     primary.stop()
 
 
+def _catch_up(primary: PostgresServer, replica: PostgresServer) -> None:
+    """Until the replica has all that the primary has. That a page shows it proves nothing: one that a replica has not
+    comes from the primary."""
+    with psycopg.connect(primary.url, autocommit=True) as connection:
+        row = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
+    _wait_for(replica, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", row)
+
+
+def _wait_for(server: PostgresServer, condition: str, values: tuple[object, ...] | None = None) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        for _ in range(400):
+            if connection.execute(condition.encode(), values).fetchone() == (True,):
+                return
+            time.sleep(0.05)
+    raise AssertionError(f"never so: {condition}")
+
+
 def _set_replay(replica: PostgresServer, *, running: bool) -> None:
     with psycopg.connect(replica.url) as connection:
         connection.execute(f"SELECT pg_wal_replay_{'resume' if running else 'pause'}()".encode())
+    state = "not paused" if running else "paused"
+    _wait_for(replica, "SELECT pg_get_wal_replay_pause_state() = %s", (state,))
 
 
 async def _positions(store: PostgresStore, account_id: int) -> list[tuple[int, int]]:
@@ -56,6 +79,7 @@ def test_a_lagging_replica(servers: tuple[PostgresServer, PostgresServer]) -> No
         clock.now += 10
         await store.close_newest(account)
         await _eventually(store, account.account_id, [(NOON, 1), (NOON, 2)])
+        _catch_up(primary, replica)
         _set_replay(replica, running=False)
         await store.write(account, putting([ticket(1)]))
         clock.now += 10
@@ -70,7 +94,8 @@ def test_a_lagging_replica(servers: tuple[PostgresServer, PostgresServer]) -> No
 
 
 def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its replica pages come from the primary; without the primary, reads go on from the replica."""
+    """Without its replica pages come from the primary; without the primary, reads go on from the replica, and the
+    server says that it is ready."""
     primary, replica = servers
 
     async def main() -> None:
@@ -83,6 +108,7 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
         clock.now += 1
         await store.close_newest(account)
         await _eventually(store, account.account_id, [(NOON, 1)])
+        _catch_up(primary, replica)
         replica.kill()
         assert await _positions(store, account.account_id) == [(NOON, 1)]
         replica.start()
@@ -91,6 +117,8 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
         primary.kill()
         assert await _positions(store, account.account_id) == [(NOON, 1)]
         assert not await store.close_newest(account)
+        ready = await call_app(create_app(Settings(), store), "/_ticketfeed/ready", host="acme.localhost")
+        assert (ready.status, b"can only be read" in ready.body) == (200, True)
         primary.start()
         await store.write(account, putting([ticket(2)]))
         await store.close()
