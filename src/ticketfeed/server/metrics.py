@@ -19,6 +19,7 @@ __all__ = ["METRICS", "MULTIPROCESS_VARIABLE", "Metrics", "make_metrics"]
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_CONSUMER = ("account", "credential", "export", "user_agent")
 # name -> (type, labels, what it is): the table of docs/reference/metrics.md.
 METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_requests_total": (
@@ -42,32 +43,32 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_store_bytes": ("gauge", (), "What the store takes on disk."),
     "ticketfeed_consumer_lag_tickets": (
         "gauge",
-        ("account", "credential", "export", "user_agent"),
+        _CONSUMER,
         "Changes that a consumer was not given yet, counted up to 10,000.",
     ),
     "ticketfeed_consumer_lag_seconds": (
         "gauge",
-        ("account", "credential", "export", "user_agent"),
+        _CONSUMER,
         "How long the first of them has waited.",
     ),
     "ticketfeed_consumer_missed_tickets": (
         "gauge",
-        ("account", "credential", "export", "user_agent"),
+        _CONSUMER,
         "Tickets in ranges that a consumer skipped.",
     ),
     "ticketfeed_consumer_looping": (
         "gauge",
-        ("account", "credential", "export", "user_agent"),
+        _CONSUMER,
         "1 while a consumer asks for the same page again and again.",
     ),
     "ticketfeed_consumer_repeats_total": (
         "counter",
-        ("account", "credential", "export", "user_agent"),
+        _CONSUMER,
         "Pages of which a consumer had been given everything before.",
     ),
     "ticketfeed_consumer_last_seen_timestamp_seconds": (
         "gauge",
-        ("account", "credential", "export", "user_agent"),
+        _CONSUMER,
         "When a consumer was last served.",
     ),
 }
