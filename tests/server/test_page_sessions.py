@@ -88,7 +88,7 @@ def test_only_back_to_the_page(target: str) -> None:
 
 
 def test_signing_out() -> None:
-    """It needs the form of this session; then the cookie is gone."""
+    """It needs a form of the very page; then the cookie is gone."""
     browser = Browser(desk_of())
     browser.sign_in()
     browser.go()

@@ -156,7 +156,7 @@ async def _login(request: Request, account: Account) -> Response:
 async def _logout(request: Request, account: Account) -> Response:
     session = await find_session(request, request.app.state.service, account)
     if session is not None and not is_from(await _read_form(request), session.csrf):
-        return _render("error", 403, title="This form is not of this session", account=None, session=None)
+        return _render("error", 403, title="This form was made before you signed in", account=None, session=None)
     response = RedirectResponse(f"{BASE}login", 303, _HEADERS)
     sign_out(request, response)
     return response

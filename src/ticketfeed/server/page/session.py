@@ -41,7 +41,7 @@ SESSION_COOKIE, LOGIN_COOKIE = "ticketfeed_session", "ticketfeed_login"
 
 
 class Session(NamedTuple):
-    """`csrf`: what a form of this session has to carry."""
+    """`csrf`: what its forms have to carry."""
 
     identity: Identity
     csrf: str
