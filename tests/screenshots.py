@@ -97,7 +97,7 @@ def take(chromium: str, root: str, cursor: str) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
         for name, (path, scheme) in SHOTS.items():
             context = browser.new_context(
-                color_scheme=scheme,  # type: ignore[arg-type]
+                color_scheme=scheme,
                 viewport={"width": 1120, "height": 900},
             )
             page = context.new_page()

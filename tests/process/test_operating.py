@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,7 @@ def walk(server: Running, per_page: int = 100, **headers: str) -> tuple[int, int
     target, pages, tickets = f"{PATH}?start_time=0&per_page={per_page}", 0, 0
     while True:
         answer = server.ask(target, **headers)
-        page = json.loads(answer.body)  # type: ignore[attr-defined]
+        page = json.loads(answer.body)
         pages, tickets = pages + 1, tickets + len(page["tickets"])
         if page["end_of_stream"]:
             return pages, tickets
@@ -35,7 +36,7 @@ def walk(server: Running, per_page: int = 100, **headers: str) -> tuple[int, int
 
 
 def total(server: Running, name: str, **labels: str) -> float:
-    text = server.ask("/_ticketfeed/metrics", token=METRICS_TOKEN).body.decode()  # type: ignore[attr-defined]
+    text = server.ask("/_ticketfeed/metrics", token=METRICS_TOKEN).body.decode()
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)
@@ -81,6 +82,19 @@ def test_the_last_second_is_passed_on(serve: Start, tmp_path: Path) -> None:
     server.ask()
     assert server.end() == 0
     assert [found["pages"] for found in consumers(tmp_path)] == [1]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_command_that_run_wraps_is_a_consumer(tmp_path: Path) -> None:
+    """What a command was given by `ticketfeed run` is known when both have ended."""
+    client = (
+        "import requests; requests.get('https://demo.zendesk.com"
+        f"{PATH}?start_time=0&per_page=10', headers={{'Authorization': 'Bearer {TOKEN}', 'User-Agent': 'mine'}})"
+    )
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    done = run("run", "--", sys.executable, "-c", client, cwd=tmp_path, env=env)
+    assert done.code == 0, done.err
+    assert [(found["user_agent"], found["tickets"]) for found in consumers(tmp_path)] == [("mine", 10)]
 
 
 @pytest.mark.usefixtures("folder")

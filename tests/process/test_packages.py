@@ -15,7 +15,7 @@ from tests.test_docs import ROOT
 
 
 def run(*command: str, **options: object) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stderr
     return str(done.stdout)
 

@@ -35,7 +35,7 @@ class Looking:
 
     def __init__(self, browser: Browser, server: Running, scheme: str = "light", width: int = 1200) -> None:
         self.root = f"http://localhost:{server.address[1]}{BASE}"
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
         self.complaints: list[str] = []
         self.page: Page = context.new_page()
         self.page.set_default_timeout(15_000)

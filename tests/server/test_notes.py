@@ -166,7 +166,7 @@ def test_many_strangers_while_the_store_is_away() -> None:
     async def away(*_args: Any) -> Any:
         raise StoreUnavailable("away")
 
-    desk.store.keep_notes = away  # type: ignore[method-assign]
+    desk.store.keep_notes = away
     for number in range(CONSUMERS_MAX + 50):
         desk.ask(f"{ALL}&per_page=1", headers=[("User-Agent", f"agent {number}")])
         if number % 50 == 0:
@@ -199,12 +199,12 @@ def test_notes_wait_for_the_store() -> None:
     async def away(*_args: Any) -> Any:
         raise StoreUnavailable("away")
 
-    desk.store.keep_notes = away  # type: ignore[method-assign]
+    desk.store.keep_notes = away
     walk(desk, f"{ALL}&per_page=3")
     pass_on(desk)
     desk.ask(f"{ALL}&per_page=3")
     pass_on(desk)
-    desk.store.keep_notes = keep_notes  # type: ignore[method-assign]
+    desk.store.keep_notes = keep_notes
     notes = consumers(desk)
     assert [(found.pages, found.repeats) for found in notes] == [(5, 1)]
     assert len(requests(desk)) == 5

@@ -136,6 +136,7 @@ def _with_options_of(command: Callable[..., Any], own: Callable[..., Any]) -> Ca
     """`own` with the options of another command behind its own."""
     taken, others = inspect.signature(own), inspect.signature(command)
     kept = [p for p in taken.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    # A function's type does not know the attribute that inspect, and so typer, looks for.
     own.__signature__ = taken.replace(parameters=[*kept, *others.parameters.values()])  # type: ignore[attr-defined]
     own.__annotations__ = {**command.__annotations__, **own.__annotations__}
     return own

@@ -135,6 +135,7 @@ class Metrics:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         shared = self._client.CollectorRegistry()
+        # The library says no types here.
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         return list(shared.collect())
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from ticketfeed.protocol.model import INT64_MAX, Filters, ListOrder, Position, Slice, TicketList
 
-__all__ = ["KEY_COLUMN", "change_bindings", "compose_list", "list_bindings", "ticket_bindings"]
+__all__ = ["COUNT_CHANGES", "KEY_COLUMN", "change_bindings", "compose_list", "list_bindings", "ticket_bindings"]
 
 KEY_COLUMN: dict[ListOrder, str] = {"id": "id", "updated_at": "generated_timestamp", "status": "status"}
+# Which query counts the changes of a kind; every other kind is a record.
+COUNT_CHANGES = {"tickets": "count_changes"}
 # Before and behind every key there is: letters that no status begins with.
 _STATUS_ENDS = ("", "zzzz")
 

@@ -13,7 +13,7 @@ import psycopg
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
-from ticketfeed.storage.listing import change_bindings
+from ticketfeed.storage.listing import COUNT_CHANGES, change_bindings
 from ticketfeed.storage.migrations import migration_faults
 from ticketfeed.storage.queries import load_migrations, load_queries
 
@@ -64,12 +64,8 @@ class PostgresSnapshot:
     def count_changes(
         self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
     ) -> tuple[int, int | None]:
-        name, bindings = (
-            "count_changes" if kind == "tickets" else "count_record_changes",
-            change_bindings(after, until, filters),
-        )
-        bindings |= {"kind": kind, "limit": limit}
-        count, first = next(self._walk(name, account, bindings))
+        bindings = {"kind": kind, "limit": limit, **change_bindings(after, until, filters)}
+        count, first = next(self._walk(COUNT_CHANGES.get(kind, "count_record_changes"), account, bindings))
         return count, first
 
     def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
