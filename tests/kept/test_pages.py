@@ -3,14 +3,19 @@
 import asyncio
 import copy
 import gzip
+import itertools
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.storage.contract import NOON, ManualClock, putting, ticket
+from tests.postgres import PostgresServer
+from tests.storage.contract import NOON, START, ManualClock, putting, ticket
 from ticketfeed.feed import Source, read_page
 from ticketfeed.kept.file import Body
 from ticketfeed.kept.pages import read_pieces
@@ -19,8 +24,10 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.params import ExportRequest
 from ticketfeed.protocol.pieces import GZIP, PLAIN, Coding
 from ticketfeed.protocol.wire import encode_etag, encode_page, encode_pieces_etag, page_ends
-from ticketfeed.storage.base import Rows
+from ticketfeed.storage.base import Rows, Store
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.postgres import PostgresStore
+from ticketfeed.storage.sqlite import SqliteStore
 
 ADDRESS = "http://acme.localhost/x"
 IDS = st.integers(1, 30)
@@ -66,9 +73,7 @@ def first_load() -> list[Any]:
     ]
 
 
-async def ask(
-    runs: Runs, store: MemoryStore, account: Account, request: ExportRequest, coding: Coding, now: int
-) -> Any:
+async def ask(runs: Runs, store: Store, account: Account, request: ExportRequest, coding: Coding, now: int) -> Any:
     source = Source(store, account, "tickets", request.filters, (), now, now)
     page = await read_pieces(runs, source, request.after, request.page_limit, coding)
     head, tail = page_ends(page.after if page.pieces else None, page.end_of_stream, ADDRESS, ())
@@ -160,3 +165,85 @@ def test_nothing_is_missed_beside_a_replica_that_is_behind(story: list[tuple[Any
 
     with patch("ticketfeed.kept.pages.RUN_TICKETS", 4), patch("ticketfeed.kept.pages.GAP_TICKETS", 6):
         asyncio.run(main())
+
+
+async def open_memory(_folder: Path, clock: ManualClock) -> Store:
+    return MemoryStore(clock)
+
+
+async def open_sqlite(folder: Path, clock: ManualClock) -> Store:
+    return SqliteStore.open(folder / "t.db", clock)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def open_store(request: pytest.FixtureRequest) -> Callable[[Path, ManualClock], Awaitable[Store]]:
+    if request.param != "postgres":
+        return open_memory if request.param == "memory" else open_sqlite
+    server: PostgresServer = request.getfixturevalue("postgres")
+
+    async def open_postgres(_folder: Path, clock: ManualClock) -> Store:
+        return await PostgresStore.open(server.new_database(), clock)
+
+    return open_postgres
+
+
+async def read_both(runs: Runs, store: Store, account: Account, asked: tuple[Any, ...], clock: ManualClock) -> Position:
+    """Read a page both ways, in bounded time, and compare them."""
+    after, limit, filters, coding = asked
+    request = ExportRequest(after, limit, filters, (), ())
+    plain = await read_page(store, account, request, now=clock.now, settle_seconds=0)
+    page, body = await asyncio.wait_for(ask(runs, store, account, request, coding, clock.now), 10)
+    assert body == encode_page(plain, ADDRESS, ())
+    assert (page.after, page.end_of_stream) == (plain.after, plain.end_of_stream)
+    return plain.after
+
+
+clock_steps = st.tuples(st.just("clock"), st.sampled_from([-60, -3, -2, -1, 1, 2, 5]))
+bursts = st.tuples(st.just("burst"), st.integers(1, 40))
+starts = st.tuples(
+    st.just("read"), st.integers(-5, 5), st.integers(1, 200), st.sampled_from(FILTERS), st.sampled_from([PLAIN, GZIP])
+)
+walks = st.tuples(st.just("walk"), st.integers(1, 200), st.sampled_from(FILTERS), st.sampled_from([PLAIN, GZIP]))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(story=st.lists(clock_steps | bursts | writes | starts | walks, min_size=5, max_size=20))
+@example(
+    story=[
+        *[("burst", 40), ("clock", 1)] * 5,
+        ("walk", 100, FILTERS[0], PLAIN),
+        ("walk", 150, FILTERS[0], PLAIN),
+        ("clock", -2),
+        ("walk", 200, FILTERS[0], PLAIN),
+    ]
+)
+def test_a_clock_that_goes_back(
+    open_store: Callable[[Path, ManualClock], Awaitable[Store]], story: list[tuple[Any, ...]]
+) -> None:
+    """While pages are cached, the clock goes forwards and back: each page ends in bounded time, and is the page that
+    the store gives at that moment."""
+
+    async def main(folder: str) -> None:
+        clock = ManualClock()
+        store = await open_store(Path(folder), clock)
+        try:
+            account, runs = await store.create_account("acme"), Runs(store, 1 << 20)
+            ids = itertools.count(100)
+            for event, *how in story:
+                if event == "clock":
+                    clock.now += how[0]
+                elif event in ("burst", "write"):
+                    numbers = itertools.islice(ids, how[0]) if event == "burst" else how[0]
+                    drafts = [ticket(id, subject=str(clock.now)) for id in numbers]
+                    await store.write(account, putting(drafts))
+                elif event == "read":
+                    await read_both(runs, store, account, (Position(clock.now + how[0], -1), *how[1:]), clock)
+                else:
+                    at, after = Position(-1, 0), START
+                    while at != after:
+                        at, after = after, await read_both(runs, store, account, (after, *how), clock)
+        finally:
+            await store.close()
+
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-") as folder:
+        asyncio.run(main(folder))

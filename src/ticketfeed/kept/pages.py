@@ -29,13 +29,22 @@ class PiecePage:
 
 
 async def read_pieces(runs: Runs, source: Source, after: Position, limit: int, coding: Coding) -> PiecePage:
-    """The next page behind `after`."""
+    """The next page behind `after`.
+
+    The loop ends, whatever the clock does. Each step either sets `more`, which ends it, or takes a piece up to an end
+    that lies strictly behind the position (`_Walk.take` insists on that): the end of a run found there, which `find`
+    gives only when it lies behind; the start of the next run, behind by `next_after`; or a row, and rows are read
+    from behind the position. Positions only grow, and none lies behind `until` but the end of a last run or gap; so
+    after finitely many steps nothing is left to read, and that step sets `more`.
+    """
     shelf = await runs.shelf(source.account, source.filters, coding)
     walk = _Walk(runs, shelf, source, after, limit)
     while walk.wanted and walk.more is None:
         run = shelf.find(walk.position)
-        if run is None or run.end.generated_timestamp > source.until:
-            await walk.fill_gap()
+        if run is None:
+            await walk.fill_gap(shelf.next_after(walk.position))
+        elif run.end.generated_timestamp > source.until:  # the clock went back: what can be read ends inside this run
+            await walk.fill_gap(None)
         elif not run.is_kept or not runs.file.holds(run.whole):
             await walk.remake(run)
         elif run.after == walk.position and run.whole.count <= walk.wanted:
@@ -59,14 +68,16 @@ class _Walk:
         self.more: bool | None = None
 
     def take(self, piece: Piece, end: Position, run: Run | None) -> None:
+        if end <= self.position:
+            raise RuntimeError(f"a page that does not advance: {end} after {self.position}")
         self.pieces.append(piece)
         self.runs.append(run)
         self.wanted -= piece.count
         self.position = end
 
-    async def fill_gap(self) -> None:
-        """Rows up to where the next run begins, or the page is full, or the stream ends; or a part of a large gap."""
-        end = self._shelf.next_after(self.position)
+    async def fill_gap(self, end: Position | None) -> None:
+        """Rows up to `end`, where the next run begins, or the page is full, or the stream ends; or a part of a large
+        gap."""
         limit = min(self.wanted, GAP_TICKETS) if end else self.wanted
         rows = await self._source.read(self.position, limit + 1)
         inside = [row for row in rows if row[:2] <= end] if end else rows
@@ -130,7 +141,8 @@ class _Walk:
     async def is_more(self) -> bool:
         """Whether anything follows a page that is full."""
         run = self._shelf.find(self.position)
-        if run is not None and run.after == self.position and run.whole.count:
+        begins_here = run is not None and run.after == self.position and run.whole.count
+        if run is not None and begins_here and run.end.generated_timestamp <= self._source.until:
             return True
         return bool(await self._source.read(self.position, 1))
 

@@ -62,8 +62,8 @@ class Shelf:
         return self._runs[number] if number >= 0 and position < self._runs[number].end else None
 
     def next_after(self, position: Position) -> Position | None:
-        """Where the next run behind `position` begins."""
-        number = bisect_left(self._afters, position)
+        """Where the next run strictly behind `position` begins."""
+        number = bisect_right(self._afters, position)
         return self._afters[number] if number < len(self._afters) else None
 
     def add(self, run: Run) -> Run | None:
