@@ -27,7 +27,7 @@ def drafts(count: int, *, first_id: int = 1, until: int = UNTIL) -> Iterator[Tic
 async def fill(store: Store, account: Account, count: int) -> None:
     """One load, as `ticketfeed load` does it."""
     await store.write(
-        account, lambda write: write.put_tickets(drafts(count), keep_generated_timestamp=True), alone=True
+        account, lambda write: write.put_tickets(drafts(count), keep_generated_timestamp=True), exclusive=True
     )
 
 

@@ -25,12 +25,12 @@ from rich.table import Table
 from bench.filling import drafts
 from tests.postgres import PostgresServer
 from ticketfeed import Account, Filters, Position, Store, open_store, system_clock
-from ticketfeed.feed import read_page
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import INT64_MAX, Identity
-from ticketfeed.protocol.params import ExportRequest
+from ticketfeed.protocol.query import ExportRequest
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.base import WriteTransaction
-from ticketfeed.storage.postgres_write import BATCH
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.postgres.transaction import BATCH
 from ticketfeed.storage.queries import load_queries
 from ticketfeed.writing.tickets import TicketWriter
 
@@ -193,7 +193,7 @@ async def _load_ours(path: Path) -> float:
     store = await open_store(f"sqlite:///{path}")
     account, given = await store.create_account("demo"), _Timed(LOADED)
     started = time.perf_counter()
-    await store.write(account, lambda write: write.put_tickets(given, keep_generated_timestamp=True), alone=True)
+    await store.write(account, lambda write: write.put_tickets(given, keep_generated_timestamp=True), exclusive=True)
     seconds = time.perf_counter() - started - given.seconds
     await store.close()
     return seconds

@@ -1,7 +1,7 @@
 """Makes docs/reference/endpoints.md from the table of operations: `python -m tests.references`."""
 
-from ticketfeed.server.operations import OPERATIONS, PARAMETERS
-from ticketfeed.server.write_operations import WRITE_OPERATIONS
+from ticketfeed.server.api.operations import OPERATIONS, PARAMETERS
+from ticketfeed.server.api.write_operations import WRITE_OPERATIONS
 
 __all__ = ["render"]
 

@@ -9,8 +9,8 @@ import typer
 from tests import cli_reference, endpoints_reference
 from ticketfeed.cli import app
 from ticketfeed.protocol import errors
-from ticketfeed.protocol.wire import encode_error
-from ticketfeed.server.metrics import METRICS
+from ticketfeed.protocol.envelope import encode_error
+from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import RULES
 
 FOLDER = Path(__file__).parent.parent / "docs/reference"

@@ -14,11 +14,11 @@ from tests.references import FOLDER, MET
 from tests.references import PAGES as MADE_PAGES
 from ticketfeed.cli import app
 from ticketfeed.protocol import errors
-from ticketfeed.protocol.embedded import EMBEDDED
-from ticketfeed.protocol.params import KEPT_PARAMETERS
+from ticketfeed.protocol.embedded_sideloads import EMBEDDED
+from ticketfeed.protocol.query import KEPT_PARAMETERS
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
-from ticketfeed.server.list_api import RESOURCES
-from ticketfeed.server.operations import OPERATIONS, PARAMETERS
+from ticketfeed.server.api.lists import RESOURCES
+from ticketfeed.server.api.operations import OPERATIONS, PARAMETERS
 from ticketfeed.settings import RULES
 
 ROOT = Path(__file__).parent.parent

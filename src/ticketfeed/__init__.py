@@ -6,13 +6,13 @@ Wire-compatible with Zendesk's incremental tickets endpoint; not affiliated with
 from importlib.metadata import version
 
 from ticketfeed.clock import Clock, system_clock
-from ticketfeed.feed import read_page
-from ticketfeed.inputs import InputRecord, open_input, read_input
-from ticketfeed.loading import LoadSummary, load_records
+from ticketfeed.data.import_files import InputRecord, open_input, read_input
+from ticketfeed.data.load import LoadSummary, load_records
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
 from ticketfeed.protocol.errors import TicketfeedError
 from ticketfeed.protocol.model import Account, FeedState, Filters, Identity, Page, Position
-from ticketfeed.protocol.params import ExportRequest, parse_export_request, parse_query
+from ticketfeed.protocol.query import ExportRequest, parse_export_request, parse_query
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.server.app import create_app

@@ -16,20 +16,20 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import system_clock
-from ticketfeed.demo import DEMO_USERS, fill_demo
+from ticketfeed.data.demo import DEMO_USERS, fill_demo
+from ticketfeed.data.status import ConsumerStatus, read_status
 from ticketfeed.inprocess import call_app
-from ticketfeed.protocol.consumers import RequestNote
+from ticketfeed.protocol.consumers import RequestRecord
 from ticketfeed.protocol.errors import TicketfeedError
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.shapes import KINDS
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.server.app import create_app
-from ticketfeed.serving import QuietServer, bind, server_config
+from ticketfeed.server.run import QuietServer, bind, server_config
 from ticketfeed.settings import ProfileName, Settings
-from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
-from ticketfeed.surveying import Standing, survey
 
 __all__ = ["ACCOUNT", "FeedServer", "serve_desk"]
 
@@ -112,19 +112,19 @@ class FeedServer:
             raise TicketfeedError(f"{path} is answered with {answer.status}: {answer.body.decode()}")
         return msgspec.json.decode(answer.body)
 
-    def consumers(self) -> Sequence[Standing]:
+    def consumers(self) -> Sequence[ConsumerStatus]:
         """Who read an export since the test began, the last seen first: lag, gaps, repeats, loops."""
 
-        async def look() -> Sequence[Standing]:
+        async def look() -> Sequence[ConsumerStatus]:
             await self._service().notes.pass_on()
-            return (await survey(self._store, self._account(), now=self.now())).standings
+            return (await read_status(self._store, self._account(), now=self.now())).standings
 
         return self._await(look())
 
-    def requests(self) -> list[RequestNote]:
+    def requests(self) -> list[RequestRecord]:
         """The requests since the test began, newest first, 200 at most."""
 
-        async def look() -> list[RequestNote]:
+        async def look() -> list[RequestRecord]:
             await self._service().notes.pass_on()
             return await self._store.read_requests(self._account())
 
@@ -143,11 +143,11 @@ class FeedServer:
 
     @contextmanager
     def _surroundings(self, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
-        from ticketfeed.running import RunPlan, surroundings
-        from ticketfeed.tls.authority import make_authority
+        from ticketfeed.wrap.authority import make_authority
+        from ticketfeed.wrap.run import RunPlan, wrapped_environment
 
         plan = RunPlan(Settings(), make_authority(system_clock()), frozenset(), lambda _refused: None)
-        opened = surroundings(self, plan, environ)
+        opened = wrapped_environment(self, plan, environ)
         environment = self._await(opened.__aenter__())
         try:
             yield environment

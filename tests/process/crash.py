@@ -28,11 +28,11 @@ from tests.process.team import PATIENCE_SECONDS, ROOT, Team, Verdict
 from tests.process.worker import Plan, Reader
 from tests.simulation.observer import Figures, GivenPage, version_of
 from ticketfeed.clock import system_clock
+from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
-from ticketfeed.server.auth import hash_token
 from ticketfeed.storage import open_store
-from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.storage.contract import WriteTransaction
 
 TOKEN = "crash-token"
 ACCOUNTS = ["shared", "one", "two"]

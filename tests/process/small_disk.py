@@ -16,11 +16,11 @@ import pytest
 from tests.engines import dump
 from tests.simulation.observer import Attempt, Observer, Row, version_of
 from tests.storage.contract import NOON, START, ManualClock, putting, ticket
-from ticketfeed.feed import read_page
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.errors import StoreUnavailable
-from ticketfeed.protocol.params import parse_export_request
+from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.sqlite import SqliteStore
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 WRITES_MAX = 3000
 ROOM_BYTES = 1_000_000

@@ -16,7 +16,7 @@ from tests.process.small_disk import fill_up
 from tests.process.team import PATIENCE_SECONDS, ROOT
 from tests.storage.contract import ManualClock, putting, ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.sqlite import SqliteStore
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import pytest
 
 from tests.process.conftest import COMMAND, ENVIRONMENT, SECONDS_MAX, Done, run
 from ticketfeed.clock import system_clock
-from ticketfeed.tls.authority import make_authority
-from ticketfeed.tls.contexts import file_context
+from ticketfeed.wrap.authority import make_authority
+from ticketfeed.wrap.contexts import file_context
 
 PATH = "/api/v2/incremental/tickets/cursor.json"
 ACCOUNTS = {"acme": 230, "beta": 40}

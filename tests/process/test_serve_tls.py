@@ -12,7 +12,7 @@ import pytest
 
 from tests.process.conftest import PATH, TOKEN, Running, Start, run, wait_until
 from ticketfeed.clock import system_clock
-from ticketfeed.tls.authority import make_authority
+from ticketfeed.wrap.authority import make_authority
 
 TARGET = f"{PATH}.json?start_time=0&per_page=1"
 

@@ -20,15 +20,15 @@ import msgspec
 
 from tests.process.journal import Journal
 from tests.simulation.observer import EVERYTHING, GivenPage, Row, version_of
-from ticketfeed.feed import read_page
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.cursor import encode_cursor
+from ticketfeed.protocol.envelope import encode_page
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, Filters, Position, SupportTypeScope
-from ticketfeed.protocol.params import parse_export_request
+from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.protocol.wire import encode_page
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.storage.contract import WriteTransaction
 
 PATH = "/api/v2/incremental/tickets/cursor.json"
 START = Position(0, -1)

@@ -16,8 +16,8 @@ from ticketfeed.protocol.consumers import (
     Consumer,
     Event,
     Given,
-    Noted,
     Served,
+    UsageUpdate,
     consumer_key,
     join,
     kept_consumers,
@@ -43,7 +43,7 @@ def events(*pages: Served) -> list[Event]:
 
 def read(*pages: Served) -> Consumer:
     """All noted by one process."""
-    return note(None, Noted(BLANK, events(*pages)))
+    return note(None, UsageUpdate(BLANK, events(*pages)))
 
 
 positions = st.builds(Position, st.integers(0, 40), st.integers(0, 1))
@@ -76,12 +76,12 @@ def test_processes_know_together_what_one_would_know(
     chance.shuffle(parts)
     together: Consumer | None = None
     for part in parts:
-        together = note(together, Noted(BLANK, part))
-    alone = note(None, Noted(BLANK, noted))
+        together = note(together, UsageUpdate(BLANK, part))
+    exclusive = note(None, UsageUpdate(BLANK, noted))
     assert together is not None
     for name in ("requests", "pages", "tickets", "bytes", "given", "position", "asked", "page_at", "minutes"):
-        assert getattr(together, name) == getattr(alone, name), name
-    assert together.gaps() == alone.gaps()
+        assert getattr(together, name) == getattr(exclusive, name), name
+    assert together.gaps() == exclusive.gaps()
 
 
 @given(st.integers(2, 30), st.integers(1, 3))
@@ -90,7 +90,7 @@ def test_a_walk_spread_over_processes(pages: int, processes: int) -> None:
     noted = events(*[page(number, number + 1) for number in range(pages)])
     whole: Consumer | None = None
     for turn in range(processes):
-        whole = note(whole, Noted(BLANK, noted[turn::processes]))
+        whole = note(whole, UsageUpdate(BLANK, noted[turn::processes]))
     assert whole is not None
     assert (whole.pages, whole.tickets, whole.repeats, whole.loops) == (pages, pages, 0, 0)
     assert whole.position == Position(pages, 0)
@@ -101,15 +101,15 @@ def test_a_walk_spread_over_processes(pages: int, processes: int) -> None:
 def test_a_repeat_that_another_process_serves() -> None:
     """Everything given by one process, and then again by another, is repeated."""
     walk = [page(number, number + 1) for number in range(5)]
-    first = note(None, Noted(BLANK, events(*walk)))
+    first = note(None, UsageUpdate(BLANK, events(*walk)))
     again = [event._replace(at=event.at + 60) for event in events(*walk)]
-    assert note(first, Noted(BLANK, again)).repeats == 5
+    assert note(first, UsageUpdate(BLANK, again)).repeats == 5
 
 
 def test_a_loop_that_two_processes_serve() -> None:
     """One loop, however many processes it goes round in."""
     noted = events(*[page(5, 9)] * 6)
-    both = note(note(None, Noted(BLANK, noted[::2])), Noted(BLANK, noted[1::2]))
+    both = note(note(None, UsageUpdate(BLANK, noted[::2])), UsageUpdate(BLANK, noted[1::2]))
     assert (both.same, both.loops, both.is_looping) == (6, 1, True)
 
 
@@ -159,13 +159,15 @@ def test_a_loop() -> None:
 def test_in_one_instant() -> None:
     """Of two pages with one time the later noted is where the consumer stands."""
     noted = [Event(NOON, page(0, 5)), Event(NOON, page(5, 9)), Event(NOON, page(0, 5))]
-    assert note(None, Noted(BLANK, noted)).position == Position(5, 0)
+    assert note(None, UsageUpdate(BLANK, noted)).position == Position(5, 0)
 
 
 def test_a_failure_keeps_the_position() -> None:
     """A refused request is counted and told of, and changes nothing of where the consumer stands."""
     before = read(page(0, 5))
-    after = note(before, Noted(BLANK, [Event(NOON + 60, error="400 InvalidCursor"), Event(NOON + 30, error="429")]))
+    after = note(
+        before, UsageUpdate(BLANK, [Event(NOON + 60, error="400 InvalidCursor"), Event(NOON + 30, error="429")])
+    )
     assert (after.position, after.errors, after.last_error) == (before.position, 2, "400 InvalidCursor")
     assert (after.requests, after.pages, after.last_at) == (3, 1, NOON + 60)
 
@@ -180,7 +182,7 @@ def test_pages_in_a_row_joined(sizes: list[int]) -> None:
         both = join(joined, event)
         assert both is not None
         joined = both
-    one, many = note(None, Noted(BLANK, [joined])), note(None, Noted(BLANK, noted))
+    one, many = note(None, UsageUpdate(BLANK, [joined])), note(None, UsageUpdate(BLANK, noted))
     for name in ("requests", "pages", "tickets", "bytes", "given", "position", "minutes", "last_at"):
         assert getattr(one, name) == getattr(many, name), name
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ticketfeed.protocol import errors
-from ticketfeed.protocol.wire import encode_error
+from ticketfeed.protocol.envelope import encode_error
 
 # error, status, body, headers of its own
 ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] = [

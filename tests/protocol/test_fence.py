@@ -42,7 +42,7 @@ def test_idempotent(state: FeedState, now: int, error: int) -> None:
     """Fencing twice at one instant is fencing once; those who keep pages only forget them once more."""
     once = fence(state, now, error)
     again = fence(once, now, error)
-    assert replace(again, departures=once.departures, record_changes=once.record_changes) == once
+    assert replace(again, invalidations=once.invalidations, record_changes=once.record_changes) == once
 
 
 @given(states(), seconds, errors)
@@ -51,9 +51,9 @@ def test_only_the_watermark_moves_and_only_up(state: FeedState, now: int, error:
     can have counted; it leaves the rest of the row alone."""
     fenced = fence(state, now, error)
     assert fenced.watermark == max(state.watermark, state.last_generated_timestamp, now + error)
-    assert fenced.departures >= state.departures + 2**32
+    assert fenced.invalidations >= state.invalidations + 2**32
     assert fenced.record_changes >= state.record_changes + 2**32
-    counts = {"departures": state.departures, "record_changes": state.record_changes}
+    counts = {"invalidations": state.invalidations, "record_changes": state.record_changes}
     assert replace(fenced, watermark=state.watermark, **counts) == state
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from tests.server.desk import Desk, tickets
 from ticketfeed.inprocess import Answer, call_app
-from ticketfeed.server.page.views import VIEWS
+from ticketfeed.server.dashboard.views import VIEWS
 
 BASE = "/_ticketfeed/"
 PAGES = [path.replace("{id}", "1") for path in VIEWS]

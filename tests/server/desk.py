@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from ticketfeed.inprocess import Answer, call_app
+from ticketfeed.protocol.credentials import hash_password, hash_token
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.server.app import create_app
-from ticketfeed.server.auth import hash_password, hash_token
-from ticketfeed.server.jobs import Jobs
+from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.settings import Settings
-from ticketfeed.storage.base import CredentialKind, WriteTransaction
+from ticketfeed.storage.contract import CredentialKind, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 
 NOON = 1_700_000_000

@@ -8,7 +8,7 @@ import uvicorn
 
 from tests.server.desk import ADMIN, ALL, Desk
 from ticketfeed.server import connection
-from ticketfeed.server.bounds import HEAD_BYTES_MAX
+from ticketfeed.server.middleware.head_limit import HEAD_BYTES_MAX
 
 REQUEST = f"GET {ALL} HTTP/1.1\r\nHost: acme\r\nAuthorization: {ADMIN}\r\n".encode()
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, tickets
 from ticketfeed.inprocess import Answer
-from ticketfeed.protocol.budgets import BUDGETS
-from ticketfeed.server.routes import API_ROUTES
+from ticketfeed.protocol.rate_limits import RATE_LIMITS
+from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.settings import Settings
 
 NAMES = ("start_time", "cursor", "per_page", "include", "exclude_deleted", "support_type_scope", "page[size]", "x")
@@ -26,7 +26,7 @@ CURSORS = (
 @pytest.fixture(scope="module", params=["open", "zendesk"])
 def desk(request: pytest.FixtureRequest) -> Desk:
     # Without limits, which a fuzz would meet at once.
-    desk = Desk(Settings.of_profile(request.param, **dict.fromkeys(BUDGETS, 0)))
+    desk = Desk(Settings.of_profile(request.param, **dict.fromkeys(RATE_LIMITS, 0)))
     desk.put("tickets", *tickets(1, 2, 3, requester_id=1), *tickets(4, second=NOON - 10))
     return desk
 

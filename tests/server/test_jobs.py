@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.server.desk import Desk, tickets
-from ticketfeed.server.jobs import Jobs, new_job_id
-from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.server.ops.jobs import Jobs, new_job_id
+from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.jobs import do_item, start_job
 
 

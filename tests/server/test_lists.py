@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.desk import NOON, Desk, basic, ids, tickets
-from ticketfeed.server.list_api import RESOURCES
+from ticketfeed.server.api.lists import RESOURCES
 
 V2 = "/api/v2"
 STATUSES = ("new", "open", "solved", "deleted")

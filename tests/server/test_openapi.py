@@ -15,10 +15,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.server.desk import ADMIN, NOON, Desk, tickets
-from ticketfeed.server.openapi import openapi_document
-from ticketfeed.server.operations import OPERATIONS
-from ticketfeed.server.routes import API_ROUTES
-from ticketfeed.server.write_operations import WRITE_OPERATIONS
+from ticketfeed.server.api.operations import OPERATIONS
+from ticketfeed.server.api.routes import API_ROUTES
+from ticketfeed.server.api.write_operations import WRITE_OPERATIONS
+from ticketfeed.server.explorer.openapi import openapi_document
 
 
 def make_desk() -> Desk:

@@ -13,9 +13,10 @@ import uvicorn
 
 from tests.server.desk import ADMIN, ALL, NOON, Desk, tickets
 from ticketfeed.inprocess import Answer, call_app
-from ticketfeed.server import connection, overload
+from ticketfeed.server import connection
 from ticketfeed.server.connection import BoundedConnection
-from ticketfeed.server.overload import held_up, unsent_bytes
+from ticketfeed.server.middleware import overload
+from ticketfeed.server.middleware.overload import stalled_transports, unsent_bytes
 
 Address = tuple[str, int]
 SMALL = f"{ALL}&per_page=1"
@@ -84,13 +85,13 @@ def test_slow_readers_hold_nobody_up() -> None:
 
     async def talk(address: Address, _desk: Desk) -> None:
         slow = [await ask_and_not_read(address) for _ in range(4)]
-        await until(lambda: len(held_up) == 4)
+        await until(lambda: len(stalled_transports) == 4)
         started = time.perf_counter()
         assert (await ask(address)).status == 200
         assert time.perf_counter() - started < 1
         for each in slow:
             each.close()
-        await until(lambda: not held_up)
+        await until(lambda: not stalled_transports)
 
     serve(talk)
 
@@ -177,9 +178,9 @@ def test_a_reader_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def talk(address: Address, _desk: Desk) -> None:
         loop = asyncio.get_running_loop()
         slow, gone = await ask_and_not_read(address, 1 << 20), await ask_and_not_read(address)
-        await until(lambda: len(held_up) == 2)
+        await until(lambda: len(stalled_transports) == 2)
         received, started = 0, time.perf_counter()
-        while len(held_up) == 2:
+        while len(stalled_transports) == 2:
             await asyncio.sleep(0.01)
             received += len(await loop.sock_recv(slow, 100_000))
         assert time.perf_counter() - started > 0.25

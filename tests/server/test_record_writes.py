@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.server.desk import Desk, ids, tickets
-from ticketfeed.checking import check_store
+from ticketfeed.data.integrity_check import check_store
 from ticketfeed.inprocess import call_app
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.desk import ALL, NOON, PATH, Desk, ids, tickets
-from ticketfeed.protocol.embedded import EMBEDDED, join_embedded, slas_of
+from ticketfeed.protocol.embedded_sideloads import EMBEDDED, join_embedded, slas_of
+from ticketfeed.protocol.envelope import embed
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
-from ticketfeed.protocol.wire import embed
 
 HOUR_AGO = "2023-11-14T21:13:20Z"
 

@@ -9,12 +9,12 @@ import apsw
 import pytest
 
 from tests.storage.contract import NOON, ManualClock, putting, ticket
-from ticketfeed.feed import read_page
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import Account, FeedState
-from ticketfeed.protocol.params import parse_export_request
+from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.base import WriteTransaction
-from ticketfeed.storage.sqlite import SqliteStore
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 # The write stands still until it is told to go on, so whoever waits for it waits for ever.
 SECONDS_MAX = 30.0

@@ -26,7 +26,7 @@ def _watermark_from_the_clock(state: FeedState, now: int) -> FeedState:
 
 def _open_second_given_out(state: FeedState, newest: int, _now: int, ticket_count: int, departed: int = 0) -> FeedState:
     last = max(state.last_generated_timestamp, newest)
-    return FeedState(last, max(state.watermark, last), ticket_count, state.departures + departed)
+    return FeedState(last, max(state.watermark, last), ticket_count, state.invalidations + departed)
 
 
 def _watermark_forgotten(state: FeedState, now: int) -> int:

@@ -31,11 +31,11 @@ from tests.simulation.script import (
     render,
 )
 from tests.simulation.works import make_drafts, put, put_and_wait
-from ticketfeed.feed import read_page
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, Filters, Page, Position, SupportTypeScope
-from ticketfeed.protocol.params import parse_export_request
+from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage import Store, open_store
 from ticketfeed.storage.memory import MemoryStore

@@ -11,16 +11,16 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from ticketfeed.checking import check_store
-from ticketfeed.inputs import InputRecord
-from ticketfeed.loading import load_records
+from ticketfeed.data.import_files import InputRecord
+from ticketfeed.data.integrity_check import check_store
+from ticketfeed.data.load import load_records
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.protocol.watermark import FENCED
-from ticketfeed.storage.base import Snapshot, Store, WriteTransaction
+from ticketfeed.storage.contract import Snapshot, Store, WriteTransaction
 
 ALL = Filters(support_type_scope="all")
 START = Position(0, -1)
@@ -417,7 +417,7 @@ class StoreContract(StoreCase):
             assert again == FeedState(NOON, NOON + 5, 1, 3 * FENCED, 3 * FENCED)
             await store.write(account, putting([ticket(2)]))
             assert (await store.read_state(account)) == FeedState(
-                NOON + 6, NOON + 5, 2, again.departures, again.record_changes
+                NOON + 6, NOON + 5, 2, again.invalidations, again.record_changes
             )
             assert await self.positions(store, account) == [(NOON, 1)]
             assert (await store.fence(account, 0)).watermark == NOON + 6
@@ -531,14 +531,14 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
-    def test_departures(self) -> None:
+    def test_invalidations(self) -> None:
         """A ticket that leaves a closed place is noted under the next number, and no other; the newest can be read."""
 
         async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
             async def left(account: Account, since: int) -> tuple[int, list[Position]]:
-                state, places = await store.read_departures(account, since)
+                state, places = await store.read_invalidations(account, since)
                 assert state == await store.read_state(account)
-                return state.departures, places
+                return state.invalidations, places
 
             other = await store.create_account("other")
             await store.write(account, putting([ticket(1, 100), ticket(2, 200), ticket(3, 200)], keep=True))
@@ -554,7 +554,7 @@ class StoreContract(StoreCase):
             assert (newest, sorted(places)) == (3, [(200, 3), (NOON, 4)])
             assert await left(account, 3) == (3, [])
             assert await left(other, 0) == (0, [])
-            assert (await store.read_state(account)).departures == 3
+            assert (await store.read_state(account)).invalidations == 3
             await store.fence(account, 0)
             newest, places = await left(account, 3)
             assert newest > len(places) + 3
@@ -580,22 +580,22 @@ class StoreContract(StoreCase):
             assert await count() == 2
             await store.write(account, lambda write: write.revoke_credential(credential))
             assert await count() == 3
-            assert (await store.read_departures(account, 0))[0] == await store.read_state(account)
+            assert (await store.read_invalidations(account, 0))[0] == await store.read_state(account)
 
         self.run(scenario)
 
-    def test_many_departures_are_forgotten(self) -> None:
+    def test_many_invalidations_are_forgotten(self) -> None:
         """Of more than can be kept the newest are, and the numbers tell that some are missing."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             await store.write(account, putting([ticket(id, 100 + id) for id in range(1, 8)], keep=True))
-            with patch("ticketfeed.protocol.departures.DEPARTURES_KEPT", 3):
+            with patch("ticketfeed.protocol.invalidations.INVALIDATIONS_MAX", 3):
                 await store.write(account, putting([ticket(1), ticket(2)]))
-                assert len((await store.read_departures(account, 0))[1]) == 2
+                assert len((await store.read_invalidations(account, 0))[1]) == 2
                 await store.write(account, putting([ticket(id) for id in range(3, 8)]))
-            state, places = await store.read_departures(account, 0)
-            assert (state.departures, places) == (7, [(105, 5), (106, 6), (107, 7)])
-            assert (await store.read_departures(account, 4))[1] == places
+            state, places = await store.read_invalidations(account, 0)
+            assert (state.invalidations, places) == (7, [(105, 5), (106, 6), (107, 7)])
+            assert (await store.read_invalidations(account, 4))[1] == places
 
         self.run(scenario)
 

@@ -9,7 +9,7 @@ from tests.storage.contract import NOON, START, ManualClock, StoreCase, putting,
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Position, Slice, TicketList
 from ticketfeed.protocol.records import RecordDraft, parse_record
-from ticketfeed.storage.base import Store, WriteTransaction
+from ticketfeed.storage.contract import Store, WriteTransaction
 
 HOUR = "2023-11-14T20:00:00Z"
 HOUR_SECOND = 1_699_992_000
@@ -247,13 +247,13 @@ class RecordsContract(StoreCase):
         """Where there is a stamp, it is the same until something is committed."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
-            if store.stamp() is None:
+            if store.change_counter() is None:
                 return
-            seen = [store.stamp()]
-            assert store.stamp() == seen[-1]
+            seen = [store.change_counter()]
+            assert store.change_counter() == seen[-1]
             for work in (storing(user(1)), lambda t: t.add_credential(1, "api_token", "h"), putting([ticket(1)])):
                 await store.write(account, work)
-                seen.append(store.stamp())
+                seen.append(store.change_counter())
             assert len(set(seen)) == len(seen)
 
         self.run(scenario)

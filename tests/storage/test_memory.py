@@ -1,14 +1,14 @@
 """The memory store keeps the contract."""
 
-from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import ManualClock, StoreContract
-from tests.storage.notes_contract import NotesContract
+from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
-from ticketfeed.storage.base import Store
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
 
 
-class TestMemory(StoreContract, RecordsContract, WritingContract, BudgetsContract, NotesContract):
+class TestMemory(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

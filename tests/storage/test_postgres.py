@@ -8,18 +8,18 @@ import psycopg
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
-from tests.storage.notes_contract import NotesContract
+from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
-from ticketfeed.storage.base import Store
-from ticketfeed.storage.postgres import PostgresStore, Q
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.postgres.store import PostgresStore, Q
 
 
-class TestPostgres(StoreContract, RecordsContract, WritingContract, BudgetsContract, NotesContract):
+class TestPostgres(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres
@@ -190,7 +190,7 @@ async def _open_and_close(url: str, read_urls: tuple[str, ...]) -> None:
 
 def test_a_server_that_hangs(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query without an answer is given up within the bound, though the server cannot be asked to cancel it."""
-    for module in ("postgres", "postgres_reading"):
+    for module in ("postgres.store", "postgres.pools"):
         monkeypatch.setattr(f"ticketfeed.storage.{module}.WAIT_SECONDS", 0.5)
 
     async def main() -> None:

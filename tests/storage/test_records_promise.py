@@ -10,9 +10,9 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.contract import user
 from ticketfeed.clock import system_clock
-from ticketfeed.feed import read_page
+from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import Account, Filters, Position
-from ticketfeed.protocol.params import ExportRequest
+from ticketfeed.protocol.query import ExportRequest
 from ticketfeed.storage import Store, open_store
 
 WRITERS, READERS, USERS = 4, 3, 40

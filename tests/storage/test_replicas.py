@@ -12,7 +12,7 @@ from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticke
 from ticketfeed.inprocess import call_app
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
-from ticketfeed.storage.postgres import PostgresStore
+from ticketfeed.storage.postgres.store import PostgresStore
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
         replica.kill()
         assert await _positions(store, account.account_id) == [(NOON, 1)]
         replica.start()
-        monkeypatch.setattr("ticketfeed.storage.postgres_reading.AVOID_SECONDS", 0.5)
+        monkeypatch.setattr("ticketfeed.storage.postgres.pools.AVOID_SECONDS", 0.5)
         await asyncio.sleep(0.6)
         primary.kill()
         assert await _positions(store, account.account_id) == [(NOON, 1)]

@@ -8,19 +8,19 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.storage.budgets_contract import BudgetsContract
 from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
-from tests.storage.notes_contract import NotesContract
+from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
-from ticketfeed.storage.base import Store
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.queries import load_migrations
-from ticketfeed.storage.sqlite import SqliteStore
-from ticketfeed.storage.sqlite_file import APPLICATION_ID, PAGE_BYTES
+from ticketfeed.storage.sqlite.file import APPLICATION_ID, PAGE_BYTES
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 
-class TestSqlite(StoreContract, RecordsContract, WritingContract, BudgetsContract, NotesContract):
+class TestSqlite(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self._names = (tmp_path / f"{number}.db" for number in itertools.count())
@@ -136,7 +136,7 @@ def test_another_process_holds_the_lock(tmp_path: Path) -> None:
 
 def test_a_page_is_one_range_read(tmp_path: Path) -> None:
     """The query of a page searches the clustered key; nothing is sorted, and no row is looked up apart."""
-    from ticketfeed.storage.sqlite import Q
+    from ticketfeed.storage.sqlite.store import Q
 
     store = SqliteStore.open(tmp_path / "t.db", ManualClock())
     names = ("account_id", "after_timestamp", "after_id", "until", "exclude_deleted", "scope", "limit")
@@ -152,9 +152,9 @@ def test_the_stamp_knows_other_processes(tmp_path: Path) -> None:
     async def main() -> None:
         stores = [SqliteStore.open(tmp_path / "t.db", ManualClock()) for _ in range(2)]
         account = await stores[0].create_account("acme")
-        before = stores[1].stamp()
+        before = stores[1].change_counter()
         await stores[0].write(account, putting([ticket(1)]))
-        assert stores[1].stamp() != before
+        assert stores[1].change_counter() != before
         for store in stores:
             await store.close()
 

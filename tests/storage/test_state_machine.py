@@ -26,9 +26,9 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.watermark import FENCED
-from ticketfeed.storage.base import Store, WriteTransaction
+from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
-from ticketfeed.storage.sqlite import SqliteStore
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 IDS = st.integers(1, 6) | st.sampled_from([2**40, 2**63 - 1])
 SECONDS = st.integers(NOON - 50, NOON)
@@ -43,7 +43,7 @@ class _Model:
     """One account. A ticket is (second, subject, status, support_type) by its id, a user (second, name)."""
 
     def __init__(self) -> None:
-        self.last = self.watermark = self.departures = self.record_changes = 0
+        self.last = self.watermark = self.invalidations = self.record_changes = 0
         self.tickets: dict[int, tuple[int, str, str, str | None]] = {}
         self.user_last = self.user_watermark = 0
         self.users: dict[int, tuple[int, str]] = {}
@@ -52,7 +52,7 @@ class _Model:
         second = max(now, self.last, self.watermark + 1)
         newest: dict[int, int] = {}
         written = {id for id, *_ in drafts} & self.tickets.keys()
-        self.departures += sum(self.tickets[id][0] <= self.watermark for id in written)
+        self.invalidations += sum(self.tickets[id][0] <= self.watermark for id in written)
         for (id, given, status, support_type), subject in zip(drafts, subjects, strict=True):
             if given >= newest.get(id, 0):
                 newest[id] = given
@@ -83,7 +83,7 @@ class _Model:
     def fence(self, now: int, clock_error_seconds: int) -> None:
         """Past whatever a clock so far off can have given out."""
         self.watermark = max(self.watermark, self.last, now + clock_error_seconds)
-        self.departures += FENCED
+        self.invalidations += FENCED
         self.record_changes += FENCED
         self.user_watermark = max(self.user_watermark, self.user_last, now + clock_error_seconds)
 
@@ -229,7 +229,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _state(self, name: str) -> FeedState:
         model = self._models[name]
-        counts = len(model.tickets), model.departures, model.record_changes
+        counts = len(model.tickets), model.invalidations, model.record_changes
         return FeedState(model.last, model.watermark, *counts)
 
     def teardown(self) -> None:

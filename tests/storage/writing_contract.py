@@ -3,12 +3,12 @@
 import pytest
 
 from tests.storage.contract import NOON, ManualClock, StoreCase, ticket, user
-from ticketfeed.protocol.answers import ANSWER_SECONDS, KeptAnswer
 from ticketfeed.protocol.errors import RecordInvalid
+from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import parse_record
-from ticketfeed.storage.base import Store, WriteTransaction
+from ticketfeed.storage.contract import Store, WriteTransaction
 
 JOB = Job("V3-1", "destroy", 7, NOON, 2)
 
@@ -95,20 +95,20 @@ class WritingContract(StoreCase):
 
         self.run(scenario)
 
-    def test_kept_answers(self) -> None:
+    def test_idempotent_answers(self) -> None:
         """An answer is found under its key until it is too old, and only in its account."""
 
         async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
             other = await store.create_account("other")
-            answer = KeptAnswer("f", NOON, 201, None, b"body")
-            await store.write(account, lambda write: write.keep_answer("k", answer))
-            assert await store.write(account, lambda write: write.find_answer("k")) == answer
-            assert await store.write(account, lambda write: write.find_answer("l")) is None
-            assert await store.write(other, lambda write: write.find_answer("k")) is None
-            clock.now += ANSWER_SECONDS
-            assert await store.write(account, lambda write: write.find_answer("k")) is None
-            later = KeptAnswer("g", clock.now, 201, "/here", b"other")
-            await store.write(account, lambda write: write.keep_answer("k", later))
-            assert await store.write(account, lambda write: write.find_answer("k")) == later
+            answer = IdempotentAnswer("f", NOON, 201, None, b"body")
+            await store.write(account, lambda write: write.put_idempotent_answer("k", answer))
+            assert await store.write(account, lambda write: write.find_idempotent_answer("k")) == answer
+            assert await store.write(account, lambda write: write.find_idempotent_answer("l")) is None
+            assert await store.write(other, lambda write: write.find_idempotent_answer("k")) is None
+            clock.now += IDEMPOTENCY_SECONDS
+            assert await store.write(account, lambda write: write.find_idempotent_answer("k")) is None
+            later = IdempotentAnswer("g", clock.now, 201, "/here", b"other")
+            await store.write(account, lambda write: write.put_idempotent_answer("k", later))
+            assert await store.write(account, lambda write: write.find_idempotent_answer("k")) == later
 
         self.run(scenario)

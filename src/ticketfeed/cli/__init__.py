@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli import access, care, command, config, data, doctor, life, server, tls, watch
+from ticketfeed.cli import account, ca, check, config, consumers, doctor, load, maintain, serve
+from ticketfeed.cli import run as run_command
 from ticketfeed.cli.config import ConfigOption, use_config
 from ticketfeed.protocol.errors import TicketfeedError
 
@@ -44,7 +45,7 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-for commands in (server, command, tls, data, life, access, care, watch, doctor, config):
+for commands in (serve, run_command, ca, load, maintain, account, check, consumers, doctor, config):
     commands.register(app)
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ticketfeed.cli.rules import OWN_OPTIONS, choose_rules, set_file_rules
-from ticketfeed.cli.server import make_settings, serve
+from ticketfeed.cli.serve import make_settings, serve
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.settings import RULES
 

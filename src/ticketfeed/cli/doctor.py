@@ -22,17 +22,16 @@ from typing import Literal, NamedTuple
 import typer
 
 from ticketfeed.cli.config import masked
+from ticketfeed.cli.consumers import problems
 from ticketfeed.cli.options import DEFAULT_STORE, StoreOption, opened, run_async
-from ticketfeed.cli.server import HostOption, PortOption, ReadStoreOption
-from ticketfeed.cli.watch import troubles
+from ticketfeed.cli.serve import HostOption, PortOption, ReadStoreOption
 from ticketfeed.clock import system_clock
+from ticketfeed.data.status import read_status
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import clock_behind
-from ticketfeed.serving import bind, own_connection
-from ticketfeed.storage import Store
-from ticketfeed.storage.urls import sqlite_path
-from ticketfeed.surveying import survey
+from ticketfeed.server.run import bind, connect_to_self
+from ticketfeed.storage import Store, sqlite_path
 
 __all__ = ["register"]
 
@@ -179,7 +178,7 @@ async def _look_at_store(store: Store) -> AsyncIterator[Finding]:
 
 async def _look_at_account(store: Store, account: Account) -> AsyncIterator[Finding]:
     name, now = account.subdomain, system_clock()
-    found = await survey(store, account, now=now)
+    found = await read_status(store, account, now=now)
     if found.problem:
         yield Finding("warn", f"account {name}: {found.problem}")
     yield Finding("ok", f"account {name}: {found.state.ticket_count:,} tickets")
@@ -190,7 +189,7 @@ async def _look_at_account(store: Store, account: Account) -> AsyncIterator[Find
     if not any(token.revoked_at is None for token in await store.list_credentials(account)):
         yield Finding("warn", f"account {name}: nobody can come in", "ticketfeed token create --email you@example.com")
     for standing in found.standings:
-        wrong = troubles(standing)
+        wrong = problems(standing)
         if standing.consumer.is_looping or standing.missed:
             who = f"{standing.consumer.email} with {standing.consumer.user_agent or 'no user agent'}"
             yield Finding("warn", f"account {name}: the consumer {who} {'; '.join(wrong)}")
@@ -224,7 +223,7 @@ def _ask_ready(host: str, port: int) -> int | None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     found: int | None = None
     for has_tls in (False, True):
-        connection = own_connection(host, port, has_tls)
+        connection = connect_to_self(host, port, has_tls)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/_ticketfeed/ready")
             answer = connection.getresponse()

@@ -12,27 +12,27 @@ from typing import NamedTuple
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.settings import RULES
 
-__all__ = ["OWN_OPTIONS", "Said", "choose_rules", "set_file_rules"]
+__all__ = ["OWN_OPTIONS", "RuleValue", "choose_rules", "set_file_rules"]
 
 # Rules that have an option of their own.
 OWN_OPTIONS = ("settle_seconds", "start_time_margin_seconds")
 
 
-class Said(NamedTuple):
+class RuleValue(NamedTuple):
     value: int
     origin: str
 
 
-_of_file: dict[str, Said] = {}
+_of_file: dict[str, RuleValue] = {}
 
 
 def set_file_rules(rules: Mapping[str, object], origin: str) -> None:
     """What the file says. Raises BadInput."""
     _of_file.clear()
-    _of_file.update({name: Said(_parse(name, str(number), origin), origin) for name, number in rules.items()})
+    _of_file.update({name: RuleValue(_parse(name, str(number), origin), origin) for name, number in rules.items()})
 
 
-def choose_rules(rules: Sequence[str] | None, options: Mapping[str, int | None]) -> dict[str, Said]:
+def choose_rules(rules: Sequence[str] | None, options: Mapping[str, int | None]) -> dict[str, RuleValue]:
     """Each rule that is said anywhere. `rules` and `options` are what the command was given, by option or environment.
 
     Raises BadInput.
@@ -41,20 +41,20 @@ def choose_rules(rules: Sequence[str] | None, options: Mapping[str, int | None])
     texts = os.environ.get("TICKETFEED_RULE", "").split()
     chosen = {**_of_file, **variables}
     if rules is not None and list(rules) != texts:
-        chosen |= {name: Said(value, "--rule") for name, value in map(_parse_text, rules)}
+        chosen |= {name: RuleValue(value, "--rule") for name, value in map(_parse_text, rules)}
     for name, value in options.items():
         is_variable = name.upper() in _variables() and variables[name].value == value
         if value is not None and not is_variable:
-            chosen[name] = Said(value, f"--{name.replace('_', '-')}")
+            chosen[name] = RuleValue(value, f"--{name.replace('_', '-')}")
     return chosen
 
 
-def _of_environment() -> dict[str, Said]:
+def _of_environment() -> dict[str, RuleValue]:
     texts = os.environ.get("TICKETFEED_RULE", "").split()
-    said = {name: Said(value, "TICKETFEED_RULE") for name, value in map(_parse_text, texts)}
+    said = {name: RuleValue(value, "TICKETFEED_RULE") for name, value in map(_parse_text, texts)}
     for name in _variables():
         variable = f"TICKETFEED_{name}"
-        said[name.lower()] = Said(_parse(name.lower(), os.environ[variable].strip(), variable), variable)
+        said[name.lower()] = RuleValue(_parse(name.lower(), os.environ[variable].strip(), variable), variable)
     return said
 
 

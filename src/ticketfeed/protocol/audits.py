@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ticketfeed.protocol.metrics import Step
 from ticketfeed.protocol.records import wire_second
+from ticketfeed.protocol.ticket_metrics import Step
 
 __all__ = ["AUDIT_IDS", "SYSTEM_ID", "audit_of", "change_events", "comment_event", "scrubbed_audit", "steps_of"]
 

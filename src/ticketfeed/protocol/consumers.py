@@ -26,9 +26,9 @@ __all__ = [
     "Consumer",
     "Event",
     "Given",
-    "Noted",
-    "RequestNote",
+    "RequestRecord",
     "Served",
+    "UsageUpdate",
     "consumer_key",
     "join",
     "kept_consumers",
@@ -132,14 +132,14 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
         return sum(row[1] for row in recent) / RATE_MINUTES, sum(row[2] for row in recent) / RATE_MINUTES
 
 
-class Noted(NamedTuple):
+class UsageUpdate(NamedTuple):
     """What one process noted of a consumer since it last passed it on: who it is, and its requests in order."""
 
     who: Consumer
     events: Sequence[Event]
 
 
-class RequestNote(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A request that was answered. It holds no secret: of the query only what the log has, too."""
 
     at: float
@@ -160,7 +160,7 @@ def consumer_key(who: Consumer) -> str:
     return f"{who.credential_id} {who.reads} {who.user_agent}"
 
 
-def note(known: Consumer | None, noted: Noted) -> Consumer:
+def note(known: Consumer | None, noted: UsageUpdate) -> Consumer:
     """What is known with what was noted."""
     consumer = known or noted.who
     for event in noted.events:

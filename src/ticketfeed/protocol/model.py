@@ -47,7 +47,7 @@ class FeedState:
 
     `last_generated_timestamp`: the newest second any change carries. `watermark`: the newest second that is
     closed; no later commit carries it or an earlier one. `ticket_count`: rows held, deleted ones included.
-    `departures`: how often a ticket has left a closed place, by being changed; a fence adds many.
+    `invalidations`: how often a ticket has left a closed place, by being changed; a fence adds many.
     `record_changes`: how often a record that pages show beside tickets was stored, or who may come in was changed.
     The feed of an account's records has such a state too, where nothing is counted.
     """
@@ -55,7 +55,7 @@ class FeedState:
     last_generated_timestamp: int = 0
     watermark: int = 0
     ticket_count: int = 0
-    departures: int = 0
+    invalidations: int = 0
     record_changes: int = 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ticketfeed.protocol.model import Page, Position, Span
 
-__all__ = ["make_page", "make_span", "whole_second"]
+__all__ = ["is_single_second", "make_page", "make_span"]
 
 Row = tuple[Any, ...]
 
@@ -26,9 +26,9 @@ def make_span(start_time: int, rows: Sequence[Row], page_limit: int) -> Span:
     taken = rows[:page_limit]
     if not taken:
         return Span(taken, end_time=start_time, end_of_stream=True)
-    return Span(taken, end_time=taken[-1][0] + whole_second(taken), end_of_stream=len(rows) <= page_limit)
+    return Span(taken, end_time=taken[-1][0] + is_single_second(taken), end_of_stream=len(rows) <= page_limit)
 
 
-def whole_second(rows: Sequence[Row]) -> bool:
+def is_single_second(rows: Sequence[Row]) -> bool:
     """Whether all rows carry one second."""
     return bool(rows) and bool(rows[0][0] == rows[-1][0])

@@ -49,7 +49,7 @@ def written(state: FeedState, newest: int, now: int, ticket_count: int, departed
     """
     last = max(state.last_generated_timestamp, newest)
     watermark = max(state.watermark, last - 1, min(last, now - 1))
-    return FeedState(last, watermark, ticket_count, state.departures + departed, state.record_changes)
+    return FeedState(last, watermark, ticket_count, state.invalidations + departed, state.record_changes)
 
 
 def can_close(state: FeedState, now: int) -> bool:
@@ -102,12 +102,12 @@ def after_write(
     added: int,
     departed: int = 0,
     *,
-    beside: bool = False,
+    bumps_record_changes: bool = False,
 ) -> tuple[FeedState, FeedState]:
     """Both parts of the row after a write: its newest ticket and record, or None; how many tickets are new, and how
     many left a closed place; whether it stored what FeedState.record_changes counts."""
     state, records = states
-    state = replace(state, record_changes=state.record_changes + beside)
+    state = replace(state, record_changes=state.record_changes + bumps_record_changes)
     if newest is not None:
         state = written(state, newest, now, state.ticket_count + added, departed)
     if newest_record is not None:
@@ -137,5 +137,5 @@ def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
     was lost can be told to nobody who keeps pages: both counts go past all that they can have heard of.
     """
     closed = max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds)
-    counts = {"departures": state.departures + FENCED, "record_changes": state.record_changes + FENCED}
+    counts = {"invalidations": state.invalidations + FENCED, "record_changes": state.record_changes + FENCED}
     return replace(state, watermark=closed, **counts)

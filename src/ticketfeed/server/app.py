@@ -9,28 +9,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.clock import Clock, system_clock, system_instant
-from ticketfeed.kept.runs import Runs
+from ticketfeed.export.fragments import Runs
 from ticketfeed.protocol.errors import InvalidEndpoint, WireError
-from ticketfeed.server.access_log import AccessLog
-from ticketfeed.server.accounts import Accounts
-from ticketfeed.server.api import Service
-from ticketfeed.server.auth import Authenticate, Authenticator
-from ticketfeed.server.bounds import HeadBound
-from ticketfeed.server.jobs import Jobs
-from ticketfeed.server.metrics import make_metrics
-from ticketfeed.server.notes import Notes
-from ticketfeed.server.openapi import OPENAPI_ROUTES
-from ticketfeed.server.operating import OPERATING_ROUTES
-from ticketfeed.server.overload import Overload
-from ticketfeed.server.page import page_routes
-from ticketfeed.server.page.charts import Charts
-from ticketfeed.server.preflight import Preflight
-from ticketfeed.server.rate_limits import RateLimits
-from ticketfeed.server.ready import ReadyAnswers
+from ticketfeed.server.api.accounts import Accounts
+from ticketfeed.server.api.auth import Authenticate, Authenticator
+from ticketfeed.server.api.call import Service
+from ticketfeed.server.api.routes import API_ROUTES
+from ticketfeed.server.dashboard import page_routes
+from ticketfeed.server.dashboard.charts import Charts
+from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
+from ticketfeed.server.middleware.access_log import AccessLog
+from ticketfeed.server.middleware.cors import CorsPreflight
+from ticketfeed.server.middleware.head_limit import HeadLimit
+from ticketfeed.server.middleware.overload import Overload
+from ticketfeed.server.middleware.page_cache import ReadyAnswers
+from ticketfeed.server.ops.health import OPERATING_ROUTES
+from ticketfeed.server.ops.jobs import Jobs
+from ticketfeed.server.ops.metrics import make_metrics
+from ticketfeed.server.ops.rate_limiter import RateLimiter
+from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.responses import error_response
-from ticketfeed.server.routes import API_ROUTES
 from ticketfeed.settings import Settings
-from ticketfeed.storage.base import Store
+from ticketfeed.storage.contract import Store
 
 __all__ = ["create_app"]
 
@@ -43,9 +43,9 @@ def create_app(
     """An ASGI application that serves `store`. The caller closes the store."""
     checked = authenticate or Authenticator(store)
     runs = Runs(store, settings.kept_pages_mib << 20)
-    limits = RateLimits(settings)
+    limits = RateLimiter(settings)
     metrics = make_metrics()
-    notes = Notes(store, system_instant if clock is system_clock else clock)
+    notes = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), notes, metrics)
     listeners = [notes.add, metrics.add] if metrics else [notes.add]
     app = Starlette(
@@ -58,9 +58,9 @@ def create_app(
         middleware=[
             Middleware(AccessLog, listeners=listeners),
             Middleware(Overload),
-            Middleware(HeadBound),
+            Middleware(HeadLimit),
             Middleware(ReadyAnswers, service=service),
-            Middleware(Preflight),
+            Middleware(CorsPreflight),
         ],
         exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ticketfeed.server.bounds import HEAD_BYTES_MAX
-from ticketfeed.server.overload import held_up
+from ticketfeed.server.middleware.head_limit import HEAD_BYTES_MAX
+from ticketfeed.server.middleware.overload import stalled_transports
 
 __all__ = ["HEAD_SECONDS_MAX", "READ_SECONDS_MAX", "BoundedConnection"]
 
@@ -47,7 +47,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        held_up.add(self.transport)
+        stalled_transports.add(self.transport)
         self._await_reader()
 
     def resume_writing(self) -> None:
@@ -79,7 +79,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._stalled = self.loop.call_later(READ_SECONDS_MAX, look_again)
 
     def _let_go(self) -> None:
-        held_up.discard(self.transport)
+        stalled_transports.discard(self.transport)
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None

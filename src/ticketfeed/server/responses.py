@@ -7,10 +7,10 @@ from isal import isal_zlib
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.protocol.envelope import encode_error
 from ticketfeed.protocol.errors import WireError
-from ticketfeed.protocol.wire import encode_error
-from ticketfeed.server.rate_limits import BUDGET_HEADERS, RateLimits
-from ticketfeed.server.seen import seen
+from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
+from ticketfeed.server.request_context import request_context
 
 __all__ = ["body_response", "error_response", "json_response", "pieces_response", "takes_gzip", "written_response"]
 
@@ -70,15 +70,15 @@ def body_response(request: Request, body: bytes) -> Response:
 
 def error_response(request: Request, error: WireError) -> Response:
     """The one place where an error becomes an answer."""
-    seen(request.scope).error = f"{error.status} {type(error).__name__}"
+    request_context(request.scope).error = f"{error.status} {type(error).__name__}"
     headers = {**_COMMON, **_budget_headers(request), "cache-control": "no-cache", **error.headers()}
     return _response(request, error.status, encode_error(error), headers)
 
 
 def _budget_headers(request: Request) -> dict[str, str]:
     """What is left of the budgets: as this request left them, or untouched where it came not so far."""
-    limits: RateLimits = request.app.state.service.limits
-    left: dict[str, str] = request.scope.get(BUDGET_HEADERS, limits.unspent)
+    limits: RateLimiter = request.app.state.service.limits
+    left: dict[str, str] = request.scope.get(RATE_LIMIT_HEADERS, limits.unspent)
     return left
 
 

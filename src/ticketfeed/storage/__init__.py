@@ -1,13 +1,14 @@
 """Stores by URL: the scheme names the engine, whose driver is imported only then."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.storage.base import Store
-from ticketfeed.storage.urls import needs_driver, sqlite_path
+from ticketfeed.storage.contract import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "needs_driver", "open_store", "sqlite_path"]
 
 
 async def open_store(
@@ -21,12 +22,12 @@ async def open_store(
     if read_urls and not url.startswith(("postgresql://", "postgres://")):
         raise StoreError("only a PostgreSQL store has replicas to read from")
     if url.startswith("sqlite:///"):
-        from ticketfeed.storage.sqlite import SqliteStore
+        from ticketfeed.storage.sqlite.store import SqliteStore
 
         return SqliteStore.open(sqlite_path(url), clock, create=create)
     if url.startswith(("postgresql://", "postgres://")):
         with needs_driver():
-            from ticketfeed.storage.postgres import PostgresStore
+            from ticketfeed.storage.postgres.store import PostgresStore
 
         return await PostgresStore.open(url, clock, read_urls=read_urls, create=create)
     if url == "memory:":
@@ -35,3 +36,20 @@ async def open_store(
         return MemoryStore(clock)
     scheme = url.partition(":")[0]  # the rest may hold a password
     raise StoreError(f"no store is called {scheme!r}; say sqlite:///FILE, postgresql://..., or memory:")
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of `sqlite:///FILE`, relative unless FILE begins with a slash. Raises StoreError."""
+    name = url.removeprefix("sqlite:///")
+    if name in ("", ":memory:"):
+        raise StoreError("say sqlite:///FILE for a file, or memory: for none")
+    return Path(name)
+
+
+@contextlib.contextmanager
+def needs_driver() -> Iterator[None]:
+    """Around the import of what needs PostgreSQL's driver, which is an extra. Raises StoreError."""
+    try:
+        yield
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs its driver: pip install 'ticketfeed[postgres]'") from error

@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ticketfeed.clock import Clock, system_clock
-from ticketfeed.protocol import budgets, watermark
-from ticketfeed.protocol.budgets import Allowance, Spent, Window
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Noted, RequestNote, kept_consumers, note
+from ticketfeed.protocol import rate_limits, watermark
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate, kept_consumers, note
+from ticketfeed.protocol.integrity import StoredRecord, StoredTicket
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.listing import slice_rows
+from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
+from ticketfeed.protocol.rate_limits import RateLimit, Spent, Window
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.sideloads import LINK_COLUMNS
-from ticketfeed.protocol.soundness import StoredRecord, StoredTicket
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.base import Rows, Snapshot, WriteTransaction
-from ticketfeed.storage.memory_write import Held, MemoryTransaction
+from ticketfeed.storage.contract import Rows, Snapshot, WriteTransaction
+from ticketfeed.storage.memory_transaction import Held, MemoryTransaction
 
 __all__ = ["MemoryStore"]
 
@@ -36,7 +36,7 @@ class MemoryStore:
         self._changes = 0
         self._windows: dict[int, dict[str, Window]] = {}
         self._consumers: dict[int, dict[str, Consumer]] = {}
-        self._requests: dict[int, list[RequestNote]] = {}
+        self._requests: dict[int, list[RequestRecord]] = {}
         self._fenced_at = 0
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
@@ -48,7 +48,7 @@ class MemoryStore:
         copied._held = {account_id: held.snapshot() for account_id, held in self._held.items()}
         return copied
 
-    def stamp(self) -> int | None:
+    def change_counter(self) -> int | None:
         return self._changes
 
     async def close(self) -> None:
@@ -79,9 +79,9 @@ class MemoryStore:
         )
         return held.state, [_row(*held.tickets[ticket_id], links) for _, ticket_id in wanted[:limit]]
 
-    async def read_departures(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
+    async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         held = self._held[account.account_id]
-        return held.state, [Position(*place) for number, *place in held.departures if number > since]
+        return held.state, [Position(*place) for number, *place in held.invalidations if number > since]
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
@@ -189,7 +189,7 @@ class MemoryStore:
         account: Account,
         work: Callable[[WriteTransaction], T],
         *,
-        alone: bool = False,  # noqa: ARG002
+        exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
             transaction = MemoryTransaction(self._held[account.account_id].snapshot(), self._clock())
@@ -204,7 +204,7 @@ class MemoryStore:
             now = self._clock()
             held.state = watermark.fence(held.state, now, clock_error_seconds)
             records = watermark.fence(held.record_state, now, clock_error_seconds)
-            held.record_state = replace(records, departures=0, record_changes=0)
+            held.record_state = replace(records, invalidations=0, record_changes=0)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             return held.state
 
@@ -212,14 +212,14 @@ class MemoryStore:
         held = {account_id: held.snapshot() for account_id, held in self._held.items()}
         return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), held))
 
-    async def spend(self, account: Account, allowances: Sequence[Allowance], now: int) -> Spent:
-        windows, spent = budgets.spend(self._windows.get(account.account_id, {}), allowances, now)
+    async def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
+        windows, spent = rate_limits.spend(self._windows.get(account.account_id, {}), limits, now)
         if spent.refused is None:
             self._windows[account.account_id] = {**self._windows.get(account.account_id, {}), **windows}
         return spent
 
-    async def keep_notes(
-        self, account: Account, consumers: Mapping[str, Noted], requests: Sequence[RequestNote], now: float
+    async def record_usage(
+        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
         known = self._consumers.get(account.account_id, {})
         known = known | {key: note(known.get(key), noted) for key, noted in consumers.items()}
@@ -232,7 +232,7 @@ class MemoryStore:
         known = self._consumers.get(account.account_id, {})
         return [known[key] for key in sorted(known, key=lambda key: (-known[key].last_at, key))]
 
-    async def read_requests(self, account: Account) -> list[RequestNote]:
+    async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._requests.get(account.account_id, [])
 
     async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:

@@ -60,10 +60,10 @@ def generate_world(
     yield from _of("macros", setup.macros)
     yield from _of("sla_policies", setup.sla_policies)
     timeline = plan_timeline(tickets, until, stream(name, "timeline"))
-    teller = HistoryMaker(name, account, desk, people, setup)
+    history_maker = HistoryMaker(name, account, desk, people, setup)
     for place, ticket in TicketMaker(name, account, desk, people, timeline).records():
         if histories and timeline.statuses[place] != SCRUBBED:
-            yield from teller.records(ticket, timeline.created[place], timeline.updated[place])
+            yield from history_maker.records(ticket, timeline.created[place], timeline.updated[place])
         yield "tickets", ticket
 
 

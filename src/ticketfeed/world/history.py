@@ -11,7 +11,7 @@ from html import escape
 from random import Random
 from typing import Any
 
-from ticketfeed.protocol.metrics import Step, metric_events, metric_set
+from ticketfeed.protocol.ticket_metrics import Step, metric_events, metric_set
 from ticketfeed.world.chance import pick, stream
 from ticketfeed.world.desk import Desk, record_url
 from ticketfeed.world.moments import wire_time

@@ -9,7 +9,7 @@ from msgspec import Raw
 from ticketfeed.protocol.errors import RecordInvalid, TooManyValues, WireError
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, Job
 from ticketfeed.protocol.model import Identity
-from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
 

@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, RoleTooLow
-from ticketfeed.protocol.inputs import decode_input
 from ticketfeed.protocol.model import Identity
-from ticketfeed.protocol.record_inputs import DELETED, check_input
+from ticketfeed.protocol.record_input import DELETED, check_input
 from ticketfeed.protocol.records import RecordDraft, SearchText, is_deleted, parse_record, split_record, wire_second
-from ticketfeed.storage.base import WriteTransaction
+from ticketfeed.protocol.ticket_input import decode_input
+from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["RecordWriter"]
 

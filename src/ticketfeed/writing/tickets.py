@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
+from ticketfeed.protocol.audit_views import deletion_of
 from ticketfeed.protocol.audits import (
     AUDIT_IDS,
     Event,
@@ -20,15 +21,14 @@ from ticketfeed.protocol.audits import (
     scrubbed_audit,
 )
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
-from ticketfeed.protocol.histories import deletion_of
-from ticketfeed.protocol.inputs import Comment, ImportedTicket, TicketInput, decode_input
 from ticketfeed.protocol.model import Identity, Position
 from ticketfeed.protocol.records import parse_record, split_record, wire_second, wire_time
-from ticketfeed.protocol.ticket_changes import AUDITED, Values, changed_values
+from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput, decode_input
+from ticketfeed.protocol.ticket_rules import AUDITED, Values, changed_values
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.storage.base import WriteTransaction
-from ticketfeed.writing.finding import Finder
-from ticketfeed.writing.metrics import follow_metrics
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.lookups import Lookups
+from ticketfeed.writing.metric_updates import follow_metrics
 
 __all__ = ["Changed", "TicketWriter"]
 
@@ -55,7 +55,7 @@ class TicketWriter:
 
     def __init__(self, write: WriteTransaction, account: str, actor: Identity) -> None:
         self._write, self._account, self._actor = write, account, actor
-        self._finder = Finder(write, account, actor)
+        self._finder = Lookups(write, account, actor)
 
     def create(self, given: bytes) -> Changed:
         """A new ticket. Raises RecordInvalid, MalformedRequest."""

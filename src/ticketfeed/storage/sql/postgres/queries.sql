@@ -22,7 +22,7 @@ VALUES (%(account_id)s, %(watermark)s, %(watermark)s)
 ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
-SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes
+SELECT last_generated_timestamp, watermark, ticket_count, invalidations, record_changes
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
@@ -32,7 +32,7 @@ FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
 
 -- name: lock_state
-SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes,
+SELECT last_generated_timestamp, watermark, ticket_count, invalidations, record_changes,
        record_last_timestamp, record_watermark
 FROM ticketfeed.feed_state
 WHERE account_id = %(account_id)s
@@ -43,7 +43,7 @@ UPDATE ticketfeed.feed_state
 SET last_generated_timestamp = %(last_generated_timestamp)s,
     watermark = %(watermark)s,
     ticket_count = %(ticket_count)s,
-    departures = %(departures)s,
+    invalidations = %(invalidations)s,
     record_changes = %(record_changes)s,
     record_last_timestamp = %(record_last_timestamp)s,
     record_watermark = %(record_watermark)s
@@ -51,7 +51,7 @@ WHERE account_id = %(account_id)s
 
 -- name: read_changes
 SELECT change.generated_timestamp, change.id, change.body,
-       state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures, state.record_changes
+       state.last_generated_timestamp, state.watermark, state.ticket_count, state.invalidations, state.record_changes
 FROM ticketfeed.feed_state AS state
 LEFT JOIN LATERAL (
     SELECT generated_timestamp, id, body
@@ -95,17 +95,17 @@ SET generated_timestamp = excluded.generated_timestamp, status = excluded.status
     ticket_form_id = excluded.ticket_form_id, brand_id = excluded.brand_id,
     custom_status_id = excluded.custom_status_id, agreement_ids = excluded.agreement_ids, body = excluded.body
 
--- name: put_departure
-INSERT INTO ticketfeed.departure (account_id, number, generated_timestamp, id) VALUES (%s, %s, %s, %s)
+-- name: put_invalidation
+INSERT INTO ticketfeed.invalidation (account_id, number, generated_timestamp, id) VALUES (%s, %s, %s, %s)
 
--- name: forget_departures
-DELETE FROM ticketfeed.departure WHERE account_id = %(account_id)s AND number <= %(forgotten)s
+-- name: forget_invalidations
+DELETE FROM ticketfeed.invalidation WHERE account_id = %(account_id)s AND number <= %(forgotten)s
 
--- name: read_departures
-SELECT state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures, state.record_changes,
-       departure.generated_timestamp, departure.id
+-- name: read_invalidations
+SELECT state.last_generated_timestamp, state.watermark, state.ticket_count, state.invalidations, state.record_changes,
+       invalidation.generated_timestamp, invalidation.id
 FROM ticketfeed.feed_state AS state
-LEFT JOIN ticketfeed.departure ON departure.account_id = state.account_id AND departure.number > %(since)s
+LEFT JOIN ticketfeed.invalidation ON invalidation.account_id = state.account_id AND invalidation.number > %(since)s
 WHERE state.account_id = %(account_id)s
 
 -- name: put_record
@@ -219,19 +219,19 @@ SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = %(acco
 -- name: next_record_id
 SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.record WHERE account_id = %(account_id)s AND kind = %(kind)s
 
--- name: find_answer
-SELECT fingerprint, kept_at, status, location, body FROM ticketfeed.kept_answer
-WHERE account_id = %(account_id)s AND key = %(key)s AND kept_at > %(since)s
+-- name: find_idempotent_answer
+SELECT fingerprint, stored_at, status, location, body FROM ticketfeed.idempotent_answer
+WHERE account_id = %(account_id)s AND key = %(key)s AND stored_at > %(since)s
 
--- name: keep_answer
-INSERT INTO ticketfeed.kept_answer (account_id, key, fingerprint, kept_at, status, location, body)
-VALUES (%(account_id)s, %(key)s, %(fingerprint)s, %(kept_at)s, %(status)s, %(location)s, %(body)b)
+-- name: put_idempotent_answer
+INSERT INTO ticketfeed.idempotent_answer (account_id, key, fingerprint, stored_at, status, location, body)
+VALUES (%(account_id)s, %(key)s, %(fingerprint)s, %(stored_at)s, %(status)s, %(location)s, %(body)b)
 ON CONFLICT (account_id, key) DO UPDATE
-SET fingerprint = excluded.fingerprint, kept_at = excluded.kept_at, status = excluded.status,
+SET fingerprint = excluded.fingerprint, stored_at = excluded.stored_at, status = excluded.status,
     location = excluded.location, body = excluded.body
 
 -- name: forget_answers
-DELETE FROM ticketfeed.kept_answer WHERE account_id = %(account_id)s AND kept_at <= %(since)s
+DELETE FROM ticketfeed.idempotent_answer WHERE account_id = %(account_id)s AND stored_at <= %(since)s
 
 -- name: add_job
 INSERT INTO ticketfeed.job (account_id, id, action, actor_id, created_at, total, finished_at)
@@ -412,7 +412,7 @@ WHERE pg_namespace.nspname = 'ticketfeed' AND pg_class.relkind IN ('r', 'p')
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
        feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count,
-       feed_state.departures, feed_state.record_changes
+       feed_state.invalidations, feed_state.record_changes
 FROM ticketfeed.account
 LEFT JOIN ticketfeed.feed_state ON feed_state.account_id = account.account_id
 ORDER BY account.account_id
@@ -448,7 +448,7 @@ UNION ALL
 SELECT 'ticket', account_id, count(*) FROM ticketfeed.ticket
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
-SELECT 'departure', account_id, count(*) FROM ticketfeed.departure
+SELECT 'invalidation', account_id, count(*) FROM ticketfeed.invalidation
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
 SELECT 'record', account_id, count(*) FROM ticketfeed.record
@@ -460,7 +460,7 @@ UNION ALL
 SELECT 'job_item', account_id, count(*) FROM ticketfeed.job_item
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
-SELECT 'kept_answer', account_id, count(*) FROM ticketfeed.kept_answer
+SELECT 'idempotent_answer', account_id, count(*) FROM ticketfeed.idempotent_answer
 WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id
 UNION ALL
 SELECT 'credential', account_id, count(*) FROM ticketfeed.credential

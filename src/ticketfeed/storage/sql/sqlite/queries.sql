@@ -20,11 +20,11 @@ INSERT INTO feed_state (account_id, watermark, record_watermark)
 VALUES (:account_id, :watermark, :watermark) ON CONFLICT (account_id) DO NOTHING
 
 -- name: read_state
-SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes
+SELECT last_generated_timestamp, watermark, ticket_count, invalidations, record_changes
 FROM feed_state WHERE account_id = :account_id
 
 -- name: read_states
-SELECT last_generated_timestamp, watermark, ticket_count, departures, record_changes,
+SELECT last_generated_timestamp, watermark, ticket_count, invalidations, record_changes,
        record_last_timestamp, record_watermark
 FROM feed_state
 WHERE account_id = :account_id
@@ -35,7 +35,7 @@ SELECT record_last_timestamp, record_watermark FROM feed_state WHERE account_id 
 -- name: write_state
 UPDATE feed_state
 SET last_generated_timestamp = :last_generated_timestamp, watermark = :watermark, ticket_count = :ticket_count,
-    departures = :departures, record_changes = :record_changes,
+    invalidations = :invalidations, record_changes = :record_changes,
     record_last_timestamp = :record_last_timestamp, record_watermark = :record_watermark
 WHERE account_id = :account_id
 
@@ -82,17 +82,17 @@ INSERT INTO ticket (account_id, generated_timestamp, id, status, support_type, e
                     ticket_form_id, brand_id, custom_status_id, agreement_ids, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
--- name: put_departure
-INSERT INTO departure (account_id, number, generated_timestamp, id) VALUES (?, ?, ?, ?)
+-- name: put_invalidation
+INSERT INTO invalidation (account_id, number, generated_timestamp, id) VALUES (?, ?, ?, ?)
 
--- name: forget_departures
-DELETE FROM departure WHERE account_id = ? AND number <= ?
+-- name: forget_invalidations
+DELETE FROM invalidation WHERE account_id = ? AND number <= ?
 
--- name: read_departures
-SELECT state.last_generated_timestamp, state.watermark, state.ticket_count, state.departures, state.record_changes,
-       departure.generated_timestamp, departure.id
+-- name: read_invalidations
+SELECT state.last_generated_timestamp, state.watermark, state.ticket_count, state.invalidations, state.record_changes,
+       invalidation.generated_timestamp, invalidation.id
 FROM feed_state AS state
-LEFT JOIN departure ON departure.account_id = state.account_id AND departure.number > :since
+LEFT JOIN invalidation ON invalidation.account_id = state.account_id AND invalidation.number > :since
 WHERE state.account_id = :account_id
 
 -- name: put_record
@@ -199,19 +199,19 @@ SELECT coalesce(max(id), 0) + 1 FROM ticket WHERE account_id = :account_id
 -- name: next_record_id
 SELECT coalesce(max(id), 0) + 1 FROM record WHERE account_id = :account_id AND kind = :kind
 
--- name: find_answer
-SELECT fingerprint, kept_at, status, location, body FROM kept_answer
-WHERE account_id = :account_id AND key = :key AND kept_at > :since
+-- name: find_idempotent_answer
+SELECT fingerprint, stored_at, status, location, body FROM idempotent_answer
+WHERE account_id = :account_id AND key = :key AND stored_at > :since
 
--- name: keep_answer
-INSERT INTO kept_answer (account_id, key, fingerprint, kept_at, status, location, body)
-VALUES (:account_id, :key, :fingerprint, :kept_at, :status, :location, :body)
+-- name: put_idempotent_answer
+INSERT INTO idempotent_answer (account_id, key, fingerprint, stored_at, status, location, body)
+VALUES (:account_id, :key, :fingerprint, :stored_at, :status, :location, :body)
 ON CONFLICT (account_id, key) DO UPDATE
-SET fingerprint = excluded.fingerprint, kept_at = excluded.kept_at, status = excluded.status,
+SET fingerprint = excluded.fingerprint, stored_at = excluded.stored_at, status = excluded.status,
     location = excluded.location, body = excluded.body
 
 -- name: forget_answers
-DELETE FROM kept_answer WHERE account_id = :account_id AND kept_at <= :since
+DELETE FROM idempotent_answer WHERE account_id = :account_id AND stored_at <= :since
 
 -- name: add_job
 INSERT INTO job (account_id, id, action, actor_id, created_at, total, finished_at)
@@ -386,7 +386,7 @@ SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 
 -- name: walk_accounts
 SELECT account.account_id, account.subdomain,
-       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count, feed_state.departures,
+       feed_state.last_generated_timestamp, feed_state.watermark, feed_state.ticket_count, feed_state.invalidations,
        feed_state.record_changes
 FROM account
 LEFT JOIN feed_state ON feed_state.account_id = account.account_id
@@ -420,7 +420,7 @@ UNION ALL
 SELECT 'ticket', account_id, count(*) FROM ticket
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
-SELECT 'departure', account_id, count(*) FROM departure
+SELECT 'invalidation', account_id, count(*) FROM invalidation
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
 SELECT 'record', account_id, count(*) FROM record
@@ -432,7 +432,7 @@ UNION ALL
 SELECT 'job_item', account_id, count(*) FROM job_item
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
-SELECT 'kept_answer', account_id, count(*) FROM kept_answer
+SELECT 'idempotent_answer', account_id, count(*) FROM idempotent_answer
 WHERE account_id NOT IN (SELECT account_id FROM account) GROUP BY account_id
 UNION ALL
 SELECT 'credential', account_id, count(*) FROM credential

@@ -1,0 +1,3 @@
+"""Whole-store operations: import, load, integrity check, maintenance, simulation, status."""
+
+__all__: list[str] = []

@@ -1,0 +1,48 @@
+"""A help desk to try things on: the generated world, and users whose credentials everybody knows."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ticketfeed.data.import_files import InputRecord
+from ticketfeed.data.load import load_records
+from ticketfeed.protocol.credentials import hash_token
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.model import Account
+from ticketfeed.storage.contract import Store
+from ticketfeed.world import generate_world
+from ticketfeed.writing.credentials import add_user_credential
+
+__all__ = ["DAY_SECONDS", "DEMO_USERS", "fill_demo", "generated_records"]
+
+DAY_SECONDS = 86400
+DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
+
+
+async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now: int) -> None:
+    """Make the account a demo, unless it is one. Raises BadInput for one that holds tickets of somebody's own."""
+    if (await store.read_state(account)).ticket_count == 0:
+        records = generated_records(tickets, seed, now - now % DAY_SECONDS, account.subdomain)
+        await load_records(store, account, records, now=now)
+    elif await store.find_token_user(account, hash_token(DEMO_USERS[0][2])) is None:
+        raise BadInput("this store holds tickets that are no demo; well-known credentials would open them to everybody")
+    for email, role, token in DEMO_USERS:
+        if await store.find_token_user(account, hash_token(token)) is None:
+            await add_user_credential(store, account, email, role, "api_token", token)
+
+
+def generated_records(
+    tickets: int,
+    seed: int,
+    until: int,
+    account: str,
+    advance: Callable[[int], None] = lambda _count: None,
+    histories: bool = True,
+) -> Iterator[InputRecord]:
+    """The generated world as input of a load."""
+    encode = msgspec.json.Encoder().encode
+    world = generate_world(tickets, seed=seed, until=until, account=account, histories=histories)
+    for number, (kind, record) in enumerate(world, 1):
+        if kind == "tickets":
+            advance(1)
+        yield InputRecord(("generated", number), kind, encode(record))

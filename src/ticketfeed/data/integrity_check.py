@@ -1,0 +1,189 @@
+"""Is everything in a store as it must be? Each thing that is not becomes one line.
+
+The feed is walked twice, in feed order as pages read it and by id as writes find it. Both walks must meet the same
+tickets; where they do not, an index is damaged. They are compared in constant memory, by sums over buckets of ids.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.integrity import record_faults, state_faults, ticket_faults
+from ticketfeed.protocol.model import Account, FeedState, Position
+from ticketfeed.storage.contract import Snapshot
+
+__all__ = ["CheckSummary", "check_store"]
+
+T = TypeVar("T")
+
+REPORTS_MAX = 20
+BUCKETS = 4096
+# Of the buckets that differ, this many are looked into: a sixty-fourth of the tickets, or fewer.
+BUCKETS_NAMED_MAX = 64
+_SUM_MASK = 2**64 - 1
+
+
+@dataclass
+class CheckSummary:
+    """How much was looked at, and how much of it is wrong."""
+
+    accounts: int = 0
+    tickets: int = 0
+    records: int = 0
+    findings: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        looked_at = f"accounts {self.accounts:,}, tickets {self.tickets:,}, records {self.records:,}"
+        return f"{looked_at}: {self.findings.total() or 'nothing'} wrong"
+
+
+def check_store(
+    snapshot: Snapshot,
+    report: Callable[[str], None],
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
+) -> CheckSummary:
+    """Look at everything. The first findings of each kind are told to `report`, then how many more there are.
+
+    `advance` is called with the number of tickets done, and how many there should be. Raises StoreUnavailable.
+    """
+    check = _Check(snapshot, report)
+    check.whole_store()
+    accounts = check.accounts()
+    total = sum(state.ticket_count for _, state in accounts if state is not None)
+    for account, state in accounts:
+        check.account(account, state, lambda done: advance(done, max(done, total)))
+    for kind, count in check.summary.findings.items():
+        if count > REPORTS_MAX:
+            report(f"{kind}: {count - REPORTS_MAX:,} more")
+    return check.summary
+
+
+class _Check:
+    def __init__(self, snapshot: Snapshot, report: Callable[[str], None]) -> None:
+        self._snapshot, self._report = snapshot, report
+        self.summary = CheckSummary()
+
+    def accounts(self) -> list[tuple[Account, FeedState | None]]:
+        return list(self._readable("accounts", self._snapshot.accounts()))
+
+    def whole_store(self) -> None:
+        """The engine's own findings, and rows that belong to no account."""
+        for fault in self._readable("store", self._snapshot.self_check()):
+            self._found("store", fault)
+        for table, account_id, count in self._readable("orphans", self._snapshot.orphans()):
+            self._found("orphans", f"{table} holds {count:,} rows of account_id {account_id}, which is no account")
+
+    def account(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
+        """Everything of one account."""
+        self.summary.accounts += 1
+        if state is None:
+            self._found("account rows", f"account {account.subdomain} has no row in feed_state")
+        self._tickets(account, state, advance)
+        self._records(account)
+        for credential_id, user_id in self._readable("credentials", self._snapshot.dangling_credentials(account)):
+            text = f"credential {credential_id} belongs to user {user_id}, who is not there"
+            self._found("credentials", f"account {account.subdomain}: {text}")
+
+    def _tickets(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
+        in_feed, by_id, held = _Positions(), _Positions(), 0
+        previous: Position | None = None
+        for row in self._readable("tickets", self._snapshot.tickets(account)):
+            held += 1
+            advance(self.summary.tickets + held)
+            place = f"account {account.subdomain}: ticket {row.id}"
+            for fault in ticket_faults(row, account.subdomain):
+                self._found("tickets", f"{place}: {fault}")
+            if state is not None and _is_beyond(row.generated_timestamp, state.last_generated_timestamp):
+                text = f"carries second {row.generated_timestamp}, beyond the account's last_generated_timestamp"
+                self._found("seconds", f"{place} {text} {state.last_generated_timestamp}")
+            position = Position(row.generated_timestamp, row.id)
+            if previous is not None and not _is_before(previous, position):
+                self._found("order", f"{place} stands in the feed behind ticket {previous.id}, which is later")
+            previous = position
+            in_feed.add(position)
+        for position in self._readable("tickets by id", self._snapshot.positions_by_id(account)):
+            by_id.add(position)
+        self.summary.tickets += held
+        for fault in state_faults(state, held) if state is not None else ():
+            self._found("account rows", f"account {account.subdomain}: {fault}")
+        if differing := in_feed.differing(by_id):
+            self._compare_walks(account, differing)
+
+    def _compare_walks(self, account: Account, buckets: frozenset[int]) -> None:
+        """Walk again, and name the tickets that only one of the walks meets."""
+        tickets = self._readable("tickets", self._snapshot.tickets(account))
+        in_feed = _Positions.of_buckets(buckets, (Position(row.generated_timestamp, row.id) for row in tickets))
+        positions = self._readable("tickets by id", self._snapshot.positions_by_id(account))
+        by_id = _Positions.of_buckets(buckets, positions)
+        for only, others, text in (
+            (in_feed, by_id, "stands in the feed, but is not found there by its id"),
+            (by_id, in_feed, "is found by its id, but does not stand there in the feed"),
+        ):
+            for position in sorted((only - others).elements(), key=repr):
+                place = f"ticket {position.id} of second {position.generated_timestamp}"
+                self._found("indexes", f"account {account.subdomain}: {place} {text}")
+
+    def _records(self, account: Account) -> None:
+        states = self._readable("account rows", self._record_states(account))
+        last = next((state.last_generated_timestamp for state in states), None)
+        for row in self._readable("records", self._snapshot.records(account)):
+            self.summary.records += 1
+            place = f"account {account.subdomain}: {row.kind} {row.id}"
+            for fault in record_faults(row, account.subdomain):
+                self._found("records", f"{place}: {fault}")
+            if last is not None and _is_beyond(row.generated_timestamp, last):
+                text = f"carries second {row.generated_timestamp}, beyond the account's record_last_timestamp {last}"
+                self._found("seconds", f"{place} {text}")
+
+    def _record_states(self, account: Account) -> Iterator[FeedState]:
+        state = self._snapshot.record_state(account)
+        if state is not None:
+            yield state
+
+    def _readable(self, kind: str, rows: Iterable[T]) -> Iterator[T]:
+        """The rows, up to the first that the engine cannot read."""
+        try:
+            yield from rows
+        except StoreError as error:
+            self._found("unreadable", f"reading the {kind} ended early: {error}")
+
+    def _found(self, kind: str, text: str) -> None:
+        self.summary.findings[kind] += 1
+        if self.summary.findings[kind] <= REPORTS_MAX:
+            self._report(" ".join(text.split()))
+
+
+class _Positions:
+    """Any number of positions in constant memory: per bucket of ids, the sum of their hashes."""
+
+    def __init__(self) -> None:
+        self._sums = [0] * BUCKETS
+
+    def add(self, position: Position) -> None:
+        bucket = _bucket(position)
+        self._sums[bucket] = (self._sums[bucket] + hash(position)) & _SUM_MASK
+
+    def differing(self, other: "_Positions") -> frozenset[int]:
+        """The first buckets in which the two are not the same."""
+        unequal = [bucket for bucket in range(BUCKETS) if self._sums[bucket] != other._sums[bucket]]
+        return frozenset(unequal[:BUCKETS_NAMED_MAX])
+
+    @staticmethod
+    def of_buckets(buckets: frozenset[int], positions: Iterable[Position]) -> Counter[Position]:
+        """Those of the positions that fall into `buckets`, and how often."""
+        return Counter(position for position in positions if _bucket(position) in buckets)
+
+
+def _bucket(position: Position) -> int:
+    return hash(position.id) % BUCKETS
+
+
+def _is_beyond(second: object, last: int) -> bool:
+    return isinstance(second, int) and second > last
+
+
+def _is_before(earlier: Position, later: Position) -> bool:
+    """Values of a wrong type, which are told elsewhere, have no order."""
+    return not all(isinstance(value, int) for value in (*earlier, *later)) or earlier < later

@@ -1,0 +1,3 @@
+"""Exports: a page, from request to bytes."""
+
+__all__: list[str] = []

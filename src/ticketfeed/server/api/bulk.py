@@ -1,0 +1,158 @@
+"""Many changes in one request: each becomes a job, answered at once and done in the background."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ticketfeed.protocol.errors import BodyTooLarge, InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
+from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
+from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.query import parse_query
+from ticketfeed.protocol.records import SearchText
+from ticketfeed.server.api.call import ApiCall, Handler
+from ticketfeed.server.api.lists import parse_ids, path_id
+from ticketfeed.server.api.requests import BODY_BYTES_MAX, read_body, read_envelope, take_envelope
+from ticketfeed.server.ops.jobs import new_job_id
+from ticketfeed.server.responses import body_response, written_response
+from ticketfeed.writing.jobs import start_job
+
+__all__ = ["create_many", "destroy_many", "list_jobs", "merge_tickets", "scrub_ticket", "show_job", "update_many"]
+
+_JOB_ID = re.compile(r"V3-[0-9a-f]{32}")
+# Whose external_id names one alone.
+_BY_EXTERNAL_ID = ("users", "organizations")
+
+
+def create_many(kind: str, verb: str = "create") -> Handler:
+    """Each of the envelope's array is made."""
+
+    async def create(request: Request, call: ApiCall) -> Response:
+        given = _array(await read_envelope(request, kind))
+        return await _start(request, call, f"{verb} {kind}", [msgspec.json.encode({"values": each}) for each in given])
+
+    return create
+
+
+def update_many(kind: str, singular: str) -> Handler:
+    """The same change for all of `ids` or `external_ids`, or for each its own."""
+
+    async def update(request: Request, call: ApiCall) -> Response:
+        query, body = _query(request), await read_body(request)
+        named = _named(query, kind) if "ids" in query or ("external_ids" in query and _has(body, singular)) else []
+        if named:
+            values = Raw(take_envelope(body, singular))
+            if len(values) * len(named) > BODY_BYTES_MAX:  # as much as if each had been sent
+                raise BodyTooLarge(BODY_BYTES_MAX)
+            items = [msgspec.json.encode({**each, "values": values}) for each in named]
+        else:
+            items = [_own_change(each, kind) for each in _array(take_envelope(body, kind))]
+        return await _start(request, call, f"update {kind}", items)
+
+    return update
+
+
+def destroy_many(kind: str, verb: str = "delete") -> Handler:
+    """Each of `ids`, or of `external_ids`, is deleted."""
+
+    async def destroy(request: Request, call: ApiCall) -> Response:
+        items = [msgspec.json.encode(each) for each in _named(_query(request), kind)]
+        return await _start(request, call, f"{verb} {kind}", items)
+
+    return destroy
+
+
+async def scrub_ticket(request: Request, call: ApiCall) -> Response:
+    """Delete one ticket for good."""
+    ticket_id = path_id(request)
+    rows = await call.service.store.read_tickets(call.account, [ticket_id])
+    if not rows or rows[0][-1] != "deleted":
+        raise RecordNotFound
+    return await _start(request, call, "scrub tickets", [msgspec.json.encode({"id": ticket_id})])
+
+
+async def merge_tickets(request: Request, call: ApiCall) -> Response:
+    """Merge others into this ticket: `ids`, `target_comment`, `source_comment`."""
+    body = await read_body(request)
+    try:
+        asked = msgspec.json.decode(body, type=dict[str, Raw])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise MalformedRequest("The body is not a JSON object") from None
+    asked["id"] = Raw(b"%d" % path_id(request))
+    return await _start(request, call, "merge tickets", [msgspec.json.encode(asked)])
+
+
+async def show_job(request: Request, call: ApiCall) -> Response:
+    """How far one job is."""
+    id = request.path_params["id"].removesuffix(".json")
+    found = await call.service.store.read_jobs(call.account, [id] if _JOB_ID.fullmatch(id) else [])
+    if not found:
+        raise RecordNotFound
+    status = job_status(*found[0], call.account.subdomain)
+    return body_response(request, msgspec.json.encode({"job_status": status}))
+
+
+async def list_jobs(request: Request, call: ApiCall) -> Response:
+    """The newest hundred jobs, or those of `ids`."""
+    ids = _query(request).get("ids")
+    known = None if ids is None else [id for id in ids.split(",") if _JOB_ID.fullmatch(id)][:JOB_ITEMS_MAX]
+    found = await call.service.store.read_jobs(call.account, known)
+    statuses = [job_status(job, results, call.account.subdomain) for job, results in found]
+    return body_response(request, msgspec.json.encode({"job_statuses": statuses, "count": len(statuses)}))
+
+
+async def _start(request: Request, call: ApiCall, action: str, items: Sequence[bytes]) -> Response:
+    """200, with the job as it is when nothing of it is done."""
+    if len(items) > JOB_ITEMS_MAX:
+        raise TooManyValues(JOB_ITEMS_MAX)
+    job_id, actor_id = new_job_id(), call.identity.user_id
+    job = await call.service.store.write(call.account, lambda write: start_job(write, job_id, actor_id, action, items))
+    call.service.jobs.start(call.account, job_id)
+    status = job_status(job, [], call.account.subdomain)
+    return written_response(request, 200, msgspec.json.encode({"job_status": status}))
+
+
+def _array(data: bytes) -> list[Raw]:
+    try:
+        return msgspec.json.decode(data, type=list[Raw])
+    except msgspec.MsgspecError:
+        raise InvalidValue("an array of objects is needed") from None
+
+
+class _Own(msgspec.Struct):
+    id: int | None = None
+    external_id: SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)] | None = None
+
+
+def _own_change(item: Raw, kind: str) -> bytes:
+    try:
+        own = msgspec.json.decode(item, type=_Own)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        own = _Own()
+    if own.id is not None:
+        return msgspec.json.encode({"id": own.id, "values": item})
+    if own.external_id is None or kind not in _BY_EXTERNAL_ID:
+        raise InvalidValue("each change needs the id of what is changed")
+    return msgspec.json.encode({"external_id": str(own.external_id), "values": item})
+
+
+def _named(query: dict[str, str], kind: str) -> list[dict[str, Any]]:
+    """What the query names. Raises InvalidValue, TooManyValues."""
+    if "external_ids" not in query or kind not in _BY_EXTERNAL_ID:
+        return [{"id": id} for id in parse_ids(query)]
+    return [{"external_id": text.strip()} for text in query["external_ids"].replace("\0", "").split(",")]
+
+
+def _has(body: bytes, key: str) -> bool:
+    try:
+        return key in msgspec.json.decode(body, type=dict[str, Raw])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+
+
+def _query(request: Request) -> dict[str, str]:
+    return parse_query(request.scope["query_string"].decode("latin-1"))

@@ -1,0 +1,198 @@
+"""Reading tickets one by one and in lists, and what belongs to a ticket: audits, comments, metrics, tags.
+
+A deleted ticket is there for the exports alone: here it is not found, and neither is what belongs to it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ticketfeed.export.sideload_reader import sideload_tickets
+from ticketfeed.protocol.audit_views import comments_of, deletion_of
+from ticketfeed.protocol.envelope import embed, join_arrays, join_object
+from ticketfeed.protocol.errors import InvalidValue, RecordNotFound
+from ticketfeed.protocol.list_request import parse_list_request, slice_rows
+from ticketfeed.protocol.model import TicketList
+from ticketfeed.protocol.query import parse_include, parse_integer, parse_query, parse_scope
+from ticketfeed.protocol.sideloads import STATUS
+from ticketfeed.protocol.tickets import without_fields
+from ticketfeed.server.api.call import ApiCall
+from ticketfeed.server.api.lists import count_response, list_response, parse_ids, path_id
+from ticketfeed.server.responses import body_response
+
+__all__ = [
+    "count_tickets",
+    "is_deep",
+    "list_audits",
+    "list_comments",
+    "list_deleted_tickets",
+    "list_tickets",
+    "show_metrics",
+    "show_tags",
+    "show_ticket",
+    "show_tickets",
+]
+
+Row = tuple[Any, ...]
+DEEP_PAGE = 500
+DAY_SECONDS = 86400
+
+
+async def list_tickets(request: Request, call: ApiCall) -> Response:
+    """Tickets by id, or by `sort`; not the deleted ones, and without `fields`."""
+    query = parse_query(request.scope["query_string"].decode("latin-1"))
+    asked = parse_list_request(query, orders=("id", "updated_at", "status"))
+    tickets = replace(_ticket_list(query), archived_at=_archived_at(call))
+    store = call.service.store
+    rows = await store.list_tickets(call.account, tickets, asked.part)
+    count = await store.count_tickets(call.account, tickets) if asked.number is not None else None
+    shown = rows[: asked.limit]
+    include = parse_include(query.get("include", ""))
+    bodies = [row[2] for row in shown]
+    sideloads: dict[str, list[bytes]] = {}
+    if include:
+        found = {row[1]: row for row in await store.read_tickets(call.account, [row[1] for row in shown])}
+        linked = [found[row[1]] for row in shown]
+        sideloads, embedded = await sideload_tickets(store, call.account, include, linked, call.service.clock())
+        bodies = embed(bodies, embedded)
+    listed = [(*row[:2], without_fields(body)) for row, body in zip(shown, bodies, strict=True)]
+    return list_response(request, call, "tickets", asked, [*listed, *rows[asked.limit :]], count, sideloads)
+
+
+def is_deep(request: Request) -> bool:
+    """Whether a page by number lies so deep that it has a budget of its own."""
+    query = parse_query(request.scope["query_string"].decode("latin-1"))
+    return (parse_integer(query.get("page", "1")) or 1) > DEEP_PAGE
+
+
+async def count_tickets(request: Request, call: ApiCall) -> Response:
+    """How many tickets there are, deleted and archived ones aside."""
+    tickets = TicketList(archived_at=_archived_at(call))
+    return count_response(request, call, await call.service.store.count_tickets(call.account, tickets))
+
+
+async def show_ticket(request: Request, call: ApiCall) -> Response:
+    """One ticket, with what `include` asks for."""
+    row = await _find(request, call)
+    sideloads, bodies = await _with_sideloads(request, call, [row])
+    return body_response(request, join_object("ticket", bodies[0], sideloads.items()))
+
+
+async def show_tickets(request: Request, call: ApiCall) -> Response:
+    """Up to 100 tickets by id; those that are not there are left out."""
+    ids = parse_ids(parse_query(request.scope["query_string"].decode("latin-1")))
+    rows = [row for row in await call.service.store.read_tickets(call.account, ids) if row[STATUS] != "deleted"]
+    sideloads, bodies = await _with_sideloads(request, call, rows)
+    ends = {"next_page": None, "previous_page": None, "count": len(bodies)}
+    return body_response(request, join_arrays([("tickets", bodies), *sideloads.items()], ends))
+
+
+async def list_audits(request: Request, call: ApiCall) -> Response:
+    """What happened to one ticket, oldest first."""
+    ticket_id = (await _find(request, call))[1]
+    asked = parse_list_request(parse_query(request.scope["query_string"].decode("latin-1")))
+    store = call.service.store
+    rows = await store.list_records(call.account, "audits", asked.part, ticket_id)
+    count = await store.count_records(call.account, "audits", ticket_id) if asked.number is not None else None
+    return list_response(request, call, "audits", asked, rows, count)
+
+
+async def list_comments(request: Request, call: ApiCall) -> Response:
+    """What was said in one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
+    ticket_id = (await _find(request, call))[1]
+    query = parse_query(request.scope["query_string"].decode("latin-1"))
+    if query.get("sort", "").removeprefix("-") == "created_at":  # ids ascend with it
+        query["sort"] = query["sort"].replace("created_at", "id")
+    asked = parse_list_request(query)
+    audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
+    comments = comments_of(row[2] for row in audits)
+    return list_response(request, call, "comments", asked, slice_rows(comments, asked.part), len(comments))
+
+
+async def show_metrics(request: Request, call: ApiCall) -> Response:
+    """The metric set of one ticket."""
+    ticket_id = (await _find(request, call))[1]
+    rows = await call.service.store.read_records(call.account, "ticket_metrics", [ticket_id])
+    if not rows:
+        raise RecordNotFound
+    return body_response(request, join_object("ticket_metric", rows[0][1], ()))
+
+
+async def show_tags(request: Request, call: ApiCall) -> Response:
+    """The tags of one ticket."""
+    tags = msgspec.json.decode((await _find(request, call))[2], type=_Tagged).tags
+    return body_response(request, msgspec.json.encode({"tags": tags}))
+
+
+async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
+    """Tickets that can still be restored: not those whose content was scrubbed."""
+    asked = parse_list_request(parse_query(request.scope["query_string"].decode("latin-1")))
+    store, deleted = call.service.store, TicketList(deleted=True)
+    rows = await store.list_tickets(call.account, deleted, asked.part)
+    count = await store.count_tickets(call.account, deleted) if asked.number is not None else None
+    audits: dict[int, list[bytes]] = {}
+    for ticket_id, _, body in await store.read_of_tickets(call.account, "audits", [row[1] for row in rows]):
+        audits.setdefault(ticket_id, []).append(body)
+    shown = [(*row[:2], _deleted(row[2], audits.get(row[1], []))) for row in rows]
+    return list_response(request, call, "deleted_tickets", asked, shown, count)
+
+
+class _Tagged(msgspec.Struct):
+    tags: list[str] = []
+
+
+class _Deleted(msgspec.Struct):
+    id: int
+    updated_at: str
+    subject: str | None = None
+
+
+def _deleted(body: bytes, audits: list[bytes]) -> bytes:
+    ticket = msgspec.json.decode(body, type=_Deleted)
+    actor, state = deletion_of(audits)
+    return msgspec.json.encode(
+        {
+            "id": ticket.id,
+            "subject": ticket.subject,
+            "actor": {"id": actor or -1, "name": "" if actor else "System"},
+            "deleted_at": ticket.updated_at,
+            "previous_state": state,
+        }
+    )
+
+
+async def _find(request: Request, call: ApiCall) -> Row:
+    rows = await call.service.store.read_tickets(call.account, [path_id(request)])
+    if not rows or rows[0][STATUS] == "deleted":
+        raise RecordNotFound
+    return rows[0]
+
+
+async def _with_sideloads(
+    request: Request, call: ApiCall, rows: list[Row]
+) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    include = parse_include(parse_query(request.scope["query_string"].decode("latin-1")).get("include", ""))
+    store, now = call.service.store, call.service.clock()
+    sideloads, embedded = await sideload_tickets(store, call.account, include, rows, now)
+    return sideloads, embed([row[2] for row in rows], embedded)
+
+
+def _archived_at(call: ApiCall) -> int | None:
+    days = call.service.settings.archive_days
+    return call.service.clock() - days * DAY_SECONDS if days else None
+
+
+def _ticket_list(query: dict[str, str]) -> TicketList:
+    start_time = parse_integer(query["start_time"]) if "start_time" in query else None
+    if "start_time" in query and start_time is None:
+        raise InvalidValue("start_time must be a time in Unix seconds")
+    scope = parse_scope(query["support_type_scope"]) if "support_type_scope" in query else "all"
+    external_id = query.get("external_id")
+    return TicketList(
+        support_type_scope=scope,
+        external_id=external_id.replace("\0", "") if external_id else None,
+        start_time=start_time,
+    )

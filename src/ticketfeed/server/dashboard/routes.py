@@ -1,0 +1,204 @@
+"""The page's addresses: sign in, look, sign out. Every answer forbids the browser to load or send anything elsewhere.
+
+Who asks with credentials of the API, as curl does, needs no session.
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from ticketfeed.protocol.errors import BodyTooLarge, RecordNotFound, RoleTooLow, StoreError, StoreUnavailable, WireError
+from ticketfeed.protocol.model import Account
+from ticketfeed.server.api.call import ApiCall, Service, admit
+from ticketfeed.server.dashboard.filters import FILTERS
+from ticketfeed.server.dashboard.session import (
+    BASE,
+    LOGIN_COOKIE,
+    Session,
+    begin_login,
+    find_session,
+    is_from,
+    open_session,
+    sign_in,
+    sign_out,
+)
+from ticketfeed.server.dashboard.views import VIEWS, View
+from ticketfeed.server.request_context import request_context
+
+__all__ = ["PAGE_ROUTES"]
+
+FORM_BYTES_MAX = 16 * 1024
+_FOLDER = Path(__file__).parent
+_STATIC = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "uPlot.iife.min.js": "text/javascript",
+    "uPlot.min.css": "text/css",
+}
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_log = logging.getLogger("ticketfeed.page")
+
+
+@cache
+def _templates() -> Environment:
+    loader = FileSystemLoader(_FOLDER / "templates")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters.update(FILTERS)
+    return made
+
+
+def _render(name: str, status: int = 200, **values: Any) -> Response:
+    text = _templates().get_template(f"{name}.html").render(base=BASE, name=name, **values)
+    return Response(text, status, {**_HEADERS, "content-type": "text/html; charset=utf-8"})
+
+
+Handler = Callable[[Request, Account], Awaitable[Response]]
+
+
+def _page_route(path: str, handler: Handler, method: str = "GET") -> Route:
+    async def endpoint(request: Request) -> Response:
+        service: Service = request.app.state.service
+        request_context(request.scope).endpoint = f"{BASE}{path}"
+        try:
+            account = await service.accounts.find(request.headers.get("host", ""))
+            return await handler(request, account)
+        except WireError as error:
+            if error.status >= 500:
+                _log.warning(str(error))
+            return _render("error", error.status, title=_title(error), account=None, session=None)
+        except StoreError as error:
+            _log.warning(str(error))
+            return _render("error", 503, title="The store cannot be read", account=None, session=None)
+
+    return Route(f"{BASE}{path}", endpoint, methods=[method])
+
+
+def _title(error: WireError) -> str:
+    if isinstance(error, StoreUnavailable):
+        return "The store cannot be read now"
+    if isinstance(error, RecordNotFound):
+        return "There is no such ticket"
+    return "This is for admins" if isinstance(error, RoleTooLow) else str(error) or "That is not possible"
+
+
+def _look(name: str, view: View) -> Handler:
+    async def handler(request: Request, account: Account) -> Response:
+        service: Service = request.app.state.service
+        session = await _admitted(request, service, account)
+        if session is None:
+            target = request.scope["path"] + ("?" + request.url.query if request.url.query else "")
+            return RedirectResponse(f"{BASE}login?next={quote(target)}", 303, _HEADERS)
+        values = await view(request, ApiCall(service, account, session.identity))
+        return _render(name, account=account, session=session, now=service.clock(), settings=service.settings, **values)
+
+    return handler
+
+
+async def _admitted(request: Request, service: Service, account: Account) -> Session | None:
+    """By the cookie, or by credentials as the API takes them."""
+    if "authorization" not in request.headers:
+        return await find_session(request, service, account)
+    call = await admit(request)
+    if call.identity.role != "admin":
+        raise RoleTooLow
+    return Session(call.identity, "")
+
+
+async def _show_login(request: Request, account: Account) -> Response:
+    service: Service = request.app.state.service
+    target = _own_target(request.query_params.get("next", ""))
+    if await find_session(request, service, account) is not None:
+        return RedirectResponse(target, 303, _HEADERS)
+    return _login_page(request, account, target, "")
+
+
+def _login_page(request: Request, account: Account, target: str, problem: str, email: str = "") -> Response:
+    token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(16)
+    status = 401 if problem else 200
+    response = _render(
+        "login", status, account=account, session=None, target=target, problem=problem, email=email, csrf=token
+    )
+    begin_login(request, response, token)
+    return response
+
+
+async def _login(request: Request, account: Account) -> Response:
+    service: Service = request.app.state.service
+    form = await _read_form(request)
+    target, email = _own_target(form.get("next", "")), form.get("email", "").strip()
+    if not is_from(form, request.cookies.get(LOGIN_COOKIE)):
+        return _login_page(request, account, target, "This form had grown old, or cookies are off. Please try again.")
+    identity = await sign_in(service, account, email, form.get("secret", "").strip())
+    if identity is None:
+        return _login_page(request, account, target, "There is no admin with this email and token or password.", email)
+    response = RedirectResponse(target, 303, _HEADERS)
+    await open_session(request, response, account, identity)
+    return response
+
+
+async def _logout(request: Request, account: Account) -> Response:
+    session = await find_session(request, request.app.state.service, account)
+    if session is not None and not is_from(await _read_form(request), session.csrf):
+        return _render("error", 403, title="This form was made before you signed in", account=None, session=None)
+    response = RedirectResponse(f"{BASE}login", 303, _HEADERS)
+    sign_out(request, response)
+    return response
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """Raises BodyTooLarge."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > FORM_BYTES_MAX:
+            raise BodyTooLarge(FORM_BYTES_MAX)
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _own_target(text: str) -> str:
+    """Where to go after signing in: a place of this page, never elsewhere."""
+    return text if text.startswith(BASE) and "\\" not in text and text.isprintable() else BASE
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _STATIC:
+        return _render("error", 404, title="There is no such file", account=None, session=None)
+    headers = {**_HEADERS, "cache-control": "max-age=3600"}
+    return Response(_read_static(name), media_type=_STATIC[name], headers=headers)
+
+
+@cache
+def _read_static(name: str) -> bytes:
+    return (_FOLDER / "static" / name).read_bytes()
+
+
+async def _to_base(_request: Request) -> Response:
+    return RedirectResponse(BASE, 307)
+
+
+PAGE_ROUTES: Sequence[Route] = [
+    *(_page_route(path, _look(name, view)) for path, (name, view) in VIEWS.items()),
+    _page_route("login", _show_login),
+    _page_route("login", _login, "POST"),
+    _page_route("logout", _logout, "POST"),
+    Route(f"{BASE}static/{{name}}", _static, methods=["GET"]),
+    Route(BASE.rstrip("/"), _to_base, methods=["GET"]),
+]

@@ -1,0 +1,122 @@
+"""Who looks at the page: an admin who signed in, known by a cookie.
+
+The cookie names the credential that was shown, and is signed with a key made of what the store keeps of it. So no
+process needs to remember a session or share a secret: whoever can read the store can check a cookie, and it ends with
+its credential. A form carries a token that only a page of the same session has; the form for signing in, one that
+must match a cookie of its own.
+"""
+
+import secrets
+from base64 import b64encode
+from collections.abc import Mapping
+from hmac import compare_digest
+from typing import NamedTuple
+
+from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ticketfeed.protocol.errors import WireError
+from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.server.api.auth import identity_of
+from ticketfeed.server.api.call import Service
+
+__all__ = [
+    "BASE",
+    "LOGIN_COOKIE",
+    "SESSION_SECONDS",
+    "Session",
+    "begin_login",
+    "find_session",
+    "is_from",
+    "open_session",
+    "sign_in",
+    "sign_out",
+]
+
+BASE = "/_ticketfeed/"
+SESSION_SECONDS = 8 * 3600
+COOKIE_CHARS_MAX = 200
+SESSION_COOKIE, LOGIN_COOKIE = "ticketfeed_session", "ticketfeed_login"
+
+
+class Session(NamedTuple):
+    """`csrf`: what its forms have to carry."""
+
+    identity: Identity
+    csrf: str
+
+
+async def find_session(request: Request, service: Service, account: Account) -> Session | None:
+    """Of the cookie, if it is one of ours and its credential is still in force, of an admin."""
+    cookie = request.cookies.get(SESSION_COOKIE, "")
+    credential_id = _claimed_credential(cookie)
+    found = await service.store.find_credential(account, credential_id) if credential_id is not None else None
+    if found is None:
+        return None
+    secret_hash, body = found
+    try:
+        claims = _signer(account, secret_hash).loads(cookie, max_age=SESSION_SECONDS)
+    except BadData:
+        return None
+    identity = identity_of(claims[0], body)
+    if identity is None or identity.role != "admin":
+        return None
+    return Session(identity, str(URLSafeSerializer(secret_hash, salt="ticketfeed.csrf").dumps(claims[1])))
+
+
+def _claimed_credential(cookie: str) -> int | None:
+    """What a cookie says of itself, unproved. Ours are short, and not compressed: nothing else is unpacked."""
+    if len(cookie) > COOKIE_CHARS_MAX or cookie.startswith("."):
+        return None
+    _, claims = URLSafeTimedSerializer("").loads_unsafe(cookie)
+    is_sound = isinstance(claims, list) and len(claims) == 2 and type(claims[0]) is int and 0 < claims[0] < 2**63
+    return claims[0] if is_sound else None
+
+
+def _signer(account: Account, secret_hash: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(secret_hash, salt=f"ticketfeed.session.{account.account_id}")
+
+
+async def sign_in(service: Service, account: Account, email: str, secret: str) -> Identity | None:
+    """The admin whose API token or password this is; None for nobody."""
+    for name in (f"{email}/token", email):
+        header = "Basic " + b64encode(f"{name}:{secret}".encode()).decode()
+        try:
+            identity = await service.authenticate(account, header)
+        except WireError as error:
+            if error.status != 401:
+                raise
+            continue
+        return identity if identity.role == "admin" else None
+    return None
+
+
+async def open_session(request: Request, response: Response, account: Account, identity: Identity) -> None:
+    """From now on the browser is this admin's."""
+    service: Service = request.app.state.service
+    found = await service.store.find_credential(account, identity.credential_id)
+    if found is not None:
+        cookie = _signer(account, found[0]).dumps([identity.credential_id, secrets.token_urlsafe(16)])
+        _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
+
+
+def sign_out(request: Request, response: Response) -> None:
+    """The browser is nobody's any more."""
+    _set_cookie(request, response, SESSION_COOKIE, "", 0)
+
+
+def begin_login(request: Request, response: Response, token: str) -> None:
+    """What the form for signing in has to match."""
+    _set_cookie(request, response, LOGIN_COOKIE, token, 3600)
+
+
+def is_from(form: Mapping[str, str], token: str | None) -> bool:
+    """Whether a form carries this token."""
+    return bool(token) and compare_digest(form.get("csrf", "").encode(), str(token).encode())
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+    service: Service = request.app.state.service
+    is_secure = request.scope["scheme"] == "https" or (service.settings.public_url or "").startswith("https:")
+    response.set_cookie(name, value, max_age=seconds, path=BASE, secure=is_secure, httponly=True, samesite="lax")

@@ -1,0 +1,167 @@
+"""What each part of the page shows: read, counted, and put into words for its template."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
+from ticketfeed.export.source import Source
+from ticketfeed.protocol.cursor import encode_cursor
+from ticketfeed.protocol.errors import RecordNotFound
+from ticketfeed.protocol.model import Filters, Position, Slice, TicketList
+from ticketfeed.protocol.query import parse_integer
+from ticketfeed.server.api.call import ApiCall
+from ticketfeed.server.dashboard.charts import SPANS, Charts
+from ticketfeed.server.dashboard.filters import Place, parse_place
+from ticketfeed.storage.contract import Snapshot
+
+__all__ = ["VIEWS", "View"]
+
+NEXT_TICKETS = 20
+LISTED_TICKETS = 50
+_ALL = Filters(support_type_scope="all")
+_EXPORT = "/api/v2/incremental/tickets/cursor.json"
+
+Values = dict[str, Any]
+View = Callable[[Request, ApiCall], Awaitable[Values]]
+
+
+class _Ticket(msgspec.Struct):
+    id: int
+    generated_timestamp: int = 0
+    status: str | None = None
+    subject: str | None = None
+    updated_at: str | None = None
+
+
+async def overview(request: Request, call: ApiCall) -> Values:
+    charts: Charts = request.app.state.charts
+    span = request.query_params.get("span", "")
+    now = call.service.clock()
+    chart = await charts.make(call.account, span if span in SPANS else "day", now)
+    return {**await _surveyed(call), "chart": chart, "spans": SPANS, "curls": _curls(request, call)}
+
+
+async def consumers(_request: Request, call: ApiCall) -> Values:
+    return await _surveyed(call)
+
+
+async def requests(_request: Request, call: ApiCall) -> Values:
+    return {"requests": await call.service.store.read_requests(call.account)}
+
+
+async def feed(request: Request, call: ApiCall) -> Values:
+    """The inspector: what a cursor or a time means, and what comes next."""
+    asked = request.query_params.get("at", "").strip()
+    values: Values = {"asked": asked, "place": None, "problem": ""}
+    if not asked:
+        return values
+    try:
+        place = parse_place(asked)
+    except (ValueError, OverflowError) as problem:
+        return {**values, "problem": str(problem)}
+    return {**values, "place": place, **await _look_at(request, call, place)}
+
+
+async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
+    service, account = call.service, call.account
+    now, settle = service.clock(), service.settings.settle_seconds
+    source = Source(service.store, account, "tickets", _ALL, (), now, now - settle)
+    rows = await source.read(place.position, NEXT_TICKETS)
+    until = readable_until(source.state, now, settle)
+
+    def work(snapshot: Snapshot) -> tuple[int, int]:
+        every, _ = count_pending(snapshot, account, place.position, until, _ALL)
+        usual, _ = count_pending(snapshot, account, place.position, until, Filters())
+        return every, usual
+
+    pending, usual = await service.store.inspect(work)
+    address = f"{_address(request, call)}{_EXPORT}"
+    return {
+        "state": source.state,
+        "pending": pending,
+        "usual": usual,
+        "pending_max": PENDING_MAX,
+        "next": [(_parse(row[2]), encode_cursor(Position(*row[:2]))) for row in rows],
+        "curl_line": f"curl -s -u EMAIL/token:TOKEN '{address}?cursor={place.cursor.replace('=', '%3D')}'",
+    }
+
+
+async def tickets(request: Request, call: ApiCall) -> Values:
+    """The latest states, newest first, behind `after` where that is given."""
+    query = request.query_params
+    after = _parse_key(query.get("after", ""))
+    listed = TicketList(deleted=query.get("deleted") == "1")
+    part = Slice(LISTED_TICKETS + 1, "updated_at", descending=True, after=after)
+    rows = await call.service.store.list_tickets(call.account, listed, part)
+    shown = rows[:LISTED_TICKETS]
+    return {
+        "tickets": [_parse(row[2]) for row in shown],
+        "deleted": listed.deleted,
+        "after": f"{shown[-1][0]}-{shown[-1][1]}" if len(rows) > LISTED_TICKETS else None,
+        "is_first": after is None,
+    }
+
+
+async def ticket(request: Request, call: ApiCall) -> Values:
+    """One ticket as it stands, in its own bytes, and what happened to it."""
+    ticket_id = parse_integer(request.path_params["id"])
+    if ticket_id is None:
+        raise RecordNotFound
+    rows = await call.service.store.read_tickets(call.account, [ticket_id])
+    if not rows:
+        raise RecordNotFound
+    body = rows[0][2]
+    audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
+    return {
+        "ticket": _parse(body),
+        "json": _indent(body),
+        "cursor": encode_cursor(Position(rows[0][0], ticket_id - 1)),
+        "audits": [(row[1], _indent(row[2])) for row in audits],
+        "curl_line": f"curl -s -u EMAIL/token:TOKEN '{_address(request, call)}/api/v2/tickets/{ticket_id}.json'",
+    }
+
+
+async def _surveyed(call: ApiCall) -> Values:
+    service, now = call.service, call.service.clock()
+    found = await read_status(service.store, call.account, now=now, settle_seconds=service.settings.settle_seconds)
+    return {"survey": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor}
+
+
+def _parse(body: bytes) -> _Ticket:
+    return msgspec.json.decode(body, type=_Ticket)
+
+
+def _indent(body: bytes) -> str:
+    return msgspec.json.format(bytes(body), indent=2).decode()
+
+
+def _parse_key(text: str) -> tuple[int, int] | None:
+    second, _, ticket_id = text.partition("-")
+    key = parse_integer(second), parse_integer(ticket_id)
+    return None if key[0] is None or key[1] is None else (key[0], key[1])
+
+
+def _address(request: Request, call: ApiCall) -> str:
+    return call.address(request).removesuffix(str(request.scope["path"]))
+
+
+def _curls(request: Request, call: ApiCall) -> Mapping[str, str]:
+    start = f"curl -s -u EMAIL/token:TOKEN '{_address(request, call)}{_EXPORT}"
+    return {
+        "The first page": f"{start}?start_time=0&per_page=100'",
+        "What changed in the last hour": f"{start}?start_time={call.service.clock() - 3600}'",
+        "Deleted tickets left out": f"{start}?start_time=0&exclude_deleted=true'",
+    }
+
+
+VIEWS: dict[str, tuple[str, View]] = {
+    "": ("overview", overview),
+    "feed": ("feed", feed),
+    "consumers": ("consumers", consumers),
+    "requests": ("requests", requests),
+    "tickets": ("tickets", tickets),
+    "tickets/{id}": ("ticket", ticket),
+}

@@ -1,0 +1,3 @@
+"""The OpenAPI document and the API explorer."""
+
+__all__: list[str] = []

@@ -1,0 +1,104 @@
+"""A request id for every answer, and one log line for every request; whoever else wants to know of it is told here.
+
+The line holds no secret: no Authorization header, and of the query only what the export reads. An error that
+nobody expected is logged here, once and under the same id, and answered in the wire's shape.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ticketfeed.logs import REQUEST_ID
+from ticketfeed.protocol.errors import InternalServerError
+from ticketfeed.protocol.query import parse_query
+from ticketfeed.server.ops.usage_tracker import Answered, logged_path
+from ticketfeed.server.request_context import begin
+from ticketfeed.server.responses import error_response
+
+__all__ = ["AccessLog", "logged_query"]
+
+_LOGGED_PARAMETERS = ("cursor", "start_time", "exclude_deleted", "include", "per_page", "support_type_scope")
+# The longest text of a caller's that a line repeats.
+_TEXT_CHARS_MAX = 500
+
+_log = logging.getLogger("ticketfeed.access")
+
+
+class AccessLog:
+    """Stands before everything else. `listeners` hear of each request once it is answered."""
+
+    def __init__(self, app: ASGIApp, listeners: Sequence[Callable[[Answered], None]] = ()) -> None:
+        self._app, self._listeners = app, listeners
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, request_id, context = time.perf_counter(), _new_request_id(), begin(scope)
+        REQUEST_ID.set(request_id)
+        status, sent, is_ended = 0, 0, False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status, sent, is_ended
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                seconds = time.perf_counter() - started
+                message["headers"] += [
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-runtime", b"%.6f" % seconds),
+                ]
+            elif message["type"] == "http.response.body":
+                sent += len(message.get("body", b""))
+            await send(message)
+            is_ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("unexpected error")
+            if status:  # part of an answer is out: all that is left is to break the connection
+                raise
+            await error_response(Request(scope), InternalServerError())(scope, receive, send_with_id)
+        finally:
+            query, seconds = logged_query(scope["query_string"]), time.perf_counter() - started
+            is_whole = is_ended and scope["method"] == "GET"
+            answered = Answered(scope, context, request_id, query, status, sent, seconds, is_whole)
+            for listener in self._listeners:
+                listener(answered)
+            if _log.isEnabledFor(logging.INFO):
+                _write_line(answered)
+
+
+def _write_line(answered: Answered) -> None:
+    line = {
+        "request_id": answered.request_id,
+        "method": answered.scope["method"],
+        "path": logged_path(answered.scope),
+        "query": answered.query,
+        "status": answered.status,
+        "bytes": answered.sent,
+        "ms": round(answered.seconds * 1000, 2),
+        "client": (answered.scope.get("client") or ("",))[0],
+    }
+    # As _log.info makes it, but for the search for who called.
+    record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, "request", None, None)
+    record.line = line
+    _log.handle(record)
+
+
+def _new_request_id() -> str:
+    """Like a UUID. It is no secret, so it need not be asked of the system."""
+    digits = f"{random.getrandbits(128):032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+@lru_cache(1024)
+def logged_query(query: bytes) -> dict[str, str]:
+    """Of a query what may be told: the parameters of an export."""
+    parameters = parse_query(query.decode("latin-1"))
+    return {name: parameters[name][:_TEXT_CHARS_MAX] for name in _LOGGED_PARAMETERS if name in parameters}

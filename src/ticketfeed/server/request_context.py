@@ -1,0 +1,35 @@
+"""What is learned of a request while it is answered: for the log, the metrics, and the notes of consumers."""
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from ticketfeed.protocol.consumers import Served
+from ticketfeed.protocol.model import Account, Identity
+
+__all__ = ["RequestContext", "begin", "request_context"]
+
+_KEY = "ticketfeed.seen"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """`endpoint`: the address as the table of routes has it. `error`: why it was refused."""
+
+    account: Account | None = None
+    identity: Identity | None = None
+    endpoint: str = ""
+    served: Served | None = None
+    error: str = ""
+
+
+def begin(scope: MutableMapping[str, Any]) -> RequestContext:
+    """Where everything about this request is to be put."""
+    scope[_KEY] = begun = RequestContext()
+    return begun
+
+
+def request_context(scope: MutableMapping[str, Any]) -> RequestContext:
+    """What is known of it so far."""
+    found: RequestContext = scope[_KEY]
+    return found

@@ -1,0 +1,3 @@
+"""The PostgreSQL store."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The SQLite store: one file."""
+
+__all__: list[str] = []

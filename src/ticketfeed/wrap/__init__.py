@@ -1,0 +1,3 @@
+"""`ticketfeed run` and TLS: the proxy, the certificate authority, certificates."""
+
+__all__: list[str] = []

@@ -1,0 +1,53 @@
+"""Making a credential, and the user it acts as where there is none yet."""
+
+import secrets
+from typing import Literal
+
+import msgspec
+
+from ticketfeed.clock import system_clock
+from ticketfeed.protocol.credentials import hash_password, hash_token
+from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.records import parse_record
+from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
+
+__all__ = ["Role", "add_user_credential"]
+
+Role = Literal["admin", "agent", "end-user"]
+
+
+class _User(msgspec.Struct):
+    id: int
+    role: str = "end-user"
+
+
+async def add_user_credential(
+    store: Store, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
+) -> int:
+    """Bind a token or password to the user with this email, made when new; returns its id.
+
+    Raises BadInput when the user is there with another role, or the token is in use.
+    """
+    secret_hash = hash_token(secret) if kind == "api_token" else hash_password(secret)
+
+    def work(transaction: WriteTransaction) -> int:
+        user = _find_or_make_user(transaction, account, email, role)
+        return transaction.add_credential(user.id, kind, secret_hash)
+
+    return await store.write(account, work)
+
+
+def _find_or_make_user(transaction: WriteTransaction, account: Account, email: str, role: str | None) -> _User:
+    body = transaction.find_user(email)
+    if body is not None:
+        user = msgspec.json.decode(body, type=_User)
+        if role is not None and user.role != role:
+            raise BadInput(f"the user {email} is there already, with the role {user.role}")
+        return user
+    # As large as the ids of loaded users, and random, so that a later load does not meet it.
+    user = _User(id=secrets.randbelow(10**13) + 10**13, role=role or "admin")
+    record = {"id": user.id, "name": email.partition("@")[0], "email": email.strip(), "role": user.role}
+    data = msgspec.json.encode(record)
+    transaction.put_records([parse_record("users", data, account=account.subdomain, now=system_clock())])
+    return user

@@ -1,0 +1,60 @@
+"""Budgets: a window begins with its first request, holds as many as its limit, and a refused one costs nothing."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticketfeed.protocol.rate_limits import RATE_LIMITS, RateLimit, Window, headers_of, spend
+from ticketfeed.settings import PROFILES, RULES
+
+NOON = 1_700_000_000
+TEN = RateLimit("exports", 10, 60)
+
+
+@given(st.lists(st.integers(0, 200), max_size=200), st.integers(1, 12))
+def test_never_more_than_the_limit_in_a_window(steps: list[int], limit: int) -> None:
+    """However requests are spread, those allowed since a window began are at most the limit, and a fresh window
+    allows again."""
+    windows: dict[str, Window] = {}
+    allowed: list[int] = []
+    now = NOON
+    for step in steps:
+        now += step
+        after, spent = spend(windows, [RateLimit("a", limit, 60)], now)
+        if spent.refused is None:
+            windows = after
+            allowed.append(now)
+            assert after["a"].started <= now < after["a"].started + 60
+            assert sum(moment >= after["a"].started for moment in allowed) == after["a"].used <= limit
+        else:
+            assert windows["a"].used == limit
+            assert now < windows["a"].started + 60
+
+
+def test_a_refused_request_spends_nothing() -> None:
+    """With one budget used up, none of the others is touched."""
+    windows = {"exports": Window(NOON, 10), "all": Window(NOON, 3)}
+    after, spent = spend(windows, [RateLimit("all", 100, 60), TEN], NOON + 5)
+    assert spent.refused == "exports"
+    assert after == windows
+    assert spent.left == {"all": (100, 97, 55), "exports": (10, 0, 55)}
+
+
+def test_the_first_answer_of_a_window() -> None:
+    """A fresh window has its whole period before it: total=10; remaining=9; resets=60."""
+    _, spent = spend({}, [TEN], NOON)
+    assert spent.left == {"exports": (10, 9, 60)}
+    assert headers_of({"incremental_exports": (10, 9, 60)}) == {
+        "zendesk-ratelimit-incremental-exports": "total=10; remaining=9; resets=60"
+    }
+
+
+def test_a_clock_that_steps_back_opens_a_window() -> None:
+    """A window of the future is none: after a step back nobody is locked out."""
+    _, spent = spend({"exports": Window(NOON, 10)}, [TEN], NOON - 1)
+    assert spent.refused is None
+
+
+def test_every_budget_is_a_rule() -> None:
+    """What is limited can be set, is unlimited in the open profile and limited in the other."""
+    assert set(RATE_LIMITS) == {name for name, rule in RULES.items() if rule.unit not in ("seconds", "days")}
+    assert all(PROFILES["open"][name] == 0 < PROFILES["zendesk"][name] for name in RATE_LIMITS)

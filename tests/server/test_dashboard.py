@@ -1,0 +1,232 @@
+"""The page over HTTP: what is shown, and that nothing of it can be turned against its reader."""
+
+import asyncio
+import re
+import sys
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.server.browser import BASE, PAGES, Browser, desk_of
+from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, basic, tickets
+from ticketfeed.inprocess import Answer
+from ticketfeed.protocol.cursor import encode_cursor
+from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.model import INT64_MAX, Position
+from ticketfeed.server.dashboard import session as page_session
+from ticketfeed.server.dashboard.filters import parse_place
+from ticketfeed.settings import Settings
+
+
+def text(answer: Answer) -> str:
+    assert answer.status == 200, answer
+    return answer.body.decode()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_credentials_of_the_api_open_too(path: str) -> None:
+    """Who asks as an API client does needs no session; only admins are shown anything."""
+    desk = desk_of()
+    desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
+    desk.grant(9, "agent-token")
+    assert desk.ask(BASE + path).status == 200
+    assert desk.ask(BASE + path, authorization=basic("agent@example.com/token:agent-token")).status == 403
+    assert desk.ask(BASE + path, authorization=basic("admin@example.com/token:wrong")).status == 401
+
+
+@pytest.mark.parametrize("path", [*PAGES, "login", "tickets/99999", "static/page.js", "static/../page.py"])
+def test_nothing_from_elsewhere(path: str) -> None:
+    """Every answer forbids the browser to load, to send and to be framed elsewhere; no page names another host."""
+    desk = desk_of()
+    answer = desk.ask(BASE + path)
+    if answer.status != 404 or "html" in answer.headers["content-type"]:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+    if "html" in answer.headers["content-type"]:
+        assert not re.search(rb'(?:src|href|action)="(?:https?:)?//', answer.body)
+        assert b"<script>" not in answer.body
+        assert b" style=" not in answer.body
+
+
+def test_what_others_wrote_is_text() -> None:
+    """Neither a ticket's subject nor a client's name nor what was asked for becomes part of the page."""
+    evil = "<script>alert(1)</script>'\"&"
+    desk = Desk()
+    desk.put("tickets", *tickets(1, subject=evil, description=evil))
+    desk.ask(ALL, headers=[("User-Agent", evil)])
+    desk.ask(f"{PATH}?cursor=%3Cscript%3Ealert(1)")
+    asyncio.run(desk.app.state.service.notes.pass_on())
+    asked = [
+        *PAGES,
+        "feed?at=%3Cscript%3Ealert(1)%3C/script%3E",
+        "feed?at=0",
+        "?span=%3Cscript%3E",
+        "tickets?after=%3Cscript%3E",
+    ]
+    for path in asked:
+        assert "<script>alert" not in text(desk.ask(BASE + path))
+    assert "&lt;script&gt;alert" in text(desk.ask(f"{BASE}consumers"))
+
+
+def test_no_page_holds_a_secret() -> None:
+    """Neither tokens nor their hashes are on any page."""
+    desk = desk_of()
+    desk.ask(ALL)
+    desk.ask(ALL, authorization=basic("admin@example.com/token:wrong-token"))
+    asyncio.run(desk.app.state.service.notes.pass_on())
+    secrets = ["admin-token", "wrong-token", ADMIN.split()[1], page_session.URLSafeSerializer.__name__]
+    secrets += [stored for _, stored in desk.store._held[1].credentials.values()]
+    for path in PAGES:
+        found = text(desk.ask(BASE + path))
+        assert not [secret for secret in secrets if secret in found]
+
+
+def test_without_the_page() -> None:
+    """With --no-page its addresses are unknown, and everything else is as before."""
+    desk = desk_of(settings=Settings(page=False))
+    for path in (*PAGES, "login", "static/page.css"):
+        assert desk.ask(BASE + path).status == 404
+    assert desk.ask(f"{BASE}health").status == desk.ask(ALL).status == 200
+
+
+def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the extra is missing the server serves, and the page's address says what to install."""
+    monkeypatch.delitem(sys.modules, "ticketfeed.server.dashboard.routes")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    desk = desk_of()
+    answer = desk.ask(BASE)
+    assert (answer.status, b"pip install 'ticketfeed[page]'" in answer.body) == (501, True)
+    assert desk.ask(ALL).status == 200
+
+
+def test_overview() -> None:
+    """It shows how many tickets there are, the newest change, the watermark, the consumers, and the chart's numbers."""
+    desk = desk_of()
+    desk.ask(f"{ALL}&per_page=4", headers=[("User-Agent", "tap/1")])
+    asyncio.run(desk.app.state.service.notes.pass_on())
+    for span in ("hour", "day", "month", "year", "nonsense"):
+        shown = text(desk.ask(f"{BASE}?span={span}"))
+        assert "<dd>10</dd>" in shown
+        assert "2023-11-14 21:56:40" in shown
+        assert "tap/1" in shown
+        assert "last changed in this time: 10 tickets" in shown
+
+
+def test_inspector() -> None:
+    """A cursor, a time in two forms and an address lead to the same place, with what is pending and comes next."""
+    desk = desk_of()
+    second, cursor = NOON - 1000, encode_cursor(Position(NOON - 1000, 4))
+    for asked in (cursor, f"https://acme.zendesk.com{PATH}?cursor={cursor.replace('=', '%3D')}&per_page=5"):
+        shown = text(desk.ask(f"{BASE}feed?{urlencode({'at': asked})}"))
+        assert "Everything behind ticket <strong>4</strong>" in shown
+        assert "<strong>6</strong> changes are pending" in shown
+        assert [int(found) for found in re.findall(r'tickets/(\d+)"', shown)] == [5, 6, 7, 8, 9, 10]
+    for asked in (str(second), "2023-11-14T21:56:40Z", "2023-11-14 21:56:40", f"{PATH}?start_time={second}"):
+        shown = text(desk.ask(f"{BASE}feed?{urlencode({'at': asked})}"))
+        assert f"start_time={second}" in shown
+        assert "<strong>10</strong> changes are pending" in shown
+    assert "this is the end of the stream" in text(desk.ask(f"{BASE}feed?at={NOON}"))
+    assert "neither a cursor, nor a time" in text(desk.ask(f"{BASE}feed?at=nonsense"))
+
+
+def test_the_inspector_closes_what_is_over() -> None:
+    """A change whose second is over is pending and comes next; one that no reader would be given yet is neither."""
+    desk = Desk()
+    desk.put("tickets", *tickets(1))
+    desk.put("tickets", {"id": 2})
+    for now, expected in ((NOON, "<strong>1</strong> changes"), (NOON + 3600, "<strong>2</strong> changes")):
+        desk.now = now
+        shown = text(desk.ask(f"{BASE}feed?at=0"))
+        assert expected in shown
+        assert len(re.findall(r'/tickets/(\d+)"', shown)) == int(expected[8])
+
+
+def test_the_cursor_shown_can_be_used() -> None:
+    """The cursor of a time is one that the export takes, and gives what the time gives."""
+    desk = desk_of()
+    shown = text(desk.ask(f"{BASE}feed?at={NOON - 1000}"))
+    (cursor,) = set(re.findall(r"cursor=([A-Za-z0-9+/%]+)&#39;", shown))
+    assert [ticket["id"] for ticket in desk.page(f"{PATH}?cursor={cursor}")["tickets"]] == list(range(1, 11))
+
+
+@given(st.text(max_size=80) | st.integers().map(str) | st.binary(max_size=30).map(lambda data: f"?cursor={data.hex()}"))
+@settings(max_examples=200)
+def test_places_from_any_text(asked: str) -> None:
+    """Any text is a place, whose cursor leads to the same place, or is refused in words."""
+    try:
+        place = parse_place(asked)
+    except (ValueError, OverflowError):
+        return
+    again = parse_place(place.cursor)
+    assert again.position in (place.position, Position(place.position.generated_timestamp - 1, INT64_MAX))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "9" * 18,
+        "-9",
+        "99999-01-01",
+        "0001-01-01",
+        "MC4wfHwwfA==",
+        "9" * 400,
+        "?cursor=",
+        "/",
+        "\x00",
+        "?cursor=" * 2000,
+    ],
+)
+def test_strange_places(asked: str) -> None:
+    """Whatever is asked for, the page answers."""
+    assert desk_of().ask(f"{BASE}feed?{urlencode({'at': asked})}").status == 200
+
+
+def test_tickets_are_listed_by_their_last_change() -> None:
+    """The last changed first, fifty at a time, deleted ones apart, each with its own page; an unknown one is a 404."""
+    desk = Desk()
+    desk.put("tickets", *(ticket for n in range(1, 121) for ticket in tickets(n, second=NOON - 2000 + n)))
+    desk.put("tickets", {"id": 500, "status": "deleted"})
+    listed: list[int] = []
+    path = "tickets"
+    while path:
+        shown = text(desk.ask(BASE + path))
+        listed += map(int, re.findall(r'/tickets/(\d+)"', shown))
+        older = re.search(r'href="/_ticketfeed/(tickets\?after=[^"]*)" rel="next"', shown)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert listed == list(range(120, 0, -1))
+    assert re.findall(r'/tickets/(\d+)"', text(desk.ask(f"{BASE}tickets?deleted=1"))) == ["500"]
+    assert "&#34;generated_timestamp&#34;: " in text(desk.ask(f"{BASE}tickets/7"))
+    for unknown in ("tickets/9999999999999999999", "tickets/x", f"tickets/{'9' * 5000}"):
+        assert desk.ask(f"{BASE}{unknown}").status == 404
+    answer = desk.ask(f"{BASE}tickets/999")
+    assert (answer.status, b"There is no such ticket" in answer.body) == (404, True)
+
+
+def test_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the page says so, and that it is not the reader's fault."""
+    desk = desk_of()
+
+    async def away(*_args: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(desk.store, "inspect", away)
+    answer = desk.ask(BASE)
+    assert (answer.status, b"The store cannot be read now" in answer.body) == (503, True)
+
+
+def test_an_unknown_host() -> None:
+    """A host that names no account is told so, with or without a session."""
+    desk = Desk(accounts=("acme", "other"))
+    assert desk.ask(BASE, host="nobody.localhost").status == 404
+    assert Browser(desk, "nobody.localhost").go("login").status == 404
+
+
+def test_a_large_form() -> None:
+    """It is refused before it is read whole."""
+    browser = Browser(desk_of())
+    browser.go("login")
+    assert browser.go("login", {"email": "x" * 100_000}).status == 413
