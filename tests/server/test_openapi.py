@@ -1,5 +1,6 @@
 """The OpenAPI document: whole, valid, and true, as schemathesis finds by asking."""
 
+import gzip
 import json
 import re
 
@@ -65,11 +66,15 @@ def test_answers_are_as_told(case: schemathesis.Case) -> None:
     case.call_and_validate(headers={"Authorization": ADMIN, "Host": "acme.localhost"}, checks=checks)
 
 
-@pytest.mark.parametrize("name", ["api", "api.js", "api.css"])
-def test_the_page(name: str) -> None:
-    """The page and its parts are served without credentials, and allow themselves nothing from elsewhere."""
-    answer = Desk().ask(f"/_ticketfeed/{name}", authorization=None)
+@pytest.mark.parametrize("name", ["api", "api/explorer.js", "api/swagger-ui-bundle.js", "api/swagger-ui.css"])
+def test_the_explorer(name: str) -> None:
+    """The API explorer and its files are served without credentials, compressed, cached, and allow nothing from
+    elsewhere."""
+    answer = Desk().ask(f"/_ticketfeed/{name}", authorization=None, headers=[("accept-encoding", "gzip")])
     assert answer.status == 200
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    assert b"http://" not in answer.body
-    assert b"https://" not in answer.body
+    assert answer.headers["content-encoding"] == "gzip"
+    plain = Desk().ask(f"/_ticketfeed/{name}", authorization=None)
+    assert gzip.decompress(answer.body) == plain.body
+    again = [("if-none-match", answer.headers["etag"])]
+    assert Desk().ask(f"/_ticketfeed/{name}", authorization=None, headers=again).status == 304

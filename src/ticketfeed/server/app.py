@@ -18,6 +18,7 @@ from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.dashboard import page_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
+from ticketfeed.server.explorer.page import EXPLORER_ROUTES
 from ticketfeed.server.middleware.access_log import AccessLog
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
@@ -52,6 +53,7 @@ def create_app(
         routes=[
             *API_ROUTES,
             *OPENAPI_ROUTES,
+            *EXPLORER_ROUTES,
             *OPERATING_ROUTES,
             *(page_routes() if settings.page else []),
         ],

@@ -33,17 +33,13 @@ from ticketfeed.server.dashboard.session import (
 )
 from ticketfeed.server.dashboard.views import VIEWS, View
 from ticketfeed.server.request_context import request_context
+from ticketfeed.server.static_files import static_file_response
 
 __all__ = ["PAGE_ROUTES"]
 
 FORM_BYTES_MAX = 16 * 1024
 _FOLDER = Path(__file__).parent
-_STATIC = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "uPlot.iife.min.js": "text/javascript",
-    "uPlot.min.css": "text/css",
-}
+_STATIC = frozenset({"page.css", "page.js", "uPlot.iife.min.js", "uPlot.min.css"})
 _HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
@@ -181,13 +177,7 @@ async def _static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _STATIC:
         return _render("error", 404, title="There is no such file", account=None, session=None)
-    headers = {**_HEADERS, "cache-control": "max-age=3600"}
-    return Response(_read_static(name), media_type=_STATIC[name], headers=headers)
-
-
-@cache
-def _read_static(name: str) -> bytes:
-    return (_FOLDER / "static" / name).read_bytes()
+    return static_file_response(request, _FOLDER / "static" / name, _HEADERS)
 
 
 async def _to_base(_request: Request) -> Response:

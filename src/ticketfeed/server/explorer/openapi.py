@@ -1,8 +1,7 @@
-"""The OpenAPI 3.1 document of everything that is served, made of the table of operations; and the page to try it on."""
+"""The OpenAPI 3.1 document of everything that is served, made from the table of operations."""
 
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,13 +13,6 @@ from ticketfeed.server.api.operations import OPERATIONS, PARAMETERS, Operation
 from ticketfeed.server.api.write_operations import WRITE_OPERATIONS, WriteOperation
 
 __all__ = ["OPENAPI_ROUTES", "openapi_document"]
-
-_PAGES = Path(__file__).parent / "pages"
-_PAGE_TYPES = {"api.html": "text/html", "api.js": "text/javascript", "api.css": "text/css"}
-# The page loads nothing from anywhere else, and sends nothing anywhere else.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
-)
 
 _TYPES: dict[str, dict[str, Any]] = {
     "array": {"type": "array", "items": {"type": "object"}},
@@ -130,17 +122,6 @@ async def _document(_request: Request) -> Response:
     return Response(openapi_document(), media_type="application/json")
 
 
-def _page(name: str) -> Route:
-    body = (_PAGES / name).read_bytes()
-    headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff"}
-
-    async def page(_request: Request) -> Response:
-        return Response(body, media_type=_PAGE_TYPES[name], headers=headers)
-
-    return Route(f"/_ticketfeed/{name.removesuffix('.html')}", page, methods=["GET"])
-
-
 OPENAPI_ROUTES: list[Route] = [
     Route("/_ticketfeed/openapi.json", _document, methods=["GET"]),
-    *(_page(name) for name in _PAGE_TYPES),
 ]
