@@ -1,8 +1,10 @@
-"""A help desk in memory behind the whole app, under a clock that stands still."""
+"""A help desk behind the whole app, under a clock that stands still."""
 
 import asyncio
+import tempfile
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,8 +17,9 @@ from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.server.app import create_app
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import CredentialKind, WriteTransaction
+from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 NOON = 1_700_000_000
 PATH = "/api/v2/incremental/tickets/cursor"
@@ -31,12 +34,39 @@ def basic(text: str | bytes) -> str:
 ADMIN = basic("admin@example.com/token:admin-token")
 
 
+_engine = "memory"
+_open: list[tuple[SqliteStore, tempfile.TemporaryDirectory[str]]] = []
+
+
+def use_engine(name: str) -> None:
+    """From now on desks are made on this engine: memory or sqlite."""
+    global _engine
+    _engine = name
+
+
+def close_stores() -> None:
+    """Close every SQLite store that a desk has opened, and remove its file."""
+    while _open:
+        store, folder = _open.pop()
+        asyncio.run(store.close())
+        folder.cleanup()
+
+
+def _new_store(clock: Callable[[], int]) -> Store:
+    if _engine == "memory":
+        return MemoryStore(clock)
+    folder = tempfile.TemporaryDirectory(prefix="ticketfeed-")
+    store = SqliteStore.open(Path(folder.name) / "t.db", clock)
+    _open.append((store, folder))
+    return store
+
+
 class Desk:
     """One account "acme" with an admin, unless told otherwise; `put` fills it, `ask` reads it over the wire."""
 
     def __init__(self, settings: Settings | None = None, accounts: Sequence[str] = ("acme",)) -> None:
         self.now = NOON
-        self.store = MemoryStore(lambda: self.now)
+        self.store = _new_store(lambda: self.now)
         self.app = create_app(settings or Settings(), self.store, lambda: self.now)
         for name in accounts:
             account = asyncio.run(self.store.create_account(name))

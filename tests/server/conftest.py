@@ -1,0 +1,16 @@
+"""Every test below runs on each store that needs no server: in memory, and on SQLite."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.desk import close_stores, use_engine
+
+
+@pytest.fixture(scope="module", params=["memory", "sqlite"], autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The engine of the desks that a test makes."""
+    use_engine(request.param)
+    yield request.param
+    close_stores()
+    use_engine("memory")
