@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests bench soak docs format clean
+.PHONY: demo test check tests quick mutants bench soak docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -19,6 +19,16 @@ check: $(READY)
 
 tests: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+# While you work: everything that needs no server and no other process, in memory and on SQLite, in a minute.
+QUICK := tests/protocol tests/export tests/data tests/world tests/storage tests/wrap tests/server $(wildcard tests/test_*.py)
+quick: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 $(QUICK) -k "not postgres and not Postgres and not sqlite-server"
+
+# Plants the faults of tests/mutants.toml one by one; the tests must notice each.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench

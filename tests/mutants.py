@@ -1,0 +1,114 @@
+"""`make mutants`: plant one-line faults in a copy of the source, one at a time, and expect the tests to notice.
+
+The faults are data: `tests/mutants.toml`. Each names a file, the text to replace (which must stand in it exactly once),
+what to put there, and the tests that must fail then. The same tests must pass on the unchanged copy. Exit code 1 when a
+fault goes unnoticed.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+__all__ = ["MUTANTS", "Mutant", "load_mutants"]
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src"
+MUTANTS = Path(__file__).parent / "mutants.toml"
+# A fault that makes a loop endless is noticed by the time that it takes.
+SECONDS_MAX = 120.0
+PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault. `file` is relative to src/ticketfeed; `tests` are arguments of pytest."""
+
+    file: str
+    fault: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def apply(self, source: Path) -> None:
+        """Plant the fault below `source`. Raises ValueError unless `old` stands in the file exactly once."""
+        path = source / "ticketfeed" / self.file
+        text = path.read_text("utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file}: {self.old!r} occurs {text.count(self.old)} times")
+        path.write_text(text.replace(self.old, self.new), "utf-8")
+
+    def undo(self, source: Path) -> None:
+        """Put the original file back."""
+        shutil.copy2(SOURCE / "ticketfeed" / self.file, source / "ticketfeed" / self.file)
+
+
+def load_mutants() -> list[Mutant]:
+    """All faults of the data file, in its order."""
+    rows = tomllib.loads(MUTANTS.read_text("utf-8"))["mutant"]
+    return [Mutant(row["file"], row["fault"], row["old"], row["new"], tuple(row["tests"])) for row in rows]
+
+
+def tests_fail(source: Path, tests: Sequence[str]) -> bool:
+    """Whether these tests fail, or do not end, with the package imported from `source`."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    # Without -n; PYTHONPATH stands before the editable installation.
+    environ = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, timeout=SECONDS_MAX, check=False)
+    except subprocess.TimeoutExpired:
+        return True
+    if done.returncode not in (0, 1):  # 1: a test failed; others: nothing was collected, or pytest itself failed
+        raise RuntimeError(f"{' '.join(tests)}: {done.stdout.decode()[-2000:]}{done.stderr.decode()[-2000:]}")
+    return done.returncode == 1
+
+
+def check(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """The faults that nobody noticed, and a line for each fault on the way."""
+    sources: SimpleQueue[Path] = SimpleQueue()
+
+    def noticed(mutant: Mutant) -> bool:
+        source, began = sources.get(), time.monotonic()
+        try:
+            mutant.apply(source)
+            result = tests_fail(source, mutant.tests)
+        finally:
+            mutant.undo(source)
+            sources.put(source)
+        seconds = time.monotonic() - began
+        print(f"{'noticed' if result else 'MISSED ':8} {seconds:5.1f} s  {mutant.file}: {mutant.fault}", flush=True)
+        return result
+
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-mutants-") as folder:
+        for number in range(PROCESSES):
+            sources.put(Path(shutil.copytree(SOURCE, Path(folder) / str(number) / "src")))
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            results = list(pool.map(noticed, mutants))
+    return [mutant for mutant, result in zip(mutants, results, strict=True) if not result]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("words", nargs="*", help="only faults whose file or text has one of these words")
+    words = parser.parse_args().words
+    chosen = [m for m in load_mutants() if not words or any(word in f"{m.file} {m.fault}" for word in words)]
+    all_tests = sorted({test for mutant in chosen for test in mutant.tests})
+    if tests_fail(SOURCE, all_tests):
+        print("the tests fail without any fault")
+        return 1
+    missed = check(chosen)
+    print(f"{len(chosen)} faults planted, {len(chosen) - len(missed)} noticed, {len(missed)} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
