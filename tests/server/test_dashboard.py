@@ -79,7 +79,7 @@ def test_no_page_holds_a_secret() -> None:
     desk.ask(ALL, authorization=basic("admin@example.com/token:wrong-token"))
     asyncio.run(desk.app.state.service.notes.pass_on())
     secrets = ["admin-token", "wrong-token", ADMIN.split()[1], page_session.URLSafeSerializer.__name__]
-    secrets += [stored for _, stored in desk.store._held[1].credentials.values()]
+    secrets += [stored for _, stored in desk.store._data[1].credentials.values()]
     for path in PAGES:
         found = text(desk.ask(BASE + path))
         assert not [secret for secret in secrets if secret in found]
