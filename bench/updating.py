@@ -20,7 +20,7 @@ async def main(store_url: str, rate: float) -> None:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         while not (rows := await store.read_tickets(account, [random.randint(1, count)])):  # ids have gaps
             pass
-        values = msgspec.json.decode(rows[0][2]) | {"subject": f"Changed {random.random()}"}
+        values = msgspec.json.decode(rows[0].body) | {"subject": f"Changed {random.random()}"}
         del values["generated_timestamp"], values["updated_at"]
         draft = parse_ticket(msgspec.json.encode(values), account=account.subdomain, now=system_clock())
         await store.write(account, lambda write, draft=draft: write.put_tickets([draft]))  # type: ignore[misc]

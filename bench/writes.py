@@ -206,7 +206,7 @@ async def _load_raw(path: Path) -> float:
     connection.execute("PRAGMA synchronous = FULL")
     started = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(insert, (_row(draft, draft.generated_timestamp) for draft in given))
+    connection.executemany(insert, ((1, *draft.row) for draft in given))
     connection.execute("COMMIT")
     seconds = time.perf_counter() - started - given.seconds
     connection.close()
@@ -225,7 +225,7 @@ async def _latency(engine: str, store: Store, account: Account, endless: Iterato
         seen = False
         while not seen:
             page = await read_page(store, account, asked, now=system_clock(), settle_seconds=0)
-            seen = any(row[1] == draft.id for row in page.rows)
+            seen = any(row.id == draft.id for row in page.rows)
             asked = replace(asked, after=page.after)
             await asyncio.sleep(0 if seen else 0.01)
         waits.append(time.perf_counter() - started)
@@ -241,13 +241,6 @@ def _endless() -> Iterator[TicketDraft]:
         number += 10_000
 
 
-def _row(draft: TicketDraft, second: int) -> tuple[Any, ...]:
-    links = (draft.user_ids, draft.group_id, draft.organization_id, draft.problem_id)
-    setup = (draft.ticket_form_id, draft.brand_id, draft.custom_status_id, draft.agreement_ids)
-    plain = (draft.status, draft.support_type, draft.external_id)
-    return (1, second, draft.id, *plain, *links, *setup, draft.body(second))
-
-
 async def _raw_sqlite(path: Path) -> Callable[[Works], None]:
     await _make_tables(f"sqlite:///{path}")
     connection = apsw.Connection(str(path))
@@ -257,7 +250,7 @@ async def _raw_sqlite(path: Path) -> Callable[[Works], None]:
     def run(work: Works) -> None:
         for group in work:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(insert, [_row(draft, UNTIL) for draft in group])
+            connection.executemany(insert, [(1, *draft.row_at(UNTIL)) for draft in group])
             connection.execute("COMMIT")
 
     return run
@@ -272,7 +265,7 @@ async def _raw_postgres(url: str) -> Callable[[Works], None]:
         with _connection(url) as connection:
             for group in work:
                 for at in range(0, len(group), BATCH):
-                    values = [value for draft in group[at : at + BATCH] for value in _row(draft, UNTIL)]
+                    values = [value for draft in group[at : at + BATCH] for value in (1, *draft.row_at(UNTIL))]
                     sql = insert.replace("/* rows */", ", ".join([row] * len(group[at : at + BATCH])))
                     connection.execute(sql.encode(), values)
                 connection.commit()

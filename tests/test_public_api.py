@@ -35,7 +35,7 @@ async def walk(store: Store, account: Account, clock: Clock = system_clock) -> l
     cursor: str = encode_cursor(page.after)
     position: Position = decode_cursor(cursor)
     assert position == page.after and position.id >= -1
-    return [row[2] for row in page.rows]
+    return [row.body for row in page.rows]
 
 
 def records(name: str) -> Iterable[InputRecord]:

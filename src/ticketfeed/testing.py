@@ -22,7 +22,8 @@ from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.consumers import RequestRecord
 from ticketfeed.protocol.errors import TicketfeedError
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.shapes import KINDS
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.server.app import create_app
@@ -97,7 +98,7 @@ class FeedServer:
         drafts = [self._parse(kind, msgspec.json.encode(record)) for record in records]
 
         def work(write: WriteTransaction) -> None:
-            write.put_records([draft for draft in drafts if isinstance(draft, RecordDraft)])
+            write.put_records([draft for draft in drafts if isinstance(draft, RecordRow)])
             write.put_tickets([draft for draft in drafts if isinstance(draft, TicketDraft)])
 
         self._await(self._store.write(self._account(), work))
@@ -169,7 +170,7 @@ class FeedServer:
         assert self._app is not None
         return self._app.state.service
 
-    def _parse(self, kind: str, data: bytes) -> TicketDraft | RecordDraft:
+    def _parse(self, kind: str, data: bytes) -> TicketDraft | RecordRow:
         if kind == "tickets":
             return parse_ticket(data, account=ACCOUNT, now=self.now())
         if kind not in KINDS:

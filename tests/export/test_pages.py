@@ -24,7 +24,7 @@ from ticketfeed.protocol.envelope import encode_etag, encode_page, encode_pieces
 from ticketfeed.protocol.gzip_splice import GZIP, PLAIN, Coding
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.query import ExportRequest
-from ticketfeed.storage.contract import Rows, Store
+from ticketfeed.storage.contract import FeedRows, Store
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.sqlite.store import SqliteStore
@@ -49,16 +49,16 @@ class Replicated(MemoryStore):
         return None
 
     def copy_now(self) -> None:
-        self._copy = {key: held.snapshot() for key, held in copy.copy(self._held).items()}
+        self._copy = {key: held.snapshot() for key, held in copy.copy(self._data).items()}
 
-    async def read_changes(self, account: Account, *asked: Any, **how: Any) -> tuple[FeedState, Rows]:
+    async def read_changes(self, account: Account, *asked: Any, **how: Any) -> tuple[FeedState, FeedRows]:
         if not self.behind:
             return await super().read_changes(account, *asked, **how)
-        now, self._held = self._held, self._copy
+        now, self._data = self._data, self._copy
         try:
             return await super().read_changes(account, *asked, **how)
         finally:
-            self._held = now
+            self._data = now
 
 
 def first_load() -> list[Any]:
@@ -161,7 +161,7 @@ def test_nothing_is_missed_beside_a_replica_that_is_behind(story: list[tuple[Any
         while not await read(7):
             pass
         rows = (await store.read_changes(account, Position(0, -1), NOON * 2, 50, FILTERS[0], links=False))[1]
-        assert seen == {row[1]: row[0] for row in rows}
+        assert seen == {row.id: row.generated_timestamp for row in rows}
 
     with patch("ticketfeed.export.assemble.RUN_TICKETS", 4), patch("ticketfeed.export.assemble.GAP_TICKETS", 6):
         asyncio.run(main())

@@ -13,7 +13,9 @@ from tests.protocol.strategies import json_values, keys, texts
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.envelope import after_url, encode_etag, encode_page
 from ticketfeed.protocol.model import Page, Position
+from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import KEPT_PARAMETERS, parse_export_request, parse_query
+from ticketfeed.protocol.rows import ChangeRow
 
 ADDRESS = "https://acme.zendesk.com/api/v2/incremental/tickets/cursor.json"
 CURSOR = "MTY5NTA2MjcyNC4wfHwxNTcxfA=="
@@ -22,7 +24,7 @@ ENVELOPE = ["after_url", "before_url", "after_cursor", "before_cursor", "end_of_
 bodies = st.dictionaries(keys, json_values, max_size=5).map(msgspec.json.encode)
 pages = st.builds(
     lambda bodies, end, sideloads: Page(
-        [(100, number, body) for number, body in enumerate(bodies, 1)],
+        [ChangeRow(100, number, body) for number, body in enumerate(bodies, 1)],
         after=Position(100, len(bodies)),
         end_of_stream=end or not bodies,
         sideloads=sideloads,
@@ -37,8 +39,8 @@ kept_parameters = st.lists(st.sampled_from(KEPT_PARAMETERS), unique=True).flatma
 
 
 def page_of(*bodies: bytes, end: bool = True, **sideloads: list[bytes]) -> Page:
-    rows = [(1695062724, 1570 + number, body) for number, body in enumerate(bodies, 1)]
-    after = Position(rows[-1][0], rows[-1][1]) if rows else Position(5, -1)
+    rows = [ChangeRow(1695062724, 1570 + number, body) for number, body in enumerate(bodies, 1)]
+    after = position_of(rows[-1]) if rows else Position(5, -1)
     return Page(rows, after, end, sideloads)
 
 
@@ -84,7 +86,7 @@ def test_every_page_is_valid_json(page: Page, kept: tuple[tuple[str, str], ...])
     """Whatever the bodies hold, the answer is JSON that holds them unchanged, and its cursor is the page's."""
     decoded = answer(page, kept)
     assert list(decoded) == ["tickets", *page.sideloads, *ENVELOPE]
-    assert decoded["tickets"] == [json.loads(row[2]) for row in page.rows]
+    assert decoded["tickets"] == [json.loads(row.body) for row in page.rows]
     for kind, records in page.sideloads.items():
         assert decoded[kind] == [json.loads(body) for body in records]
     if page.rows:
@@ -132,7 +134,11 @@ SAME = page_of(b"{}", b"{}")
 OTHERS: list[tuple[str, Page, tuple[str, ...]]] = [
     ("fewer tickets", page_of(b"{}"), ("store", "acme", ADDRESS)),
     ("no tickets", page_of(), ("store", "acme", ADDRESS)),
-    ("another second", Page([(1, 1571, b"{}"), (2, 1572, b"{}")], Position(2, 1572), True), ("store", "acme", ADDRESS)),
+    (
+        "another second",
+        Page([ChangeRow(1, 1571, b"{}"), ChangeRow(2, 1572, b"{}")], Position(2, 1572), True),
+        ("store", "acme", ADDRESS),
+    ),
     ("not the end", page_of(b"{}", b"{}", end=False), ("store", "acme", ADDRESS)),
     ("with users", page_of(b"{}", b"{}", users=[b'{"id":1}']), ("store", "acme", ADDRESS)),
     ("with another user", page_of(b"{}", b"{}", users=[b'{"id":2}']), ("store", "acme", ADDRESS)),

@@ -5,23 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticketfeed.protocol.model import Page, Position
-from ticketfeed.protocol.paging import make_page
-
-Row = tuple[int, int, bytes]
+from ticketfeed.protocol.paging import make_page, position_of
+from ticketfeed.protocol.rows import ChangeRow
 
 # Few seconds and few ids, so that many rows share a second.
 feeds = st.sets(st.tuples(st.integers(0, 5), st.integers(1, 40)), max_size=60).map(
-    lambda places: [(second, ticket_id, b"%d" % ticket_id) for second, ticket_id in sorted(places)]
+    lambda places: [ChangeRow(second, ticket_id, b"%d" % ticket_id) for second, ticket_id in sorted(places)]
 )
 START = Position(0, -1)
 
 
-def read(feed: list[Row], after: Position, page_limit: int) -> Page:
-    behind = [row for row in feed if after < row[:2]]
+def read(feed: list[ChangeRow], after: Position, page_limit: int) -> Page:
+    behind = [row for row in feed if after < position_of(row)]
     return make_page(after, behind[: page_limit + 1], page_limit)
 
 
-def walk(feed: list[Row], page_limit: int) -> list[Page]:
+def walk(feed: list[ChangeRow], page_limit: int) -> list[Page]:
     pages = [read(feed, START, page_limit)]
     while not pages[-1].end_of_stream:
         pages.append(read(feed, pages[-1].after, page_limit))
@@ -29,7 +28,7 @@ def walk(feed: list[Row], page_limit: int) -> list[Page]:
 
 
 @given(feeds, st.integers(1, 70))
-def test_a_walk_gives_every_row_once(feed: list[Row], page_limit: int) -> None:
+def test_a_walk_gives_every_row_once(feed: list[ChangeRow], page_limit: int) -> None:
     """Pages of any size, laid end to end, are the feed; only the last one says so, and none before it has room."""
     pages = walk(feed, page_limit)
     assert [row for page in pages for row in page.rows] == feed
@@ -39,7 +38,7 @@ def test_a_walk_gives_every_row_once(feed: list[Row], page_limit: int) -> None:
 
 
 @given(feeds, st.integers(1, 70))
-def test_no_page_is_wasted(feed: list[Row], page_limit: int) -> None:
+def test_no_page_is_wasted(feed: list[ChangeRow], page_limit: int) -> None:
     """Only an empty feed has an empty page, so an exactly full last page ends the stream by itself."""
     pages = walk(feed, page_limit)
     assert len(pages) == max(1, -(-len(feed) // page_limit))
@@ -47,25 +46,25 @@ def test_no_page_is_wasted(feed: list[Row], page_limit: int) -> None:
 
 
 @given(feeds, st.integers(1, 70))
-def test_every_cursor_moves_on(feed: list[Row], page_limit: int) -> None:
+def test_every_cursor_moves_on(feed: list[ChangeRow], page_limit: int) -> None:
     """A page's place is that of its last row, and later than the place before it."""
     before = START
     for page in walk(feed, page_limit):
         if page.rows:
-            assert before < page.after == page.rows[-1][:2]
+            assert before < page.after == position_of(page.rows[-1])
         before = page.after
 
 
 @given(feeds, st.integers(1, 70))
-def test_polling_goes_on_where_the_walk_ended(feed: list[Row], page_limit: int) -> None:
+def test_polling_goes_on_where_the_walk_ended(feed: list[ChangeRow], page_limit: int) -> None:
     """From the last place nothing comes twice, and a row that is added later comes next."""
     end = walk(feed, page_limit)[-1].after
     assert read(feed, end, page_limit) == Page([], after=end, end_of_stream=True)
-    later = (9, 1, b"1")
+    later = ChangeRow(9, 1, b"1")
     assert list(read([*feed, later], end, page_limit).rows) == [later]
 
 
-ROWS = [(1, number, b"x") for number in range(1, 5)]
+ROWS = [ChangeRow(1, number, b"x") for number in range(1, 5)]
 
 
 @pytest.mark.parametrize(

@@ -180,9 +180,10 @@ def test_columns() -> None:
         group_id=3,
         organization_id=4,
     )
-    assert (draft.id, draft.status, draft.support_type, draft.external_id) == (7, "deleted", "ai_agent", "x")
-    assert (draft.group_id, draft.organization_id) == (3, 4)
-    assert list(array("q", draft.user_ids)) == [5, 10, 20, 30, 40, INT64_MAX]
+    row = draft.row
+    assert (row.id, row.status, row.support_type, row.external_id) == (7, "deleted", "ai_agent", "x")
+    assert (row.group_id, row.organization_id) == (3, 4)
+    assert list(array("q", row.user_ids)) == [5, 10, 20, 30, 40, INT64_MAX]
 
 
 VIOLATIONS = [

@@ -80,7 +80,7 @@ class StoreContract(StoreCase):
         self, store: Store, account: Account, after: Position = START, limit: int = 1000, filters: Filters = ALL
     ) -> list[tuple[int, int]]:
         _, rows = await store.read_changes(account, after, NOON * 2, limit, filters, links=False)
-        return [(row[0], row[1]) for row in rows]
+        return [(row.generated_timestamp, row.id) for row in rows]
 
     def test_create_account_is_idempotent(self) -> None:
         """Making an account twice gives the same account, and accounts are listed in the order they were made."""
@@ -113,7 +113,7 @@ class StoreContract(StoreCase):
             assert await store.close_newest(account)
             _, rows = await store.read_changes(account, START, NOON * 2, 10, ALL, links=False)
             assert [row[:2] for row in rows] == [(NOON, 1), (NOON, 2)]
-            assert [msgspec.json.decode(row[2])["generated_timestamp"] for row in rows] == [NOON, NOON]
+            assert [msgspec.json.decode(row.body)["generated_timestamp"] for row in rows] == [NOON, NOON]
 
         self.run(scenario)
 
@@ -210,8 +210,8 @@ class StoreContract(StoreCase):
             clock.now += 1
             await store.close_newest(account)
             _, rows = await store.read_changes(account, START, NOON * 2, 10, ALL, links=False)
-            assert [msgspec.json.decode(row[2])["subject"] for row in rows] == [winner]
-            assert rows[0][0] == (max(seconds) if keep else NOON)
+            assert [msgspec.json.decode(row.body)["subject"] for row in rows] == [winner]
+            assert rows[0].generated_timestamp == (max(seconds) if keep else NOON)
             assert (await store.read_state(account)).ticket_count == 1
 
         self.run(scenario)
@@ -248,7 +248,7 @@ class StoreContract(StoreCase):
                 assert await self.positions(store, account, Position(*place)) == everything[index + 1 :]
                 assert await self.positions(store, account, limit=index + 1) == everything[: index + 1]
             _, rows = await store.read_changes(account, START, 20, 10, ALL, links=False)
-            assert [row[0] for row in rows] == [10] * 3 + [20] * 3
+            assert [row.generated_timestamp for row in rows] == [10] * 3 + [20] * 3
             assert await self.positions(store, account, Position(19, 2**63 - 1)) == everything[3:]
 
         self.run(scenario)

@@ -179,9 +179,9 @@ class RecordsContract(StoreCase):
             keys = {
                 "id": lambda d: d.id,
                 "updated_at": lambda d: d.generated_timestamp,
-                "status": lambda d: d.status,
+                "status": lambda d: d.row.status,
             }
-            listed = [draft for draft in drafts if draft.status != "deleted"]
+            listed = [draft for draft in drafts if draft.row.status != "deleted"]
             expected = sorted(((keys[order](d), d.id) for d in listed), reverse=descending)
             got: list[tuple[object, int]] = []
             while True:

@@ -10,7 +10,8 @@ from ticketfeed.export.fragments import RUN_TICKETS, Run, Runs, Shelf
 from ticketfeed.export.source import Source
 from ticketfeed.protocol.gzip_splice import Coding, Piece
 from ticketfeed.protocol.model import Position
-from ticketfeed.storage.contract import Rows
+from ticketfeed.protocol.paging import position_of, rows_after, rows_until
+from ticketfeed.storage.contract import FeedRows
 
 __all__ = ["PiecePage", "read_pieces"]
 
@@ -80,7 +81,7 @@ class _Walk:
         gap."""
         limit = min(self.wanted, GAP_TICKETS) if end else self.wanted
         rows = await self._source.read(self.position, limit + 1)
-        inside = [row for row in rows if row[:2] <= end] if end else rows
+        inside = rows_until(rows, end) if end else rows
         if len(inside) > limit:
             self.more = True if limit == self.wanted else None
             self._take_rows(inside[:limit], None)
@@ -90,7 +91,7 @@ class _Walk:
             whole = len(rows) - len(rows) % RUN_TICKETS  # what is left will grow, and is not kept
             self._take_rows(rows[:whole], None)
             if rows[whole:]:
-                self.take(self._make(rows[whole:], self.position), Position(*rows[-1][:2]), None)
+                self.take(self._make(rows[whole:], self.position), position_of(rows[-1]), None)
             self.more = False
 
     async def remake(self, run: Run) -> None:
@@ -103,7 +104,7 @@ class _Walk:
         if run.after == self.position and piece.count <= self.wanted:
             self.take(piece, run.end, new)
         else:
-            self._clip_rows(new, [row for row in inside if row[:2] > self.position], run.end)
+            self._clip_rows(new, rows_after(inside, self.position), run.end)
 
     async def clip(self, run: Run) -> None:
         """The part of a run behind the position, as far as wanted."""
@@ -116,22 +117,22 @@ class _Walk:
         if inside is not None:
             self._clip_rows(run, inside, run.end)
 
-    async def _read_run(self, run: Run, after: Position, limit: int) -> Rows | None:
+    async def _read_run(self, run: Run, after: Position, limit: int) -> FeedRows | None:
         """Rows of a run; None where the store, which may be a replica, has not come so far: then the page ends."""
         rows = await self._source.read(after, limit)
         if self._source.state.watermark >= run.end.generated_timestamp:
-            return [row for row in rows if row[:2] <= run.end]
-        behind = [row for row in rows if row[:2] > self.position][: self.wanted]
+            return rows_until(rows, run.end)
+        behind = rows_after(rows, self.position)[: self.wanted]
         if behind:
-            self.take(self._make(behind, self.position), Position(*behind[-1][:2]), None)
+            self.take(self._make(behind, self.position), position_of(behind[-1]), None)
         self.more = False
         return None
 
-    def _clip_rows(self, run: Run | None, inside: Rows, end: Position) -> None:
+    def _clip_rows(self, run: Run | None, inside: FeedRows, end: Position) -> None:
         """Take as many as are wanted of the rows of a run behind the position."""
         after, wanted, taken = self.position, self.wanted, inside[: self.wanted]
         if len(inside) > wanted:
-            end, self.more = Position(*taken[-1][:2]), True
+            end, self.more = position_of(taken[-1]), True
         piece = self._make(taken, after)
         is_kept = (
             run is not None and self._is_new() and self._kept.keep_clip(self._shelf, run, after, wanted, piece, end)
@@ -146,7 +147,7 @@ class _Walk:
             return True
         return bool(await self._source.read(self.position, 1))
 
-    def _take_rows(self, rows: Rows, end: Position | None) -> None:
+    def _take_rows(self, rows: FeedRows, end: Position | None) -> None:
         """Make them into runs; the last one reaches to `end`, where nothing else is before it."""
         for begin in range(0, max(len(rows), end is not None), RUN_TICKETS):
             part, after = rows[begin : begin + RUN_TICKETS], self.position
@@ -155,7 +156,7 @@ class _Walk:
             reach = end if end and is_last else piece.last
             self.take(piece, reach, self._kept.keep(self._shelf, after, reach, piece, None) if self._is_new() else None)
 
-    def _make(self, rows: Rows, after: Position) -> Piece:
+    def _make(self, rows: FeedRows, after: Position) -> Piece:
         return self._kept.make(rows, self._shelf.coding) if rows else Piece(0, 0, after, 0, 0, 0, b"")
 
     def _is_new(self) -> bool:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from ticketfeed.export.fragment_file import PieceFile
 from ticketfeed.protocol.gzip_splice import Coding, Piece
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
-from ticketfeed.storage.contract import Rows, Store
+from ticketfeed.protocol.paging import position_of
+from ticketfeed.storage.contract import FeedRows, Store
 
 __all__ = ["RUN_TICKETS", "Run", "Runs", "Shelf", "Whole"]
 
@@ -130,11 +131,11 @@ class Runs:
         """The account row as it was when the store was last asked what has left."""
         return self._heard[account.account_id]
 
-    def make(self, rows: Rows, coding: Coding) -> Piece:
+    def make(self, rows: FeedRows, coding: Coding) -> Piece:
         """A piece of these rows, of which there must be one."""
-        data, size, crc = coding.encode([row[2] for row in rows])
-        id_sum = sum([row[1] for row in rows])
-        return Piece(len(rows), id_sum, Position(*rows[-1][:2]), size, crc, len(data), data)
+        data, size, crc = coding.encode([row.body for row in rows])
+        id_sum = sum([row.id for row in rows])
+        return Piece(len(rows), id_sum, position_of(rows[-1]), size, crc, len(data), data)
 
     def keep(self, shelf: Shelf, after: Position, end: Position, piece: Piece, old: Run | None) -> Run | None:
         """Put it on the shelf as a run, in place of `old`; None if it cannot be kept."""

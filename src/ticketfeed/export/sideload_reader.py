@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from ticketfeed.protocol.embedded_sideloads import EMBEDDED, dates_of, join_embedded, metric_events_of, slas_of
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.sideloads import SIDELOADED_KINDS, STATUS, plan_sideloads
-from ticketfeed.storage.contract import Rows, Store
+from ticketfeed.protocol.rows import LinkedTicketRow
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS, plan_sideloads
+from ticketfeed.storage.contract import Store
 
 __all__ = ["needs_links", "sideload_tickets"]
 
@@ -20,7 +21,7 @@ def needs_links(include: Sequence[str]) -> bool:
 
 
 async def sideload_tickets(
-    store: Store, account: Account, include: Sequence[str], rows: Rows, now: int
+    store: Store, account: Account, include: Sequence[str], rows: Sequence[LinkedTicketRow], now: int
 ) -> tuple[dict[str, list[bytes]], list[bytes]]:
     """The arrays beside the tickets, by name, and for each row what is put into it.
 
@@ -28,7 +29,7 @@ async def sideload_tickets(
     """
     arrays = {}
     for kind, ids in plan_sideloads(include, rows).items():
-        arrays[kind] = [body for _, body in await store.read_records(account, kind, ids)]
+        arrays[kind] = [row.body for row in await store.read_records(account, kind, ids)]
     inside: dict[str, list[bytes]] = {}
     names = [name for name in include if name in EMBEDDED]
     if not names:
@@ -44,10 +45,10 @@ async def sideload_tickets(
 class _TicketReader:
     """Reads what one page of tickets needs, each thing once."""
 
-    def __init__(self, store: Store, account: Account, rows: Rows, now: int) -> None:
+    def __init__(self, store: Store, account: Account, rows: Sequence[LinkedTicketRow], now: int) -> None:
         self._store, self._account, self._now = store, account, datetime.fromtimestamp(now, UTC)
-        self._ids = [row[1] for row in rows]
-        self._alive = [row[1] for row in rows if row[STATUS] != "deleted"]
+        self._ids = [row.id for row in rows]
+        self._alive = [row.id for row in rows if row.status != "deleted"]
         self._metric_sets: dict[int, bytes] | None = None
         self._events: dict[int, list[bytes]] | None = None
 
@@ -69,16 +70,15 @@ class _TicketReader:
 
     async def metric_sets(self) -> dict[int, bytes]:
         if self._metric_sets is None:
-            self._metric_sets = dict(await self._store.read_records(self._account, "ticket_metrics", self._alive))
+            rows = await self._store.read_records(self._account, "ticket_metrics", self._alive)
+            self._metric_sets = {row.id: row.body for row in rows}
         return self._metric_sets
 
     async def _metric_events(self) -> dict[int, list[bytes]]:
         if self._events is None:
             found = defaultdict[int, list[bytes]](list)
-            for ticket_id, _, body in await self._store.read_of_tickets(
-                self._account, "ticket_metric_events", self._alive
-            ):
-                found[ticket_id].append(body)
+            for event in await self._store.read_of_tickets(self._account, "ticket_metric_events", self._alive):
+                found[event.ticket_id].append(event.body)
             self._events = found
         return self._events
 

@@ -5,14 +5,17 @@ way, page by page behind a cursor, or second by second from a start_time.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from ticketfeed.export.sideload_reader import needs_links, sideload_tickets
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Page, Position, Span
-from ticketfeed.protocol.paging import is_single_second, make_page, make_span
+from ticketfeed.protocol.paging import is_single_second, make_page, make_span, position_of
 from ticketfeed.protocol.query import ExportRequest, SpanRequest
-from ticketfeed.storage.contract import Rows, Store
+from ticketfeed.protocol.rows import FeedRow, LinkedTicketRow
+from ticketfeed.storage.contract import FeedRows, Store
 
 _log = logging.getLogger("ticketfeed.export.source")
 _told_behind: dict[str, int] = {}
@@ -42,14 +45,14 @@ async def read_span(
     limit = request.page_limit
     rows = await source.read(Position(request.start_time, -1), limit + 1)
     if len(rows) > limit and is_single_second(rows[:limit]):
-        second = rows[0][0]
-        rest = await source.read(Position(*rows[limit - 1][:2]), INT64_MAX, until=second)
+        second = rows[0].generated_timestamp
+        rest = await source.read(position_of(rows[limit - 1]), INT64_MAX, until=second)
         more = await source.read(Position(second, INT64_MAX), 1)
         rows, limit = [*rows[:limit], *rest, *more], limit + len(rest)
     span = make_span(request.start_time, rows, limit)
     if not source.links:
         return span
-    sideloads, embedded = await sideload_tickets(store, account, request.include, span.rows, now)
+    sideloads, embedded = await sideload_tickets(store, account, request.include, _linked(span.rows), now)
     return replace(span, sideloads=sideloads, embedded=embedded)
 
 
@@ -76,10 +79,12 @@ class Source:
         page = make_page(request.after, rows, request.page_limit)
         if not self.links:
             return page
-        sideloads, embedded = await sideload_tickets(self.store, self.account, self.include, page.rows, self.now)
+        sideloads, embedded = await sideload_tickets(
+            self.store, self.account, self.include, _linked(page.rows), self.now
+        )
         return replace(page, sideloads=sideloads, embedded=embedded)
 
-    async def read(self, after: Position, limit: int, until: int | None = None) -> Rows:
+    async def read(self, after: Position, limit: int, until: int | None = None) -> FeedRows:
         """The first `limit` changes behind `after`."""
         end = self.until if until is None else min(until, self.until)
         self.state, rows = await self._read(after, end, limit)
@@ -89,10 +94,15 @@ class Source:
             self.state, rows = await self._read(after, end, limit)
         return rows
 
-    async def _read(self, after: Position, until: int, limit: int) -> tuple[FeedState, Rows]:
+    async def _read(self, after: Position, until: int, limit: int) -> tuple[FeedState, FeedRows]:
         if self.kind == "tickets":
             return await self.store.read_changes(self.account, after, until, limit, self.filters, links=self.links)
         return await self.store.read_record_changes(self.account, self.kind, after, until, limit)
+
+
+def _linked(rows: Sequence[FeedRow]) -> Sequence[LinkedTicketRow]:
+    """The rows of a source that reads links."""
+    return cast(Sequence[LinkedTicketRow], rows)
 
 
 def _tell_clock_behind(account: Account, state: FeedState, now: int) -> None:

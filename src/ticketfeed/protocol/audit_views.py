@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol.rows import ListRow
+
 __all__ = ["comments_of", "deletion_of", "ticket_event_of"]
 
 # How ticket events spell the channel of an audit.
@@ -29,8 +31,8 @@ class _Audit(msgspec.Struct):
 _AUDIT = msgspec.json.Decoder(_Audit)
 
 
-def comments_of(audits: Iterable[bytes]) -> list[tuple[int, int, bytes]]:
-    """Every comment of these audits, as rows of a list: (id, id, body)."""
+def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
+    """Every comment of these audits, as rows of a list by id."""
     found = []
     for audit in map(_AUDIT.decode, audits):
         for event in audit.events:
@@ -42,7 +44,7 @@ def comments_of(audits: Iterable[bytes]) -> list[tuple[int, int, bytes]]:
                     "created_at": audit.created_at,
                     "metadata": audit.metadata,
                 }
-                found.append((int(event["id"]), int(event["id"]), msgspec.json.encode(comment)))
+                found.append(ListRow(int(event["id"]), int(event["id"]), msgspec.json.encode(comment)))
     return found
 
 

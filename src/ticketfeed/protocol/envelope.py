@@ -8,7 +8,7 @@ always says where to go on.
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.gzip_splice import Piece
 from ticketfeed.protocol.model import Page, Position, Span
+from ticketfeed.protocol.paging import position_of
 
 __all__ = [
     "after_url",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-_ID = itemgetter(1)
+_ID = attrgetter("id")
 
 
 def after_url(address: str, cursor: str, kept: tuple[tuple[str, str], ...]) -> str:
@@ -115,7 +116,7 @@ def encode_etag(page: Page | Span, *identity: str) -> str:
     megabytes would cost more than reading them. And as records only leave what is closed, how many are left up to
     the last one, and the sum of their ids, stand for all their positions.
     """
-    last = page.rows[-1][:2] if page.rows else ()
+    last = tuple(position_of(page.rows[-1])) if page.rows else ()
     digest = _tagged(page.end_of_stream, len(page.rows), sum(map(_ID, page.rows)), last, identity)
     for bodies in (*page.sideloads.values(), page.embedded):
         for body in bodies:
@@ -141,4 +142,4 @@ def encode_error(error: WireError) -> bytes:
 
 
 def _bodies(page: Page | Span) -> list[bytes]:
-    return embed([row[2] for row in page.rows], page.embedded)
+    return embed([row.body for row in page.rows], page.embedded)

@@ -6,60 +6,26 @@ parsed as if it were given anew: it must come out byte for byte the same, and it
 
 from array import array
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import FeedState
 from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.shapes import RECORD_SHAPES
 from ticketfeed.protocol.tickets import parse_ticket
 
-__all__ = ["StoredRecord", "StoredTicket", "record_faults", "state_faults", "ticket_faults"]
+__all__ = ["record_faults", "state_faults", "ticket_faults"]
 
 # The end of the year 9999: whatever was stored, it was not in the future.
 _LATEST = 253_402_300_799
 _SHOWN_MAX = 60
-
-
-class StoredTicket(NamedTuple):
-    """A row of the feed, column by column."""
-
-    generated_timestamp: int
-    id: int
-    status: str
-    support_type: str | None
-    external_id: str | None
-    user_ids: bytes
-    group_id: int | None
-    organization_id: int | None
-    problem_id: int | None
-    ticket_form_id: int | None
-    brand_id: int | None
-    custom_status_id: int | None
-    agreement_ids: bytes | None
-    body: bytes
-
-
-class StoredRecord(NamedTuple):
-    """A stored user, group and so on, column by column."""
-
-    kind: str
-    id: int
-    generated_timestamp: int
-    ticket_id: int | None
-    comment_count: int | None
-    email: str | None
-    external_id: str | None
-    is_deleted: int
-    body: bytes
-
-
-_TICKET_COLUMNS = tuple(name for name in StoredTicket._fields if name not in ("generated_timestamp", "body"))
+_TICKET_COLUMNS = tuple(name for name in TicketRow._fields if name not in ("generated_timestamp", "body"))
 # A record's second is that of the write that stored it, where that was not before all readers.
-_RECORD_COLUMNS = ("id", "ticket_id", "comment_count", "email", "external_id", "is_deleted")
+_RECORD_COLUMNS = tuple(name for name in RecordRow._fields if name not in ("kind", "generated_timestamp", "body"))
 
 
-def ticket_faults(row: StoredTicket, account: str) -> Iterator[str]:
+def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:
     """What is wrong with one ticket; nothing where it is sound."""
     if type(row.id) is not int or type(row.generated_timestamp) is not int or type(row.body) is not bytes:
         yield "its id, its generated_timestamp or its body has the wrong type"
@@ -74,10 +40,10 @@ def ticket_faults(row: StoredTicket, account: str) -> Iterator[str]:
             yield _differs("generated_timestamp", row.generated_timestamp, draft.generated_timestamp)
         if draft.body(draft.generated_timestamp) != row.body:
             yield "its body is not in the form that is stored: a key is missing, or keys stand in another order"
-    yield from _column_faults(_TICKET_COLUMNS, row, draft)
+    yield from _column_faults(_TICKET_COLUMNS, row, draft.row)
 
 
-def record_faults(row: StoredRecord, account: str) -> Iterator[str]:
+def record_faults(row: RecordRow, account: str) -> Iterator[str]:
     """What is wrong with one record; nothing where it is sound."""
     if row.kind not in RECORD_SHAPES:
         yield f"there is no kind {_shown(row.kind)}"

@@ -5,10 +5,10 @@ By cursor: `page[size]`, `page[after]`, `page[before]`, and `meta` and `links` i
 """
 
 import binascii
+import operator
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, cast, get_args
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ import msgspec
 from ticketfeed.protocol.errors import InvalidPaginationDepth, InvalidPaginationParameter
 from ticketfeed.protocol.model import INT64_MAX, ListOrder, Slice
 from ticketfeed.protocol.query import parse_integer
+from ticketfeed.protocol.rows import ListRow
 
 __all__ = ["LIST_LIMIT_MAX", "OFFSET_MAX", "ListRequest", "list_ends", "parse_list_request", "slice_rows"]
 
@@ -46,6 +47,7 @@ class _Cursor(msgspec.Struct):
 
 _CURSOR = msgspec.json.Decoder(_Cursor)
 _KEY = msgspec.json.Decoder(tuple[int | str, int])
+_PLACE = operator.attrgetter("key", "id")
 _LIST_NAMES = ("page", "per_page", "page[size]", "page[after]", "page[before]")
 
 
@@ -74,8 +76,8 @@ def parse_list_request(
 
 
 def list_ends(
-    request: ListRequest, rows: Sequence[tuple[Any, ...]], count: int | None, address: str
-) -> tuple[Sequence[tuple[Any, ...]], dict[str, Any]]:
+    request: ListRequest, rows: Sequence[ListRow], count: int | None, address: str
+) -> tuple[Sequence[ListRow], dict[str, Any]]:
     """The rows that stand on the page, and what stands behind them in the envelope. `count`: by offset only."""
     if request.number is not None:
         total, number = count or 0, request.number
@@ -124,8 +126,8 @@ def _parse_count(parameters: Mapping[str, str], name: str, default: int, most: i
     return count
 
 
-def _encode(request: ListRequest, row: tuple[Any, ...]) -> str:
-    inner = b64encode(msgspec.json.encode((row[0], row[1]))).decode()
+def _encode(request: ListRequest, row: ListRow) -> str:
+    inner = b64encode(msgspec.json.encode((row.key, row.id))).decode()
     return b64encode(msgspec.json.encode(_Cursor(request.part.order, inner))).decode()
 
 
@@ -150,10 +152,10 @@ def _cursor_url(request: ListRequest, name: str, cursor: str, address: str) -> s
     return f"{address}?{urlencode([*request.kept, (name, cursor), ('page[size]', str(request.limit))])}"
 
 
-def slice_rows(rows: list[tuple[Any, ...]], part: Slice) -> list[tuple[Any, ...]]:
-    """A part of a list that is all at hand; rows begin with (key, id)."""
-    rows = sorted(rows, key=itemgetter(0, 1), reverse=part.descending)
+def slice_rows(rows: list[ListRow], part: Slice) -> list[ListRow]:
+    """A part of a list that is all at hand."""
+    rows = sorted(rows, key=_PLACE, reverse=part.descending)
     if part.after is not None:
-        behind = part.after
-        rows = [row for row in rows if (row[:2] < behind if part.descending else row[:2] > behind)]
+        is_behind = operator.lt if part.descending else operator.gt
+        rows = [row for row in rows if is_behind(_PLACE(row), part.after)]
     return rows[part.offset : part.offset + part.limit]

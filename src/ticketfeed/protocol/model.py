@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
+
+from ticketfeed.protocol.rows import FeedRow
 
 __all__ = [
     "INT64_MAX",
@@ -117,13 +119,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one answer carries. `rows` are (generated_timestamp, id, body, ...) in feed order.
+    """What one answer carries. `rows` stand in feed order.
 
     `after` is the position of the last row, or the caller's own where there is none. `embedded` has for each row
     what a sideload puts into it before its closing brace; it is empty when nothing is asked for.
     """
 
-    rows: Sequence[tuple[Any, ...]]
+    rows: Sequence[FeedRow]
     after: Position
     end_of_stream: bool
     sideloads: dict[str, list[bytes]] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class Page:
 class Span:
     """What one answer of a time-based export carries. `end_time`: the start_time to go on from; the rest as in Page."""
 
-    rows: Sequence[tuple[Any, ...]]
+    rows: Sequence[FeedRow]
     end_time: int
     end_of_stream: bool
     sideloads: dict[str, list[bytes]] = field(default_factory=dict)

@@ -7,7 +7,6 @@ in another form than the wire's (a fraction, an offset) is rewritten, as the wir
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,6 +16,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.shapes import RECORD_SHAPES
 
 __all__ = [
@@ -46,25 +46,8 @@ T = TypeVar("T")
 FUTURE_SECONDS_MAX = 300
 
 
-@dataclass(frozen=True, slots=True)
-class RecordDraft:
-    """A user, group, audit, ... ready to be stored.
-
-    `id`: its own, but for ticket_metrics that of its ticket, which has one set. `generated_timestamp`: when it was
-    last updated, or happened, in Unix seconds. `ticket_id`: the ticket that an audit or metric event belongs to.
-    `comment_count`: how many comments an audit carries. `email`: lower case, users only. `external_id`: of users and
-    organizations. `is_deleted`: 1 where it is no longer listed, 0 otherwise.
-    """
-
-    kind: str
-    id: int
-    generated_timestamp: int
-    ticket_id: int | None
-    comment_count: int | None
-    email: str | None
-    external_id: str | None
-    is_deleted: int
-    body: bytes
+# A record ready to be stored: its row as it would be in an account that keeps its time.
+RecordDraft = RecordRow
 
 
 class _Record(msgspec.Struct):

@@ -27,6 +27,7 @@ from ticketfeed.protocol.records import (
     use_wire_times,
     wire_time,
 )
+from ticketfeed.protocol.rows import TicketRow
 from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.sideloads import pack_ids
 
@@ -40,31 +41,33 @@ EMBEDDED_KEYS = ("metric_set", "dates", "comment_count", "incident_count", "slas
 class TicketDraft:
     """A ticket ready to be stored.
 
-    `generated_timestamp`: what the input said, or the closest it had. `user_ids`: packed ids of everyone the
-    ticket points to. `agreement_ids`: packed ids of its sharing agreements. `head` and `tail` are the wire bytes
-    before and after the generated_timestamp. `metric_set`: the one that stood in the input's ticket, as it stood.
+    `row`: carries the generated_timestamp of the input, or the closest time that the input has. `second_at`: where that
+    number begins in its body. `metric_set`: the one that was embedded in the input's ticket, byte for byte.
     """
 
-    id: int
-    generated_timestamp: int
-    status: str
-    support_type: str | None
-    external_id: str | None
-    user_ids: bytes
-    group_id: int | None
-    organization_id: int | None
-    problem_id: int | None
-    ticket_form_id: int | None
-    brand_id: int | None
-    custom_status_id: int | None
-    agreement_ids: bytes | None
-    head: bytes
-    tail: bytes
+    row: TicketRow
+    second_at: int
     metric_set: bytes | None = None
+
+    @property
+    def id(self) -> int:
+        return self.row.id
+
+    @property
+    def generated_timestamp(self) -> int:
+        return self.row.generated_timestamp
+
+    def row_at(self, generated_timestamp: int) -> TicketRow:
+        """The ticket's row, carrying this second."""
+        if generated_timestamp == self.row.generated_timestamp:
+            return self.row
+        return self.row._replace(generated_timestamp=generated_timestamp, body=self.body(generated_timestamp))
 
     def body(self, generated_timestamp: int) -> bytes:
         """The ticket's wire bytes, carrying this second."""
-        return b"%s%d%s" % (self.head, generated_timestamp, self.tail)
+        body, begin = self.row.body, self.second_at
+        end = begin + len(str(self.row.generated_timestamp))
+        return b"%s%d%s" % (body[:begin], generated_timestamp, body[end:])
 
 
 class _Field(msgspec.Struct):
@@ -147,9 +150,10 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
         "encoded_id": lambda: encode(_encoded_id(account, ticket.id)),
     }
     head_values = {key: values.pop(key) for key in _HEAD_KEYS if key in values}
-    return TicketDraft(
-        id=ticket.id,
+    head = lay_out(head_values, _HEAD_SHAPE, derived)[:-1] + b',"generated_timestamp":'
+    row = TicketRow(
         generated_timestamp=generated,
+        id=ticket.id,
         status=ticket.status,
         support_type=ticket.support_type,
         external_id=ticket.external_id,
@@ -161,10 +165,10 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
         brand_id=ticket.brand_id,
         custom_status_id=ticket.custom_status_id,
         agreement_ids=pack_ids(ticket.sharing_agreement_ids) or None,
-        head=lay_out(head_values, _HEAD_SHAPE, derived)[:-1] + b',"generated_timestamp":',
-        tail=b"," + lay_out(values, _TAIL_SHAPE, derived)[1:],
-        metric_set=None if embedded.get("metric_set") == b"null" else embedded.get("metric_set"),
+        body=b"%s%d,%s" % (head, generated, lay_out(values, _TAIL_SHAPE, derived)[1:]),
     )
+    metric_set = embedded.get("metric_set")
+    return TicketDraft(row, len(head), None if metric_set == b"null" else metric_set)
 
 
 def without_fields(body: bytes) -> bytes:

@@ -14,22 +14,22 @@ Times are whole Unix seconds. Methods raise StoreUnavailable when the engine can
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.idempotency import IdempotentAnswer
-from ticketfeed.protocol.integrity import StoredRecord, StoredTicket
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rate_limits import RateLimit, Spent
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 
-__all__ = ["CredentialKind", "Rows", "Snapshot", "Store", "WriteTransaction"]
+__all__ = ["CredentialKind", "FeedRows", "Snapshot", "Store", "WriteTransaction"]
 
 T = TypeVar("T")
 CredentialKind = Literal["api_token", "password"]
-Rows = Sequence[tuple[Any, ...]]
+FeedRows = Sequence[FeedRow]
 
 
 class WriteTransaction(Protocol):
@@ -119,13 +119,13 @@ class Snapshot(Protocol):
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
         """Every account with its row, by account_id; None where the row is missing."""
 
-    def tickets(self, account: Account) -> Iterator[StoredTicket]:
+    def tickets(self, account: Account) -> Iterator[TicketRow]:
         """Every ticket in feed order, found the way a page finds it."""
 
     def positions_by_id(self, account: Account) -> Iterator[Position]:
         """Where every ticket stands, ordered by id, found the way a write finds it."""
 
-    def records(self, account: Account) -> Iterator[StoredRecord]:
+    def records(self, account: Account) -> Iterator[RecordRow]:
         """Every record, by kind and id."""
 
     def record_state(self, account: Account) -> FeedState | None:
@@ -185,11 +185,11 @@ class Store(Protocol):
 
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
-    ) -> tuple[FeedState, Rows]:
+    ) -> tuple[FeedState, FeedRows]:
         """The account row, and in the same snapshot the first `limit` changes that pass `filters`.
 
-        after < position, and generated_timestamp <= min(until, watermark). Rows are (generated_timestamp, id,
-        body), followed by LINK_COLUMNS when `links` is set. Fewer than `limit` rows means: no more up to there.
+        after < position, and generated_timestamp <= min(until, watermark). Rows are LinkedTicketRow when `links` is
+        set, else ChangeRow. Fewer than `limit` rows means: no more up to there.
         """
 
     async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
@@ -200,32 +200,36 @@ class Store(Protocol):
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
-    ) -> tuple[FeedState, Rows]:
+    ) -> tuple[FeedState, FeedRows]:
         """The state of the records' feed, and in the same snapshot the first `limit` changes of one kind.
 
         As `read_changes`, with the records' own watermark.
         """
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
-        """Those of `ids` that exist: (id, body), by id."""
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
+        """Those of `ids` that exist, by id."""
 
-    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
-        """Those of `ids` that exist, deleted ones too, by id: as the rows of `read_changes` with links."""
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
+        """Those of `ids` that exist, deleted ones too, by id."""
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
-        """A part of a list of tickets: rows are (key, id, body), where key is what the list is ordered by."""
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
+        """A part of a list of tickets."""
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         """How many tickets the list holds."""
 
-    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
-        """A part of the records of one kind by id, or of those of one ticket: rows are (id, id, body)."""
+    async def list_records(
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+    ) -> Sequence[ListRow]:
+        """A part of the records of one kind by id, or of those of one ticket."""
 
     async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
         """How many records of one kind there are, or of those of one ticket."""
 
-    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
-        """All audits or metric events of these tickets: (ticket_id, id, body), by ticket and id."""
+    async def read_of_tickets(
+        self, account: Account, kind: str, ticket_ids: Sequence[int]
+    ) -> Sequence[TicketRecordRow]:
+        """All audits or metric events of these tickets, by ticket and id."""
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         """How many comments those of the tickets have that have audits."""

@@ -1,8 +1,8 @@
 """One write of the store in memory: on a copy of all that the account holds, which takes its place at the end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
@@ -11,41 +11,43 @@ from ticketfeed.protocol.invalidations import InvalidationLog
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import FeedState, Position, Token
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind
 
-__all__ = ["Held", "MemoryTransaction"]
+__all__ = ["AccountData", "MemoryTransaction"]
 
 
 @dataclass
-class Held:
-    """All that one account holds. Values are never changed in place, so a shallow copy is a snapshot."""
+class AccountData:
+    """Everything stored for one account. Rows are never changed in place, so a shallow copy is a snapshot."""
 
     state: FeedState = field(default_factory=FeedState)
     record_state: FeedState = field(default_factory=FeedState)
-    tickets: dict[int, tuple[int, TicketDraft]] = field(default_factory=dict)
-    records: dict[tuple[str, int], tuple[int, RecordDraft]] = field(default_factory=dict)
+    tickets: dict[int, TicketRow] = field(default_factory=dict)
+    records: dict[tuple[str, int], RecordRow] = field(default_factory=dict)
     credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
     invalidations: tuple[tuple[int, int, int], ...] = ()
-
     jobs: dict[str, tuple[Job, list[tuple[bytes, bytes | None]]]] = field(default_factory=dict)
     answers: dict[str, IdempotentAnswer] = field(default_factory=dict)
 
-    def snapshot(self) -> "Held":
+    def snapshot(self) -> "AccountData":
         parts = dict(self.tickets), dict(self.records), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
-        return Held(self.state, self.record_state, *parts, self.invalidations, jobs, dict(self.answers))
+        return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, dict(self.answers))
 
 
 class MemoryTransaction:
-    def __init__(self, held: Held, now: int) -> None:
-        self._held, self.now = held, now
-        self.state = held.state
-        self._invalidations = InvalidationLog(held.state)
+    """A WriteTransaction. `finish` returns the account's data after it."""
+
+    def __init__(self, data: AccountData, now: int) -> None:
+        self._data, self.now = data, now
+        self.state = data.state
+        self._invalidations = InvalidationLog(data.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
-        self._beside = False
+        self._bumps_record_changes = False
 
     @property
     def second(self) -> int:
@@ -55,112 +57,117 @@ class MemoryTransaction:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         second = self.second
-        given: dict[int, int] = {}
+        newest_by_id: dict[int, int] = {}
         count = 0
         for draft in drafts:
             count += 1
-            if draft.generated_timestamp < given.get(draft.id, 0):
+            if draft.generated_timestamp < newest_by_id.get(draft.id, 0):
                 continue
-            given[draft.id] = draft.generated_timestamp
-            carried = draft.generated_timestamp if keep_generated_timestamp else second
-            if draft.id in self._held.tickets:
-                self._invalidations.note(Position(self._held.tickets[draft.id][0], draft.id))
-            self._held.tickets[draft.id] = (carried, draft)
-            self._newest = max(carried, self._newest or 0)
+            newest_by_id[draft.id] = draft.generated_timestamp
+            row = draft.row if keep_generated_timestamp else draft.row_at(second)
+            if before := self._data.tickets.get(row.id):
+                self._invalidations.note(Position(before.generated_timestamp, before.id))
+            self._data.tickets[row.id] = row
+            self._newest = max(row.generated_timestamp, self._newest or 0)
         return count
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        state, count = self._held.record_state, 0
-        second = watermark.next_generated_timestamp(state, self.now)
+        state, count = self._data.record_state, 0
+        keep, second = watermark.can_keep_records(state), watermark.next_generated_timestamp(state, self.now)
         for count, draft in enumerate(drafts, 1):  # noqa: B007
-            carried = draft.generated_timestamp if watermark.can_keep_records(state) else second
-            self._held.records[draft.kind, draft.id] = (carried, draft)
-            self._beside |= draft.kind in SIDELOADED_KINDS
-            self._newest_record = max(carried, self._newest_record or 0)
+            row = draft if keep else draft._replace(generated_timestamp=second)
+            self._data.records[row.kind, row.id] = row
+            self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
+            self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
         return count
 
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()
-        users = (draft for (kind, _), (_, draft) in self._held.records.items() if kind == "users")
-        return _first(draft for draft in users if draft.email == email)
+        return _first(row for row in self._records("users") if row.email == email)
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
-        held = self._held.tickets
-        return {id: held[id][1].body(held[id][0]) for id in ids if id in held}
+        tickets = self._data.tickets
+        return {id: tickets[id].body for id in ids if id in tickets}
 
     def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
-        held = self._held.records
-        return {id: held[kind, id][1].body for id in ids if (kind, id) in held}
+        records = self._data.records
+        return {id: records[kind, id].body for id in ids if (kind, id) in records}
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
-        drafts = (draft for (of, _), (_, draft) in sorted(self._held.records.items(), key=itemgetter(0)) if of == kind)
-        return [draft.body for draft in drafts if draft.ticket_id == ticket_id]
+        return [row.body for row in self._records(kind) if row.ticket_id == ticket_id]
 
     def find_external(self, kind: str, external_id: str) -> bytes | None:
-        records = (draft for (of, _), (_, draft) in self._held.records.items() if of == kind)
-        return _first(draft for draft in records if draft.external_id == external_id)
+        return _first(row for row in self._records(kind) if row.external_id == external_id)
 
     def next_id(self, kind: str) -> int:
-        ids = self._held.tickets if kind == "tickets" else [id for of, id in self._held.records if of == kind]
+        ids = self._data.tickets if kind == "tickets" else [row.id for row in self._records(kind)]
         return max(ids, default=0) + 1
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
-        answer = self._held.answers.get(key)
+        answer = self._data.answers.get(key)
         return answer if answer and answer.stored_at > self.now - IDEMPOTENCY_SECONDS else None
 
     def put_idempotent_answer(self, key: str, answer: IdempotentAnswer) -> None:
-        kept = self._held.answers.items()
+        kept = self._data.answers.items()
         since = answer.stored_at - IDEMPOTENCY_SECONDS
-        self._held.answers = {name: other for name, other in kept if other.stored_at > since} | {key: answer}
+        self._data.answers = {name: other for name, other in kept if other.stored_at > since} | {key: answer}
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
-        self._held.jobs[job.id] = job, [(item, None) for item in items]
+        self._data.jobs[job.id] = job, [(item, None) for item in items]
 
     def next_item(self, job_id: str) -> tuple[Job, int, bytes] | None:
-        if job_id not in self._held.jobs:
+        if job_id not in self._data.jobs:
             return None
-        job, items = self._held.jobs[job_id]
+        job, items = self._data.jobs[job_id]
         return next(((job, number, item) for number, (item, result) in enumerate(items) if result is None), None)
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
-        items = self._held.jobs[job_id][1]
+        items = self._data.jobs[job_id][1]
         items[number] = items[number][0], result
 
     def finish_job(self, job_id: str) -> None:
-        job, items = self._held.jobs[job_id]
-        self._held.jobs[job_id] = replace(job, finished_at=self.now), items
+        job, items = self._data.jobs[job_id]
+        self._data.jobs[job_id] = replace(job, finished_at=self.now), items
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
-        self._beside = True
-        in_force = (stored for token, stored in self._held.credentials.values() if token.revoked_at is None)
+        self._bumps_record_changes = True
+        in_force = (stored for token, stored in self._data.credentials.values() if token.revoked_at is None)
         if secret_hash in in_force:
             raise BadInput("this token is in use already")
-        credential_id = max(self._held.credentials, default=0) + 1
+        credential_id = max(self._data.credentials, default=0) + 1
         token = Token(credential_id, user_id, "", kind, self.now, None)
-        self._held.credentials[credential_id] = (token, secret_hash)
+        self._data.credentials[credential_id] = (token, secret_hash)
         return credential_id
 
     def revoke_credential(self, credential_id: int) -> bool:
-        token, stored = self._held.credentials.get(credential_id, (None, ""))
+        token, stored = self._data.credentials.get(credential_id, (None, ""))
         if token is None or token.revoked_at is not None:
             return False
-        self._beside = True
-        self._held.credentials[credential_id] = (replace(token, revoked_at=self.now), stored)
+        self._bumps_record_changes = True
+        self._data.credentials[credential_id] = (replace(token, revoked_at=self.now), stored)
         return True
 
-    def finish(self) -> Held:
-        before = self.state, self._held.record_state
-        added = len(self._held.tickets) - self.state.ticket_count
-        left = self._invalidations
+    def finish(self) -> AccountData:
+        data, log = self._data, self._invalidations
         after = watermark.after_write(
-            before, self._newest, self._newest_record, self.now, added, left.count, bumps_record_changes=self._beside
+            (self.state, data.record_state),
+            self._newest,
+            self._newest_record,
+            self.now,
+            len(data.tickets) - self.state.ticket_count,
+            log.count,
+            bumps_record_changes=self._bumps_record_changes,
         )
-        noted = (*self._held.invalidations, *left.numbered())
-        self._held.invalidations = tuple(invalidation for invalidation in noted if invalidation[0] > left.forgotten)
-        self._held.state, self._held.record_state = after
-        return self._held
+        logged = (*data.invalidations, *log.numbered())
+        data.invalidations = tuple(invalidation for invalidation in logged if invalidation[0] > log.forgotten)
+        data.state, data.record_state = after
+        return data
+
+    def _records(self, kind: str) -> Iterator[RecordRow]:
+        """Those of one kind, by id."""
+        return (row for (of_kind, _), row in sorted(self._data.records.items()) if of_kind == kind)
 
 
-def _first(drafts: Iterable[RecordDraft]) -> bytes | None:
-    found = min(drafts, key=attrgetter("is_deleted", "id"), default=None)
-    return found.body if found else None
+def _first(rows: Iterable[RecordRow]) -> bytes | None:
+    row = min(rows, key=attrgetter("is_deleted", "id"), default=None)
+    return row.body if row else None

@@ -3,16 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
-from operator import attrgetter
 from typing import Any
 
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 
-__all__ = ["RECORD_COLUMNS", "SqlTransaction", "jobs_of"]
-
-# The columns of a record behind its second.
-RECORD_COLUMNS = attrgetter("ticket_id", "comment_count", "email", "external_id", "is_deleted", "body")
+__all__ = ["SqlTransaction", "jobs_of"]
 
 
 class SqlTransaction(ABC):

@@ -12,6 +12,7 @@ from ticketfeed.protocol.errors import FeatureMissing, NotAuthenticated
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import Account, Filters, Identity, Position
 from ticketfeed.protocol.query import PAGE_LIMIT_MAX, ExportRequest, parse_query
+from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.shapes import ANONYMOUS_USER
 from ticketfeed.server.api.call import ApiCall, admit
 from ticketfeed.server.api.lists import list_response
@@ -34,7 +35,7 @@ async def show_me(request: Request) -> Response:
         return body_response(request, join_object("user", ANONYMOUS_USER, ()))
     await call.spend(request)
     rows = await call.service.store.read_records(call.account, "users", [call.identity.user_id])
-    body = rows[0][1] if rows else _bare_user(call.identity)
+    body = rows[0].body if rows else _bare_user(call.identity)
     return body_response(request, join_object("user", body, ()))
 
 
@@ -79,7 +80,8 @@ async def list_tags(request: Request, call: ApiCall) -> Response:
     counts = await _count_tags(call, call.account)
     named = [(-count, place, name) for place, (name, count) in enumerate(counts.most_common())]
     rows = [
-        (place, place, msgspec.json.encode({"name": name, "count": -count})) for count, place, name in sorted(named)
+        ListRow(place, place, msgspec.json.encode({"name": name, "count": -count}))
+        for count, place, name in sorted(named)
     ]
     return list_response(request, call, "tags", asked, slice_rows(rows, asked.part), len(rows))
 
@@ -104,7 +106,7 @@ async def _count_tags(call: ApiCall, account: Account) -> Counter[str]:
         asked = ExportRequest(after, PAGE_LIMIT_MAX, filters, (), ())
         page = await read_page(call.service.store, account, asked, now=now, settle_seconds=0)
         for row in page.rows:
-            counts.update(_TAGGED.decode(row[2]).tags)
+            counts.update(_TAGGED.decode(row.body).tags)
         after, ended, seen = page.after, page.end_of_stream, seen + len(page.rows)
     return counts
 

@@ -70,7 +70,7 @@ async def scrub_ticket(request: Request, call: ApiCall) -> Response:
     """Delete one ticket for good."""
     ticket_id = path_id(request)
     rows = await call.service.store.read_tickets(call.account, [ticket_id])
-    if not rows or rows[0][-1] != "deleted":
+    if not rows or rows[0].status != "deleted":
         raise RecordNotFound
     return await _start(request, call, "scrub tickets", [msgspec.json.encode({"id": ticket_id})])
 

@@ -15,6 +15,7 @@ from ticketfeed.protocol.errors import InvalidPaginationParameter, InvalidValue
 from ticketfeed.protocol.gzip_splice import GZIP, PLAIN
 from ticketfeed.protocol.list_request import parse_list_request
 from ticketfeed.protocol.model import Filters, Position, Span
+from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import (
     PAGE_LIMIT_MAX,
     ExportRequest,
@@ -24,6 +25,7 @@ from ticketfeed.protocol.query import (
     parse_query,
     parse_span_request,
 )
+from ticketfeed.protocol.rows import ChangeRow, ListRow
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.server.api.call import ApiCall, Handler
 from ticketfeed.server.api.lists import list_response
@@ -96,7 +98,7 @@ def span_export(
 
 def _served(export: str, kind: str, asked: SpanRequest, span: Span) -> Served:
     after = Position(asked.start_time, -1)
-    end = Position(*span.rows[-1][:2]) if span.rows else after
+    end = position_of(span.rows[-1]) if span.rows else after
     return Served(export, kind, after, end, len(span.rows), span.end_of_stream, asked.filters, by_time=True)
 
 
@@ -108,7 +110,10 @@ def event_export(*, limit_max: int = PAGE_LIMIT_MAX) -> Handler:
 
     def render(span: Span, asked: SpanRequest) -> Span:
         comments = "comment_events" in asked.include
-        rows = [(*row[:2], ticket_event_of(row[2], comment_events=comments)) for row in span.rows]
+        rows = [
+            ChangeRow(row.generated_timestamp, row.id, ticket_event_of(row.body, comment_events=comments))
+            for row in span.rows
+        ]
         return replace(span, rows=rows)
 
     return span_export("audits", limit_max=limit_max, name="ticket_events", render=render)
@@ -142,5 +147,6 @@ async def metric_event_export(request: Request, call: ApiCall) -> Response:
     request_context(request.scope).served = Served(
         kind, kind, position, page.after, len(page.rows), page.end_of_stream, by_time=True
     )
-    extra = [] if page.end_of_stream else [(0, 0, b"")]  # a row more than the page holds says that more follows
-    return list_response(request, call, kind, listed, [*page.rows, *extra], None)
+    rows = [ListRow(row.generated_timestamp, row.id, row.body) for row in page.rows]
+    extra = [] if page.end_of_stream else [ListRow(0, 0, b"")]  # one row more than the page holds: more follow
+    return list_response(request, call, kind, listed, [*rows, *extra], None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from ticketfeed.protocol.list_request import LIST_LIMIT_MAX, ListRequest, list_e
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.query import parse_integer, parse_query
 from ticketfeed.protocol.records import is_deleted, wire_second
+from ticketfeed.protocol.rows import ListRow
 from ticketfeed.server.api.call import ApiCall, Handler, api_routes
 from ticketfeed.server.responses import body_response
 
@@ -85,9 +85,9 @@ def _count(resource: Resource) -> Handler:
 def _show(resource: Resource) -> Handler:
     async def show_record(request: Request, call: ApiCall) -> Response:
         rows = await call.service.store.read_records(call.account, resource.kind, [path_id(request)])
-        if not rows or (resource.kind != "users" and is_deleted(resource.kind, rows[0][1])):
+        if not rows or (resource.kind != "users" and is_deleted(resource.kind, rows[0].body)):
             raise RecordNotFound
-        return body_response(request, b'{"%s":%s}' % (resource.singular.encode(), rows[0][1]))
+        return body_response(request, b'{"%s":%s}' % (resource.singular.encode(), rows[0].body))
 
     return show_record
 
@@ -97,7 +97,7 @@ def _show_many(resource: Resource) -> Handler:
         ids = parse_ids(parse_query(request.scope["query_string"].decode("latin-1")))
         rows = await call.service.store.read_records(call.account, resource.kind, ids)
         ends = {"next_page": None, "previous_page": None, "count": len(rows)}
-        return body_response(request, join_arrays([(resource.kind, [body for _, body in rows])], ends))
+        return body_response(request, join_arrays([(resource.kind, [row.body for row in rows])], ends))
 
     return show_many_records
 
@@ -107,13 +107,13 @@ def list_response(
     call: ApiCall,
     name: str,
     asked: ListRequest,
-    rows: Sequence[tuple[Any, ...]],
+    rows: Sequence[ListRow],
     count: int | None,
     sideloads: dict[str, list[bytes]] | None = None,
 ) -> Response:
-    """A part of a list. Rows are (key, id, body)."""
+    """A part of a list."""
     taken, ends = list_ends(asked, rows, count, call.address(request))
-    arrays = [(name, [row[2] for row in taken]), *(sideloads or {}).items()]
+    arrays = [(name, [row.body for row in taken]), *(sideloads or {}).items()]
     return body_response(request, join_arrays(arrays, ends))
 
 

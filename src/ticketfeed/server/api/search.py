@@ -16,6 +16,7 @@ from ticketfeed.protocol.errors import InvalidPaginationParameter, InvalidValue
 from ticketfeed.protocol.list_request import parse_list_request
 from ticketfeed.protocol.model import Slice, TicketList
 from ticketfeed.protocol.query import parse_query
+from ticketfeed.protocol.rows import ListRow
 from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.api.lists import list_response
 from ticketfeed.server.responses import body_response
@@ -57,19 +58,20 @@ async def count_found(request: Request, call: ApiCall) -> Response:
     return body_response(request, msgspec.json.encode({"count": len(await _find(call, query.get("query", "")))}))
 
 
-async def _find(call: ApiCall, text: str) -> list[tuple[int, int, bytes]]:
+async def _find(call: ApiCall, text: str) -> list[ListRow]:
     types, conditions = _parse(text)
-    found: list[tuple[int, int, bytes]] = []
+    found: list[ListRow] = []
     for type_ in types:
-        async for id, body in _walk(call, _KINDS[type_]):
-            if all(holds(_DATED.decode(body)) for holds in conditions):
-                found.append((id, id, body[:-1] + b',"result_type":"%s"}' % type_.encode()))
+        async for row in _walk(call, _KINDS[type_]):
+            if all(holds(_DATED.decode(row.body)) for holds in conditions):
+                body = row.body[:-1] + b',"result_type":"%s"}' % type_.encode()
+                found.append(ListRow(row.id, row.id, body))
                 if len(found) == FOUND_MAX:
                     return found
     return found
 
 
-async def _walk(call: ApiCall, kind: str) -> AsyncIterator[tuple[int, bytes]]:
+async def _walk(call: ApiCall, kind: str) -> AsyncIterator[ListRow]:
     store, after = call.service.store, -1
     while True:
         part = Slice(CHUNK, after=(after, after))
@@ -78,10 +80,10 @@ async def _walk(call: ApiCall, kind: str) -> AsyncIterator[tuple[int, bytes]]:
         else:
             rows = await store.list_records(call.account, kind, part)
         for row in rows:
-            yield row[1], row[2]
+            yield row
         if len(rows) < CHUNK:
             return
-        after = rows[-1][1]
+        after = rows[-1].id
 
 
 def _parse(text: str) -> tuple[list[str], list[Condition]]:

@@ -3,8 +3,8 @@
 A deleted ticket is there for the exports alone: here it is not found, and neither is what belongs to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from ticketfeed.protocol.errors import InvalidValue, RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import TicketList
 from ticketfeed.protocol.query import parse_include, parse_integer, parse_query, parse_scope
-from ticketfeed.protocol.sideloads import STATUS
+from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
 from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.api.lists import count_response, list_response, parse_ids, path_id
@@ -36,7 +36,6 @@ __all__ = [
     "show_tickets",
 ]
 
-Row = tuple[Any, ...]
 DEEP_PAGE = 500
 DAY_SECONDS = 86400
 
@@ -51,14 +50,14 @@ async def list_tickets(request: Request, call: ApiCall) -> Response:
     count = await store.count_tickets(call.account, tickets) if asked.number is not None else None
     shown = rows[: asked.limit]
     include = parse_include(query.get("include", ""))
-    bodies = [row[2] for row in shown]
+    bodies = [row.body for row in shown]
     sideloads: dict[str, list[bytes]] = {}
     if include:
-        found = {row[1]: row for row in await store.read_tickets(call.account, [row[1] for row in shown])}
-        linked = [found[row[1]] for row in shown]
+        found = {row.id: row for row in await store.read_tickets(call.account, [row.id for row in shown])}
+        linked = [found[row.id] for row in shown]
         sideloads, embedded = await sideload_tickets(store, call.account, include, linked, call.service.clock())
         bodies = embed(bodies, embedded)
-    listed = [(*row[:2], without_fields(body)) for row, body in zip(shown, bodies, strict=True)]
+    listed = [row._replace(body=without_fields(body)) for row, body in zip(shown, bodies, strict=True)]
     return list_response(request, call, "tickets", asked, [*listed, *rows[asked.limit :]], count, sideloads)
 
 
@@ -84,7 +83,7 @@ async def show_ticket(request: Request, call: ApiCall) -> Response:
 async def show_tickets(request: Request, call: ApiCall) -> Response:
     """Up to 100 tickets by id; those that are not there are left out."""
     ids = parse_ids(parse_query(request.scope["query_string"].decode("latin-1")))
-    rows = [row for row in await call.service.store.read_tickets(call.account, ids) if row[STATUS] != "deleted"]
+    rows = [row for row in await call.service.store.read_tickets(call.account, ids) if row.status != "deleted"]
     sideloads, bodies = await _with_sideloads(request, call, rows)
     ends = {"next_page": None, "previous_page": None, "count": len(bodies)}
     return body_response(request, join_arrays([("tickets", bodies), *sideloads.items()], ends))
@@ -92,7 +91,7 @@ async def show_tickets(request: Request, call: ApiCall) -> Response:
 
 async def list_audits(request: Request, call: ApiCall) -> Response:
     """What happened to one ticket, oldest first."""
-    ticket_id = (await _find(request, call))[1]
+    ticket_id = (await _find(request, call)).id
     asked = parse_list_request(parse_query(request.scope["query_string"].decode("latin-1")))
     store = call.service.store
     rows = await store.list_records(call.account, "audits", asked.part, ticket_id)
@@ -102,28 +101,28 @@ async def list_audits(request: Request, call: ApiCall) -> Response:
 
 async def list_comments(request: Request, call: ApiCall) -> Response:
     """What was said in one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
-    ticket_id = (await _find(request, call))[1]
+    ticket_id = (await _find(request, call)).id
     query = parse_query(request.scope["query_string"].decode("latin-1"))
     if query.get("sort", "").removeprefix("-") == "created_at":  # ids ascend with it
         query["sort"] = query["sort"].replace("created_at", "id")
     asked = parse_list_request(query)
     audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
-    comments = comments_of(row[2] for row in audits)
+    comments = comments_of(row.body for row in audits)
     return list_response(request, call, "comments", asked, slice_rows(comments, asked.part), len(comments))
 
 
 async def show_metrics(request: Request, call: ApiCall) -> Response:
     """The metric set of one ticket."""
-    ticket_id = (await _find(request, call))[1]
+    ticket_id = (await _find(request, call)).id
     rows = await call.service.store.read_records(call.account, "ticket_metrics", [ticket_id])
     if not rows:
         raise RecordNotFound
-    return body_response(request, join_object("ticket_metric", rows[0][1], ()))
+    return body_response(request, join_object("ticket_metric", rows[0].body, ()))
 
 
 async def show_tags(request: Request, call: ApiCall) -> Response:
     """The tags of one ticket."""
-    tags = msgspec.json.decode((await _find(request, call))[2], type=_Tagged).tags
+    tags = msgspec.json.decode((await _find(request, call)).body, type=_Tagged).tags
     return body_response(request, msgspec.json.encode({"tags": tags}))
 
 
@@ -134,9 +133,9 @@ async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
     rows = await store.list_tickets(call.account, deleted, asked.part)
     count = await store.count_tickets(call.account, deleted) if asked.number is not None else None
     audits: dict[int, list[bytes]] = {}
-    for ticket_id, _, body in await store.read_of_tickets(call.account, "audits", [row[1] for row in rows]):
-        audits.setdefault(ticket_id, []).append(body)
-    shown = [(*row[:2], _deleted(row[2], audits.get(row[1], []))) for row in rows]
+    for audit in await store.read_of_tickets(call.account, "audits", [row.id for row in rows]):
+        audits.setdefault(audit.ticket_id, []).append(audit.body)
+    shown = [ListRow(row.key, row.id, _deleted(row.body, audits.get(row.id, []))) for row in rows]
     return list_response(request, call, "deleted_tickets", asked, shown, count)
 
 
@@ -164,20 +163,20 @@ def _deleted(body: bytes, audits: list[bytes]) -> bytes:
     )
 
 
-async def _find(request: Request, call: ApiCall) -> Row:
+async def _find(request: Request, call: ApiCall) -> LinkedTicketRow:
     rows = await call.service.store.read_tickets(call.account, [path_id(request)])
-    if not rows or rows[0][STATUS] == "deleted":
+    if not rows or rows[0].status == "deleted":
         raise RecordNotFound
     return rows[0]
 
 
 async def _with_sideloads(
-    request: Request, call: ApiCall, rows: list[Row]
+    request: Request, call: ApiCall, rows: Sequence[LinkedTicketRow]
 ) -> tuple[dict[str, list[bytes]], list[bytes]]:
     include = parse_include(parse_query(request.scope["query_string"].decode("latin-1")).get("include", ""))
     store, now = call.service.store, call.service.clock()
     sideloads, embedded = await sideload_tickets(store, call.account, include, rows, now)
-    return sideloads, embed([row[2] for row in rows], embedded)
+    return sideloads, embed([row.body for row in rows], embedded)
 
 
 def _archived_at(call: ApiCall) -> int | None:

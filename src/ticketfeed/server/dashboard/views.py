@@ -11,6 +11,7 @@ from ticketfeed.export.source import Source
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.model import Filters, Position, Slice, TicketList
+from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.dashboard.charts import SPANS, Charts
@@ -84,7 +85,7 @@ async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
         "pending": pending,
         "usual": usual,
         "pending_max": PENDING_MAX,
-        "next": [(_parse(row[2]), encode_cursor(Position(*row[:2]))) for row in rows],
+        "next": [(_parse(row.body), encode_cursor(position_of(row))) for row in rows],
         "curl_line": f"curl -s -u EMAIL/token:TOKEN '{address}?cursor={place.cursor.replace('=', '%3D')}'",
     }
 
@@ -98,9 +99,9 @@ async def tickets(request: Request, call: ApiCall) -> Values:
     rows = await call.service.store.list_tickets(call.account, listed, part)
     shown = rows[:LISTED_TICKETS]
     return {
-        "tickets": [_parse(row[2]) for row in shown],
+        "tickets": [_parse(row.body) for row in shown],
         "deleted": listed.deleted,
-        "after": f"{shown[-1][0]}-{shown[-1][1]}" if len(rows) > LISTED_TICKETS else None,
+        "after": f"{shown[-1].key}-{shown[-1].id}" if len(rows) > LISTED_TICKETS else None,
         "is_first": after is None,
     }
 
@@ -113,13 +114,13 @@ async def ticket(request: Request, call: ApiCall) -> Values:
     rows = await call.service.store.read_tickets(call.account, [ticket_id])
     if not rows:
         raise RecordNotFound
-    body = rows[0][2]
+    body = rows[0].body
     audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
     return {
         "ticket": _parse(body),
         "json": _indent(body),
-        "cursor": encode_cursor(Position(rows[0][0], ticket_id - 1)),
-        "audits": [(row[1], _indent(row[2])) for row in audits],
+        "cursor": encode_cursor(Position(rows[0].generated_timestamp, ticket_id - 1)),
+        "audits": [(audit.id, _indent(audit.body)) for audit in audits],
         "curl_line": f"curl -s -u EMAIL/token:TOKEN '{_address(request, call)}/api/v2/tickets/{ticket_id}.json'",
     }
 

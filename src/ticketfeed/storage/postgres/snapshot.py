@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.protocol.integrity import StoredRecord, StoredTicket
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.storage.list_query import COUNT_CHANGES, change_bindings
 from ticketfeed.storage.migrations import migration_faults
 from ticketfeed.storage.queries import load_migrations, load_queries
@@ -46,14 +46,14 @@ class PostgresSnapshot:
         for account_id, subdomain, *state in self._walk("walk_accounts"):
             yield Account(account_id, subdomain), None if state[0] is None else FeedState(*state)
 
-    def tickets(self, account: Account) -> Iterator[StoredTicket]:
-        return map(StoredTicket._make, self._walk("walk_tickets", account))
+    def tickets(self, account: Account) -> Iterator[TicketRow]:
+        return map(TicketRow._make, self._walk("walk_tickets", account))
 
     def positions_by_id(self, account: Account) -> Iterator[Position]:
         return map(Position._make, self._walk("walk_positions_by_id", account))
 
-    def records(self, account: Account) -> Iterator[StoredRecord]:
-        return map(StoredRecord._make, self._walk("walk_records", account))
+    def records(self, account: Account) -> Iterator[RecordRow]:
+        return map(RecordRow._make, self._walk("walk_records", account))
 
     def record_state(self, account: Account) -> FeedState | None:
         return next((FeedState(*row) for row in self._walk("read_record_state", account)), None)

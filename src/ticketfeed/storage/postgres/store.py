@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,8 +24,8 @@ from ticketfeed.protocol.invalidations import invalidations_of
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rate_limits import RateLimit, Spent
-from ticketfeed.protocol.sideloads import LINK_COLUMNS
-from ticketfeed.storage.contract import Rows, Snapshot, WriteTransaction
+from ticketfeed.protocol.rows import BodyRow, ChangeRow, LinkedTicketRow, ListRow, TicketRecordRow, make_rows
+from ticketfeed.storage.contract import FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.list_query import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
@@ -57,12 +57,16 @@ STATEMENT_SECONDS = 60.0
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 
-_POSITION = itemgetter(0, 1)
+_POSITION = attrgetter("generated_timestamp", "id")
 Q = load_queries("postgres")
 _READ_LINKS = (
     Q["read_changes"]
-    .replace("change.body", ", ".join(("change.body", *(f"change.{column}" for column in LINK_COLUMNS))), 1)
-    .replace("generated_timestamp, id, body\n", f"generated_timestamp, id, body, {', '.join(LINK_COLUMNS)}\n", 1)
+    .replace(
+        "change.generated_timestamp, change.id, change.body",
+        ", ".join(f"change.{n}" for n in LinkedTicketRow._fields),
+        1,
+    )
+    .replace("generated_timestamp, id, body\n", ", ".join(LinkedTicketRow._fields) + "\n", 1)
 )
 
 
@@ -132,7 +136,7 @@ class PostgresStore:
 
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
-    ) -> tuple[FeedState, Rows]:
+    ) -> tuple[FeedState, FeedRows]:
         bindings = {
             "account_id": account.account_id,
             "after_timestamp": after.generated_timestamp,
@@ -142,7 +146,8 @@ class PostgresStore:
             "scope": filters.support_type_scope,
             "limit": limit,
         }
-        return await self._read_feed(account, _READ_LINKS if links else Q["read_changes"], bindings, 5)
+        sql, row_type = (_READ_LINKS, LinkedTicketRow) if links else (Q["read_changes"], ChangeRow)
+        return await self._read_feed(account, sql, bindings, row_type)
 
     async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         rows = await self._readers.read(Q["read_invalidations"], {"account_id": account.account_id, "since": since})
@@ -150,7 +155,7 @@ class PostgresStore:
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
-    ) -> tuple[FeedState, Rows]:
+    ) -> tuple[FeedState, FeedRows]:
         bindings = {
             "account_id": account.account_id,
             "kind": kind,
@@ -159,33 +164,39 @@ class PostgresStore:
             "until": until,
             "limit": limit,
         }
-        return await self._read_feed(account, Q["read_record_changes"], bindings, 2)
+        return await self._read_feed(account, Q["read_record_changes"], bindings, ChangeRow)
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
-        return await self._list("read_records", account, {"ids": list(ids), "kind": kind})
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
+        return make_rows(BodyRow, await self._list("read_records", account, {"ids": list(ids), "kind": kind}))
 
-    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
-        return await self._list("read_tickets", account, {"ids": list(ids)})
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
+        return make_rows(LinkedTicketRow, await self._list("read_tickets", account, {"ids": list(ids)}))
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
         sql = compose_list(Q["list_tickets"], part, tickets, "%({})s".format)
-        return await self._list_sql(sql, account, {**ticket_bindings(tickets), **list_bindings(part)})
+        rows = await self._list_sql(sql, account, {**ticket_bindings(tickets), **list_bindings(part)})
+        return make_rows(ListRow, rows)
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         sql = compose_list(Q["count_listed_tickets"], Slice(0), tickets, "%({})s".format)
         return int((await self._list_sql(sql, account, ticket_bindings(tickets)))[0][0])
 
-    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
+    async def list_records(
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+    ) -> Sequence[ListRow]:
         sql = Q["list_records" if ticket_id is None else "list_records_of_ticket"]
         bindings = {"kind": kind, "ticket_id": ticket_id, **list_bindings(part)}
-        return await self._list_sql(compose_list(sql, part), account, bindings)
+        return make_rows(ListRow, await self._list_sql(compose_list(sql, part), account, bindings))
 
     async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
         name = "count_records" if ticket_id is None else "count_records_of_ticket"
         return int((await self._list(name, account, {"kind": kind, "ticket_id": ticket_id}))[0][0])
 
-    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
-        return await self._list("read_of_tickets", account, {"ids": list(ticket_ids), "kind": kind})
+    async def read_of_tickets(
+        self, account: Account, kind: str, ticket_ids: Sequence[int]
+    ) -> Sequence[TicketRecordRow]:
+        rows = await self._list("read_of_tickets", account, {"ids": list(ticket_ids), "kind": kind})
+        return make_rows(TicketRecordRow, rows)
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._list("count_comments", account, {"ids": list(ticket_ids)}))
@@ -279,21 +290,23 @@ class PostgresStore:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
 
     async def _read_feed(
-        self, account: Account, sql: str, bindings: dict[str, Any], state_columns: int
-    ) -> tuple[FeedState, Rows]:
+        self, account: Account, sql: str, bindings: dict[str, Any], row_type: type[ChangeRow] | type[LinkedTicketRow]
+    ) -> tuple[FeedState, FeedRows]:
         """Rows of changes, each with the state of their feed behind it."""
         # A replica may not know yet of an account that was just made.
         rows = await self._readers.read(sql, bindings)
         rows = rows or await self._readers.read_primary(sql, bindings)
         if not rows:
             raise _no_row(account)
-        state = FeedState(*rows[0][-state_columns:])
-        if rows[0][0] is None:
+        width = len(row_type._fields)
+        state = FeedState(*rows[0][width:])
+        changes: list[Any] = make_rows(row_type, [row[:width] for row in rows])
+        if changes[0].id is None:  # the account row alone
             return state, []
         # The inner query is in order, but SQL does not promise that of the join around it. Asking for it there makes
         # the database sort megabytes; here the rows are in order already, and looking costs a fortieth.
-        rows.sort(key=_POSITION)
-        return state, [row[:-state_columns] for row in rows]
+        changes.sort(key=_POSITION)
+        return state, changes
 
     async def _list(self, name: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
         return await self._list_sql(Q[name], account, bindings)

@@ -15,7 +15,7 @@ from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind
 from ticketfeed.storage.dedup import batches, newest_given
 from ticketfeed.storage.queries import load_queries
-from ticketfeed.storage.sql_transaction import RECORD_COLUMNS, SqlTransaction
+from ticketfeed.storage.sql_transaction import SqlTransaction
 
 __all__ = ["PostgresTransaction", "States", "fence_account", "lock_states", "state_bindings", "write_states"]
 
@@ -103,8 +103,8 @@ class PostgresTransaction(SqlTransaction):
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             self._newest_record = max(self._newest_record or 0, *carried)
             rows = [
-                (self._account.account_id, d.kind, d.id, at, *RECORD_COLUMNS(d))
-                for at, d in zip(carried, batch, strict=True)
+                (self._account.account_id, *draft._replace(generated_timestamp=second))
+                for second, draft in zip(carried, batch, strict=True)
             ]
             with self._connection.cursor() as cursor:
                 cursor.executemany(Q["put_record"].encode(), rows)
@@ -161,23 +161,7 @@ class PostgresTransaction(SqlTransaction):
         for draft in drafts:
             carried = draft.generated_timestamp if second is None else second
             self._newest = max(carried, self._newest or 0)
-            parameters += (
-                self._account.account_id,
-                carried,
-                draft.id,
-                draft.status,
-                draft.support_type,
-                draft.external_id,
-                draft.user_ids,
-                draft.group_id,
-                draft.organization_id,
-                draft.problem_id,
-                draft.ticket_form_id,
-                draft.brand_id,
-                draft.custom_status_id,
-                draft.agreement_ids,
-                draft.body(carried),
-            )
+            parameters += (self._account.account_id, *draft.row_at(carried))
         sql = Q["put_tickets"].replace("/* rows */", ", ".join([_ROW] * len(drafts)))
         self._connection.execute(sql.encode(), parameters)
 

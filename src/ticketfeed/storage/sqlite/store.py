@@ -20,8 +20,8 @@ from ticketfeed.protocol.invalidations import invalidations_of
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rate_limits import RateLimit, Spent
-from ticketfeed.protocol.sideloads import LINK_COLUMNS
-from ticketfeed.storage.contract import Rows, Snapshot, WriteTransaction
+from ticketfeed.protocol.rows import BodyRow, ChangeRow, LinkedTicketRow, ListRow, TicketRecordRow, make_rows
+from ticketfeed.storage.contract import FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.list_query import compose_list, list_bindings, ticket_bindings
 from ticketfeed.storage.queries import load_queries
 from ticketfeed.storage.sql_transaction import jobs_of
@@ -45,7 +45,7 @@ T = TypeVar("T")
 READ_CACHE_KIB = 2048
 
 Q = load_queries("sqlite")
-_READ_LINKS = Q["read_changes"].replace("body", ", ".join(("body", *LINK_COLUMNS)), 1)
+_READ_LINKS = Q["read_changes"].replace("generated_timestamp, id, body", ", ".join(LinkedTicketRow._fields), 1)
 
 
 class SqliteStore:
@@ -101,7 +101,7 @@ class SqliteStore:
 
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
-    ) -> tuple[FeedState, Rows]:
+    ) -> tuple[FeedState, FeedRows]:
         with translated(self._path), snapshot(self._reader):
             state = FeedState(*self._reader.execute(Q["read_state"], {"account_id": account.account_id}).get)
             rows = self._reader.execute(
@@ -116,14 +116,14 @@ class SqliteStore:
                     "limit": limit,
                 },
             ).fetchall()
-        return state, rows
+        return state, make_rows(LinkedTicketRow, rows) if links else make_rows(ChangeRow, rows)
 
     async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         return invalidations_of(self._read("read_invalidations", {"account_id": account.account_id, "since": since}))
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
-    ) -> tuple[FeedState, Rows]:
+    ) -> tuple[FeedState, FeedRows]:
         with translated(self._path), snapshot(self._reader):
             row = self._reader.execute(Q["read_record_state"], {"account_id": account.account_id}).get
             state = FeedState(*row)
@@ -135,33 +135,39 @@ class SqliteStore:
                 "until": min(until, state.watermark),
                 "limit": limit,
             }
-            return state, self._reader.execute(Q["read_record_changes"], bindings).fetchall()
+            rows = self._reader.execute(Q["read_record_changes"], bindings).fetchall()
+        return state, make_rows(ChangeRow, rows)
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Rows:
-        return self._read("read_records", {**_ids(account, ids), "kind": kind})
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
+        return make_rows(BodyRow, self._read("read_records", {**_ids(account, ids), "kind": kind}))
 
-    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Rows:
-        return self._read("read_tickets", _ids(account, ids))
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
+        return make_rows(LinkedTicketRow, self._read("read_tickets", _ids(account, ids)))
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Rows:
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
         bindings = {"account_id": account.account_id, **ticket_bindings(tickets), **list_bindings(part)}
-        return self._read_sql(compose_list(Q["list_tickets"], part, tickets), bindings)
+        return make_rows(ListRow, self._read_sql(compose_list(Q["list_tickets"], part, tickets), bindings))
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         sql = compose_list(Q["count_listed_tickets"], Slice(0), tickets)
         return int(self._read_sql(sql, {"account_id": account.account_id, **ticket_bindings(tickets)})[0][0])
 
-    async def list_records(self, account: Account, kind: str, part: Slice, ticket_id: int | None = None) -> Rows:
+    async def list_records(
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+    ) -> Sequence[ListRow]:
         sql = Q["list_records" if ticket_id is None else "list_records_of_ticket"]
         bindings = {"account_id": account.account_id, "kind": kind, "ticket_id": ticket_id, **list_bindings(part)}
-        return self._read_sql(compose_list(sql, part), bindings)
+        return make_rows(ListRow, self._read_sql(compose_list(sql, part), bindings))
 
     async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
         name = "count_records" if ticket_id is None else "count_records_of_ticket"
         return int(self._read(name, {"account_id": account.account_id, "kind": kind, "ticket_id": ticket_id})[0][0])
 
-    async def read_of_tickets(self, account: Account, kind: str, ticket_ids: Sequence[int]) -> Rows:
-        return self._read("read_of_tickets", {**_ids(account, ticket_ids), "kind": kind})
+    async def read_of_tickets(
+        self, account: Account, kind: str, ticket_ids: Sequence[int]
+    ) -> Sequence[TicketRecordRow]:
+        rows = self._read("read_of_tickets", {**_ids(account, ticket_ids), "kind": kind})
+        return make_rows(TicketRecordRow, rows)
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         return dict(self._read("count_comments", _ids(account, ticket_ids)))

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Sequence
 from itertools import starmap
-from operator import attrgetter
 from typing import Any
 
 import apsw
@@ -18,7 +17,7 @@ from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind
 from ticketfeed.storage.dedup import batches, newest_given
 from ticketfeed.storage.queries import load_queries
-from ticketfeed.storage.sql_transaction import RECORD_COLUMNS, SqlTransaction
+from ticketfeed.storage.sql_transaction import SqlTransaction
 
 __all__ = ["SqliteTransaction", "States", "close_account", "fence_account", "read_states", "write_states"]
 
@@ -28,21 +27,6 @@ BATCH = 250
 States = tuple[FeedState, FeedState]
 
 Q = load_queries("sqlite")
-# The columns of a ticket between its second and its body.
-_COLUMNS = attrgetter(
-    "id",
-    "status",
-    "support_type",
-    "external_id",
-    "user_ids",
-    "group_id",
-    "organization_id",
-    "problem_id",
-    "ticket_form_id",
-    "brand_id",
-    "custom_status_id",
-    "agreement_ids",
-)
 
 
 class SqliteTransaction(SqlTransaction):
@@ -82,8 +66,8 @@ class SqliteTransaction(SqlTransaction):
             self._beside |= any(draft.kind in SIDELOADED_KINDS for draft in batch)
             carried = [draft.generated_timestamp if keep else second for draft in batch]
             rows = [
-                (self._account.account_id, d.kind, d.id, second, *RECORD_COLUMNS(d))
-                for second, d in zip(carried, batch, strict=True)
+                (self._account.account_id, *draft._replace(generated_timestamp=second))
+                for second, draft in zip(carried, batch, strict=True)
             ]
             self._connection.executemany(Q["put_record"], rows)
             self._newest_record = max(*carried, self._newest_record or 0)
@@ -142,7 +126,7 @@ class SqliteTransaction(SqlTransaction):
         for position in starmap(Position, found):
             execute(Q["delete_ticket"], (account_id, *position))
             self._invalidations.note(position)
-        rows = [(account_id, second, *_COLUMNS(draft), draft.body(second)) for second, _, draft in batch]
+        rows = [(account_id, *draft.row_at(second)) for second, _, draft in batch]
         if len(rows) == 1:
             execute(Q["insert_ticket"], rows[0])
         else:
