@@ -1,4 +1,4 @@
-"""Makes docs/reference/endpoints.md from the table of operations: `python -m tests.references`."""
+"""Makes docs/reference/http-api.md from the table of operations: `python -m tests.references`."""
 
 from ticketfeed.server.api.operations import OPERATIONS, PARAMETERS
 from ticketfeed.server.api.write_operations import WRITE_OPERATIONS
@@ -28,5 +28,5 @@ def render() -> str:
                 lines.append(f"| `{method} {path}` | {write.summary} | {names} | {write.role} |")
     lines += ["", "## Parameters", "", "| name | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, (_, text) in PARAMETERS.items()]
-    lines += ["", "How true each is to the original: [fidelity](fidelity.md)."]
+    lines += ["", "How true each is to the original: [fidelity](compatibility-matrix.md)."]
     return "\n".join(lines) + "\n"

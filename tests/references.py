@@ -117,7 +117,7 @@ def wire_errors() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_reference.render,
-    "endpoints.md": endpoints_reference.render,
+    "http-api.md": endpoints_reference.render,
     "errors.md": wire_errors,
     "metrics.md": metrics,
     "settings.md": settings,

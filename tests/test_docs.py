@@ -91,7 +91,7 @@ def test_commands_exist(line: str) -> None:
 
 def test_endpoint_page() -> None:
     """The endpoint's page names every parameter, sideload and error code there is."""
-    text = (ROOT / "docs/reference/endpoint.md").read_text()
+    text = (ROOT / "docs/reference/tickets-cursor-export.md").read_text()
     for name in ("start_time", "cursor", *KEPT_PARAMETERS, *SIDELOADED_KINDS, *EMBEDDED):
         assert f"`{name}`" in text
     wire_errors = [getattr(errors, name) for name in errors.__all__]
@@ -101,7 +101,7 @@ def test_endpoint_page() -> None:
 
 def test_fidelity_page() -> None:
     """The fidelity page names every address that is served, every parameter and every sideload."""
-    text = (ROOT / "docs/reference/fidelity.md").read_text()
+    text = (ROOT / "docs/reference/compatibility-matrix.md").read_text()
     words = set(re.findall(r"`([^`]+)`", text))
     listed = {resource.path for resource in RESOURCES}
     assert listed <= words
@@ -112,6 +112,6 @@ def test_fidelity_page() -> None:
 
 def test_rules_page() -> None:
     """The page on limits has every rule with its values, its unit and what it is."""
-    text = (ROOT / "docs/how-to/test-against-the-limits.md").read_text()
+    text = (ROOT / "docs/how-to/test-against-rate-limits.md").read_text()
     for name, rule in RULES.items():
         assert f"| `{name}` | {rule.open} | {rule.zendesk} | {rule.unit} | {rule.help} |" in text

@@ -41,7 +41,7 @@ LEFT_OUT = {
 SERVERS = ("ticketfeed serve", "ticketfeed demo")
 ENDLESS = ("ticketfeed simulate",)
 # Pages that begin with nothing; the others have a store.
-BEGIN_WITHOUT_STORE = {"load-data.md", "keep-an-archive.md", "mirror.md", "five-minutes.md", "README.md"}
+BEGIN_WITHOUT_STORE = {"load-data.md", "keep-an-archive.md", "mirror.md", "quickstart.md", "README.md"}
 
 CLIENT = f"""
 import requests
