@@ -1,17 +1,20 @@
-"""The page docs/reference/cli.md, made from the commands themselves: `python -m tests.cli_reference`."""
+"""The page docs/reference/cli.md, generated from the commands: `python -m tests.references`."""
 
 from typing import Any
 
 import typer
 
 from ticketfeed.cli import app
+from ticketfeed.cli.options import RULE_HELP
+from ticketfeed.cli.resolver import RULE
+from ticketfeed.settings import SETTINGS, variable_name
 
 HEAD = """# Command line
 
-Store: `--store`, otherwise `TICKETFEED_STORE`, otherwise `sqlite:///ticketfeed.db` in the current folder. An option
-wins over its environment variable, that over [the file](settings.md). Exit codes: 0 done, 1 a check found something
-wrong, 2 bad input or environment (one line on standard error), 130 interrupted. This page is made from the commands
-by `python -m tests.references`.
+Exit codes: 0 success, 1 a check failed, 2 bad input or environment (one line on standard error), 130 interrupted.
+An option with an environment variable can also be set in [the configuration file](settings.md). The option takes
+precedence over the variable, the variable over the file. This page is generated from the commands by
+`python -m tests.references`.
 """
 
 
@@ -24,7 +27,7 @@ def _commands(name: str, command: Any) -> list[str]:
     if hasattr(command, "commands"):
         return [line for sub, child in command.commands.items() for line in _commands(f"{name} {sub}", child)]
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help" and not p.hidden]
     usage = " ".join([name, *(p.make_metavar(None) if not p.metavar else p.metavar for p in arguments)])
     lines = [f"## `{usage}`", "", " ".join(command.help.split()), ""]
     if options:
@@ -35,7 +38,16 @@ def _commands(name: str, command: Any) -> list[str]:
 
 
 def _row(option: Any) -> str:
-    default = "" if option.default in (None, False, True) else f"`{option.default}`"
-    environment = f"`{option.envvar}`" if option.envvar else ""
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    return f"| {names} | {default} | {environment} | {option.help or ''} |"
+    default, environment, help = _text(option.default), "", option.help or ""
+    if option.name == RULE:
+        environment, help = f"`{variable_name(RULE)}`", RULE_HELP
+    elif "env var" in help:  # it is a setting, and not an option of the same name
+        row = SETTINGS[option.name]
+        environment, help = f"`{row.variable}`", row.help
+        default = "from the profile" if row.is_rule else _text(row.default)
+    return f"| {names} | {default} | {environment} | {help} |"
+
+
+def _text(default: Any) -> str:
+    return "" if default is None or isinstance(default, bool | tuple) else f"`{default}`"

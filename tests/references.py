@@ -2,25 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import typer
 
 from tests import cli_reference, endpoints_reference
-from ticketfeed.cli import app
 from ticketfeed.protocol import errors
 from ticketfeed.protocol.envelope import encode_error
 from ticketfeed.server.ops.metrics import METRICS
-from ticketfeed.settings import RULES
+from ticketfeed.settings import RULES, SETTINGS, Setting
 
 FOLDER = Path(__file__).parent.parent / "docs/reference"
 
-SETTINGS = """# Settings
+SETTINGS_HEAD = """# Settings
 
-Of `ticketfeed serve`, in the order in which one wins over another: the option; the environment variable; the key in
-`ticketfeed.toml` (in the current folder, or `ticketfeed --config FILE ...`, or `TICKETFEED_CONFIG`); the profile, for
-rules; the default. `ticketfeed config show` prints what holds, and where each came from. The same variables and keys
-hold for every other command that has the option: see [Command line](cli.md).
+A setting can be given as an option, as an environment variable, or as a key in `ticketfeed.toml` (in the current
+directory, or the file that `ticketfeed --config FILE ...` or `TICKETFEED_CONFIG` names). The option takes precedence
+over the variable, the variable over the file, and the file over the profile or the default. `ticketfeed config show`
+prints the effective settings of `serve`, and where each comes from. Which commands use a setting: see
+[Command line](cli.md).
 
 | key in the file | environment | option | default | meaning |
 |---|---|---|---|---|
@@ -28,8 +25,8 @@ hold for every other command that has the option: see [Command line](cli.md).
 RULES_HEAD = """
 ## Rules
 
-Each can be set alone: `--rule NAME=NUMBER`, `TICKETFEED_RULE="NAME=NUMBER NAME=NUMBER"`, or in the file below
-`[rules]`.
+Settings that the profile decides. Each can be overridden: `--rule NAME=VALUE`,
+`TICKETFEED_RULE="NAME=VALUE NAME=VALUE"`, or a key under `[rules]` in the file. A rate limit of 0 means unlimited.
 
 | rule | `open` | `zendesk` | unit | meaning |
 |---|---|---|---|---|
@@ -86,17 +83,21 @@ MET: list[tuple[errors.WireError, str]] = [
 
 
 def settings() -> str:
-    command: Any = typer.main.get_command(app)
-    rows = [_setting(parameter) for parameter in command.commands["serve"].params if parameter.name != "help"]
-    rules = [f"| `{name}` | {r.open} | {r.zendesk} | {r.unit} | {r.help} |" for name, r in RULES.items()]
-    return SETTINGS + "\n".join(rows) + "\n" + RULES_HEAD + "\n".join(rules) + "\n"
+    rows = [_setting(row) for row in SETTINGS.values() if row.has_option]
+    return SETTINGS_HEAD + "\n".join(rows) + "\n" + RULES_HEAD + "\n".join(map(_rule, RULES.values())) + "\n"
 
 
-def _setting(parameter: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-    key = parameter.envvar.removeprefix("TICKETFEED_").lower()
-    default = "" if parameter.default is None else f"`{str(parameter.default).lower()}`"
-    return f"| `{key}` | `{parameter.envvar}` | {names} | {default} | {parameter.help} |"
+def _setting(row: Setting) -> str:
+    option = f"`{row.option}`" + (f", `--no-{row.option[2:]}`" if row.default is True else "")
+    default = "" if row.default in (None, ()) else f"`{str(row.default).lower()}`"
+    default = "from the profile" if row.is_rule else default
+    former = f" Formerly `{'`, `'.join(row.aliases)}`." if row.aliases else ""
+    return f"| `{row.name}` | `{row.variable}` | {option} | {default} | {row.help}{former} |"
+
+
+def _rule(row: Setting) -> str:
+    values = [f"`{value}`" if isinstance(value, str) else str(value) for value in row.profiles.values()]
+    return f"| `{row.name}` | {' | '.join(values)} | {row.unit} | {row.help} |"
 
 
 def metrics() -> str:

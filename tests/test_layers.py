@@ -17,7 +17,7 @@ _SERVED = {*_STORED, "export", "writing", "settings", "logs"}
 ALLOWED: dict[str, set[str]] = {
     "protocol": set(),
     "clock": set(),
-    "settings": set(),
+    "settings": {"protocol"},
     "logs": set(),
     "inprocess": set(),
     "atomic_file": {"protocol"},

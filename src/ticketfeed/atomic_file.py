@@ -1,4 +1,7 @@
-"""A file that is there whole, or not at all: filled under another name, made durable, then named."""
+"""Atomic write of a file: it is complete, or it does not exist.
+
+The data goes to FILE.part, which is synced to the disk and renamed.
+"""
 
 import contextlib
 import os
@@ -9,43 +12,50 @@ from ticketfeed.protocol.errors import StoreError
 
 __all__ = ["atomic_file"]
 
-# What SQLite keeps beside a database. Beside a new one, an old log would be taken for its own and replayed.
-_COMPANIONS = ("-journal", "-wal", "-shm")
+# Files that belong to an SQLite database. SQLite would replay an old log beside a new database into it.
+_SQLITE_SUFFIXES = ("-journal", "-wal", "-shm")
 
 
 @contextlib.contextmanager
-def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False) -> Iterator[Path]:
-    """Yields `FILE.part` to be filled; it is given its name at the end, and removed on any error.
+def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: bool = False) -> Iterator[Path]:
+    """Yield the path of `FILE.part`, to be filled; rename it to FILE at the end, or remove it on any error.
 
-    Raises StoreError when the file is there (with `may_be_empty`, when it holds anything), or the part is.
+    Raises StoreError if the file exists (with `may_be_empty`, if it is not empty), or the part. With `replace`, both
+    are overwritten.
     """
-    _refuse_existing(file, may_be_empty)
     part = file.with_name(f"{file.name}.part")
+    if replace:
+        part.unlink(missing_ok=True)
+    else:
+        _refuse_existing(file, may_be_empty)
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     except FileExistsError:
-        raise StoreError(f"{part} is there: it is being written now, or was left by a crash; then remove it") from None
+        raise StoreError(
+            f"{part} already exists: another process is writing it, or it is left over from a crash (then delete it)"
+        ) from None
     try:
         yield part
         _sync(part)
-        _refuse_existing(file, may_be_empty)  # it may have been made meanwhile
+        if not replace:
+            _refuse_existing(file, may_be_empty)  # it may have been created in the meantime
         os.replace(part, file)
         _sync(file.absolute().parent)
     finally:
-        for ending in ("", *_COMPANIONS):
-            Path(f"{part}{ending}").unlink(missing_ok=True)
+        for suffix in ("", *_SQLITE_SUFFIXES):
+            Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 
 def _refuse_existing(file: Path, may_be_empty: bool) -> None:
     if file.exists() and not (may_be_empty and file.is_file() and file.stat().st_size == 0):
-        raise StoreError(f"{file} is there already, and is not overwritten")
-    for ending in _COMPANIONS:
-        if Path(f"{file}{ending}").exists():
-            raise StoreError(f"{file}{ending} is there, left by an earlier {file.name}; move it away first")
+        raise StoreError(f"{file} already exists, and is not overwritten")
+    for suffix in _SQLITE_SUFFIXES:
+        if Path(f"{file}{suffix}").exists():
+            raise StoreError(f"{file}{suffix} is left over from an earlier {file.name}; move it away first")
 
 
 def _sync(path: Path) -> None:
-    """A folder, too, must reach the disk: a new name is an entry in it."""
+    """Sync a file or a directory. A directory must be synced too: it holds the new name."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,79 +1,283 @@
-"""What a server can be told, as plain frozen values: profiles are data, and every rule in them can be set alone."""
+"""Every setting once: name, type, default, bounds, aliases, description, and its value in each profile.
 
+A row is a field of `Settings`; the options of the command line, the environment variables, the keys of ticketfeed.toml
+and docs/reference/settings.md are made from it. `cli/resolver.py` decides which value wins. A setting that differs
+between profiles is called a rule, and can be set with `--rule NAME=VALUE`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-__all__ = ["DEFAULT_KEPT_PAGES_MIB", "PROFILES", "RULES", "ProfileName", "Rule", "Settings"]
+from ticketfeed.protocol.errors import BadInput
 
+__all__ = ["PROFILES", "RULES", "SETTINGS", "ProfileName", "Setting", "Settings", "parse_value"]
+
+# `open` is for serving your own data: a change is readable within about a second, without rate limits.
+# `zendesk` is for testing a connector against the rules that it will meet.
 ProfileName = Literal["open", "zendesk"]
 
-DEFAULT_KEPT_PAGES_MIB = 2048
-
-
-class Rule(NamedTuple):
-    """One rule of a profile, a whole number: its value in each, its unit, what it does."""
-
-    open: int
-    zendesk: int
-    unit: str
-    help: str
-
-
-# `open` is for serving your own data: a change can be read about a second after its commit, as often as wanted.
-# `zendesk` is for testing a connector against the rules that it will meet. A budget of 0 never runs out.
-RULES: dict[str, Rule] = {
-    "settle_seconds": Rule(0, 60, "seconds", "How far behind now a page ends."),
-    "start_time_margin_seconds": Rule(0, 60, "seconds", "How old a start_time must be; 0 allows any."),
-    "account_requests": Rule(0, 700, "a minute", "All requests to an account together."),
-    "incremental_exports": Rule(0, 10, "a minute", "All incremental exports of an account but the next two."),
-    "incremental_exports_cursor": Rule(0, 20, "a minute", "The export of users by cursor."),
-    "incremental_samples": Rule(0, 10, "in 20 minutes", "The samples of the exports."),
-    "deleted_tickets": Rule(0, 10, "a minute", "The list of deleted tickets."),
-    "close_solved_days": Rule(0, 0, "days", "Solved tickets are closed after this long; 0 never."),
-    "archive_days": Rule(0, 0, "days", "Closed tickets are no longer listed after this long; 0 never."),
-    "scrub_deleted_days": Rule(0, 0, "days", "Deleted tickets lose their content after this long; 0 never."),
-    "ticket_pages": Rule(0, 50, "a minute", "The list of tickets, from page 501 on."),
+TOKEN_CHARS_MIN = 16
+# Scheme, host, port, and the path prefix under which a reverse proxy publishes the server.
+_PUBLIC_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE
+)
+_INTEGER = re.compile(r"-?[0-9]{1,9}")  # so that a product with seconds in a day fits into 64 bits
+_BOOLEANS = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The rules of one server; see RULES for each.
+class Setting(NamedTuple):
+    """One row. `kind`: the type of a value; `tuple` stands for a list of strings.
 
-    `public_url`: scheme and host that `after_url` carries instead of the request's own; `{account}` in it stands for
-    the account's name. `kept_pages_mib`: the disk that a process may use to keep pages as they were sent. `page`:
-    whether people can look in with a browser. `metrics_token`: who has it is told the metrics of all accounts.
-    `telemetry`: whether traces are sent to where OpenTelemetry's own variables say.
+    `aliases`: former names, still accepted everywhere. `has_option`: false for a rule that only `--rule` sets.
+    `problem`: says what is wrong with a value, or nothing.
     """
 
-    profile: ProfileName = "open"
-    public_url: str | None = None
-    kept_pages_mib: int = DEFAULT_KEPT_PAGES_MIB
-    page: bool = True
-    metrics_token: str | None = field(default=None, repr=False)
-    telemetry: bool = False
-    settle_seconds: int = 0
-    start_time_margin_seconds: int = 0
-    account_requests: int = 0
-    incremental_exports: int = 0
-    incremental_exports_cursor: int = 0
-    incremental_samples: int = 0
-    deleted_tickets: int = 0
-    ticket_pages: int = 0
-    close_solved_days: int = 0
-    archive_days: int = 0
-    scrub_deleted_days: int = 0
+    name: str
+    kind: type
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+    minimum: int | None
+    maximum: int | None
+    aliases: tuple[str, ...]
+    profiles: Mapping[ProfileName, Any]
+    unit: str
+    has_option: bool
+    is_secret: bool
+    problem: Callable[[str], str | None] | None
+
+    @property
+    def option(self) -> str:
+        return option_name(self.name)
+
+    @property
+    def variable(self) -> str:
+        return variable_name(self.name)
+
+    @property
+    def is_rule(self) -> bool:
+        return bool(self.profiles)
+
+
+def option_name(name: str) -> str:
+    """The option of the command line that sets a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def variable_name(name: str) -> str:
+    """The environment variable that sets a setting."""
+    return f"TICKETFEED_{name.upper()}"
+
+
+def _setting(
+    default: Any,
+    help: str,
+    *,
+    minimum: int | None = None,
+    maximum: int | None = None,
+    aliases: tuple[str, ...] = (),
+    profiles: Mapping[ProfileName, Any] | None = None,
+    unit: str = "",
+    has_option: bool = True,
+    is_secret: bool = False,
+    problem: Callable[[str], str | None] | None = None,
+) -> Any:
+    row = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "aliases": aliases,
+        "profiles": profiles or {},
+        "unit": unit,
+        "has_option": has_option,
+        "is_secret": is_secret,
+        "problem": problem,
+    }
+    return field(default=default, repr=not is_secret, metadata=row)
+
+
+def _rule(open: Any, zendesk: Any, unit: str, help: str, *, has_option: bool = False) -> Any:
+    """A setting whose value depends on the profile. 0 disables a rate limit."""
+    profiles: dict[ProfileName, Any] = {"open": open, "zendesk": zendesk}
+    return _setting(open, help, profiles=profiles, unit=unit, has_option=has_option, minimum=0)
+
+
+def _token_problem(token: str) -> str | None:
+    return f"too short: use {TOKEN_CHARS_MIN} characters or more" if len(token) < TOKEN_CHARS_MIN else None
+
+
+def _url_problem(url: str) -> str | None:
+    is_valid = _PUBLIC_URL.fullmatch(url.replace("{account}", "account"))
+    return None if is_valid else f"{url!r} is not a URL such as https://tickets.example.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A value for every setting. The defaults are those of the profile `open`.
+
+    `create_app` reads the settings from `profile` on. Those before it concern the command line: where the store is, and
+    which address to serve.
+    """
+
+    store: str = _setting("sqlite:///ticketfeed.db", "Store URL: sqlite:///FILE, postgresql://..., or memory:")
+    read_store: tuple[str, ...] = _setting(
+        (), "URL of a PostgreSQL replica to read pages from. Repeatable; separated by spaces in the environment."
+    )
+    account: str | None = _setting(
+        None, "Account name. Default: the only account of the store; demo if there is none, or more than one."
+    )
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535)
+    workers: int = _setting(1, "Number of server processes.", minimum=1)
+    tls: bool = _setting(
+        False,
+        "Serve https for localhost, its subdomains and *.zendesk.com, with certificates of the local authority. "
+        "See: ticketfeed ca",
+    )
+    tls_cert: Path | None = _setting(None, "Serve https with this certificate (PEM, including the chain).")
+    tls_key: Path | None = _setting(None, "Private key of --tls-cert (PEM). Default: in the same file.")
+    ca_dir: Path | None = _setting(
+        None, "Private directory of the local certificate authority. Default: $XDG_STATE_HOME/ticketfeed"
+    )
+    allow_host: tuple[str, ...] = _setting(
+        (), "Another host that COMMAND may reach, or *.DOMAIN. Repeatable; separated by spaces in the environment."
+    )
+    profile: ProfileName = _setting(
+        "open",
+        "open: changes are readable within a second, no rate limits. zendesk: the last minute is withheld, and "
+        "Zendesk's rate limits apply.",
+    )
+    public_url: str | None = _setting(
+        None,
+        "Scheme and host of the URLs in responses, for a server behind a reverse proxy. {account} stands for the "
+        "account's name.",
+        problem=_url_problem,
+    )
+    page_cache_mib: int = _setting(
+        2048,
+        "Disk space, in MiB, of each process's cache of encoded pages; 0 disables the cache.",
+        minimum=0,
+        aliases=("kept_pages_mib",),
+    )
+    dashboard: bool = _setting(True, "Serve the admin dashboard at /_ticketfeed/.", aliases=("page",))
+    metrics_token: str | None = _setting(
+        None,
+        "Bearer token that gives access to the metrics of all accounts. Admins see metrics for their own account only.",
+        is_secret=True,
+        problem=_token_problem,
+    )
+    telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
+    settle_seconds: int = _rule(
+        0, 60, "seconds", "How far behind the current time the feed is served.", has_option=True
+    )
+    start_time_margin_seconds: int = _rule(
+        0, 60, "seconds", "Minimum age of start_time; 0 accepts any.", has_option=True
+    )
+    account_requests: int = _rule(0, 700, "a minute", "All requests to an account.")
+    incremental_exports: int = _rule(
+        0, 10, "a minute", "All incremental exports of an account, except user cursor exports and samples."
+    )
+    incremental_exports_cursor: int = _rule(0, 20, "a minute", "The cursor export of users.")
+    incremental_samples: int = _rule(0, 10, "in 20 minutes", "The sample exports.")
+    deleted_tickets: int = _rule(0, 10, "a minute", "The list of deleted tickets.")
+    close_solved_days: int = _rule(0, 0, "days", "Close tickets this long after they were solved; 0 disables it.")
+    archive_days: int = _rule(0, 0, "days", "Hide tickets from lists this long after they were closed; 0 disables it.")
+    scrub_deleted_days: int = _rule(
+        0, 0, "days", "Erase the content of tickets this long after they were deleted; 0 disables it."
+    )
+    ticket_pages: int = _rule(0, 50, "a minute", "The list of tickets, from page 501 on.")
 
     @classmethod
-    def of_profile(cls, profile: ProfileName, **rules: Any) -> "Settings":
-        """The profile's rules, with those of `rules` that are not None in their place."""
-        chosen = {name: value for name, value in rules.items() if value is not None}
-        return cls(profile=profile, **{**PROFILES[profile], **chosen})
+    def of_profile(cls, profile: ProfileName, **values: Any) -> "Settings":
+        """The profile's rules, overridden by those of `values` that are not None."""
+        overrides = {name: value for name, value in values.items() if value is not None}
+        return cls(profile=profile, **{**PROFILES[profile], **overrides})
 
 
-PROFILES: dict[ProfileName, dict[str, int]] = {
-    "open": {name: rule.open for name, rule in RULES.items()},
-    "zendesk": {name: rule.zendesk for name, rule in RULES.items()},
+def _rows() -> dict[str, Setting]:
+    hints = get_type_hints(Settings)
+    rows = {}
+    for each in fields(Settings):
+        kind, choices = _kind(hints[each.name])
+        rows[each.name] = Setting(each.name, kind, choices, each.default, **each.metadata)
+    return rows
+
+
+def _kind(hint: Any) -> tuple[type, tuple[str, ...]]:
+    """The type of a value, and what a Literal allows."""
+    if get_origin(hint) is Literal:
+        return str, get_args(hint)
+    if get_origin(hint) is tuple:
+        return tuple, ()
+    (kind,) = set(get_args(hint) or (hint,)) - {NoneType}
+    return kind, ()
+
+
+SETTINGS: dict[str, Setting] = _rows()
+RULES: dict[str, Setting] = {name: row for name, row in SETTINGS.items() if row.is_rule}
+PROFILES: dict[ProfileName, dict[str, Any]] = {
+    profile: {name: rule.profiles[profile] for name, rule in RULES.items()} for profile in get_args(ProfileName)
 }
-_OTHERS = {"profile", "public_url", "kept_pages_mib", "page", "metrics_token", "telemetry"}
-assert {each.name for each in fields(Settings)} == _OTHERS | RULES.keys()
+
+
+def parse_value(setting: Setting, raw: object, place: str) -> Any:
+    """Convert what was given on the command line, in a variable or in the file. `place` names it in errors.
+
+    Raises BadInput.
+    """
+    try:
+        return _parse(setting, raw)
+    except ValueError as error:
+        raise BadInput(f"invalid value for {place}: {error}") from None
+
+
+def _parse(setting: Setting, raw: object) -> Any:
+    if setting.kind is tuple:
+        return _parse_list(raw)
+    if isinstance(raw, bool):
+        text = "true" if raw else "false"
+    elif isinstance(raw, str | int | float):
+        text = str(raw)
+    else:
+        raise ValueError(f"{raw!r} is not a single value")
+    if setting.kind is bool:
+        return _parse_boolean(text)
+    if setting.kind is int:
+        return _parse_integer(setting, text)
+    if setting.choices and text not in setting.choices:
+        raise ValueError(f"{text!r} is not one of {', '.join(setting.choices)}")
+    if setting.problem and (problem := setting.problem(text)):
+        raise ValueError(problem)
+    return setting.kind(text)
+
+
+def _parse_list(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(raw.split())
+    if isinstance(raw, list | tuple) and all(isinstance(each, str) for each in raw):
+        return tuple(raw)
+    raise ValueError(f"{raw!r} is not a list of strings")
+
+
+def _parse_boolean(text: str) -> bool:
+    if text.strip().lower() not in _BOOLEANS:
+        raise ValueError(f"{text!r} is not a boolean (true or false)")
+    return _BOOLEANS[text.strip().lower()]
+
+
+def _parse_integer(setting: Setting, text: str) -> int:
+    if not _INTEGER.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is not an integer")
+    number = int(text)
+    if setting.minimum is not None and number < setting.minimum:
+        raise ValueError(f"{number} is less than {setting.minimum}")
+    if setting.maximum is not None and number > setting.maximum:
+        raise ValueError(f"{number} is greater than {setting.maximum}")
+    return number

@@ -87,7 +87,7 @@ class FeedServer:
             self._worlds[tickets, seed] = self._await(self._make(tickets, seed))
         self._await(self._end())
         self._store = self._worlds[tickets, seed].copy(self.now)
-        settings = Settings.of_profile(profile, kept_pages_mib=0, **(rules or {}))
+        settings = Settings.of_profile(profile, page_cache_mib=0, **(rules or {}))
         self._app = create_app(settings, self._store, self.now)
 
     def put(self, kind: str, *records: Mapping[str, Any]) -> None:
@@ -118,7 +118,7 @@ class FeedServer:
 
         async def look() -> Sequence[ConsumerStatus]:
             await self._service().notes.pass_on()
-            return (await read_status(self._store, self._account(), now=self.now())).standings
+            return (await read_status(self._store, self._account(), now=self.now())).consumers
 
         return self._await(look())
 

@@ -193,7 +193,7 @@ def test_fence(forks: Forks, folder: Path) -> None:
 def problems(forks: Forks, folder: Path) -> Iterator[tuple[Done, str]]:
     text = folder / "text"
     text.write_bytes(b"not a store\n" * 100)
-    yield forks.run("backup", "text", cwd=folder), "text is there already"
+    yield forks.run("backup", "text", cwd=folder), "text already exists"
     yield forks.run("backup", "no/such/folder", cwd=folder), "No such file or directory"
     yield forks.run("backup", "copy", "--store", "memory:", cwd=folder), "has no backup"
     yield forks.run("backup", "copy", "--store", "sqlite:///none.db", cwd=folder), "there is no store at none.db"
@@ -202,7 +202,7 @@ def problems(forks: Forks, folder: Path) -> Iterator[tuple[Done, str]]:
     yield forks.run("restore", "none", "--store", "sqlite:///new.db", cwd=folder), "there is no backup at none"
     yield forks.run("restore", "text", "--store", "sqlite:///new.db", cwd=folder), "not an SQLite database"
     yield forks.run("restore", "text", "--store", "memory:", cwd=folder), "has no backup"
-    yield forks.run("restore", "text", cwd=folder), "ticketfeed.db is there already"
+    yield forks.run("restore", "text", cwd=folder), "ticketfeed.db already exists"
     yield forks.run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "No such file or directory"
 
 

@@ -42,7 +42,9 @@ def test_wheel(built: Path) -> None:
         metadata = Parser().parsestr(wheel.read("ticketfeed-0.1.0.dist-info/METADATA").decode())
         entry_points = wheel.read("ticketfeed-0.1.0.dist-info/entry_points.txt").decode()
     assert names == {name.removeprefix("src/") for name in sources() if name.startswith("src/")}
-    assert {"all", "metrics", "page", "postgres", "telemetry", "tls"} <= set(metadata.get_all("Provides-Extra") or ())
+    assert {"all", "dashboard", "metrics", "page", "postgres", "telemetry", "tls"} <= set(
+        metadata.get_all("Provides-Extra") or ()
+    )
     assert "[pytest11]\nticketfeed = pytest_ticketfeed" in entry_points
 
 
@@ -69,7 +71,7 @@ def test_the_core_is_small(built: Path, tmp_path: Path) -> None:
     page = run(*command, "get", "/api/v2/incremental/tickets/cursor?start_time=0&per_page=1", cwd=tmp_path, env=env)
     assert page.startswith('{"tickets":[{')
     told = subprocess.run([*command, "get", "/_ticketfeed/"], cwd=tmp_path, env=env, capture_output=True, check=False)
-    assert b"pip install 'ticketfeed[page]'" in told.stdout
+    assert b"pip install 'ticketfeed[dashboard]'" in told.stdout
     done = subprocess.run([*command, "serve", "--tls"], cwd=tmp_path, env=env, capture_output=True, check=False)
     assert (done.returncode, b"ticketfeed[tls]" in done.stderr) == (2, True)
     done = subprocess.run(

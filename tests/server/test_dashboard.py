@@ -87,8 +87,8 @@ def test_no_page_holds_a_secret() -> None:
 
 
 def test_without_the_page() -> None:
-    """With --no-page its addresses are unknown, and everything else is as before."""
-    desk = desk_of(settings=Settings(page=False))
+    """With --no-dashboard its addresses are unknown, and everything else is as before."""
+    desk = desk_of(settings=Settings(dashboard=False))
     for path in (*PAGES, "login", "static/page.css"):
         assert desk.ask(BASE + path).status == 404
     assert desk.ask(f"{BASE}health").status == desk.ask(ALL).status == 200
@@ -100,7 +100,7 @@ def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     desk = desk_of()
     answer = desk.ask(BASE)
-    assert (answer.status, b"pip install 'ticketfeed[page]'" in answer.body) == (501, True)
+    assert (answer.status, b"pip install 'ticketfeed[dashboard]'" in answer.body) == (501, True)
     assert desk.ask(ALL).status == 200
 
 

@@ -40,7 +40,7 @@ def test_the_same_answer(seed: int) -> None:
     """Beside a server of the same store that keeps nothing: every answer, header by header, while tickets change, are
     deleted and come, seconds close, and the store is fenced."""
     chance, desk = random.Random(seed), Desk()
-    bumps_record_changes = create_app(Settings(kept_pages_mib=0), desk.store, lambda: desk.now)
+    bumps_record_changes = create_app(Settings(page_cache_mib=0), desk.store, lambda: desk.now)
     desk.put(
         "tickets",
         *(t for n in range(60) for t in tickets(n + 1, second=NOON - 500 + n // 3, requester_id=100 + n % 10)),

@@ -433,7 +433,7 @@ def test_accounts_without_tickets_are_fenced(engine: Engine) -> None:
 def test_a_backup_overwrites_nothing(engine: Engine) -> None:
     """A file that is there is refused and left as it is; so is a part that somebody else is writing."""
     url = filled(engine)
-    for name, there, message in (("a", "a", "is there already"), ("b", "b.part", "is being written now")):
+    for name, there, message in (("a", "a", "already exists"), ("b", "b.part", "another process is writing it")):
         (engine.folder / there).write_bytes(b"mine")
         with pytest.raises(StoreError, match=message):
             backup_store(url, engine.folder / name, nothing)
@@ -446,7 +446,7 @@ def test_a_store_is_not_restored_over(engine: Engine) -> None:
     source, url = filled(engine), filled(engine)
     backup_store(source, engine.folder / "backup", nothing)
     before = engine.execute(url, "SELECT * FROM meta ")
-    with pytest.raises(StoreError, match=r"is there already|has a schema"):
+    with pytest.raises(StoreError, match=r"already exists|has a schema"):
         restore_store(url, engine.folder / "backup", 5, nothing)
     assert engine.execute(url, "SELECT * FROM meta ") == before
 
@@ -549,7 +549,7 @@ def test_an_empty_file_may_become_the_store(tmp_path: Path) -> None:
     target.touch()
     stale = tmp_path / "new.db-wal"
     stale.write_bytes(b"an old log")
-    with pytest.raises(StoreError, match="left by an earlier"):
+    with pytest.raises(StoreError, match="left over from an earlier"):
         restore_store(f"sqlite:///{target}", tmp_path / "backup", 5, nothing)
     assert stale.read_bytes() == b"an old log"
     stale.unlink()
@@ -622,7 +622,7 @@ def test_the_password_is_no_argument(postgres: PostgresServer, tmp_path: Path, m
 
 def test_a_file_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     """A file that appears under the name while its part is being filled stays, and the part goes."""
-    with pytest.raises(StoreError, match="is there already"), atomic_file(tmp_path / "x", 0o600):
+    with pytest.raises(StoreError, match="already exists"), atomic_file(tmp_path / "x", 0o600):
         (tmp_path / "x").write_bytes(b"theirs")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 

@@ -207,7 +207,7 @@ def test_open_folder(tmp_path: Path) -> None:
 def test_impossible_folder(tmp_path: Path) -> None:
     """A folder that cannot be is an error of one line."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="cannot be kept in"):
+    with pytest.raises(BadInput, match="for certificates"):
         open_authority(tmp_path / "file" / "ca", system_clock())
 
 

@@ -1,6 +1,6 @@
-"""The command `ticketfeed`. Errors become one line on standard error and an exit code.
+"""The command `ticketfeed`: one module for each command. Errors become one line on standard error and an exit code.
 
-0 done, 1 a check found something wrong, 2 bad input or environment, 130 interrupted; `run` has its command's own.
+0 success, 1 a check failed, 2 bad input or environment, 130 interrupted; `run` exits with the code of its command.
 """
 
 import os
@@ -11,9 +11,25 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli import account, ca, check, config, consumers, doctor, load, maintain, serve
-from ticketfeed.cli import run as run_command
-from ticketfeed.cli.config import ConfigOption, use_config
+from ticketfeed.cli import (
+    account,
+    backup,
+    ca,
+    check,
+    config,
+    consumers,
+    demo,
+    doctor,
+    fence,
+    generate,
+    get,
+    load,
+    maintain,
+    run,
+    serve,
+    simulate,
+    token,
+)
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main"]
@@ -30,32 +46,54 @@ app = typer.Typer(
 @app.callback()
 def _options(
     context: typer.Context,
-    config: ConfigOption = None,
+    config_file: config.ConfigOption = None,
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _show_version(asked), help="Show it.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=lambda value: _print_version(value), help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Store support tickets and serve Zendesk's incremental, cursor-based export. Not affiliated with Zendesk."""
-    use_config(context, config)
+    context.obj = config.read_config(config_file)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         print(f"ticketfeed {version('ticketfeed')}")
         raise typer.Exit
 
 
-for commands in (serve, run_command, ca, load, maintain, account, check, consumers, doctor, config):
-    commands.register(app)
+# In the order of `ticketfeed --help`.
+app.command()(demo.demo)
+app.command()(serve.serve)
+app.command()(get.get)
+# What follows COMMAND belongs to it, with or without -- in front.
+app.command(context_settings={"allow_interspersed_args": False})(run.run)
+app.command()(ca.ca)
+app.command()(load.load)
+app.command()(generate.generate)
+app.command()(maintain.maintain)
+app.command()(simulate.simulate)
+app.add_typer(account.app, name="account")
+app.add_typer(token.app, name="token")
+app.command()(check.check)
+app.command()(fence.fence)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(consumers.consumers)
+app.command()(doctor.doctor)
+app.command()(doctor.ready)
+app.add_typer(config.app, name="config")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
-    sys.exit(run(arguments))
+    sys.exit(_run(arguments))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+def _run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
     _open_missing_streams()
     root = typer.main.get_command(app)
     try:
@@ -66,14 +104,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TicketfeedError as error:
         return _fail(str(error))
     except typer.TyperException as error:
-        return _fail(error.format_message()) if error.format_message() else 2  # its help was shown
+        return _fail(error.format_message()) if error.format_message() else 2  # without a message, help was printed
     except typer.Exit as error:
         return error.exit_code
-    except (BrokenPipeError, SystemExit):  # typer makes the second of the first
-        _drop_output()
+    except (BrokenPipeError, SystemExit):  # typer turns the first into the second
+        _discard_output()
         return 0
     except OSError as error:
-        _drop_output()
+        _discard_output()
         return _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except UnicodeError as error:
         return _fail(f"a name or value is not UTF-8 text: {error}")
@@ -81,14 +119,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_missing_streams() -> None:
-    """Put the null device where a standard stream is closed; the next file opened would take its place."""
+    """Open the null device for each standard stream that is closed; else the next file opened would take its number."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - lives as long as the process
 
 
-def _drop_output() -> None:
-    """What is still to be written goes nowhere: the interpreter would complain when it flushes at exit."""
+def _discard_output() -> None:
+    """Send buffered output to the null device: the interpreter would report an error when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,7 +1,6 @@
-"""doctor, ready: what is in the way of a sound server, each with what to do about it; and whether one serves.
+"""ticketfeed doctor and ticketfeed ready: diagnose an installation, and check whether a server is ready.
 
-The doctor needs no server; where one runs already it looks at the same store. Like every command it brings the store's
-schema up to date; otherwise it changes nothing.
+`doctor` needs no running server. Like every command it migrates the store's schema; it changes nothing else.
 """
 
 import asyncio
@@ -21,30 +20,30 @@ from typing import Literal, NamedTuple
 
 import typer
 
-from ticketfeed.cli.config import masked
-from ticketfeed.cli.consumers import problems
-from ticketfeed.cli.options import DEFAULT_STORE, StoreOption, opened, run_async
-from ticketfeed.cli.serve import HostOption, PortOption, ReadStoreOption
+from ticketfeed.cli.options import opened, run_async, with_settings
+from ticketfeed.cli.output import consumer_problems, masked
 from ticketfeed.clock import system_clock
 from ticketfeed.data.status import read_status
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.server.run import bind, connect_to_self
+from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, sqlite_path
 
-__all__ = ["register"]
+__all__ = ["doctor", "ready"]
 
 _EXTRAS = {
     "postgres": "psycopg",
     "tls": "cryptography",
-    "page": "jinja2",
+    "dashboard": "jinja2",
     "metrics": "prometheus_client",
     "telemetry": "opentelemetry.sdk",
 }
 _NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph")
-_SYNCS = 10
-SYNC_SECONDS_SLOW = 0.05
+_FSYNCS = 10
+# An SSD takes 0.1 to 5 ms, a hard disk 10. From here on, commits that do not overlap are limited to 20 a second.
+FSYNC_SECONDS_SLOW = 0.05
 FREE_BYTES_MIN = 1 << 30
 
 Level = Literal["ok", "warn", "fail"]
@@ -56,88 +55,81 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(doctor)
-    app.command()(ready)
+@with_settings("store", "read_store", "host", "port")
+def doctor(settings: Settings) -> None:
+    """Diagnose the store, the disk, the accounts, the consumers and the port, with advice for each problem.
 
-
-def doctor(
-    store: StoreOption = DEFAULT_STORE,
-    read_store: ReadStoreOption = None,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8080,
-) -> None:
-    """Look for what is in the way of a sound server, and say what to do about it.
-
-    Exit code 0: nothing fails. 1: something does.
+    Exit code 0: no check failed. 1: at least one did.
     """
 
     async def work() -> bool:
-        failed = False
-        async for finding in _findings(store, tuple(read_store or ()), host, port):
+        has_failed = False
+        async for finding in _findings(settings):
             advice = f"; {finding.advice}" if finding.advice else ""
             print(f"{finding.level:<4}  {finding.text}{advice}")
-            failed = failed or finding.level == "fail"
-        return failed
+            has_failed = has_failed or finding.level == "fail"
+        return has_failed
 
     if run_async(work()):
         raise typer.Exit(1)
 
 
-async def _findings(url: str, read_urls: tuple[str, ...], host: str, port: int) -> AsyncIterator[Finding]:
+async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("ok", f"ticketfeed {version('ticketfeed')}, {system}")
-    there = [name for name, module in _EXTRAS.items() if _has(module)]
-    missing = sorted(_EXTRAS.keys() - set(there))
-    advice = f"for the others: pip install 'ticketfeed[{','.join(missing)}]'" if missing else ""
-    yield Finding("ok", f"extras: {', '.join(there) or 'none'}", advice)
-    if url.startswith("sqlite:///"):
-        for finding in _look_at_folder(sqlite_path(url)):
+    installed = [name for name, module in _EXTRAS.items() if _is_installed(module)]
+    missing = sorted(_EXTRAS.keys() - set(installed))
+    advice = f"to add the others: pip install 'ticketfeed[{','.join(missing)}]'" if missing else ""
+    yield Finding("ok", f"extras: {', '.join(installed) or 'none'}", advice)
+    if settings.store.startswith("sqlite:///"):
+        for finding in _check_disk(sqlite_path(settings.store)):
             yield finding
+    url = masked("store", settings.store)
     try:
         started = time.perf_counter()
-        async with opened(url, read_urls=read_urls, create=False) as store:
+        async with opened(settings.store, read_urls=settings.read_store, create=False) as store:
             seconds = time.perf_counter() - started
-            yield Finding("ok", f"the store {masked('store', url)} opens, in {seconds * 1000:.0f} ms")
-            async for finding in _look_at_store(store):
+            yield Finding("ok", f"opened the store {url} in {seconds * 1000:.0f} ms")
+            async for finding in _check_store(store):
                 yield finding
     except OperatorError as error:
-        text = f"the store {masked('store', url)} does not open: {error}"
-        yield Finding("fail", text, "make one with: ticketfeed load FILE")
-    yield await asyncio.to_thread(_look_at_port, host, port)
+        yield Finding("fail", f"cannot open the store {url}: {error}", "create one with: ticketfeed load FILE")
+    yield await asyncio.to_thread(_check_port, settings.host, settings.port)
 
 
-def _has(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
 
 
-def _look_at_folder(file: Path) -> Iterator[Finding]:
+def _check_disk(file: Path) -> Iterator[Finding]:
     folder = file.absolute().parent
     if not folder.is_dir():
         return
     if not os.access(folder, os.W_OK) or (file.exists() and not os.access(file, os.W_OK)):
-        yield Finding("fail", f"{file} or its folder cannot be written", "SQLite needs both, also for reading")
+        yield Finding(
+            "fail", f"{file} or its directory is not writable", "SQLite needs write access to both, even for reading"
+        )
         return
     free = shutil.disk_usage(folder).free
     size = file.stat().st_size if file.exists() else 0
     needed = max(FREE_BYTES_MIN, size // 10)
     level: Level = "ok" if free > needed else "warn"
-    advice = "" if level == "ok" else "a full disk refuses writes, and loses none"
+    advice = "" if level == "ok" else "when the disk is full, writes fail; stored data stays intact"
     yield Finding(level, f"{size >> 20:,} MiB stored, {free >> 20:,} MiB free", advice)
     kind = _filesystem(folder)
     if kind in _NETWORK_FILESYSTEMS:
-        yield Finding("warn", f"the store is on a network filesystem ({kind})", "SQLite's locks are not safe there")
-    slowest = _sync_seconds(folder)
-    level = "ok" if slowest < SYNC_SECONDS_SLOW else "warn"
-    advice = "" if level == "ok" else "every commit waits for that"
-    yield Finding(level, f"the disk takes {slowest * 1000:.1f} ms to make a write last", advice)
+        yield Finding("warn", f"the store is on a network filesystem ({kind})", "SQLite's locks are unreliable there")
+    seconds = _fsync_seconds(folder)
+    level = "ok" if seconds < FSYNC_SECONDS_SLOW else "warn"
+    advice = "" if level == "ok" else "every commit waits for one"
+    yield Finding(level, f"fsync takes {seconds * 1000:.1f} ms (median of {_FSYNCS})", advice)
 
 
 def _filesystem(folder: Path) -> str:
-    """Its kind, as Linux knows it; empty elsewhere."""
+    """Its type, as Linux names it; empty on other systems."""
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:
@@ -146,20 +138,20 @@ def _filesystem(folder: Path) -> str:
     return max(inside, key=lambda mount: len(mount[1]))[2] if inside else ""
 
 
-def _sync_seconds(folder: Path) -> float:
-    """The median of a few small writes."""
-    taken = []
+def _fsync_seconds(folder: Path) -> float:
+    """The median time of a small write with fsync."""
+    durations = []
     with tempfile.TemporaryFile(dir=folder) as file:
-        for _ in range(_SYNCS):
+        for _ in range(_FSYNCS):
             started = time.perf_counter()
             file.write(b"x" * 4096)
             file.flush()
             os.fsync(file.fileno())
-            taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+            durations.append(time.perf_counter() - started)
+    return statistics.median(durations)
 
 
-async def _look_at_store(store: Store) -> AsyncIterator[Finding]:
+async def _check_store(store: Store) -> AsyncIterator[Finding]:
     try:
         faults = await store.inspect(lambda snapshot: list(snapshot.migration_faults()))
         for fault in faults:
@@ -168,66 +160,68 @@ async def _look_at_store(store: Store) -> AsyncIterator[Finding]:
             yield Finding("warn", warning)
         accounts = await store.list_accounts()
         if not accounts:
-            yield Finding("warn", "there is no account", "load tickets, or: ticketfeed account create NAME")
+            yield Finding(
+                "warn", "the store has no accounts", "load tickets, or create one: ticketfeed account create NAME"
+            )
         for account in accounts:
-            async for finding in _look_at_account(store, account):
+            async for finding in _check_account(store, account):
                 yield finding
     except (StoreError, StoreUnavailable) as error:
-        yield Finding("fail", f"the store cannot be read: {error}", "see: ticketfeed check")
+        yield Finding("fail", f"the store cannot be read: {error}", "check it with: ticketfeed check")
 
 
-async def _look_at_account(store: Store, account: Account) -> AsyncIterator[Finding]:
+async def _check_account(store: Store, account: Account) -> AsyncIterator[Finding]:
     name, now = account.subdomain, system_clock()
-    found = await read_status(store, account, now=now)
-    if found.problem:
-        yield Finding("warn", f"account {name}: {found.problem}")
-    yield Finding("ok", f"account {name}: {found.state.ticket_count:,} tickets")
-    behind = clock_behind(found.state, now)
-    if behind:
-        text = f"account {name}: the newest change is {behind} s ahead of this clock, and shows when the clock is there"
-        yield Finding("warn", text, "is the clock right? see: docs/how-to/back-up.md")
+    status = await read_status(store, account, now=now)
+    if status.problem:
+        yield Finding("warn", f"account {name}: consumer statistics are unavailable: {status.problem}")
+    yield Finding("ok", f"account {name}: {status.state.ticket_count:,} tickets")
+    if behind := clock_behind(status.state, now):
+        text = f"account {name}: the newest change is {behind} s ahead of this clock, and not readable until then"
+        yield Finding("warn", text, "check the clock; see docs/how-to/back-up.md")
     if not any(token.revoked_at is None for token in await store.list_credentials(account)):
-        yield Finding("warn", f"account {name}: nobody can come in", "ticketfeed token create --email you@example.com")
-    for standing in found.standings:
-        wrong = problems(standing)
-        if standing.consumer.is_looping or standing.missed:
-            who = f"{standing.consumer.email} with {standing.consumer.user_agent or 'no user agent'}"
-            yield Finding("warn", f"account {name}: the consumer {who} {'; '.join(wrong)}")
+        advice = "create one: ticketfeed token create --email you@example.com"
+        yield Finding("warn", f"account {name} has no active credentials", advice)
+    for each in status.consumers:
+        if each.consumer.is_looping or each.missed:
+            consumer = f"{each.consumer.email} ({each.consumer.user_agent or 'no user agent'})"
+            yield Finding("warn", f"account {name}: consumer {consumer} {'; '.join(consumer_problems(each))}")
 
 
-def _look_at_port(host: str, port: int) -> Finding:
-    status = _ask_ready(host, port)
+def _check_port(host: str, port: int) -> Finding:
+    status = _ready_status(host, port)
     if status == 200:
-        return Finding("ok", f"a ticketfeed on {host} port {port} is ready")
+        return Finding("ok", f"a ticketfeed server on {host} port {port} is ready")
     if status == 503:
-        return Finding("fail", f"a ticketfeed on {host} port {port} is not ready")
+        return Finding("fail", f"a ticketfeed server on {host} port {port} is not ready")
     if status is not None:
-        return Finding("warn", f"something else answers on {host} port {port}", "serve with another --port")
+        return Finding("warn", f"another program listens on {host} port {port}", "serve on another --port")
     try:
         bind(host, port).close()
     except BadInput as error:
-        return Finding("warn", str(error), "serve with another --port")
+        return Finding("warn", str(error), "serve on another --port")
     return Finding("ok", f"{host} port {port} is free")
 
 
-def ready(host: HostOption = "127.0.0.1", port: PortOption = 8080) -> None:
-    """Ask the server that listens there whether it is ready. Exit code 0: it is. 1: it is not, or there is none."""
-    if _ask_ready(host, port) != 200:
+@with_settings("host", "port")
+def ready(settings: Settings) -> None:
+    """Check whether the server at this address is ready. Exit code 0: ready. 1: not ready, or not running."""
+    if _ready_status(settings.host, settings.port) != 200:
         print("not ready")
         raise typer.Exit(1)
     print("ready")
 
 
-def _ask_ready(host: str, port: int) -> int | None:
-    """200 or 503, over http or https; 0 for somebody else's answer, None for none."""
+def _ready_status(host: str, port: int) -> int | None:
+    """200 or 503, over http or https; 0 for the response of another program, None for no response."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    found: int | None = None
+    status: int | None = None
     for has_tls in (False, True):
         connection = connect_to_self(host, port, has_tls)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/_ticketfeed/ready")
-            answer = connection.getresponse()
-            found = 0
-            if b'"checks"' in answer.read():
-                return answer.status
-    return found
+            response = connection.getresponse()
+            status = 0
+            if b'"checks"' in response.read():
+                return response.status
+    return status

@@ -1,79 +1,166 @@
-"""Options that several commands share, each with its environment variable, and what they resolve to."""
+"""The options of commands that are settings, and other things that several commands share.
+
+A command names the settings that it uses: `@with_settings("store", "account")`. It gets an option for each, and is
+called with the resolved `Settings` as its first argument.
+"""
 
 import asyncio
+import functools
+import inspect
 import os
 import re
-import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 
+from ticketfeed.cli.resolver import RULE, Value, environment_source, make_settings, option_source, resolve
 from ticketfeed.protocol.errors import BadInput, NotFound
 from ticketfeed.protocol.model import Account
+from ticketfeed.settings import RULES, SETTINGS, Setting, Settings, option_name, variable_name
 from ticketfeed.storage import Store, open_store
 
 __all__ = [
     "DEFAULT_ACCOUNT",
-    "DEFAULT_STORE",
-    "AccountOption",
-    "StoreOption",
+    "DEFAULT_CLOCK_ERROR_SECONDS",
+    "EMPTY_STORE",
+    "SERVE_SETTINGS",
+    "ClockErrorOption",
+    "checked_name",
     "choose_account",
-    "note",
     "opened",
     "run_async",
+    "with_settings",
+    "with_values",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-DEFAULT_STORE = "sqlite:///ticketfeed.db"
 DEFAULT_ACCOUNT = "demo"
+EMPTY_STORE = "ticketfeed: the store is empty; load tickets, and create a token with: ticketfeed token create"
 INTERRUPTED_SECONDS_MAX = 2.0
+RULE_HELP = (
+    "Set one rule of the profile. Repeatable; separated by spaces in the environment. Rules: " + ", ".join(RULES) + "."
+)
 
-StoreOption = Annotated[
-    str,
+_SETTINGS_OF_OTHER_COMMANDS = {"account", "allow_host"}
+SERVE_SETTINGS = (
+    *(name for name, row in SETTINGS.items() if row.has_option and name not in _SETTINGS_OF_OTHER_COMMANDS),
+    RULE,
+)
+
+DEFAULT_CLOCK_ERROR_SECONDS = 5
+# A watermark is never lowered: a larger value, given by mistake, would hold every change back for days.
+CLOCK_ERROR_SECONDS_MAX = 86400
+ClockErrorOption = Annotated[
+    int,
     typer.Option(
-        "--store", envvar="TICKETFEED_STORE", help="Where the tickets are: sqlite:///FILE, postgresql://..., or memory:"
-    ),
-]
-AccountOption = Annotated[
-    str | None,
-    typer.Option(
-        "--account",
-        envvar="TICKETFEED_ACCOUNT",
-        help="The account's name; otherwise the only one there is, otherwise demo.",
+        "--clock-error",
+        metavar="SECONDS",
+        min=0,
+        max=CLOCK_ERROR_SECONDS_MAX,
+        help="How far this machine's clock may be behind the clock of the machine that served the store.",
     ),
 ]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
+def with_settings(*names: str) -> Callable[[Callable[Concatenate[Settings, P], T]], Callable[..., T]]:
+    """Decorate a command that uses these settings: it is called with `Settings` in place of their options."""
+
+    def decorate(command: Callable[Concatenate[Settings, P], T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def with_values_of(values: dict[str, Value], /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return command(make_settings(values), *args, **kwargs)
+
+        return with_values(*names)(with_values_of)
+
+    return decorate
+
+
+def with_values(*names: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Decorate a command that uses these settings: its first argument is a dict of each value with its origin."""
+    options = {option.name: option for name in names for option in _option_parameters(name)}
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def with_options(context: typer.Context, **arguments: Any) -> T:
+            given = {name: arguments.pop(name) for name in options}
+            sources = [option_source(given), environment_source(os.environ), context.obj]
+            return command(resolve(names, sources), **arguments)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        parameters = [context, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *options.values()]
+        # typer reads the options of a command from its signature; a function's type does not declare the attribute.
+        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        return with_options
+
+    return decorate
+
+
+def _option_parameters(name: str) -> Iterator[inspect.Parameter]:
+    """The parameter of a setting's option, and a hidden one for each of its former names."""
+    if name == RULE:
+        yield _parameter(RULE, list[str], option_name(RULE), _help(RULE_HELP, variable_name(RULE)), "NAME=VALUE")
+        return
+    row = SETTINGS[name]
+    # All but lists and flags are text here; settings.py parses them, wherever they come from.
+    kind: Any = list[str] if row.kind is tuple else bool if row.kind is bool else str
+    metavar = f"<{'|'.join(row.choices)}>" if row.choices else "<int>" if row.kind is int else None
+    for each in (row.name, *row.aliases):
+        spelling = option_name(each) + (f"/--no-{option_name(each)[2:]}" if row.default is True else "")
+        yield _parameter(each, kind, spelling, _help(row.help, row.variable, _default_text(row)), metavar, each != name)
+
+
+def _parameter(
+    name: str, kind: Any, spelling: str, help: str, metavar: str | None, is_hidden: bool = False
+) -> inspect.Parameter:
+    option = typer.Option(spelling, help=help, metavar=metavar, hidden=is_hidden, show_default=False)
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _help(text: str, variable: str, default: str = "") -> str:
+    # The backslash keeps rich from reading the bracket as markup.
+    return f"{text} \\[env var: {variable}{f'; default: {default}' if default else ''}]"
+
+
+def _default_text(row: Setting) -> str:
+    if row.is_rule:
+        return "from the profile"
+    return "" if row.kind is bool or row.default in (None, ()) else str(row.default)
+
+
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work to its end."""
+    """Run a command's coroutine to its end."""
     return asyncio.run(work)
 
 
 @asynccontextmanager
 async def opened(store_url: str, *, read_urls: Sequence[str] = (), create: bool = True) -> AsyncIterator[Store]:
-    """The store, closed at the end."""
+    """Open a store, and close it when the block ends."""
     store = await open_store(store_url, read_urls=read_urls, create=create)
     try:
         yield store
     except asyncio.CancelledError:
-        # A write under way ends at its next record, which may never come from a standard input that stays silent.
-        # A transaction that is cut off leaves nothing behind.
-        ending = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
-        ending.daemon = True
-        ending.start()
+        # A write in progress notices the interrupt at its next record, which may never arrive on an idle standard
+        # input. Exiting in the middle of a transaction is safe: it is rolled back.
+        exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
+        exiting.daemon = True
+        exiting.start()
         raise
     finally:
         await store.close()
 
 
 async def choose_account(store: Store, name: str | None, *, create: bool = False) -> Account:
-    """The account meant by `--account`. Raises NotFound, unless `create` makes it."""
+    """The account called `name`, or the default account for None. Raises NotFound, unless `create` makes it."""
     accounts = {account.subdomain: account for account in await store.list_accounts()}
     if name is None:
         name = next(iter(accounts)) if len(accounts) == 1 else DEFAULT_ACCOUNT
@@ -81,17 +168,15 @@ async def choose_account(store: Store, name: str | None, *, create: bool = False
         return accounts[name]
     if not create:
         known = f"; there are: {', '.join(accounts)}" if accounts else ""
-        raise NotFound(f"there is no account {name!r}{known}; make it with: ticketfeed account create {name}")
+        raise NotFound(f"there is no account {name!r}{known}; create it with: ticketfeed account create {name}")
     return await store.create_account(checked_name(name))
 
 
 def checked_name(name: str) -> str:
-    """A name that can be the first label of a host. Raises BadInput."""
+    """The name, which becomes the first label of a host name. Raises BadInput."""
     if not _NAME.fullmatch(name):
-        raise BadInput(f"{name!r} cannot be an account: use 1 to 63 of a-z, 0-9 and -, not first or last")
+        raise BadInput(
+            f"invalid account name {name!r}: use 1-63 characters, a-z, 0-9 and hyphens; it may not start or end with "
+            "a hyphen"
+        )
     return name
-
-
-def note(text: str) -> None:
-    """Tell the person at the terminal something; standard output is for results."""
-    print(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A bar on a terminal, nothing elsewhere: standard error stays one line an error when a program reads it."""
+"""A progress bar on a terminal. Nothing is printed elsewhere, where programs expect one line per error."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ __all__ = ["Bar", "progress"]
 
 
 class Bar:
-    """What a command tells its progress to. `total` may be told late, or again."""
+    """A bar in progress. Its total may be set late, and more than once."""
 
-    def __init__(self, shown: Progress, title: str) -> None:
-        self._shown, self._task = shown, shown.add_task(title, total=None)
+    def __init__(self, display: Progress, title: str) -> None:
+        self._display, self._task = display, display.add_task(title, total=None)
 
     def advance(self, count: int) -> None:
-        """So much more is done."""
-        self._shown.advance(self._task, count)
+        """Add to what is done."""
+        self._display.advance(self._task, count)
 
     def update(self, done: int, total: int | None) -> None:
-        """So much is done, of so much."""
-        self._shown.update(self._task, completed=done, total=total or None)
+        """Set what is done, and the total; None for an unknown total."""
+        self._display.update(self._task, completed=done, total=total or None)
 
 
 @contextlib.contextmanager
 def progress(title: str, column: ProgressColumn) -> Iterator[Bar]:
-    """`column` says how much is done, in the command's own unit."""
+    """Show a bar until the block ends. `column` formats how much is done, in the command's unit."""
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), column, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
-        yield Bar(shown, title)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
+        yield Bar(display, title)

@@ -1,4 +1,4 @@
-"""run: a command for which *.zendesk.com is here."""
+"""ticketfeed run: run a command for which *.zendesk.com is the store."""
 
 import logging
 import os
@@ -6,55 +6,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticketfeed.cli.ca import CaDirOption, choose_authority, require_tls_extra
-from ticketfeed.cli.options import DEFAULT_STORE, StoreOption, note, opened, run_async
-from ticketfeed.cli.serve import MarginOption, ProfileOption, RuleOption, SettleOption, make_settings
+from ticketfeed.cli.options import EMPTY_STORE, opened, run_async, with_settings
+from ticketfeed.cli.output import print_err
+from ticketfeed.cli.tls import choose_authority, require_tls_extra
 from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.settings import Settings
 from ticketfeed.wrap.hosts import parse_allowed_host
 
 if TYPE_CHECKING:
     from ticketfeed.wrap.run import RunPlan
 
-__all__ = ["register"]
+__all__ = ["run"]
 
 
-def register(app: typer.Typer) -> None:
-    # What follows COMMAND is its own, whether or not there is a -- before it.
-    app.command("run", context_settings={"allow_interspersed_args": False})(run)
-
-
+@with_settings("store", "profile", "allow_host", "settle_seconds", "start_time_margin_seconds", "rule", "ca_dir")
 def run(
+    settings: Settings,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", show_default=False)],
-    store: StoreOption = DEFAULT_STORE,
-    profile: ProfileOption = "open",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="TICKETFEED_ALLOW_HOST",
-            help="Another host that COMMAND may reach, or *.DOMAIN. Repeatable; in the environment by spaces.",
-        ),
-    ] = None,
     log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="One JSON line a request on standard error, as serve writes.")
+        bool, typer.Option("--log-requests", help="Log each request to standard error as a JSON line, as serve does.")
     ] = False,
-    settle_seconds: SettleOption = None,
-    start_time_margin_seconds: MarginOption = None,
-    rule: RuleOption = None,
-    ca_dir: CaDirOption = None,
 ) -> int:
-    """Run COMMAND so that https://NAME.zendesk.com is this store, with no change to it, and end with its exit code."""
+    """Run COMMAND with https://NAME.zendesk.com served from the store, without changes to COMMAND.
+
+    The exit code is that of COMMAND.
+    """
     require_tls_extra()
     from ticketfeed.wrap.run import RunPlan
 
-    if store == "memory:":
-        raise BadInput("memory: is empty when it is opened; say where the tickets are with --store")
-    allowed = frozenset(parse_allowed_host(host) for host in allow_host or ())
-    settings = make_settings(profile, None, settle_seconds, start_time_margin_seconds, rule)
-    _, authority = choose_authority(ca_dir)
-    # The command's own words are what its user looks for there.
+    if settings.store == "memory:":
+        raise BadInput("a memory: store is empty when it is opened; name another one with --store")
+    allowed = frozenset(parse_allowed_host(host) for host in settings.allow_host)
+    _, authority = choose_authority(settings.ca_dir)
+    # By default, standard error belongs to COMMAND.
     configure_logs(logging.INFO if log_requests else logging.WARNING)
-    return run_async(_run(command, RunPlan(settings, authority, allowed, note), store))
+    return run_async(_run(command, RunPlan(settings, authority, allowed, print_err), settings.store))
 
 
 async def _run(command: list[str], plan: "RunPlan", store_url: str) -> int:
@@ -62,5 +49,5 @@ async def _run(command: list[str], plan: "RunPlan", store_url: str) -> int:
 
     async with opened(store_url, create=False) as store:
         if not await store.list_accounts():
-            note("ticketfeed: this store is empty; load tickets, and make a token with: ticketfeed token create")
+            print_err(EMPTY_STORE)
         return await run_command(command, plan, store, os.environ)

@@ -1,7 +1,7 @@
-"""How an account's feed and its consumers stand at one instant, for the page, the metrics and the command line.
+"""Status of an account's feed and its consumers, for the dashboard, the metrics and the command line.
 
-All of it is read in one snapshot, in a thread, so that no page waits for somebody who only looks. Pending changes are
-counted up to a bound: a consumer at the beginning of three million tickets must not cost three million rows.
+Everything is read in one snapshot, in a thread, so that monitoring does not delay exports. Pending changes are counted
+up to a limit: for a consumer at the beginning of three million tickets, an exact count would read three million rows.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ PENDING_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A range of the feed that a consumer was never given, and how many tickets still stand in it."""
+    """A range of the feed that a consumer skipped, and the number of tickets that are in it now."""
 
     after: Position
     until: Position
@@ -28,10 +28,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerStatus:
-    """A consumer, and how far behind it is.
+    """A consumer's position relative to the feed.
 
-    `pending`: changes behind its position, counted up to PENDING_MAX. `lag_seconds`: how long the first of them has
-    waited; 0 for none. `gaps`: only those where tickets still stand, as it is given the others where they are now.
+    `pending`: readable changes after its position, counted up to PENDING_MAX. `lag_seconds`: how long the first of them
+    has been waiting; 0 if there is none. `gaps`: skipped ranges with tickets in them. A ticket that has moved on since
+    is no longer missed, because the consumer gets it at its new position.
     """
 
     consumer: Consumer
@@ -46,12 +47,12 @@ class ConsumerStatus:
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """An account. `size_bytes` is that of the whole store; `problem`: why nothing is known of consumers."""
+    """An account's feed. `size_bytes`: of the whole store. `problem`: why consumer statistics are unavailable."""
 
     account: Account
     state: FeedState
     size_bytes: int
-    standings: Sequence[ConsumerStatus]
+    consumers: Sequence[ConsumerStatus]
     problem: str = ""
 
     @property
@@ -61,28 +62,32 @@ class FeedStatus:
 
 
 async def read_status(store: Store, account: Account, *, now: int, settle_seconds: int = 0) -> FeedStatus:
-    """Raises StoreUnavailable."""
+    """Read the status of an account. Raises StoreUnavailable."""
     problem, consumers = "", list[Consumer]()
     try:
         consumers = await store.read_consumers(account)
-    except (StoreError, StoreUnavailable) as error:  # it stands beside the store, and all the rest can be told
+    except (StoreError, StoreUnavailable) as error:  # consumers are in the sidecar; the rest does not depend on it
         problem = str(error)
     recent = [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
 
-    def work(snapshot: Snapshot) -> FeedStatus:
-        state = next((state for found, state in snapshot.accounts() if found == account), None) or FeedState()
-        readable = readable_until(state, now, settle_seconds)
-        standings = [
-            _stand(snapshot, account, each, now, readable if each.kind == "tickets" else now - max(1, settle_seconds))
+    def read(snapshot: Snapshot) -> FeedStatus:
+        state = next((state for each, state in snapshot.accounts() if each == account), None) or FeedState()
+        tickets_until = readable_until(state, now, settle_seconds)
+        records_until = now - max(1, settle_seconds)
+        statuses = [
+            _consumer_status(snapshot, account, each, now, tickets_until if each.kind == "tickets" else records_until)
             for each in recent
         ]
-        return FeedStatus(account, state, snapshot.size_bytes(), standings, problem)
+        return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem)
 
-    return await store.inspect(work)
+    return await store.inspect(read)
 
 
 def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
-    """The newest second of tickets that a reader is given who asks now. One that is over is closed for it."""
+    """The newest second of the ticket feed that a request at `now` can read.
+
+    A second that is over counts as closed even if the stored watermark is behind it: an export closes it.
+    """
     closed = state.last_generated_timestamp if state.last_generated_timestamp < now else state.watermark
     return min(closed, now - settle_seconds)
 
@@ -90,11 +95,11 @@ def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
 def count_pending(
     snapshot: Snapshot, account: Account, after: Position, until: int, filters: Filters, kind: str = "tickets"
 ) -> tuple[int, int | None]:
-    """How many changes follow a position, up to PENDING_MAX, and the second of the first."""
+    """Count the changes after a position, up to PENDING_MAX; and return the second of the first one."""
     return snapshot.count_changes(account, kind, after, Position(until, INT64_MAX), PENDING_MAX, filters)
 
 
-def _stand(snapshot: Snapshot, account: Account, consumer: Consumer, now: int, until: int) -> ConsumerStatus:
+def _consumer_status(snapshot: Snapshot, account: Account, consumer: Consumer, now: int, until: int) -> ConsumerStatus:
     position, filters, kind = consumer.position, consumer.filters, consumer.kind
     if position is None:
         return ConsumerStatus(consumer, 0, 0, ())

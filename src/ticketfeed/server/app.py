@@ -43,7 +43,7 @@ def create_app(
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
     checked = authenticate or Authenticator(store)
-    runs = Runs(store, settings.kept_pages_mib << 20)
+    runs = Runs(store, settings.page_cache_mib << 20)
     limits = RateLimiter(settings)
     metrics = make_metrics()
     notes = UsageTracker(store, system_instant if clock is system_clock else clock)
@@ -55,7 +55,7 @@ def create_app(
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *OPERATING_ROUTES,
-            *(page_routes() if settings.page else []),
+            *(page_routes() if settings.dashboard else []),
         ],
         middleware=[
             Middleware(AccessLog, listeners=listeners),

@@ -1,4 +1,4 @@
-"""Running the server: bind, serve in one or several processes, say when it is ready, finish on SIGTERM."""
+"""Run a server: bind its address, serve in one or several processes, report readiness, shut down on SIGTERM."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -34,55 +33,44 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.wrap.contexts import MakeContext
 
-__all__ = ["QuietServer", "ServePlan", "bind", "connect_to_self", "serve", "server_config"]
+__all__ = ["QuietServer", "bind", "connect_to_self", "run_server", "server_config"]
 
-# An answer under way when SIGTERM comes is finished, within this time.
+# Time for requests in flight to finish after SIGTERM.
 DRAIN_SECONDS = 30
+# Includes the time to open and migrate the store.
 READY_SECONDS_MAX = 60
+# uvicorn's default.
 BACKLOG = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class ServePlan:
-    """What every worker process needs to know. With `store` given, which is one process only, it is used and
-    not closed. With `tls` given, https is served, and nothing else."""
-
-    store_url: str
-    settings: Settings
-    workers: int = 1
-    read_urls: tuple[str, ...] = ()
-    store: Store | None = None
-    tls: MakeContext | None = None
-
-
 def bind(host: str, port: int) -> socket.socket:
-    """A listening address, taken before anything else is done. Port 0 takes a free one. Raises BadInput."""
+    """Open a listening socket. Port 0 picks a free port. Raises BadInput."""
     host = host.removeprefix("[").removesuffix("]")
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, proto)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind(address)
-            bound.listen(BACKLOG)
+            listener.bind(address)
+            listener.listen(BACKLOG)
         except OSError:
-            bound.close()
+            listener.close()
             raise
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(f"cannot listen on {host} port {port}: {reason}") from None
-    bound.set_inheritable(True)
-    return bound
+    listener.set_inheritable(True)
+    return listener
 
 
-def base_url(bound: socket.socket, scheme: str) -> str:
-    """SCHEME://HOST:PORT of a bound socket."""
-    host, port = bound.getsockname()[:2]
+def base_url(listener: socket.socket, scheme: str) -> str:
+    """SCHEME://HOST:PORT of a listening socket."""
+    host, port = listener.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def server_config(app: Any, tls: MakeContext | None, **options: Any) -> uvicorn.Config:
-    """The server that every command uses: bounded connections, our own logs, https where a context is given."""
+    """The uvicorn configuration of every server: limited connections, logs of our own, https if `tls` is given."""
     return uvicorn.Config(
         app,
         http=BoundedConnection,
@@ -96,47 +84,57 @@ def server_config(app: Any, tls: MakeContext | None, **options: Any) -> uvicorn.
     )
 
 
-def _make_context(tls: MakeContext, *_uvicorns: object) -> ssl.SSLContext:
+def _make_context(tls: MakeContext, *_arguments_of_uvicorn: object) -> ssl.SSLContext:
     return tls()
 
 
-def serve(plan: ServePlan, bound: socket.socket, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM. `on_ready` gets the address once it answers.
+def run_server(
+    settings: Settings,
+    listener: socket.socket,
+    on_ready: Callable[[str], None],
+    *,
+    store: Store | None = None,
+    tls: MakeContext | None = None,
+) -> None:
+    """Serve until SIGTERM. `on_ready` is called with the URL when the server answers its first request.
 
-    Raises KeyboardInterrupt after SIGINT, and StoreError when a process could not start.
+    The store of the settings is opened by each worker process, unless an open `store` is given, which needs a single
+    worker and is not closed. With `tls`, https is served instead of http.
+
+    Raises KeyboardInterrupt after SIGINT, and StoreError if a process could not start.
     """
     config = server_config(
-        functools.partial(_Served, plan),
-        plan.tls,
+        functools.partial(_WorkerApp, settings, store),
+        tls,
         factory=True,
         lifespan="on",
-        workers=plan.workers,
+        workers=settings.workers,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    threading.Thread(target=_announce, args=(bound, on_ready, plan.tls is not None), daemon=True).start()
-    if plan.workers == 1:
-        # uvicorn raises the signal again when it has finished; for SIGTERM that is a normal end.
+    threading.Thread(target=_report_ready, args=(listener, on_ready, tls is not None), daemon=True).start()
+    if settings.workers == 1:
+        # uvicorn raises the signal again after its shutdown; for SIGTERM that is a normal end.
         signal.signal(signal.SIGTERM, lambda *_: None)
         server = uvicorn.Server(config)
         try:
-            server.run(sockets=[bound])
-        except SystemExit:  # its way to say that it could not; the log says why
+            server.run(sockets=[listener])
+        except SystemExit:  # how uvicorn reports a failed startup; the reason is in the log
             raise StoreError("the server could not start") from None
         if not server.started:
             raise StoreError("the server could not start")
         return
-    workers = _Workers(config, sockets=[bound])
+    workers = _Workers(config, sockets=[listener])
     with _shared_counters():
         workers.run()
     if workers.interrupted:
         raise KeyboardInterrupt
     if any(process.exitcode == STARTUP_FAILURE for process in workers.processes):
-        raise StoreError("a serving process could not start")
+        raise StoreError("a worker process could not start")
 
 
 @contextlib.contextmanager
 def _shared_counters() -> Iterator[None]:
-    """The files in which the processes started inside keep the counters of their metrics, each reading them all."""
+    """A directory in which the worker processes share their metrics, so that each can report the sum."""
     with tempfile.TemporaryDirectory(prefix="ticketfeed-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder
         try:
@@ -146,7 +144,7 @@ def _shared_counters() -> Iterator[None]:
 
 
 class QuietServer(uvicorn.Server):
-    """Leaves signals alone: they are somebody else's."""
+    """A server that installs no signal handlers, for a program that has its own."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -154,26 +152,30 @@ class QuietServer(uvicorn.Server):
 
 
 class _Workers(Multiprocess):
-    """Several serving processes; one that dies is replaced.
+    """Several worker processes; one that dies is replaced.
 
-    ^C reaches every process of a terminal. Here the parent alone hears it, and ends the others with SIGTERM.
+    ^C is sent to every process of a terminal. Here only the parent handles it, and ends the workers with SIGTERM.
     """
 
     interrupted = False
 
     def init_processes(self) -> None:
-        resource_tracker.ensure_running()  # with the first process, it would let the signal through
-        with _held(signal.SIGINT):
+        # Started before the signal is blocked: starting it unblocks the signal.
+        resource_tracker.ensure_running()
+        with _blocked(signal.SIGINT):
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
-        with _held(signal.SIGINT):
+        with _blocked(signal.SIGINT):
             super().keep_subprocess_alive()
 
     def join_all(self) -> None:
-        """Wait for answers under way; a second ^C does not. Nobody is left waiting for an address nobody serves."""
-        for bound in self.sockets:
-            bound.close()
+        """Wait for requests in flight; a second ^C kills the workers.
+
+        The sockets are closed first: a client that connects now must be refused, not left waiting.
+        """
+        for listener in self.sockets:
+            listener.close()
         while any(process.process.is_alive() for process in self.processes):
             if signal.SIGINT in self.signal_queue:
                 for process in self.processes:
@@ -187,8 +189,8 @@ class _Workers(Multiprocess):
 
 
 @contextlib.contextmanager
-def _held(number: signal.Signals) -> Iterator[None]:
-    """The signal arrives when the block ends; never in a process that is started inside."""
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    """Delay a signal until the block ends. A process that is started inside never receives it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
@@ -196,47 +198,48 @@ def _held(number: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
 
-class _Served:
-    """The ASGI application of one process: opens the store when it starts, closes it when it ends."""
+class _WorkerApp:
+    """The ASGI application of one process: opens the store at startup, closes it at shutdown."""
 
-    def __init__(self, plan: ServePlan) -> None:
+    def __init__(self, settings: Settings, store: Store | None) -> None:
         configure_logs()
-        self._plan = plan
+        self._settings, self._store = settings, store
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif self._app:
             await self._app(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        settings, store = self._settings, self._store
         await receive()
-        store = self._plan.store
         try:
-            store = store or await open_store(self._plan.store_url, read_urls=self._plan.read_urls)
-            app = create_app(self._plan.settings, store)
-            self._app, end_traces = trace(app) if self._plan.settings.telemetry else (app, lambda: None)
+            store = store or await open_store(settings.store, read_urls=settings.read_store)
+            app = create_app(settings, store)
+            self._app, end_traces = trace(app) if settings.telemetry else (app, lambda: None)
         except OperatorError as error:
-            if store is not None and store is not self._plan.store:
+            if store is not None and store is not self._store:
                 await store.close()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        await app.state.service.jobs.pick_up()
-        app.state.service.jobs.keep_up(self._plan.settings, system_clock)
-        app.state.service.notes.keep_on()
+        service = app.state.service
+        await service.jobs.pick_up()
+        service.jobs.keep_up(settings, system_clock)
+        service.notes.keep_on()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await app.state.service.jobs.end()
-        await app.state.service.notes.end()
+        await service.jobs.end()
+        await service.notes.end()
         await asyncio.to_thread(end_traces)
-        if store is not self._plan.store:
+        if store is not self._store:
             await store.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _announce(bound: socket.socket, on_ready: Callable[[str], None], has_tls: bool) -> None:
-    host, port = bound.getsockname()[:2]
+def _report_ready(listener: socket.socket, on_ready: Callable[[str], None], has_tls: bool) -> None:
+    host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
@@ -247,14 +250,14 @@ def _announce(bound: socket.socket, on_ready: Callable[[str], None], has_tls: bo
                 break
         time.sleep(0.02)
     else:
-        print("ticketfeed: the server does not answer", file=sys.stderr)
+        print(f"ticketfeed: the server has not answered within {READY_SECONDS_MAX} seconds", file=sys.stderr)
         return
-    with contextlib.suppress(OSError):  # whoever would read it has gone, which is no reason to stop
-        on_ready(base_url(bound, "https" if has_tls else "http"))
+    with contextlib.suppress(OSError):  # a closed standard output is no reason to stop serving
+        on_ready(base_url(listener, "https" if has_tls else "http"))
 
 
 def connect_to_self(host: str, port: int, has_tls: bool) -> http.client.HTTPConnection:
-    """To ourselves, so whatever certificate is shown will do."""
+    """A connection to a server on this machine. Its certificate is not verified."""
     if not has_tls:
         return http.client.HTTPConnection(host, port, timeout=5)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

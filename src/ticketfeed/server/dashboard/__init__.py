@@ -22,5 +22,7 @@ def page_routes() -> Sequence[Route]:
 
 async def _tell_missing(_request: Request) -> Response:
     return Response(
-        "the page needs jinja2 and itsdangerous: pip install 'ticketfeed[page]'\n", 501, media_type="text/plain"
+        "the dashboard needs jinja2 and itsdangerous: pip install 'ticketfeed[dashboard]'\n",
+        501,
+        media_type="text/plain",
     )

@@ -158,7 +158,7 @@ class Metrics:
             put("newest_change_timestamp_seconds", own, found.state.last_generated_timestamp)
             put("watermark_timestamp_seconds", own, found.state.watermark)
             put("watermark_lag_seconds", own, found.open_seconds)
-            for standing in found.standings:
+            for standing in found.consumers:
                 consumer = standing.consumer
                 of = [*own, str(consumer.credential_id), consumer.reads, consumer.user_agent]
                 put("consumer_lag_tickets", of, standing.pending)

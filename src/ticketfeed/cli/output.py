@@ -1,0 +1,64 @@
+"""Output of several commands: messages on standard error, times, settings without secrets, problems of consumers."""
+
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from ticketfeed.data.status import ConsumerStatus
+from ticketfeed.settings import SETTINGS
+
+__all__ = ["consumer_problems", "count_noun", "masked", "print_err", "print_fenced", "utc_time"]
+
+_MASK = "***"
+# The password of a URL, wherever a URL can hold it. A password with unescaped @ or / makes the end of it ambiguous;
+# then rather too much is masked than too little.
+_USER_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
+_QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|sslpassword)=)[^&#]*")
+
+
+def print_err(text: str) -> None:
+    """Print a line to standard error; standard output is for results."""
+    print(text, file=sys.stderr)
+
+
+def utc_time(seconds: float) -> str:
+    """Unix seconds as YYYY-MM-DDTHH:MM:SSZ."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def count_noun(number: int, noun: str) -> str:
+    """A number with its noun: 1 ticket, 2 tickets."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def print_fenced(account: str, watermark: int) -> None:
+    """Print an account's watermark after a fence."""
+    print(f"{account}\tfenced at {watermark}\t{utc_time(watermark)}")
+
+
+def masked(name: str, value: Any) -> str:
+    """The text of a setting's value, with *** for secrets and for passwords in URLs."""
+    if value in (None, ()):
+        return "-"
+    if SETTINGS[name].is_secret:
+        return _MASK
+    if isinstance(value, list | tuple):
+        return " ".join(masked(name, each) for each in value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return _QUERY_PASSWORD.sub(rf"\1{_MASK}", _USER_PASSWORD.sub(rf"\1:{_MASK}@", text))
+
+
+def consumer_problems(status: ConsumerStatus) -> list[str]:
+    """What is wrong with a consumer: loops, skipped tickets, repeated pages, errors."""
+    consumer, problems = status.consumer, []
+    if consumer.is_looping:
+        problems.append(f"requests the same page in a loop ({consumer.same} times)")
+    if status.missed:
+        problems.append(f"skipped {count_noun(status.missed, 'ticket')} in {count_noun(len(status.gaps), 'range')}")
+    if consumer.repeats:
+        problems.append(f"repeated {count_noun(consumer.repeats, 'page')}")
+    if consumer.errors:
+        last = f"{consumer.last_error} at {utc_time(consumer.last_error_at)}"
+        problems.append(f"{count_noun(consumer.errors, 'error')}, last {last}")
+    return problems
