@@ -28,6 +28,7 @@ from ticketfeed import Account, Filters, Position, Store, open_store, system_clo
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import INT64_MAX, Identity
 from ticketfeed.protocol.query import ExportRequest
+from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.postgres.transaction import BATCH
@@ -132,8 +133,8 @@ def _make_ticket(write: WriteTransaction, group: Sequence[TicketDraft]) -> None:
     """As `POST /tickets` does it: with an audit, a metric set, metric events, and all that is looked up."""
     for draft in group:
         text = draft.body(UNTIL).decode()[:1500]
-        given = msgspec.json.encode({"subject": "Benchmark", "comment": {"body": text}, "priority": "high"})
-        TicketWriter(write, "demo", Identity(1, "", "admin")).create(given)
+        body = msgspec.json.encode({"subject": "Benchmark", "comment": {"body": text}, "priority": "high"})
+        TicketWriter(write, "demo", Identity(1, "", "admin")).create(NEW_TICKET.parse(body))
 
 
 async def _time_ours(

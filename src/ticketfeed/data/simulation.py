@@ -14,6 +14,7 @@ import msgspec
 
 from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
 from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.ticket_input import NEW_TICKET, TICKET_CHANGE, Comment, TicketInput
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.world.languages import LANGUAGES
 from ticketfeed.world.text import draw_matter, write_text
@@ -112,8 +113,8 @@ class Simulation:
 
     def _change(self, rng: random.Random, values: dict[str, Any]) -> Work:
         ticket_id, agent = rng.choice(self._tickets or [0]), rng.choice(self._agents)
-        given = msgspec.json.encode(values)
-        return lambda write: _ignore(self._by(write, agent).update(ticket_id, given))
+        change = TICKET_CHANGE.convert(values)
+        return lambda write: _ignore(self._by(write, agent).update(ticket_id, change))
 
     def _do_ticket(self, rng: random.Random) -> Work:
         matter = draw_matter(rng, LANGUAGES[0])
@@ -125,10 +126,10 @@ class Simulation:
             "priority": rng.choice([None, "low", "normal", "high", "urgent"]),
             "tags": [matter.product_tag],
         }
-        given = msgspec.json.encode(values)
+        ticket = NEW_TICKET.convert(values)
 
         def work(write: WriteTransaction) -> None:
-            self._tickets.append(self._by(write, person).create(given).draft.id)
+            self._tickets.append(self._by(write, person).create(ticket).draft.id)
             del self._tickets[:-2000]
 
         return work
@@ -146,8 +147,7 @@ class Simulation:
             body = write.find_tickets([ticket_id]).get(ticket_id)
             requester = msgspec.json.decode(body)["requester_id"] if body else None
             author = requester if requester in self._people else rng.choice(self._people)
-            given = msgspec.json.encode({"comment": {"body": text, "author_id": author}})
-            self._by(write, author).update(ticket_id, given)
+            self._by(write, author).update(ticket_id, TicketInput(comment=Comment(body=text, author_id=author)))
 
         return work
 
@@ -163,13 +163,13 @@ class Simulation:
 
     def _do_bulk(self, rng: random.Random) -> Work:
         chosen = rng.sample(self._tickets, min(_BULK, len(self._tickets)))
-        agent, given = rng.choice(self._agents), msgspec.json.encode({"priority": rng.choice(["low", "high"])})
+        agent, change = rng.choice(self._agents), TicketInput(priority=rng.choice(["low", "high"]))
 
         def work(write: WriteTransaction) -> None:
             tickets = self._by(write, agent)
             for ticket_id in chosen:
                 if tickets.is_open(ticket_id):
-                    tickets.update(ticket_id, given)
+                    tickets.update(ticket_id, change)
 
         return work
 

@@ -4,7 +4,7 @@ An audit is one change of a ticket with all its events, stored as `GET /tickets/
 made of it here, so that they can never disagree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -67,16 +67,19 @@ def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
     return msgspec.json.encode(event)
 
 
-def deletion_of(audits: Iterable[bytes]) -> tuple[int | None, str]:
-    """Who deleted a ticket, where its audits tell, and the status that it had before."""
-    actor, state = None, "open"
-    for audit in map(_AUDIT.decode, audits):
-        for event in audit.events:
-            if event.get("field_name") == "status" and event.get("value") == "deleted":
-                actor = audit.author_id
-            elif event.get("field_name") == "status":
-                state = str(event.get("value"))
-    return actor, state
+def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
+    """Who deleted a ticket, where its audits say so, and the status that it had before. The newest audits say both."""
+    actor: int | None = None
+    is_found = False
+    for audit in map(_AUDIT.decode, reversed(audits)):
+        for event in reversed(audit.events):
+            if event.get("field_name") != "status":
+                continue
+            if event.get("value") != "deleted":
+                return actor, str(event.get("value"))
+            if not is_found:
+                actor, is_found = audit.author_id, True
+    return actor, "open"
 
 
 def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[str, Any]:

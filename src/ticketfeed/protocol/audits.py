@@ -1,4 +1,4 @@
-"""One change of a ticket -> its audit: what was said, and which field went from what to what."""
+"""The audit of one change of a ticket: its comment, and for each changed field the value before and after."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -7,19 +7,31 @@ from typing import Any
 
 import msgspec
 
-from ticketfeed.protocol.records import wire_second
-from ticketfeed.protocol.ticket_metrics import Step
+from ticketfeed.protocol.records import RecordDraft, encode, wire_second
+from ticketfeed.protocol.ticket_metrics import MetricState, Step
 
-__all__ = ["AUDIT_IDS", "SYSTEM_ID", "audit_of", "change_events", "comment_event", "scrubbed_audit", "steps_of"]
+__all__ = [
+    "AUDIT_IDS",
+    "SYSTEM_ID",
+    "Event",
+    "audit_draft",
+    "audit_of",
+    "change_events",
+    "comment_event",
+    "event_value",
+    "scrubbed_audit",
+    "step_of",
+    "steps_of",
+]
 
-# An audit and its events share a block of so many ids, of which the audit takes the first.
+# An audit and its events share a block of this many ids, of which the audit takes the first.
 AUDIT_IDS = 1000
-# Whoever acts when nobody does.
+# The author of what the system does by itself.
 SYSTEM_ID = -1
 _API = {"channel": "api", "source": {"from": {}, "to": {}, "rel": None}}
 _SYSTEM = {"channel": "system", "source": {"from": {}, "to": {}, "rel": None}}
-# Fields whose values are somebody's words.
-_SAID = ("subject", "raw_subject", "tags", "external_id")
+# Fields whose values are text that people wrote.
+_WRITTEN_FIELDS = ("subject", "raw_subject", "tags", "external_id")
 Event = dict[str, Any]
 
 
@@ -33,7 +45,7 @@ _AUDIT = msgspec.json.Decoder(_Audit)
 
 
 def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> Event:
-    """The audit, whose events get the ids behind its own."""
+    """The audit of these events, which are numbered from its own id on."""
     for number, event in enumerate(events, 1):
         event["id"] = audit_id + number
         if event["type"] == "Comment":
@@ -49,8 +61,15 @@ def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Se
     }
 
 
+def audit_draft(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> RecordDraft:
+    """The same, ready to be stored."""
+    comment_count = sum(event["type"] == "Comment" for event in events)
+    body = encode(audit_of(audit_id, ticket_id, now, author_id, events))
+    return RecordDraft("audits", audit_id, max(0, now), ticket_id, comment_count, None, None, 0, body)
+
+
 def comment_event(text: str, html: str | None, author_id: int, *, public: bool) -> Event:
-    """A comment, as an event that has no ids yet."""
+    """A comment as an event that is not numbered yet. `html` is made from `text` where there is none."""
     body = escape(text, quote=False).replace("\n", "<br>")
     return {
         "id": 0,
@@ -66,58 +85,69 @@ def comment_event(text: str, html: str | None, author_id: int, *, public: bool) 
 
 
 def change_events(before: Mapping[str, Any] | None, after: Mapping[str, Any], names: Iterable[str]) -> list[Event]:
-    """What differs of these fields: `Create` for a new ticket (`before` None), `Change` otherwise."""
+    """One event for each of these fields that differs, not numbered yet.
+
+    `Create` events for a new ticket (`before` None), which has none for an empty field; `Change` events otherwise.
+    """
     events: list[Event] = []
     for name in names:
         new, old = after.get(name), before.get(name) if before is not None else None
         if new == old or (before is None and new in (None, [])):
             continue
-        event = {"id": 0, "type": "Create" if before is None else "Change", "value": _value(new), "field_name": name}
-        events.append(event if before is None else {**event, "previous_value": _value(old)})
+        type_ = "Create" if before is None else "Change"
+        event = {"id": 0, "type": type_, "value": event_value(new), "field_name": name}
+        events.append(event if before is None else {**event, "previous_value": event_value(old)})
     return events
 
 
+def event_value(value: Any) -> Any:
+    """A field's value in an event, where the wire has numbers as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def scrubbed_audit(body: bytes) -> bytes:
-    """The audit with nothing left of what was said."""
+    """The audit without the text that people wrote."""
     audit = msgspec.json.decode(body)
     for event in audit.get("events", []):
         if event.get("type") == "Comment":
             event |= {"body": "X", "html_body": "X", "plain_body": "X", "attachments": []}
-        elif event.get("field_name") in _SAID:
+        elif event.get("field_name") in _WRITTEN_FIELDS:
             event |= {key: "X" for key in ("value", "previous_value") if key in event}
-    return msgspec.json.encode(audit)
+    return encode(audit)
 
 
-def steps_of(audits: Iterable[bytes], requester_id: int | None) -> list[Step]:
-    """What a ticket was after each audit; nothing where they do not tell of its beginning."""
+def steps_of(audits: Iterable[bytes]) -> list[Step]:
+    """The steps of a ticket, one an audit; none if the first audit is not that of its creation."""
     steps: list[Step] = []
-    values: dict[str, Any] = {}
     for audit in map(_AUDIT.decode, audits):
-        comment = next((event for event in audit.events if event.get("type") == "Comment"), None)
-        for event in audit.events:
-            if event.get("type") in ("Create", "Change"):
-                values[str(event.get("field_name"))] = event.get("value")
         if not steps and not any(event.get("type") == "Create" for event in audit.events):
             return []
-        by_requester = audit.author_id == requester_id
-        steps.append(
-            Step(
-                int(audit.created_at.timestamp()),
-                str(values.get("status", "new")),
-                _id(values.get("group_id")),
-                _id(values.get("assignee_id")),
-                by_requester=by_requester,
-                has_comment=comment is not None,
-                is_reply=bool(steps and comment and comment.get("public") and not by_requester),
-            )
-        )
+        before = steps[-1] if steps else None
+        steps.append(step_of(before, int(audit.created_at.timestamp()), audit.author_id, audit.events))
     return steps
+
+
+def step_of(before: Step | MetricState | None, moment: int, author_id: int | None, events: Sequence[Event]) -> Step:
+    """The step that an audit is, behind the one `before`; of several comments the first counts."""
+    status, group_id, assignee_id = (
+        (before.status, before.group_id, before.assignee_id) if before else ("new", None, None)
+    )
+    comment = None
+    for event in events:
+        type_ = event.get("type")
+        if type_ == "Comment":
+            comment = comment or event
+        elif type_ in ("Create", "Change"):
+            name, value = event.get("field_name"), event.get("value")
+            if name == "status":
+                status = str(value)
+            elif name == "group_id":
+                group_id = _id(value)
+            elif name == "assignee_id":
+                assignee_id = _id(value)
+    is_public = comment is not None and bool(comment.get("public"))
+    return Step(moment, status, group_id, assignee_id, author_id, comment is not None, is_public)
 
 
 def _id(value: object) -> int | None:
     return int(value) if isinstance(value, str) and value.isdecimal() else None
-
-
-def _value(value: Any) -> Any:
-    """Numbers are texts in events."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -22,7 +22,8 @@ _LATEST = 253_402_300_799
 _SHOWN_MAX = 60
 _TICKET_COLUMNS = tuple(name for name in TicketRow._fields if name not in ("generated_timestamp", "body"))
 # A record's second is that of the write that stored it, where that was not before all readers.
-_RECORD_COLUMNS = tuple(name for name in RecordRow._fields if name not in ("kind", "generated_timestamp", "body"))
+_NOT_IN_BODY = ("kind", "generated_timestamp", "body", "metric_state")
+_RECORD_COLUMNS = tuple(name for name in RecordRow._fields if name not in _NOT_IN_BODY)
 
 
 def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:

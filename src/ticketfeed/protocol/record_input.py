@@ -12,8 +12,8 @@ from msgspec import UNSET, Meta, UnsetType
 from ticketfeed.protocol.errors import BadRecord, MalformedRequest, RecordInvalid
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.records import Id, SearchText, encode, split_record
+from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.protocol.shapes import RECORD_SHAPES
-from ticketfeed.protocol.ticket_input import decode_input
 from ticketfeed.protocol.ticket_rules import split_tags
 
 __all__ = ["DELETED", "WRITABLE", "check_input"]

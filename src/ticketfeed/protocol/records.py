@@ -8,7 +8,7 @@ in another form than the wire's (a fraction, an offset) is rewritten, as the wir
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -26,8 +26,10 @@ __all__ = [
     "RecordDraft",
     "SearchText",
     "decode_as",
+    "defaults_of",
     "is_deleted",
     "lay_out",
+    "make_record",
     "parse_record",
     "split_record",
     "use_wire_times",
@@ -113,6 +115,14 @@ _SPLIT = msgspec.json.Decoder(dict[str, Raw])
 _WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"')
 
 
+def defaults_of(shape: Mapping[str, bytes | None]) -> dict[str, Raw | None]:
+    """A shape in the form that `lay_out` takes: its JSON as it stands."""
+    return {key: None if default is None else Raw(default) for key, default in shape.items()}
+
+
+_DEFAULTS = {kind: defaults_of(shape) for kind, shape in RECORD_SHAPES.items()}
+
+
 def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
     """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord."""
     values = split_record(data)
@@ -125,21 +135,40 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     if generated > now + FUTURE_SECONDS_MAX:
         raise BadRecord(f"its time {wire_time(time or updated)} lies in the future")
     derived = {
-        "url": lambda: encode(f"https://{account}.zendesk.com/api/v2/{_PATHS.get(kind, kind)}/{record.id}.json"),
-        "created_at": lambda: encode(wire_time(created)),
-        "updated_at": lambda: encode(wire_time(updated)),
+        "url": lambda: _url(account, kind, record.id),
+        "created_at": lambda: wire_time(created),
+        "updated_at": lambda: wire_time(updated),
     }
+    return _draft(kind, record, max(0, generated), lay_out(values, _DEFAULTS[kind], derived))
+
+
+def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int) -> RecordDraft:
+    """Complete a record that a write makes or changes; `values` of keys that stay may be Raw.
+
+    It carries `now` as the time of its update. Raises BadRecord for what could not be loaded either.
+    """
+    values = {**values, "updated_at": wire_second(now)}
+    derived = {"url": lambda: _url(account, kind, values["id"]), "created_at": lambda: wire_second(now)}
+    body = lay_out(values, _DEFAULTS[kind], derived)
+    return _draft(kind, decode_as(_DECODERS[kind], body), now, body)
+
+
+def _url(account: str, kind: str, id: int) -> str:
+    return f"https://{account}.zendesk.com/api/v2/{_PATHS.get(kind, kind)}/{id}.json"
+
+
+def _draft(kind: str, record: _Record, generated_timestamp: int, body: bytes) -> RecordDraft:
     ticket_id = record.ticket_id if isinstance(record, _OfTicket) else record.id
     return RecordDraft(
         kind,
         ticket_id if kind == "ticket_metrics" else record.id,
-        max(0, generated),
+        generated_timestamp,
         ticket_id if isinstance(record, _Audit | _MetricEvent) else None,
         sum(event.type == "Comment" for event in record.events) if isinstance(record, _Audit) else None,
         record.email.strip().lower() if isinstance(record, _User) and record.email else None,
         _searched(record.external_id) if isinstance(record, _User | _Organization) else None,
         int(_is_deleted(record)),
-        lay_out(values, RECORD_SHAPES[kind], derived),
+        body,
     )
 
 
@@ -184,23 +213,17 @@ def decode_as(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
 
 
 def lay_out(
-    values: dict[str, Raw], shape: Mapping[str, bytes | None], derived: Mapping[str, Callable[[], bytes]]
+    values: Mapping[str, Any], defaults: Mapping[str, Raw | None], derived: Mapping[str, Callable[[], Any]]
 ) -> bytes:
-    """The record's bytes: the shape's keys in order, then the others."""
-    parts: list[bytes | Raw] = []
-    for key, default in shape.items():
-        value = values.pop(key, None)
-        parts += (_lead(key), value if value is not None else default or derived[key]())
-    for key, value in values.items():
-        parts += (b",%s:" % encode(key), value)
-    parts.append(b"}")
-    return b"{" + b"".join(parts)[1:]
+    """A record as JSON: the keys of its shape in order, then the others.
 
-
-@cache
-def _lead(key: str) -> bytes:
-    """What stands before a value of a shape."""
-    return b',"%s":' % key.encode()
+    A key that `values` lacks has its default; one without a default is derived. A value that is Raw stays as it is.
+    """
+    complete = {**defaults, **values}
+    for key, derive in derived.items():
+        if key not in values and key in defaults:
+            complete[key] = derive()
+    return encode(complete)
 
 
 def use_wire_times(values: dict[str, Raw], **moments: datetime | UnsetType | None) -> None:
@@ -219,6 +242,7 @@ def wire_time(moment: datetime) -> str:
     return utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
+@lru_cache(4096)  # everything that belongs to one change carries the same second
 def wire_second(second: int) -> str:
     """A time in Unix seconds, as on the wire."""
     return wire_time(datetime.fromtimestamp(second, UTC))

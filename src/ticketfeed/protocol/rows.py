@@ -51,6 +51,7 @@ class RecordRow(NamedTuple):
     it was last updated, or happened, in Unix seconds; in a used account when it was stored. `ticket_id`: the ticket
     that an audit or metric event belongs to. `comment_count`: how many comments an audit has. `email`: lower case, of
     users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer listed, else 0.
+    `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`); None if not known.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class RecordRow(NamedTuple):
     external_id: str | None
     is_deleted: int
     body: bytes
+    metric_state: bytes | None = None
 
 
 class FeedRow(Protocol):

@@ -1,27 +1,30 @@
-"""What a request may ask to be written -> checked values. What is wrong is told field by field, as the wire does.
+"""Tickets as clients send them: new ones, changes and imports, parsed and checked before anything is looked up.
 
 A key that is not declared here is ignored, as on the wire; so is what only the server decides.
 """
 
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ticketfeed.protocol.errors import MalformedRequest, RecordInvalid
-from ticketfeed.protocol.records import DateTime, Id, SearchText
+from ticketfeed.protocol.errors import BadRecord, RecordInvalid
+from ticketfeed.protocol.records import DateTime, Id, SearchText, wire_time
+from ticketfeed.protocol.request_body import InputParser
 
-__all__ = ["Comment", "ImportedTicket", "Person", "TicketInput", "decode_input"]
+__all__ = ["IMPORTED_TICKET", "NEW_TICKET", "TICKET_CHANGE", "Comment", "ImportedTicket", "Person", "TicketInput"]
 
-T = TypeVar("T")
+# What a text column of the original holds.
 Text = Annotated[str, Meta(max_length=65_535)]
 Tag = Annotated[str, Meta(min_length=1, max_length=255)]
-_FIELD = re.compile(r"at `\$\.([A-Za-z_]+)")
+_BLANK = ("cannot be blank", "BlankValue")
+_TAG = re.compile(r"<[^>]*>")
 
 
 class Comment(msgspec.Struct):
-    """What is said. Without `public` it is as public as its ticket."""
+    """A comment. Without `public` it is as public as its ticket."""
 
     body: Text | None = None
     html_body: Text | None = None
@@ -32,11 +35,11 @@ class Comment(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        return self.body or self.value or re.sub(r"<[^>]*>", "", self.html_body or "")
+        return self.body or self.value or _TAG.sub("", self.html_body or "")
 
 
 class Person(msgspec.Struct):
-    """Somebody who is found by email, or made."""
+    """A user by email, who is created where there is none."""
 
     email: SearchText
     name: Text | None = None
@@ -81,23 +84,60 @@ class TicketInput(msgspec.Struct):
     safe_update: bool = False
     updated_stamp: DateTime | None = None
 
+    def new_comment(self) -> Comment | None:
+        """The comment in its long form; a description alone is one."""
+        if isinstance(self.comment, str):
+            return Comment(body=self.comment)
+        if self.comment is None and self.description is not UNSET:
+            return Comment(body=self.description)
+        return self.comment
+
 
 class ImportedTicket(TicketInput):
-    """A ticket with its history, from elsewhere."""
+    """A ticket from elsewhere, with its history."""
 
     comments: list[Comment] = []
     created_at: DateTime | None = None
     updated_at: DateTime | None = None
     solved_at: DateTime | None = None
 
+    def all_comments(self) -> list[Comment]:
+        """The comments of the ticket's audits; the first of them is its description."""
+        first = self.new_comment()
+        return [first, *self.comments] if first else self.comments
 
-def decode_input(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
-    """Raises RecordInvalid, MalformedRequest."""
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        field = _FIELD.search(str(error))
-        text, _, _ = str(error).partition(" - at ")
-        raise RecordInvalid(**{field[1] if field else "base": (text[:1].lower() + text[1:], "InvalidValue")}) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise MalformedRequest("The body is not valid JSON") from None
+
+def _check_new(ticket: TicketInput) -> None:
+    comment = ticket.new_comment()
+    if comment is None or not comment.text.strip():
+        raise RecordInvalid(base=_BLANK, description=_BLANK)
+    _check_change(ticket)
+
+
+def _check_imported(ticket: ImportedTicket) -> None:
+    if not ticket.all_comments():
+        raise RecordInvalid(base=_BLANK, description=_BLANK)
+    _check_change(ticket)
+    for name in ("created_at", "updated_at"):
+        _check_time(name, getattr(ticket, name))
+    for comment in ticket.comments:
+        _check_time("created_at", comment.created_at)
+
+
+def _check_change(ticket: TicketInput) -> None:
+    for name in ("due_at", "updated_stamp"):
+        _check_time(name, getattr(ticket, name))
+
+
+def _check_time(name: str, moment: datetime | UnsetType | None) -> None:
+    """Refuse a time that lies before the year 1 or behind the year 9999 in UTC: the wire has no form for it."""
+    if moment:
+        try:
+            wire_time(moment)
+        except BadRecord as error:
+            raise RecordInvalid(**{name: (str(error), "InvalidValue")}) from None
+
+
+NEW_TICKET = InputParser("ticket", TicketInput, _check_new)
+IMPORTED_TICKET = InputParser("ticket", ImportedTicket, _check_imported)
+TICKET_CHANGE = InputParser("ticket", TicketInput, _check_change)

@@ -4,14 +4,14 @@ Only the store knows the second that a change carries, and only once it holds th
 serialised here once, in two halves, and the store writes the number between them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import INT64_MAX
@@ -21,6 +21,7 @@ from ticketfeed.protocol.records import (
     Id,
     SearchText,
     decode_as,
+    defaults_of,
     encode,
     lay_out,
     split_record,
@@ -31,7 +32,7 @@ from ticketfeed.protocol.rows import TicketRow
 from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.sideloads import pack_ids
 
-__all__ = ["TicketDraft", "parse_ticket", "without_fields"]
+__all__ = ["TicketDraft", "make_ticket", "parse_ticket", "without_fields"]
 
 # What a sideload puts into a ticket is never part of the ticket as it is stored.
 EMBEDDED_KEYS = ("metric_set", "dates", "comment_count", "incident_count", "slas", "metric_events")
@@ -117,8 +118,11 @@ _DECODER = msgspec.json.Decoder(_Ticket)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _GAP = "generated_timestamp"
 _HEAD_KEYS = list(TICKET_SHAPE)[: list(TICKET_SHAPE).index(_GAP)]
-_HEAD_SHAPE = {key: TICKET_SHAPE[key] for key in _HEAD_KEYS}
-_TAIL_SHAPE = {key: value for key, value in TICKET_SHAPE.items() if key not in _HEAD_SHAPE and key != _GAP}
+_HEAD_DEFAULTS = defaults_of({key: TICKET_SHAPE[key] for key in _HEAD_KEYS})
+_TAIL_DEFAULTS = defaults_of(
+    {key: value for key, value in TICKET_SHAPE.items() if key not in _HEAD_DEFAULTS and key != _GAP}
+)
+_EMPTY = Raw(b"[]")
 
 
 def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
@@ -127,32 +131,54 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
     Without a `generated_timestamp` it counts as generated when it was last updated; without any time, at `now`.
     Raises BadRecord.
     """
-    values = split_record(data)
+    values: dict[str, Any] = dict(split_record(data))
     ticket = decode_as(_DECODER, data)
     use_wire_times(values, created_at=ticket.created_at, updated_at=ticket.updated_at, due_at=ticket.due_at)
     updated = ticket.updated_at or ticket.created_at or datetime.fromtimestamp(now, UTC)
-    created = ticket.created_at or updated
+    values.setdefault("created_at", wire_time(ticket.created_at or updated))
+    values.setdefault("updated_at", wire_time(updated))
     generated = ticket.generated_timestamp
-    if not generated:  # 0 stands in the answer to a POST, where it is not yet known
+    if not generated:  # 0 in the answer to a POST, where it is not known yet
         generated = max(0, int(updated.timestamp()))
     if generated > now + FUTURE_SECONDS_MAX:
         raise BadRecord(f"generated_timestamp {generated} lies in the future")
-    values.pop(_GAP, None)
     embedded = {key: bytes(values.pop(key)) for key in EMBEDDED_KEYS if key in values}
-    given_fields, given_custom_fields = values.get("fields"), values.get("custom_fields")
+    metric_set = None if embedded.get("metric_set") == b"null" else embedded.get("metric_set")
+    return _draft(ticket, values, account, generated, metric_set)
+
+
+def make_ticket(
+    values: Mapping[str, Any], stored: Mapping[str, Raw], *, account: str, generated_timestamp: int
+) -> TicketDraft:
+    """Complete a ticket that a write makes or changes.
+
+    `values`: what it has after the write, its times included. `stored`: keys that do not change, as they are stored; of
+    those in both the stored value counts. Raises BadRecord for what could not be loaded either.
+    """
+    try:
+        ticket = msgspec.convert(values, _Ticket)
+    except msgspec.ValidationError as error:
+        raise BadRecord(str(error)) from None
+    return _draft(ticket, {**values, **stored}, account, generated_timestamp, None)
+
+
+def _draft(
+    ticket: _Ticket, values: dict[str, Any], account: str, generated_timestamp: int, metric_set: bytes | None
+) -> TicketDraft:
+    """`values`: all that is laid out; what it lacks is derived."""
+    values.pop(_GAP, None)
+    fields, custom_fields = values.get("fields", _EMPTY), values.get("custom_fields", _EMPTY)
     derived = {
-        "url": lambda: encode(f"https://{account}.zendesk.com/api/v2/tickets/{ticket.id}.json"),
-        "created_at": lambda: encode(wire_time(created)),
-        "updated_at": lambda: encode(wire_time(updated)),
-        "raw_subject": lambda: encode(ticket.subject),
-        "custom_fields": lambda: bytes(given_fields or b"[]"),
-        "fields": lambda: bytes(given_custom_fields or b"[]"),
-        "encoded_id": lambda: encode(_encoded_id(account, ticket.id)),
+        "url": lambda: f"https://{account}.zendesk.com/api/v2/tickets/{ticket.id}.json",
+        "raw_subject": lambda: ticket.subject,
+        "custom_fields": lambda: fields,
+        "fields": lambda: custom_fields,
+        "encoded_id": lambda: _encoded_id(account, ticket.id),
     }
     head_values = {key: values.pop(key) for key in _HEAD_KEYS if key in values}
-    head = lay_out(head_values, _HEAD_SHAPE, derived)[:-1] + b',"generated_timestamp":'
+    head = lay_out(head_values, _HEAD_DEFAULTS, derived)[:-1] + b',"generated_timestamp":'
     row = TicketRow(
-        generated_timestamp=generated,
+        generated_timestamp=generated_timestamp,
         id=ticket.id,
         status=ticket.status,
         support_type=ticket.support_type,
@@ -165,10 +191,9 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
         brand_id=ticket.brand_id,
         custom_status_id=ticket.custom_status_id,
         agreement_ids=pack_ids(ticket.sharing_agreement_ids) or None,
-        body=b"%s%d,%s" % (head, generated, lay_out(values, _TAIL_SHAPE, derived)[1:]),
+        body=b"%s%d,%s" % (head, generated_timestamp, lay_out(values, _TAIL_DEFAULTS, derived)[1:]),
     )
-    metric_set = embedded.get("metric_set")
-    return TicketDraft(row, len(head), None if metric_set == b"null" else metric_set)
+    return TicketDraft(row, len(head), metric_set)
 
 
 def without_fields(body: bytes) -> bytes:

@@ -75,6 +75,9 @@ class WriteTransaction(Protocol):
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         """All audits or metric events of one ticket, by id."""
 
+    def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
+        """The `metric_state` of a ticket's metric set, None for none; and how many audits the ticket has."""
+
     def find_external(self, kind: str, external_id: str) -> bytes | None:
         """The body of the user or organization with this external_id, None for none.
 

@@ -96,6 +96,11 @@ class MemoryTransaction:
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         return [row.body for row in self._records(kind) if row.ticket_id == ticket_id]
 
+    def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
+        metric_set = self._data.records.get(("ticket_metrics", ticket_id))
+        state = None if metric_set is None else metric_set.metric_state
+        return state, len(self.find_of_ticket("audits", ticket_id))
+
     def find_external(self, kind: str, external_id: str) -> bytes | None:
         return _first(row for row in self._records(kind) if row.external_id == external_id)
 

@@ -37,6 +37,11 @@ class SqlTransaction(ABC):
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         return [row[2] for row in self._rows("read_of_tickets", {"kind": kind, "ids": self._ids([ticket_id])})]
 
+    def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
+        row = self._one("find_metric_state", {"ticket_id": ticket_id})
+        assert row is not None
+        return row[0], row[1]
+
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         row = self._one("find_idempotent_answer", {"key": key, "since": self.now - IDEMPOTENCY_SECONDS})
         return IdempotentAnswer(*row) if row else None

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticketfeed.protocol.records import wire_second
 from ticketfeed.world.chance import IdSeries
-from ticketfeed.world.moments import YEAR, wire_time
+from ticketfeed.world.moments import YEAR
 from ticketfeed.world.words import PRODUCTS
 
 __all__ = ["AREAS", "CUSTOM_TYPES", "STATUS_CATEGORIES", "Desk", "make_desk", "record_url"]
@@ -118,7 +119,7 @@ class Desk:
 
 def make_desk(account: str, until: int, ids: IdSeries) -> Desk:
     """The desk of one account; ids are taken from `ids` in a fixed order."""
-    made = {"created_at": wire_time(until - 8 * YEAR), "updated_at": wire_time(until - 6 * YEAR)}
+    made = {"created_at": wire_second(until - 8 * YEAR), "updated_at": wire_second(until - 6 * YEAR)}
     groups = [_group(account, next(ids), *entry, made) for entry in _GROUPS]
     fields = [*_system_fields(account, ids, made), *_custom_fields(account, ids, made)]
     field_ids = [record["id"] for record in fields if record["active"]]

@@ -7,14 +7,14 @@ lead to the ticket's own status, assignee, group and priority; the last one is o
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from html import escape
 from random import Random
 from typing import Any
 
-from ticketfeed.protocol.ticket_metrics import Step, metric_events, metric_set
+from ticketfeed.protocol.audits import SYSTEM_ID, comment_event, event_value
+from ticketfeed.protocol.records import wire_second
+from ticketfeed.protocol.ticket_metrics import MetricState, Step, metric_events, metric_set
 from ticketfeed.world.chance import pick, stream
 from ticketfeed.world.desk import Desk, record_url
-from ticketfeed.world.moments import wire_time
 from ticketfeed.world.people import People
 from ticketfeed.world.setup import Setup
 
@@ -64,7 +64,6 @@ _TRIGGER_VIA = {
     "source": {"from": {"id": 1002, "title": "Notify the requester"}, "to": {}, "rel": "trigger"},
 }
 _WEB = {"channel": "web", "source": {"from": {}, "to": {}, "rel": None}}
-_SYSTEM = -1
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ class _Story:
     ids: _Ids
     values: Record
     audits: list[Record] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    metrics: MetricState = field(default_factory=MetricState)
 
 
 class HistoryMaker:
@@ -110,11 +109,11 @@ class HistoryMaker:
             self._comment_only(story, updated)
         for audit in story.audits:
             yield "audits", audit
-        metrics = metric_set(story.steps)
+        metrics = metric_set(story.metrics, ticket["requester_id"])
         url = record_url(self._account, "ticket_metrics", first_id)
         yield "ticket_metrics", {"url": url, "id": first_id, "ticket_id": id, **metrics}
         policy = self._setup.policy_of.get(ticket["priority"])
-        for number, event in enumerate(metric_events(story.steps, policy)):
+        for number, event in enumerate(metric_events(story.metrics, ticket["requester_id"], policy)):
             yield "ticket_metric_events", {"id": first_id + _METRIC_EVENTS_FROM + number, "ticket_id": id, **event}
         rating = ticket["satisfaction_rating"]
         if rating and "id" in rating:
@@ -133,9 +132,9 @@ class HistoryMaker:
                 values["priority"] = None
             if ticket["group_id"] is not None and rng.random() < 0.12:
                 values["group_id"] = None if not by_agent and rng.random() < 0.5 else pick(rng, self._desk.group_ids)
-        comment = self._comment(ticket["submitter_id"], ticket["description"], ticket["is_public"])
+        comment = comment_event(ticket["description"], None, ticket["submitter_id"], public=ticket["is_public"])
         created_events = [
-            {"id": 0, "type": "Create", "value": _event_value(value), "field_name": name}
+            {"id": 0, "type": "Create", "value": event_value(value), "field_name": name}
             for name, value in values.items()
             if value is not None and value != []
         ]
@@ -148,14 +147,14 @@ class HistoryMaker:
         events: list[Record] = []
         author, via = agent_id, _WEB
         if status in ("closed", "deleted"):
-            author, via = (_SYSTEM, _SYSTEM_VIA) if status == "closed" else (agent_id, _WEB)
+            author, via = (SYSTEM_ID, _SYSTEM_VIA) if status == "closed" else (agent_id, _WEB)
         elif status == "open" and story.values["status"] in ("pending", "solved"):
             author = ticket["requester_id"]
-            events.append(self._comment(author, pick(rng, _REPLIES), ticket["is_public"]))
+            events.append(comment_event(pick(rng, _REPLIES), None, author, public=ticket["is_public"]))
         elif status == "hold":
-            events.append(self._comment(author, pick(rng, _NOTES), False))
+            events.append(comment_event(pick(rng, _NOTES), None, author, public=False))
         else:
-            events.append(self._comment(author, pick(rng, _ANSWERS), ticket["is_public"]))
+            events.append(comment_event(pick(rng, _ANSWERS), None, author, public=ticket["is_public"]))
             if ticket["is_public"] and rng.random() < 0.2:
                 recipients = [ticket["requester_id"]]
                 note = {
@@ -172,7 +171,7 @@ class HistoryMaker:
     def _comment_only(self, story: _Story, moment: int) -> None:
         """A ticket that kept its status all the time was written to once more."""
         ticket = story.ticket
-        comment = self._comment(ticket["requester_id"], pick(self._rng, _REPLIES), ticket["is_public"])
+        comment = comment_event(pick(self._rng, _REPLIES), None, ticket["requester_id"], public=ticket["is_public"])
         self._audit(story, moment, ticket["requester_id"], [comment], ticket["via"])
 
     def _changes(self, story: _Story, wanted: Record) -> list[Record]:
@@ -180,24 +179,10 @@ class HistoryMaker:
         for name, value in wanted.items():
             before = story.values[name]
             if before != value:
-                change = {"id": 0, "type": "Change", "value": _event_value(value), "field_name": name}
-                changes.append({**change, "previous_value": _event_value(before)})
+                change = {"id": 0, "type": "Change", "value": event_value(value), "field_name": name}
+                changes.append({**change, "previous_value": event_value(before)})
                 story.values[name] = value
         return changes
-
-    def _comment(self, author: int, text: str, public: bool) -> Record:
-        body = escape(text, quote=False).replace("\n", "<br>")
-        return {
-            "id": 0,
-            "type": "Comment",
-            "author_id": author,
-            "body": text,
-            "html_body": f'<div class="zd-comment" dir="auto">{body}</div>',
-            "plain_body": text,
-            "public": public,
-            "attachments": [],
-            "audit_id": 0,
-        }
 
     def _audit(self, story: _Story, moment: int, author: int, events: list[Record], via: Record) -> None:
         audit_id = story.ids.take()
@@ -209,7 +194,7 @@ class HistoryMaker:
             {
                 "id": audit_id,
                 "ticket_id": story.ticket["id"],
-                "created_at": wire_time(moment),
+                "created_at": wire_second(moment),
                 "author_id": author,
                 "metadata": {"system": {"location": "Leeds, United Kingdom"} if author > 0 else {}, "custom": {}},
                 "events": events,
@@ -217,16 +202,16 @@ class HistoryMaker:
             }
         )
         comment = next((event for event in events if event["type"] == "Comment"), None)
-        values, ticket = story.values, story.ticket
-        story.steps.append(
+        values = story.values
+        story.metrics.add(
             Step(
                 moment,
                 values["status"],
                 values["group_id"],
                 values["assignee_id"],
-                by_requester=author == ticket["requester_id"],
+                author,
                 has_comment=comment is not None,
-                is_reply=bool(story.steps and comment and comment["public"] and author != ticket["requester_id"]),
+                has_public_comment=comment is not None and comment["public"],
             )
         )
 
@@ -253,8 +238,3 @@ class HistoryMaker:
             "reason_id": rating.get("reason_id"),
             "reason_code": None,
         }
-
-
-def _event_value(value: Any) -> Any:
-    """Ids are texts in events."""
-    return str(value) if isinstance(value, int) else value

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from ticketfeed.protocol.records import wire_second
 from ticketfeed.world.chance import IdSeries, pick, spread
 from ticketfeed.world.desk import Desk, record_url
 from ticketfeed.world.languages import LANGUAGES, Language
-from ticketfeed.world.moments import DAY, YEAR, wire_time
+from ticketfeed.world.moments import DAY, YEAR
 from ticketfeed.world.via import phone_number
 
 __all__ = ["People", "Person", "make_people"]
@@ -135,8 +136,8 @@ class People:
             "shared_tickets": place % 5 == 0,
             "shared_comments": place % 10 == 0,
             "external_id": f"org-{place + 1:05d}" if place % 3 else None,
-            "created_at": wire_time(created),
-            "updated_at": wire_time(created + place % 1500 * DAY // 2),
+            "created_at": wire_second(created),
+            "updated_at": wire_second(created + place % 1500 * DAY // 2),
             "domain_names": [f"customer{place + 1}.{_DOMAINS[place % 3]}"] if place % 4 else [],
             "details": "Pays by invoice, thirty days" if place % 6 == 1 else None,
             "notes": "Ask for the site name first.\nTwo kitchens." if place % 9 == 2 else None,
@@ -150,9 +151,9 @@ class People:
         created, light = self.until - 7 * YEAR + place % 600 * DAY, person.kind == "light"
         record = self._user(person.id, person.name, person.email, LANGUAGES[0])
         record.update(
-            created_at=wire_time(created),
-            updated_at=wire_time(self.until - (place * 5 % 90 + 1) * DAY),
-            last_login_at=wire_time(self.until - (place * 3 % 40) * DAY // 8) if person.active else None,
+            created_at=wire_second(created),
+            updated_at=wire_second(self.until - (place * 5 % 90 + 1) * DAY),
+            last_login_at=wire_second(self.until - (place * 3 % 40) * DAY // 8) if person.active else None,
             role="admin" if person.kind == "admin" else "agent",
             role_type={"admin": 4, "light": 1}.get(person.kind),
             two_factor_auth_enabled=place % 3 != 0,
@@ -171,8 +172,8 @@ class People:
         record = self._user(self.ids[place], self.name(place), self.email(place), self.language(place))
         with_phone = place % 3 == 0 or bool(flags & _NO_EMAIL)
         record.update(
-            created_at=wire_time(created),
-            updated_at=wire_time(created + (self.until - created) * (place % 11) // 12),
+            created_at=wire_second(created),
+            updated_at=wire_second(created + (self.until - created) * (place % 11) // 12),
             phone=phone_number(place)["phone"] if with_phone else None,
             shared_phone_number=False if with_phone else None,
             organization_id=self.organization_id(place),
@@ -181,7 +182,7 @@ class People:
             tags=["vip"] if place % 25 == 3 else [],
             alias='the "other" one' if place % 97 == 7 else None,
             active=not flags & _INACTIVE,
-            last_login_at=wire_time(created + (self.until - created) * (place % 7) // 8) if place % 2 else None,
+            last_login_at=wire_second(created + (self.until - created) * (place % 7) // 8) if place % 2 else None,
             notes="Prefers a call back 📞" if place % 41 == 5 else None,
             ticket_restriction="organization" if place % 50 == 9 else "requested",
             suspended=bool(flags & _SUSPENDED),

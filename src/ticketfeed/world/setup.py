@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ticketfeed.protocol.records import wire_second
 from ticketfeed.world.chance import IdSeries
 from ticketfeed.world.desk import record_url
-from ticketfeed.world.moments import YEAR, wire_time
+from ticketfeed.world.moments import YEAR
 from ticketfeed.world.people import People
 
 __all__ = ["Setup", "make_setup"]
@@ -55,7 +56,7 @@ class Setup:
 
 def make_setup(account: str, until: int, people: People, ids: IdSeries) -> Setup:
     """The setup of one account."""
-    made = {"created_at": wire_time(until - 8 * YEAR), "updated_at": wire_time(until - 6 * YEAR)}
+    made = {"created_at": wire_second(until - 8 * YEAR), "updated_at": wire_second(until - 6 * YEAR)}
     policies = [_policy(account, next(ids), place, made) for place in range(len(_POLICIES))]
     policy_of: dict[str | None, Record] = {}
     for record, (title, targets) in zip(policies, _POLICIES, strict=True):

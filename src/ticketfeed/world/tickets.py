@@ -9,10 +9,11 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+from ticketfeed.protocol.records import wire_second
 from ticketfeed.world.chance import pick, spread, stream
 from ticketfeed.world.desk import AREAS, CUSTOM_TYPES, STATUS_CATEGORIES, Desk, record_url
 from ticketfeed.world.languages import Language
-from ticketfeed.world.moments import DAY, HOUR, wire_time
+from ticketfeed.world.moments import DAY, HOUR
 from ticketfeed.world.people import People
 from ticketfeed.world.text import SIZE_WEIGHTS, Matter, draw_matter, write_text
 from ticketfeed.world.timeline import SCRUBBED, STATUSES, TYPES, Timeline
@@ -104,8 +105,8 @@ class TicketMaker:
             "id": id,
             "external_id": f"crm-{int(rng.random() * 90_000)}" if rng.random() < 0.07 else None,
             "via": via,
-            "created_at": wire_time(plan.created[place]),
-            "updated_at": wire_time(plan.updated[place]),
+            "created_at": wire_second(plan.created[place]),
+            "updated_at": wire_second(plan.updated[place]),
             "generated_timestamp": plan.generated[place],
             "type": TYPES[plan.types[place]],
             "subject": content["subject"],
@@ -215,7 +216,7 @@ class TicketMaker:
             "text": matter.facts["order"],
             "textarea": pick(rng, _TRIED),
             "regexp": f"SN-{number:05d}-{'ABCDEF'[number % 6]}",
-            "date": wire_time(1_500_000_000 + number * 2000)[:10],
+            "date": wire_second(1_500_000_000 + number * 2000)[:10],
             "partialcreditcard": f"XXXXXXXXXXXX{number % 10_000:04d}",
             "integer": str(number % 12 + 1),
             "decimal": matter.facts["amount"],
@@ -248,7 +249,7 @@ class TicketMaker:
         if TYPES[self._timeline.types[place]] != "task" or rng.random() < 0.4:
             return None
         morning = (self._timeline.created[place] // DAY + 1 + int(rng.random() * 30)) * DAY + 9 * HOUR
-        return wire_time(morning)
+        return wire_second(morning)
 
     def _custom_status(self, rng: Random, status: str) -> int:
         """One of the status's category; a deleted ticket keeps the one that it had."""

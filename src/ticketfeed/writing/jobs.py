@@ -9,6 +9,7 @@ from msgspec import Raw
 from ticketfeed.protocol.errors import RecordInvalid, TooManyValues, WireError
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, Job
 from ticketfeed.protocol.model import Identity
+from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
@@ -86,15 +87,15 @@ def _done(verb: str, id: int) -> dict[str, Any]:
 
 
 def _create_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    return {"id": tickets.create(bytes(item.values)).draft.id}
+    return {"id": tickets.create(NEW_TICKET.parse(bytes(item.values))).draft.id}
 
 
 def _import_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    return {"id": tickets.import_ticket(bytes(item.values)).draft.id}
+    return {"id": tickets.import_ticket(IMPORTED_TICKET.parse(bytes(item.values))).draft.id}
 
 
 def _update_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    tickets.update(item.id, bytes(item.values))
+    tickets.update(item.id, TICKET_CHANGE.parse(bytes(item.values)))
     return _done("update", item.id)
 
 

@@ -1,5 +1,6 @@
-"""Who and what a change of a ticket means: people by id or email, made where need be; groups of agents; drop-downs."""
+"""Looks up the users, groups and fields that a change of a ticket refers to, inside its write."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -7,15 +8,18 @@ from msgspec import UNSET
 
 from ticketfeed.protocol.errors import RecordInvalid
 from ticketfeed.protocol.model import Identity
-from ticketfeed.protocol.records import parse_record, wire_second
+from ticketfeed.protocol.records import make_record, split_record
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
-from ticketfeed.protocol.ticket_rules import Found
+from ticketfeed.protocol.ticket_rules import Related
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["Lookups"]
 
-_NO_SUCH = ("is invalid", "InvalidValue")
+_UNKNOWN = ("is invalid", "InvalidValue")
+# Keys of a change that name one record each -> its kind.
 _LINKS = (("group_id", "groups"), ("organization_id", "organizations"), ("brand_id", "brands"))
+# Fields whose options put tags on a ticket.
+_DROP_DOWNS = ("tagger", "multiselect")
 
 
 class _User(msgspec.Struct):
@@ -31,100 +35,114 @@ class _Option(msgspec.Struct):
 
 
 class _Field(msgspec.Struct):
+    id: int
     type: str = "text"
     custom_field_options: list[_Option] | None = None
 
 
 _USER = msgspec.json.Decoder(_User)
-_FIELD = msgspec.json.Decoder(_Field)
+_USERS = msgspec.json.Decoder(list[_User])
+_FIELDS = msgspec.json.Decoder(list[_Field])
 
 
 class Lookups:
-    """Looks up what one write needs."""
+    """The lookups of one write, in the name of one user."""
 
     def __init__(self, write: WriteTransaction, account: str, actor: Identity) -> None:
         self._write, self._account, self._actor = write, account, actor
 
-    def find(self, asked: TicketInput, comment: Comment | None, requester_id: int | None, *, is_new: bool) -> Found:
-        """Raises RecordInvalid, where somebody or something is meant that is not there."""
-        requester = self._requester(asked, is_new)
-        assignee = self._assignee(asked)
+    def related(
+        self, change: TicketInput, comment: Comment | None, requester_id: int | None, *, is_new: bool
+    ) -> Related:
+        """What `change` refers to. `requester_id`: of the ticket before. Raises RecordInvalid for what is not there."""
+        users = self._users(change, comment, is_new)
+        requester = self._requester(change, users, is_new)
+        assignee = self._assignee(change, users)
         for name, kind in _LINKS:
-            value = getattr(asked, name)
-            if isinstance(value, int) and not self._write.find_records(kind, [value]):
-                raise RecordInvalid(**{name: _NO_SUCH})
+            id = getattr(change, name)
+            if isinstance(id, int) and not self._write.find_records(kind, [id]):
+                raise RecordInvalid(**{name: _UNKNOWN})
         author_id = (comment.author_id if comment else None) or self._actor.user_id
-        if comment is not None and comment.author_id is not None:
-            self._user(comment.author_id, "author_id")
+        if comment is not None and comment.author_id is not None and comment.author_id not in users:
+            raise RecordInvalid(author_id=_UNKNOWN)
         is_public = comment is not None and comment.public is not False
-        return Found(
+        return Related(
             actor_id=self._actor.user_id,
             requester_id=requester.id if requester else UNSET,
             requesters_organization_id=requester.organization_id if requester else None,
             assignee_id=assignee.id if isinstance(assignee, _User) else assignee,
             assignees_group_id=assignee.default_group_id if isinstance(assignee, _User) else None,
             comment_is_requesters=is_public and author_id == requester_id,
-            option_tags=self._option_tags(asked),
+            option_tags={}
+            if change.custom_fields is UNSET
+            else self._option_tags([f.id for f in change.custom_fields]),
         )
 
     def suspend(self, user_id: int | None) -> None:
-        """Nothing is taken from this user any more; agents and admins stay."""
+        """Suspend an end user; agents and admins stay as they are."""
         body = self._write.find_records("users", [user_id]).get(user_id) if user_id is not None else None
         if body is not None and _USER.decode(body).role == "end-user":
-            self._put_user({**msgspec.json.decode(body), "suspended": True})
+            self._put_user({**split_record(body), "suspended": True})
 
-    def _requester(self, asked: TicketInput, is_new: bool) -> _User | None:
-        if asked.requester is not None:
-            return self._person(asked.requester)
-        if asked.requester_id is not UNSET:
-            return self._user(asked.requester_id, "requester_id")
-        if not is_new:
-            return None
-        body = self._write.find_records("users", [self._actor.user_id]).get(self._actor.user_id)
-        return _USER.decode(body) if body else _User(self._actor.user_id)
+    def _users(self, change: TicketInput, comment: Comment | None, is_new: bool) -> dict[int, _User]:
+        """Those that the change names by id, read at once; the actor, too, where nobody else is the requester."""
+        names_nobody = change.requester is None and change.requester_id is UNSET
+        named = (
+            change.requester_id,
+            change.assignee_id,
+            comment.author_id if comment else None,
+            self._actor.user_id if is_new and names_nobody else None,
+        )
+        ids = {id for id in named if isinstance(id, int)}
+        if not ids:
+            return {}
+        bodies = self._write.find_records("users", sorted(ids))
+        return {user.id: user for user in _USERS.decode(b"[%s]" % b",".join(bodies.values()))} if bodies else {}
 
-    def _assignee(self, asked: TicketInput) -> Any:
-        """A user, None for nobody, UNSET where it was not asked for."""
-        if asked.assignee_email is not None:
-            body = self._write.find_user(asked.assignee_email)
+    def _requester(self, change: TicketInput, users: Mapping[int, _User], is_new: bool) -> _User | None:
+        """The requester that the change sets, None if it sets none."""
+        if change.requester is not None:
+            return self._find_or_create(change.requester)
+        if change.requester_id is not UNSET:
+            if change.requester_id not in users:
+                raise RecordInvalid(requester_id=_UNKNOWN)
+            return users[change.requester_id]
+        return users.get(self._actor.user_id, _User(self._actor.user_id)) if is_new else None
+
+    def _assignee(self, change: TicketInput, users: Mapping[int, _User]) -> Any:
+        """The assignee that the change sets: a user, None for nobody; UNSET if it sets none."""
+        if change.assignee_email is not None:
+            body = self._write.find_user(change.assignee_email)
             user = _USER.decode(body) if body else None
-        elif isinstance(asked.assignee_id, int):
-            user = self._user(asked.assignee_id, "assignee_id")
+        elif isinstance(change.assignee_id, int):
+            user = users.get(change.assignee_id)
+            if user is None:
+                raise RecordInvalid(assignee_id=_UNKNOWN)
         else:
-            return asked.assignee_id
+            return change.assignee_id
         if user is None or user.role == "end-user" or not user.active:
             raise RecordInvalid(assignee_id=("must be an agent", "InvalidValue"))
         return user
 
-    def _person(self, person: Person) -> _User:
+    def _find_or_create(self, person: Person) -> _User:
         body = self._write.find_user(person.email)
-        if body is None:
-            if "@" not in person.email:
-                raise RecordInvalid(requester=("has no valid email", "InvalidValue"))
-            name = person.name or person.email.partition("@")[0]
-            made = {"id": self._write.next_id("users"), "name": name, "email": person.email.strip()}
-            return self._put_user(made)
-        return _USER.decode(body)
+        if body is not None:
+            return _USER.decode(body)
+        if "@" not in person.email:
+            raise RecordInvalid(requester=("has no valid email", "InvalidValue"))
+        name = person.name or person.email.partition("@")[0]
+        return self._put_user({"id": self._write.next_id("users"), "name": name, "email": person.email.strip()})
 
-    def _user(self, user_id: int, name: str) -> _User:
-        body = self._write.find_records("users", [user_id]).get(user_id)
-        if body is None:
-            raise RecordInvalid(**{name: _NO_SUCH})
-        return _USER.decode(body)
-
-    def _put_user(self, values: dict[str, Any]) -> _User:
-        values["updated_at"] = wire_second(self._write.now)
-        draft = parse_record("users", msgspec.json.encode(values), account=self._account, now=self._write.now)
+    def _put_user(self, values: Mapping[str, Any]) -> _User:
+        draft = make_record("users", values, account=self._account, now=self._write.now)
         self._write.put_records([draft])
-        return _USER.decode(draft.body)
+        return _User(draft.id)
 
-    def _option_tags(self, asked: TicketInput) -> dict[int, frozenset[str]]:
-        if asked.custom_fields is UNSET:
-            return {}
-        bodies = self._write.find_records("ticket_fields", [field.id for field in asked.custom_fields])
-        found = {id: _FIELD.decode(body) for id, body in bodies.items()}
+    def _option_tags(self, field_ids: list[int]) -> dict[int, frozenset[str]]:
+        bodies = self._write.find_records("ticket_fields", field_ids)
+        fields = _FIELDS.decode(b"[%s]" % b",".join(bodies.values())) if bodies else []
         return {
-            id: frozenset(option.value for option in field.custom_field_options or () if option.value)
-            for id, field in found.items()
-            if field.type in ("tagger", "multiselect")
+            field.id: frozenset(option.value for option in field.custom_field_options or () if option.value)
+            for field in fields
+            if field.type in _DROP_DOWNS
         }

@@ -1,16 +1,34 @@
-"""The metric set and the metric events of a ticket follow its audits, from which they are counted anew."""
+"""Updates the metric set and the metric events of a ticket along with its audits.
+
+The state that the figures are computed from is stored with the metric set, so a change reads no earlier audit. Where it
+is missing (a ticket that was loaded, or last written by an older release) the audits are counted once.
+"""
+
+from collections.abc import Sequence
 
 import msgspec
 
-from ticketfeed.protocol.audits import steps_of
-from ticketfeed.protocol.records import parse_record
-from ticketfeed.protocol.ticket_metrics import metric_events, metric_set
+from ticketfeed.protocol.audits import Event, step_of, steps_of
+from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.ticket_metrics import MetricState, Step, count_steps, metric_events, metric_set
 from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["follow_metrics"]
+__all__ = ["changed_metrics", "new_metrics"]
 
-# Metric sets have ids of their own on the wire, but are kept under their ticket's.
+# Metric sets have ids of their own on the wire, far from those of other records. Stores find them by their ticket's.
 _FIRST_SET_ID = 300_000_000_000_000
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """The column `metric_state`. `event_types`: of the metric events for reply_time that the ticket has."""
+
+    set_id: int
+    event_types: list[str]
+    state: MetricState
+
+
+class _Record(msgspec.Struct):
+    id: int
 
 
 class _MetricEvent(msgspec.Struct):
@@ -19,29 +37,81 @@ class _MetricEvent(msgspec.Struct):
     type: str
 
 
-_EVENT = msgspec.json.Decoder(_MetricEvent)
+_STORED = msgspec.msgpack.Decoder(_Stored)
+_RECORD = msgspec.json.Decoder(_Record)
+_EVENTS = msgspec.json.Decoder(list[_MetricEvent])
 
 
-def follow_metrics(write: WriteTransaction, account: str, ticket_id: int, requester_id: int | None) -> None:
-    """For a ticket whose audits tell of its beginning; of another, loaded without them, nothing is known."""
-    steps = steps_of(write.find_of_ticket("audits", ticket_id), requester_id)
+def new_metrics(
+    write: WriteTransaction, account: str, ticket_id: int, requester_id: int | None, steps: Sequence[Step]
+) -> list[RecordDraft]:
+    """The records of a new ticket, which has at least one step."""
+    state = count_steps(steps)
+    return _drafts(write, account, ticket_id, requester_id, _Stored(_FIRST_SET_ID + ticket_id, [], state))
+
+
+def changed_metrics(
+    write: WriteTransaction,
+    account: str,
+    ticket_id: int,
+    requester_id: int | None,
+    author_id: int,
+    events: Sequence[Event],
+) -> list[RecordDraft]:
+    """The records after one more audit, by `author_id` with these events, which is not stored yet.
+
+    None for a ticket without the audit of its creation: nothing is known of the time before the others.
+    """
+    stored = _stored(write, ticket_id)
+    if stored is None:
+        return []
+    stored.state.add(step_of(stored.state, write.now, author_id, events))
+    return _drafts(write, account, ticket_id, requester_id, stored)
+
+
+def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
+    data, audit_count = write.find_metric_state(ticket_id)
+    if data is not None:
+        stored = _STORED.decode(data)
+        if stored.state.steps == audit_count:
+            return stored
+    # Never counted, or audits were loaded since.
+    steps = steps_of(write.find_of_ticket("audits", ticket_id)) if audit_count else []
     if not steps:
-        return
-    kept = write.find_records("ticket_metrics", [ticket_id]).get(ticket_id)
-    head = {"id": _FIRST_SET_ID + ticket_id} if kept is None else {"id": msgspec.json.decode(kept)["id"]}
-    numbers = msgspec.json.encode({**head, "ticket_id": ticket_id, **metric_set(steps)})
-    write.put_records([parse_record("ticket_metrics", numbers, account=account, now=write.now)])
-    known = {_key(body) for body in write.find_of_ticket("ticket_metric_events", ticket_id)}
-    new = [
-        event
-        for event in metric_events(steps, None)
-        if (event["metric"], event["instance_id"], event["type"]) not in known
+        return None
+    body = write.find_records("ticket_metrics", [ticket_id]).get(ticket_id)
+    set_id = _FIRST_SET_ID + ticket_id if body is None else _RECORD.decode(body).id
+    found = _EVENTS.decode(b"[%s]" % b",".join(write.find_of_ticket("ticket_metric_events", ticket_id)))
+    types = {event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)}
+    return _Stored(set_id, sorted(types), count_steps(steps))
+
+
+def _drafts(
+    write: WriteTransaction, account: str, ticket_id: int, requester_id: int | None, stored: _Stored
+) -> list[RecordDraft]:
+    """The metric set, and the metric events that the ticket does not have yet."""
+    state = stored.state
+    missing = [event for event in metric_events(state, requester_id, None) if event["type"] not in stored.event_types]
+    stored.event_types += [event["type"] for event in missing]
+    head = {"url": f"https://{account}.zendesk.com/api/v2/ticket_metrics/{stored.set_id}.json", "id": stored.set_id}
+    body = msgspec.json.encode({**head, "ticket_id": ticket_id, **metric_set(state, requester_id)})
+    drafts = [
+        RecordDraft(
+            kind="ticket_metrics",
+            id=ticket_id,
+            generated_timestamp=max(0, state.updated_at),
+            ticket_id=None,
+            comment_count=None,
+            email=None,
+            external_id=None,
+            is_deleted=0,
+            body=body,
+            metric_state=msgspec.msgpack.encode(stored),
+        )
     ]
-    first_id = write.next_id("ticket_metric_events")
-    bodies = [msgspec.json.encode({"id": first_id + n, "ticket_id": ticket_id, **event}) for n, event in enumerate(new)]
-    write.put_records([parse_record("ticket_metric_events", body, account=account, now=write.now) for body in bodies])
-
-
-def _key(body: bytes) -> tuple[str, int, str]:
-    event = _EVENT.decode(body)
-    return event.metric, event.instance_id, event.type
+    first_id = write.next_id("ticket_metric_events") if missing else 0
+    for number, event in enumerate(missing, first_id):
+        moment = state.created_at if event["type"] == "activate" else state.first_reply_at(requester_id) or 0
+        body = msgspec.json.encode({"id": number, "ticket_id": ticket_id, **event})
+        drafts.append(RecordDraft("ticket_metric_events", number, max(0, moment), ticket_id, None, None, None, 0, body))
+    return drafts

@@ -12,7 +12,7 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound,
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_input import DELETED, check_input
 from ticketfeed.protocol.records import RecordDraft, SearchText, is_deleted, parse_record, split_record, wire_second
-from ticketfeed.protocol.ticket_input import decode_input
+from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["RecordWriter"]

@@ -1,258 +1,251 @@
-"""The life of a ticket inside one write: it is made, changed, deleted, restored, scrubbed.
+"""Writes tickets inside one write: created, changed, deleted, restored, scrubbed.
 
-Whatever happens to a ticket puts it at the end of the feed. What its people see of that has an audit, and moves
-`updated_at`; what the system does by itself does neither.
+Every write of a ticket puts it at the end of the feed. What users do has an audit and moves `updated_at`; what the
+system does by itself has neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from ticketfeed.protocol.audit_views import deletion_of
 from ticketfeed.protocol.audits import (
     AUDIT_IDS,
     Event,
-    audit_of,
+    audit_draft,
     change_events,
     comment_event,
     scrubbed_audit,
+    step_of,
 )
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
 from ticketfeed.protocol.model import Identity, Position
 from ticketfeed.protocol.records import parse_record, split_record, wire_second, wire_time
-from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput, decode_input
-from ticketfeed.protocol.ticket_rules import AUDITED, Values, changed_values
-from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput
+from ticketfeed.protocol.ticket_metrics import Step
+from ticketfeed.protocol.ticket_rules import AUDITED_FIELDS, CLOSED, Values, changed_values
+from ticketfeed.protocol.tickets import TicketDraft, make_ticket
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.lookups import Lookups
-from ticketfeed.writing.metric_updates import follow_metrics
+from ticketfeed.writing.metric_updates import changed_metrics, new_metrics
 
-__all__ = ["Changed", "TicketWriter"]
+__all__ = ["TicketWriter", "WrittenTicket"]
 
-_INPUT = msgspec.json.Decoder(TicketInput)
-_IMPORT = msgspec.json.Decoder(ImportedTicket)
-_CLOSED = ("closed prevents ticket update", "InvalidValue")
+_VALUES = msgspec.json.Decoder(dict[str, Any])
+_SCRUBBED: Values = {
+    "subject": "SCRUBBED",
+    "raw_subject": "SCRUBBED",
+    "description": "X",
+    "external_id": None,
+    "tags": [],
+    "custom_fields": [],
+    "fields": [],
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A ticket as it is after a change, and the audit of that; None where nothing was audited."""
+class WrittenTicket:
+    """A ticket after a write, and the body of the audit; None for a write without one. `values`: what it has now."""
 
     draft: TicketDraft
-    generated_timestamp: int
-    audit: bytes | None
+    values: Values
+    audit: bytes | None = None
 
     @property
     def body(self) -> bytes:
-        return self.draft.body(self.generated_timestamp)
+        return self.draft.row.body
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A stored ticket: its values, and the same as they are stored."""
+
+    values: Values
+    raw: dict[str, Raw]
 
 
 class TicketWriter:
-    """Changes of tickets of one account, by one user, in one write."""
+    """Writes tickets of one account, by one user, in one write."""
 
     def __init__(self, write: WriteTransaction, account: str, actor: Identity) -> None:
         self._write, self._account, self._actor = write, account, actor
-        self._finder = Lookups(write, account, actor)
+        self._lookups = Lookups(write, account, actor)
 
-    def create(self, given: bytes) -> Changed:
-        """A new ticket. Raises RecordInvalid, MalformedRequest."""
-        asked = decode_input(_INPUT, given)
-        comment = _comment(asked)
-        if comment is None or not comment.text.strip():
-            raise RecordInvalid(base=("cannot be blank", "BlankValue"), description=("cannot be blank", "BlankValue"))
-        return self._make(asked, comment, [], self._write.now)
+    def create(self, ticket: TicketInput) -> WrittenTicket:
+        """Create a ticket, which has a comment. Raises RecordInvalid."""
+        comment = ticket.new_comment()
+        assert comment is not None
+        values = self._new_values(ticket, comment)
+        values |= dict.fromkeys(("created_at", "updated_at"), wire_second(self._write.now))
+        author_id = comment.author_id or values["requester_id"]
+        events = [comment_event(comment.text, comment.html_body, author_id, public=values["is_public"])]
+        return self._put_new(values, [(self._write.now, author_id, events)])
 
-    def import_ticket(self, given: bytes) -> Changed:
-        """A ticket with the history it had elsewhere: its comments become audits of their own times."""
-        asked = decode_input(_IMPORT, given)
-        first = _comment(asked)
-        comments = [first, *asked.comments] if first else asked.comments
-        if not comments:
-            raise RecordInvalid(base=("cannot be blank", "BlankValue"), description=("cannot be blank", "BlankValue"))
-        created = int(asked.created_at.timestamp()) if asked.created_at else self._write.now
-        return self._make(asked, comments[0], comments[1:], min(created, self._write.now))
+    def import_ticket(self, ticket: ImportedTicket) -> WrittenTicket:
+        """Create a ticket with a history: its comments, at least one, become audits of their own times."""
+        first, *others = ticket.all_comments()
+        now = self._write.now
+        created = min(int(ticket.created_at.timestamp()), now) if ticket.created_at else now
+        updated = min(int(ticket.updated_at.timestamp()), now) if ticket.updated_at else created
+        values = self._new_values(ticket, first)
+        values |= {"created_at": wire_second(created), "updated_at": wire_second(max(created, updated))}
+        author_id = first.author_id or values["submitter_id"] or values["requester_id"]
+        events = [comment_event(first.text, first.html_body, author_id, public=values["is_public"])]
+        audits = [(created, author_id, events)]
+        for comment in others:
+            moment = int(comment.created_at.timestamp()) if comment.created_at else created
+            author_id = comment.author_id or values["requester_id"]
+            event = comment_event(comment.text, comment.html_body, author_id, public=comment.public is not False)
+            audits.append((max(created, min(moment, now)), author_id, [event]))
+        return self._put_new(values, audits)
 
-    def update(self, ticket_id: int, given: bytes) -> Changed:
-        """Change a ticket. Raises RecordNotFound, RecordInvalid, UpdateConflict, MalformedRequest."""
-        asked = decode_input(_INPUT, given)
-        raw, before = self._alive(ticket_id)
-        if asked.safe_update and (
-            asked.updated_stamp is None or wire_time(asked.updated_stamp) != before["updated_at"]
+    def update(self, ticket_id: int, change: TicketInput) -> WrittenTicket:
+        """Change a ticket. Raises RecordNotFound, RecordInvalid, UpdateConflict."""
+        stored = self._find_present(ticket_id)
+        before = stored.values
+        if change.safe_update and (
+            change.updated_stamp is None or wire_time(change.updated_stamp) != before["updated_at"]
         ):
             raise UpdateConflict
-        comment = _comment(asked)
-        found = self._finder.find(asked, comment, before.get("requester_id"), is_new=False)
-        after = changed_values(before, asked, found, is_new=False)
-        events = self._comment_events(comment, after) if comment and comment.text.strip() else []
-        return self._store(ticket_id, raw, before, after, events)
-
-    def set_tags(self, ticket_id: int, tags: Sequence[str], how: str) -> list[str]:
-        """`how`: tags, additional_tags or remove_tags. Returns those that the ticket has then."""
-        changed = self.update(ticket_id, msgspec.json.encode({how: list(tags)}))
-        return list(msgspec.json.decode(changed.body)["tags"])
+        comment = change.new_comment()
+        related = self._lookups.related(change, comment, before.get("requester_id"), is_new=False)
+        after = changed_values(before, change, related, is_new=False)
+        return self._put_changed(stored, after, comment if comment and comment.text.strip() else None)
 
     def delete(self, ticket_id: int) -> None:
-        """Raises RecordNotFound. A closed ticket can be deleted, too."""
-        raw, before = self._alive(ticket_id)
-        self._store(ticket_id, raw, before, {**before, "status": "deleted"}, [])
+        """Delete a ticket, which may be closed. Raises RecordNotFound."""
+        stored = self._find_present(ticket_id)
+        self._put_changed(stored, {**stored.values, "status": "deleted"})
 
     def mark_as_spam(self, ticket_id: int) -> None:
-        """Delete the ticket, and suspend who asked."""
-        _, before = self._alive(ticket_id)
-        self.delete(ticket_id)
-        self._finder.suspend(before.get("requester_id"))
+        """Delete a ticket and suspend its requester. Raises RecordNotFound."""
+        stored = self._find_present(ticket_id)
+        self._put_changed(stored, {**stored.values, "status": "deleted"})
+        self._lookups.suspend(stored.values.get("requester_id"))
 
     def restore(self, ticket_id: int) -> None:
         """Give a deleted ticket the status back that it had. Raises RecordNotFound."""
-        raw, before = self._deleted(ticket_id)
+        stored = self._find_deleted(ticket_id)
         _, status = deletion_of(self._write.find_of_ticket("audits", ticket_id))
-        self._store(ticket_id, raw, before, {**before, "status": status}, [])
+        self._put_changed(stored, {**stored.values, "status": status})
 
     def scrub(self, ticket_id: int) -> None:
-        """Delete for good: the ticket stays in the feed, and nothing of what it said. Raises RecordNotFound."""
-        raw, _ = self._deleted(ticket_id)
-        gone = {"subject": "SCRUBBED", "raw_subject": "SCRUBBED", "description": "X", "external_id": None}
-        self._put(raw, {**gone, "tags": [], "custom_fields": [], "fields": []})
-        audits = [scrubbed_audit(body) for body in self._write.find_of_ticket("audits", ticket_id)]
-        self._put_audits(audits)
+        """Delete a ticket permanently: it stays in the feed without its content. Raises RecordNotFound."""
+        stored = self._find_deleted(ticket_id)
+        self._put(stored, _SCRUBBED)
+        audits = map(scrubbed_audit, self._write.find_of_ticket("audits", ticket_id))
+        self._write.put_records(
+            [parse_record("audits", audit, account=self._account, now=self._write.now) for audit in audits]
+        )
 
     def close(self, ticket_id: int) -> None:
-        """What the system does to a solved ticket after a while: no audit, and `updated_at` stays."""
-        raw, _ = self._alive(ticket_id)
-        self._put(raw, {"status": "closed"})
+        """Close a ticket as the system does after a while: without an audit, and `updated_at` stays."""
+        self._put(self._find_present(ticket_id), {"status": "closed"})
 
     def is_at(self, position: Position, status: str) -> bool:
-        """Whether nothing has happened to a ticket since it was put there with this status."""
-        _, values = self._find(position.id)
+        """Whether a ticket has this status and was not written since it was put at `position`."""
+        values = self._find(position.id).values
         return (values["generated_timestamp"], values["status"]) == (position.generated_timestamp, status)
 
     def is_open(self, ticket_id: int) -> bool:
         """Whether a ticket can be changed."""
-        _, values = self._find(ticket_id)
-        return values["status"] not in ("closed", "deleted")
+        return self._find(ticket_id).values["status"] not in ("closed", "deleted")
 
     def merge(self, target_id: int, source_ids: Sequence[int], target_text: str, source_text: str) -> None:
-        """Close the sources, and say so in all of them. Raises RecordNotFound, RecordInvalid."""
+        """Close the sources, with a comment in each ticket. Raises RecordNotFound, RecordInvalid."""
         if not source_ids or target_id in source_ids:
             raise RecordInvalid(ids=("must name other tickets", "InvalidValue"))
-        _, target = self._alive(target_id)
-        if target["status"] == "closed":
-            raise RecordInvalid(status=_CLOSED)
+        if self._find_present(target_id).values["status"] == "closed":
+            raise RecordInvalid(status=CLOSED)
         for source_id in source_ids:
-            raw, before = self._alive(source_id)
+            source = self._find_present(source_id)
+            before = source.values
             if before["status"] == "closed":
-                raise RecordInvalid(status=_CLOSED)
-            tags = sorted({*before.get("tags", ()), "closed_by_merge"})
-            after = {**before, "status": "closed", "tags": tags}
+                raise RecordInvalid(status=CLOSED)
+            after = {**before, "status": "closed", "tags": sorted({*before.get("tags", ()), "closed_by_merge"})}
             after["assignee_id"] = before.get("assignee_id") or self._actor.user_id
-            comment = Comment(body=source_text or f"Merged into #{target_id}.", public=False)
-            self._store(source_id, raw, before, after, self._comment_events(comment, after))
+            self._put_changed(source, after, Comment(body=source_text or f"Merged into #{target_id}.", public=False))
         names = ", ".join(f"#{source_id}" for source_id in source_ids)
-        told = {"body": target_text or f"{names} merged into this ticket.", "public": False}
-        self.update(target_id, msgspec.json.encode({"comment": told}))
+        comment = Comment(body=target_text or f"{names} merged into this ticket.", public=False)
+        self.update(target_id, TicketInput(comment=comment))
 
-    def _make(self, asked: TicketInput, first: Comment, later: Sequence[Comment], created: int) -> Changed:
-        ticket_id = self._write.next_id("tickets")
-        found = self._finder.find(asked, first, None, is_new=True)
-        imported = isinstance(asked, ImportedTicket)
-        blank: Values = {"status": "new", "tags": [], "custom_fields": [], "is_public": first.public is not False}
-        after = changed_values(blank, asked, found, is_new=True)
-        author = first.author_id or (after["submitter_id"] if imported else None) or after["requester_id"]
-        updated = self._write.now
-        if isinstance(asked, ImportedTicket):
-            updated = min(int(asked.updated_at.timestamp()), updated) if asked.updated_at else created
-        after |= {
-            "id": ticket_id,
-            "description": first.text,
-            "created_at": wire_second(created),
-            "updated_at": wire_second(max(created, updated)),
-        }
-        events = [comment_event(first.text, first.html_body, author, public=after["is_public"])]
-        events += change_events(None, after, AUDITED)
-        audits = [self._audit(ticket_id, created, author, events)]
-        for comment in later:
-            at = int(comment.created_at.timestamp()) if comment.created_at else created
-            said_by = comment.author_id or after["requester_id"]
-            event = comment_event(comment.text, comment.html_body, said_by, public=comment.public is not False)
-            audits.append(self._audit(ticket_id, max(created, min(at, self._write.now)), said_by, [event], len(audits)))
-        self._put_audits(audits)
-        changed = self._put({}, after, audits[0])
-        follow_metrics(self._write, self._account, ticket_id, after["requester_id"])
-        return changed
+    def _new_values(self, ticket: TicketInput, comment: Comment) -> Values:
+        related = self._lookups.related(ticket, comment, None, is_new=True)
+        is_public = comment.public is not False
+        blank: Values = {"status": "new", "tags": [], "custom_fields": [], "fields": [], "is_public": is_public}
+        values = changed_values(blank, ticket, related, is_new=True)
+        return values | {"id": self._write.next_id("tickets"), "description": comment.text}
 
-    def _store(
-        self, ticket_id: int, raw: dict[str, Raw], before: Values, after: Values, events: list[Event]
-    ) -> Changed:
-        """Put what has changed, with an audit; nothing where nothing has."""
-        for event in events:
-            after["is_public"] = bool(after.get("is_public")) or event["public"]
-        events = events + change_events(before, after, AUDITED)
+    def _put_new(self, values: Values, audits: Sequence[tuple[int, int, list[Event]]]) -> WrittenTicket:
+        """`audits`: of each its moment, its author and its comment."""
+        audits[0][2].extend(change_events(None, values, AUDITED_FIELDS))
+        audit_id = self._next_audit_id()
+        records = [
+            audit_draft(audit_id + place * AUDIT_IDS, values["id"], moment, author_id, events)
+            for place, (moment, author_id, events) in enumerate(audits)
+        ]
+        steps: list[Step] = []
+        for moment, author_id, events in audits:
+            steps.append(step_of(steps[-1] if steps else None, moment, author_id, events))
+        metrics = new_metrics(self._write, self._account, values["id"], values["requester_id"], steps)
+        self._write.put_records([*records, *metrics])
+        return self._put(_Stored(values, {}), {}, records[0].body)
+
+    def _put_changed(self, stored: _Stored, after: Values, comment: Comment | None = None) -> WrittenTicket:
+        """Put what differs from the stored values, with an audit; nothing if nothing does."""
+        before, now = stored.values, self._write.now
+        author_id = self._actor.user_id
+        events: list[Event] = []
+        if comment is not None:
+            author_id = comment.author_id or author_id
+            public = bool(after.get("is_public", True)) if comment.public is None else comment.public
+            events.append(comment_event(comment.text, comment.html_body, author_id, public=public))
+            after["is_public"] = bool(after.get("is_public")) or public
+        events += change_events(before, after, AUDITED_FIELDS)
         changes = {name: value for name, value in after.items() if value != before.get(name)}
         if not events and not changes:
-            draft = parse_ticket(_encoded(raw), account=self._account, now=self._write.now)
-            return Changed(draft, draft.generated_timestamp, None)
-        changes["updated_at"] = wire_second(self._write.now)
-        author = events[0]["author_id"] if events and events[0]["type"] == "Comment" else self._actor.user_id
-        audit = self._audit(ticket_id, self._write.now, author, events)
-        self._put_audits([audit])
-        changed = self._put(raw, changes, audit)
-        follow_metrics(self._write, self._account, ticket_id, before.get("requester_id"))
-        return changed
+            second = before["generated_timestamp"]
+            return WrittenTicket(
+                make_ticket(before, stored.raw, account=self._account, generated_timestamp=second), before
+            )
+        ticket_id = before["id"]
+        audit = audit_draft(self._next_audit_id(), ticket_id, now, author_id, events)
+        requester_id = before.get("requester_id")
+        metrics = changed_metrics(self._write, self._account, ticket_id, requester_id, author_id, events)
+        self._write.put_records([audit, *metrics])
+        return self._put(stored, {**changes, "updated_at": wire_second(now)}, audit.body)
 
-    def _put(self, raw: dict[str, Raw], changes: Values, audit: bytes | None = None) -> Changed:
-        values = {**raw, **changes}
-        values.pop("generated_timestamp", None)
+    def _put(self, stored: _Stored, changes: Mapping[str, Any], audit: bytes | None = None) -> WrittenTicket:
+        values = {**stored.values, **changes}
+        unchanged = {name: value for name, value in stored.raw.items() if name not in changes}
         try:
-            draft = parse_ticket(_encoded(values), account=self._account, now=self._write.now)
-        except BadRecord as error:  # such as a time far away: what was asked for is of the right type, and no ticket
+            draft = make_ticket(values, unchanged, account=self._account, generated_timestamp=self._write.second)
+        except BadRecord as error:  # values of the right types that make no ticket
             raise RecordInvalid(base=(str(error), "InvalidValue")) from None
         self._write.put_tickets([draft])
-        return Changed(draft, self._write.second, audit)
+        return WrittenTicket(draft, values, audit)
 
-    def _audit(self, ticket_id: int, at: int, author_id: int, events: list[Event], place: int = 0) -> bytes:
-        first_free = -(-self._write.next_id("audits") // AUDIT_IDS) * AUDIT_IDS
-        return msgspec.json.encode(audit_of(first_free + place * AUDIT_IDS, ticket_id, at, author_id, events))
+    def _next_audit_id(self) -> int:
+        return -(-self._write.next_id("audits") // AUDIT_IDS) * AUDIT_IDS
 
-    def _put_audits(self, audits: Sequence[bytes]) -> None:
-        self._write.put_records(
-            parse_record("audits", audit, account=self._account, now=self._write.now) for audit in audits
-        )
-
-    def _comment_events(self, comment: Comment, values: Values) -> list[Event]:
-        author = comment.author_id or self._actor.user_id
-        public = bool(values.get("is_public", True)) if comment.public is None else comment.public
-        return [comment_event(comment.text, comment.html_body, author, public=public)]
-
-    def _alive(self, ticket_id: int) -> tuple[dict[str, Raw], Values]:
-        raw, values = self._find(ticket_id)
-        if values["status"] == "deleted":
+    def _find_present(self, ticket_id: int) -> _Stored:
+        stored = self._find(ticket_id)
+        if stored.values["status"] == "deleted":
             raise RecordNotFound
-        return raw, values
+        return stored
 
-    def _deleted(self, ticket_id: int) -> tuple[dict[str, Raw], Values]:
+    def _find_deleted(self, ticket_id: int) -> _Stored:
         """A ticket that can still be restored."""
-        raw, values = self._find(ticket_id)
-        if values["status"] != "deleted" or values.get("subject") == "SCRUBBED":
+        stored = self._find(ticket_id)
+        if stored.values["status"] != "deleted" or stored.values.get("subject") == "SCRUBBED":
             raise RecordNotFound
-        return raw, values
+        return stored
 
-    def _find(self, ticket_id: int) -> tuple[dict[str, Raw], Values]:
+    def _find(self, ticket_id: int) -> _Stored:
         body = self._write.find_tickets([ticket_id]).get(ticket_id)
         if body is None:
             raise RecordNotFound
-        return split_record(body), msgspec.json.decode(body)
-
-
-def _comment(asked: TicketInput) -> Comment | None:
-    if isinstance(asked.comment, str):
-        return Comment(body=asked.comment)
-    if asked.comment is None and asked.description is not UNSET:
-        return Comment(body=asked.description)
-    return asked.comment
-
-
-def _encoded(values: Any) -> bytes:
-    return msgspec.json.encode(values)
+        return _Stored(_VALUES.decode(body), split_record(body))

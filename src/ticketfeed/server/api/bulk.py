@@ -14,9 +14,10 @@ from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.query import parse_query
 from ticketfeed.protocol.records import SearchText
+from ticketfeed.protocol.request_body import take_envelope
 from ticketfeed.server.api.call import ApiCall, Handler
 from ticketfeed.server.api.lists import parse_ids, path_id
-from ticketfeed.server.api.requests import BODY_BYTES_MAX, read_body, read_envelope, take_envelope
+from ticketfeed.server.api.requests import BODY_BYTES_MAX, read_body, read_envelope
 from ticketfeed.server.ops.jobs import new_job_id
 from ticketfeed.server.responses import body_response, written_response
 from ticketfeed.writing.jobs import start_job

@@ -1,22 +1,22 @@
-"""The body of a request that changes something -> JSON in its envelope, of bounded size."""
+"""Reads the body of a request, of bounded size."""
 
 from typing import TypeVar
 
-import msgspec
 from starlette.requests import Request
 
-from ticketfeed.protocol.errors import BodyTooLarge, MalformedRequest
+from ticketfeed.protocol.errors import BodyTooLarge
+from ticketfeed.protocol.request_body import InputParser, take_envelope
 
-__all__ = ["BODY_BYTES_MAX", "read_body", "read_envelope", "take_envelope"]
+__all__ = ["BODY_BYTES_MAX", "read_body", "read_envelope", "read_input"]
 
-# A hundred tickets of fifty kilobytes.
+# A hundred tickets, the most that one request may write, of fifty kilobytes.
 BODY_BYTES_MAX = 5 * 1024 * 1024
 
 T = TypeVar("T")
 
 
 async def read_body(request: Request) -> bytes:
-    """All of it. Raises BodyTooLarge, before more than that has been taken."""
+    """The whole body. Raises BodyTooLarge before more than the limit has been read."""
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
         raise BodyTooLarge(BODY_BYTES_MAX)
@@ -34,12 +34,6 @@ async def read_envelope(request: Request, key: str) -> bytes:
     return take_envelope(await read_body(request), key)
 
 
-def take_envelope(body: bytes, key: str) -> bytes:
-    """The JSON value under `key` of an object. Raises MalformedRequest."""
-    try:
-        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise MalformedRequest(f'The body must be a JSON object such as {{"{key}": ...}}') from None
-    if key not in envelope:
-        raise MalformedRequest(f"Parameter {key} is required")
-    return bytes(envelope[key])
+async def read_input(request: Request, parser: InputParser[T]) -> T:
+    """The record that the body holds. Raises RecordInvalid, MalformedRequest, BodyTooLarge."""
+    return parser.parse_body(await read_body(request))

@@ -110,12 +110,12 @@ WHERE state.account_id = %(account_id)s
 
 -- name: put_record
 INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email,
-                               external_id, is_deleted, body)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %b)
+                               external_id, is_deleted, body, metric_state)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %b)
 ON CONFLICT (account_id, kind, id) DO UPDATE
 SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
     comment_count = excluded.comment_count, email = excluded.email, external_id = excluded.external_id,
-    is_deleted = excluded.is_deleted, body = excluded.body
+    is_deleted = excluded.is_deleted, body = excluded.body, metric_state = excluded.metric_state
 
 -- name: read_records
 SELECT id, body FROM ticketfeed.record
@@ -207,6 +207,12 @@ WHERE account_id = %(account_id)s AND status IN ('solved', 'deleted') AND status
   AND (generated_timestamp, id) > (%(after_timestamp)s, %(after_id)s) AND generated_timestamp <= %(until)s
 ORDER BY generated_timestamp, id
 LIMIT %(limit)s
+
+-- name: find_metric_state
+SELECT (SELECT metric_state FROM ticketfeed.record
+        WHERE account_id = %(account_id)s AND kind = 'ticket_metrics' AND id = %(ticket_id)s),
+       (SELECT count(*) FROM ticketfeed.record
+        WHERE account_id = %(account_id)s AND kind = 'audits' AND ticket_id = %(ticket_id)s)
 
 -- name: find_external
 SELECT body FROM ticketfeed.record
@@ -428,7 +434,7 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticketfeed.ticket WHERE account_id = %(account_id)s ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, is_deleted, body
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, is_deleted, body, metric_state
 FROM ticketfeed.record
 WHERE account_id = %(account_id)s
 ORDER BY kind, id

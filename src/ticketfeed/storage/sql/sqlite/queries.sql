@@ -97,12 +97,12 @@ WHERE state.account_id = :account_id
 
 -- name: put_record
 INSERT INTO record (account_id, kind, id, generated_timestamp, ticket_id, comment_count, email,
-                    external_id, is_deleted, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    external_id, is_deleted, body, metric_state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account_id, kind, id)
 DO UPDATE SET generated_timestamp = excluded.generated_timestamp, ticket_id = excluded.ticket_id,
               comment_count = excluded.comment_count, email = excluded.email, external_id = excluded.external_id,
-              is_deleted = excluded.is_deleted, body = excluded.body
+              is_deleted = excluded.is_deleted, body = excluded.body, metric_state = excluded.metric_state
 
 -- name: read_records
 SELECT id, body FROM record
@@ -187,6 +187,12 @@ WHERE account_id = :account_id AND status IN ('solved', 'deleted') AND status = 
   AND (generated_timestamp, id) > (:after_timestamp, :after_id) AND generated_timestamp <= :until
 ORDER BY generated_timestamp, id
 LIMIT :limit
+
+-- name: find_metric_state
+SELECT (SELECT metric_state FROM record
+        WHERE account_id = :account_id AND kind = 'ticket_metrics' AND id = :ticket_id),
+       (SELECT count(*) FROM record
+        WHERE account_id = :account_id AND kind = 'audits' AND ticket_id = :ticket_id)
 
 -- name: find_external
 SELECT body FROM record
@@ -403,7 +409,7 @@ ORDER BY generated_timestamp, id
 SELECT generated_timestamp, id FROM ticket INDEXED BY ticket_by_id WHERE account_id = :account_id ORDER BY id
 
 -- name: walk_records
-SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, is_deleted, body
+SELECT kind, id, generated_timestamp, ticket_id, comment_count, email, external_id, is_deleted, body, metric_state
 FROM record WHERE account_id = :account_id ORDER BY kind, id
 
 -- name: walk_dangling_credentials
