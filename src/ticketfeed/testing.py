@@ -117,7 +117,7 @@ class FeedServer:
         """Who read an export since the test began, the last seen first: lag, gaps, repeats, loops."""
 
         async def look() -> Sequence[ConsumerStatus]:
-            await self._service().notes.pass_on()
+            await self._service().usage.flush()
             return (await read_status(self._store, self._account(), now=self.now())).consumers
 
         return self._await(look())
@@ -126,7 +126,7 @@ class FeedServer:
         """The requests since the test began, newest first, 200 at most."""
 
         async def look() -> list[RequestRecord]:
-            await self._service().notes.pass_on()
+            await self._service().usage.flush()
             return await self._store.read_requests(self._account())
 
         return self._await(look())

@@ -19,8 +19,8 @@ from ticketfeed.protocol.consumers import (
     Served,
     UsageUpdate,
     consumer_key,
-    join,
     kept_consumers,
+    merge_events,
     note,
     unite,
 )
@@ -179,7 +179,7 @@ def test_pages_in_a_row_joined(sizes: list[int]) -> None:
     noted = events(*[page(after, end) for after, end in pairwise(ends)])
     joined = noted[0]
     for event in noted[1:]:
-        both = join(joined, event)
+        both = merge_events(joined, event)
         assert both is not None
         joined = both
     one, many = note(None, UsageUpdate(BLANK, [joined])), note(None, UsageUpdate(BLANK, noted))
@@ -191,8 +191,8 @@ def test_what_is_not_joined() -> None:
     """Neither a refusal, nor a page from elsewhere, nor one of another minute."""
     first = Event(NOON, page(0, 5))
     for other in (Event(NOON, error="429"), Event(NOON, page(7, 9)), Event(NOON + 60, page(5, 7))):
-        assert join(first, other) is None
-        assert join(other, first) is None
+        assert merge_events(first, other) is None
+        assert merge_events(other, first) is None
 
 
 def test_filters_tell_consumers_apart() -> None:

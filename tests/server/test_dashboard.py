@@ -60,7 +60,7 @@ def test_what_others_wrote_is_text() -> None:
     desk.put("tickets", *tickets(1, subject=evil, description=evil))
     desk.ask(ALL, headers=[("User-Agent", evil)])
     desk.ask(f"{PATH}?cursor=%3Cscript%3Ealert(1)")
-    asyncio.run(desk.app.state.service.notes.pass_on())
+    asyncio.run(desk.app.state.service.usage.flush())
     asked = [
         *PAGES,
         "feed?at=%3Cscript%3Ealert(1)%3C/script%3E",
@@ -78,7 +78,7 @@ def test_no_page_holds_a_secret() -> None:
     desk = desk_of()
     desk.ask(ALL)
     desk.ask(ALL, authorization=basic("admin@example.com/token:wrong-token"))
-    asyncio.run(desk.app.state.service.notes.pass_on())
+    asyncio.run(desk.app.state.service.usage.flush())
     secrets = ["admin-token", "wrong-token", ADMIN.split()[1], page_session.URLSafeSerializer.__name__]
     secrets += [hash_token("admin-token"), hash_token("wrong-token")]
     for path in PAGES:
@@ -108,13 +108,13 @@ def test_overview() -> None:
     """It shows how many tickets there are, the newest change, the watermark, the consumers, and the chart's numbers."""
     desk = desk_of()
     desk.ask(f"{ALL}&per_page=4", headers=[("User-Agent", "tap/1")])
-    asyncio.run(desk.app.state.service.notes.pass_on())
+    asyncio.run(desk.app.state.service.usage.flush())
     for span in ("hour", "day", "month", "year", "nonsense"):
         shown = text(desk.ask(f"{BASE}?span={span}"))
         assert "<dd>10</dd>" in shown
         assert "2023-11-14 21:56:40" in shown
         assert "tap/1" in shown
-        assert "last changed in this time: 10 tickets" in shown
+        assert "10 tickets last changed in this period" in shown
 
 
 def test_inspector() -> None:
@@ -123,15 +123,15 @@ def test_inspector() -> None:
     second, cursor = NOON - 1000, encode_cursor(Position(NOON - 1000, 4))
     for asked in (cursor, f"https://acme.zendesk.com{PATH}?cursor={cursor.replace('=', '%3D')}&per_page=5"):
         shown = text(desk.ask(f"{BASE}feed?{urlencode({'at': asked})}"))
-        assert "Everything behind ticket <strong>4</strong>" in shown
+        assert "All changes after ticket <strong>4</strong>" in shown
         assert "<strong>6</strong> changes are pending" in shown
         assert [int(found) for found in re.findall(r'tickets/(\d+)"', shown)] == [5, 6, 7, 8, 9, 10]
     for asked in (str(second), "2023-11-14T21:56:40Z", "2023-11-14 21:56:40", f"{PATH}?start_time={second}"):
         shown = text(desk.ask(f"{BASE}feed?{urlencode({'at': asked})}"))
         assert f"start_time={second}" in shown
         assert "<strong>10</strong> changes are pending" in shown
-    assert "this is the end of the stream" in text(desk.ask(f"{BASE}feed?at={NOON}"))
-    assert "neither a cursor, nor a time" in text(desk.ask(f"{BASE}feed?at=nonsense"))
+    assert "End of stream." in text(desk.ask(f"{BASE}feed?at={NOON}"))
+    assert "not a cursor, a time" in text(desk.ask(f"{BASE}feed?at=nonsense"))
 
 
 def test_the_inspector_closes_what_is_over() -> None:
@@ -204,7 +204,7 @@ def test_tickets_are_listed_by_their_last_change() -> None:
     for unknown in ("tickets/9999999999999999999", "tickets/x", f"tickets/{'9' * 5000}"):
         assert desk.ask(f"{BASE}{unknown}").status == 404
     answer = desk.ask(f"{BASE}tickets/999")
-    assert (answer.status, b"There is no such ticket" in answer.body) == (404, True)
+    assert (answer.status, b"Ticket not found" in answer.body) == (404, True)
 
 
 def test_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(desk.store, "inspect", away)
     answer = desk.ask(BASE)
-    assert (answer.status, b"The store cannot be read now" in answer.body) == (503, True)
+    assert (answer.status, b"The store is unavailable" in answer.body) == (503, True)
 
 
 def test_an_unknown_host() -> None:

@@ -30,7 +30,7 @@ def samples(answer: Answer) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def scraped(desk: Desk, **asked: Any) -> dict[tuple[str, tuple[str, ...]], float]:
-    asyncio.run(desk.app.state.service.notes.pass_on())
+    asyncio.run(desk.app.state.service.usage.flush())
     return samples(desk.ask(METRICS_PATH, **asked))
 
 
@@ -97,7 +97,7 @@ def test_what_stands_beside_the_store_is_away() -> None:
     desk = Desk()
     replaced(desk, read_consumers=away)
     assert samples(desk.ask(METRICS_PATH))["ticketfeed_tickets", ("acme",)] == 0
-    assert b"Consumers are not known now: away" in desk.ask("/_ticketfeed/").body
+    assert b"Consumer statistics are unavailable: away" in desk.ask("/_ticketfeed/").body
 
 
 def test_metrics_count_what_was_served() -> None:
@@ -183,7 +183,7 @@ def test_every_metric_is_in_the_table() -> None:
     desk = Desk(Settings(metrics_token=TOKEN))
     desk.put("tickets", *tickets(1, 2))
     desk.ask(ALL)
-    asyncio.run(desk.app.state.service.notes.pass_on())
+    asyncio.run(desk.app.state.service.usage.flush())
     text = desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}").body.decode()
     families = list(text_string_to_metric_families(text))
     told = {family.name + ("_total" if family.type == "counter" else ""): family for family in families}

@@ -1,12 +1,12 @@
-"""Who reads an account's exports, and how far each has come: what several processes note becomes one.
+"""Consumers: the readers of an account's exports, and how far each has come.
 
-A consumer is what one credential, with one user agent and the same filters, reads from one export. What it was given
-is kept as ranges of the feed, which unite in whatever order processes pass on what they noted; only where it stands,
-and what it asked for last, is told by the newest page.
+A consumer is what one credential, with one user agent and the same filters, reads from one export. Several processes
+record its requests. The pages it received are stored as ranges of the feed, which merge in any order; only its position
+and its last request are taken from the newest page.
 
-* a gap: a range before where it stands that nobody asked for; what still stands there was missed;
-* a repeat: a page of which everything had been given before;
-* a loop: the same page asked for again and again, with tickets in it and more behind it.
+* a gap: a range before its position that it never requested; the tickets still in it were missed;
+* a repeat: a page of which it had received everything before;
+* a loop: the same page requested repeatedly, although it holds tickets and more pages follow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,26 +30,28 @@ __all__ = [
     "Served",
     "UsageUpdate",
     "consumer_key",
-    "join",
     "kept_consumers",
+    "merge_events",
     "note",
     "unite",
 ]
 
-# The same page so often in a row, and it is no accident.
+# Requests for the same page in a row that count as a loop; two may be a retry.
 LOOP_REQUESTS = 3
-# More ranges than this: the oldest gap is forgotten.
+# With more ranges than this, the oldest gap is dropped.
 GIVEN_MAX = 16
 RATE_MINUTES = 5
-# Kept of one account.
+# Bounds of what is stored for one account.
 CONSUMERS_MAX = 200
 CONSUMER_DAYS_MAX = 30
 REQUESTS_KEPT = 200
 
 
 class Served(NamedTuple):
-    """A page that was sent: everything of `kind` in (after, end]. `by_time`: an export that knows no cursor, where
-    the last second is given again by its nature."""
+    """A page that was sent: the changes of `kind` in (after, end].
+
+    `by_time`: a time-based export, which repeats the last second by design.
+    """
 
     export: str
     kind: str
@@ -62,7 +64,7 @@ class Served(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A request of a consumer: the pages it was sent, or why it was refused. `pages`: of several in a row."""
+    """A request of a consumer: the page it received, or the error. `pages`: how many consecutive pages were merged."""
 
     at: float
     served: Served | None = None
@@ -72,17 +74,18 @@ class Event(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A range of the feed, (after, end]."""
+    """A range of the feed that a consumer has received: (after, end]."""
 
     after: Position
     end: Position
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one.
+    """The state of one consumer.
 
-    `position`: the end of the newest page, given at `page_at`. `same`: how often in a row the page at `asked` was asked
-    for. `minutes`: of the last few, (minute, pages, rows). Times are Unix seconds.
+    `position`: the end of its newest page, sent at `page_at`. `same`: how often in a row the page after `asked` was
+    requested. `given`: the ranges it received. `minutes`: (minute, pages, rows) of the last few. Times are Unix
+    seconds.
     """
 
     credential_id: int
@@ -113,7 +116,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reads(self) -> str:
-        """The export, and what of it where that is not the usual."""
+        """The export, with its filters if they are not the default."""
         scope = {"agent": [], "all": ["all"], "ai_agent": ["AI agents"]}[self.filters.support_type_scope]
         return ", ".join([self.export, *scope, *(["not deleted"] if self.filters.exclude_deleted else [])])
 
@@ -122,7 +125,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
         return self.same >= LOOP_REQUESTS
 
     def gaps(self) -> list[tuple[Position, Position]]:
-        """The ranges that it skipped, in feed order. One that lies ahead of where it stands is still to come."""
+        """The skipped ranges, in feed order. Ranges after its position are pending, not skipped."""
         between = [(before.end, behind.after) for before, behind in pairwise(self.given)]
         return [(after, until) for after, until in between if self.position is not None and until <= self.position]
 
@@ -133,14 +136,14 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageUpdate(NamedTuple):
-    """What one process noted of a consumer since it last passed it on: who it is, and its requests in order."""
+    """The requests of a consumer that one process has recorded since its last flush, in order."""
 
-    who: Consumer
+    consumer: Consumer
     events: Sequence[Event]
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that was answered. It holds no secret: of the query only what the log has, too."""
+    """A request that was answered. It holds no secret: the query is as it is logged."""
 
     at: float
     request_id: str
@@ -156,16 +159,16 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def consumer_key(who: Consumer) -> str:
-    """One text for one consumer, within its account."""
+    """The key of a consumer within its account."""
     return f"{who.credential_id} {who.reads} {who.user_agent}"
 
 
 def note(known: Consumer | None, noted: UsageUpdate) -> Consumer:
-    """What is known with what was noted."""
-    consumer = known or noted.who
+    """The state of a consumer after these requests. `known`: None for a new one."""
+    consumer = known or noted.consumer
     for event in noted.events:
         consumer = _note_served(consumer, event, event.served) if event.served else _note_failure(consumer, event)
-    return msgspec.structs.replace(consumer, email=noted.who.email)
+    return msgspec.structs.replace(consumer, email=noted.consumer.email)
 
 
 def _note_served(known: Consumer, event: Event, served: Served) -> Consumer:
@@ -209,8 +212,8 @@ def _note_failure(known: Consumer, event: Event) -> Consumer:
     return msgspec.structs.replace(failed, last_error=event.error, last_error_at=event.at)
 
 
-def join(before: Event, event: Event) -> Event | None:
-    """Both as one, where the one goes on right behind the other; None where it does not."""
+def merge_events(before: Event, event: Event) -> Event | None:
+    """Merge two consecutive pages into one event; None if the second does not continue the first."""
     one, other = before.served, event.served
     if one is None or other is None or one.end != other.after or before.at // 60 != event.at // 60:
         return None
@@ -219,7 +222,7 @@ def join(before: Event, event: Event) -> Event | None:
 
 
 def unite(ranges: Iterable[Given]) -> tuple[Given, ...]:
-    """The same ground in as few ranges as can be, in feed order."""
+    """Merge overlapping and adjacent ranges; returns them in feed order."""
     united: list[Given] = []
     for given in sorted(ranges):
         if united and given.after <= united[-1].end:
@@ -234,7 +237,7 @@ def unite(ranges: Iterable[Given]) -> tuple[Given, ...]:
 
 
 def kept_consumers(consumers: Sequence[tuple[str, float]], now: float) -> set[str]:
-    """Which of (key, last seen) are worth keeping."""
+    """The keys of the consumers to keep, out of (key, last seen): those seen recently, the newest first."""
     recent = [pair for pair in consumers if pair[1] > now - CONSUMER_DAYS_MAX * 86400]
     recent.sort(key=lambda pair: pair[1], reverse=True)
     return {key for key, _ in recent[:CONSUMERS_MAX]}

@@ -15,7 +15,7 @@ from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service
 from ticketfeed.server.api.routes import API_ROUTES
-from ticketfeed.server.dashboard import page_routes
+from ticketfeed.server.dashboard import dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
@@ -24,7 +24,7 @@ from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
 from ticketfeed.server.middleware.page_cache import ReadyAnswers
-from ticketfeed.server.ops.health import OPERATING_ROUTES
+from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
 from ticketfeed.server.ops.rate_limiter import RateLimiter
@@ -46,16 +46,16 @@ def create_app(
     runs = Runs(store, settings.page_cache_mib << 20)
     limits = RateLimiter(settings)
     metrics = make_metrics()
-    notes = UsageTracker(store, system_instant if clock is system_clock else clock)
-    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), notes, metrics)
-    listeners = [notes.add, metrics.add] if metrics else [notes.add]
+    usage = UsageTracker(store, system_instant if clock is system_clock else clock)
+    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), usage, metrics)
+    listeners = [usage.add, metrics.add] if metrics else [usage.add]
     app = Starlette(
         routes=[
             *API_ROUTES,
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
-            *OPERATING_ROUTES,
-            *(page_routes() if settings.dashboard else []),
+            *HEALTH_ROUTES,
+            *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[
             Middleware(AccessLog, listeners=listeners),

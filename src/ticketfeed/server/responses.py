@@ -78,7 +78,7 @@ def error_response(request: Request, error: WireError) -> Response:
 def _budget_headers(request: Request) -> dict[str, str]:
     """What is left of the budgets: as this request left them, or untouched where it came not so far."""
     limits: RateLimiter = request.app.state.service.limits
-    left: dict[str, str] = request.scope.get(RATE_LIMIT_HEADERS, limits.unspent)
+    left: dict[str, str] = request.scope.get(RATE_LIMIT_HEADERS, limits.full_headers)
     return left
 
 

@@ -42,7 +42,7 @@ class Service:
     limits: RateLimiter
     runs: Runs
     jobs: Jobs
-    notes: UsageTracker
+    usage: UsageTracker
     metrics: Metrics | None
     ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 

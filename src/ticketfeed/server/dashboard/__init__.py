@@ -1,4 +1,4 @@
-"""The page at /_ticketfeed/: what an account holds, how its feed stands, who reads it. For people, in a browser."""
+"""The dashboard at /_ticketfeed/: tickets, feed status, consumers and requests of an account, for admins."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-__all__ = ["page_routes"]
+__all__ = ["dashboard_routes"]
 
 
-def page_routes() -> Sequence[Route]:
-    """The page; or, where its libraries are not installed, an address that says so."""
+def dashboard_routes() -> Sequence[Route]:
+    """The routes of the dashboard, or one that names the missing extra if its libraries are not installed."""
     try:
-        from ticketfeed.server.dashboard.routes import PAGE_ROUTES
+        from ticketfeed.server.dashboard.routes import DASHBOARD_ROUTES
     except ModuleNotFoundError as error:
         if error.name not in ("itsdangerous", "jinja2"):
             raise
-        return [Route("/_ticketfeed/", _tell_missing, methods=["GET"])]
-    return PAGE_ROUTES
+        return [Route("/_ticketfeed/", _missing_extra, methods=["GET"])]
+    return DASHBOARD_ROUTES
 
 
-async def _tell_missing(_request: Request) -> Response:
+async def _missing_extra(_request: Request) -> Response:
     return Response(
         "the dashboard needs jinja2 and itsdangerous: pip install 'ticketfeed[dashboard]'\n",
         501,

@@ -1,6 +1,6 @@
-"""How many changes a minute, over time: of the tickets as they stand, each where it was last changed.
+"""The chart of changes a minute: tickets by the time of their last change.
 
-Counting looks at every ticket of the account. So what was counted serves for a while: the longer it took, the longer.
+Counting scans all tickets of the account, so a chart is cached: for twenty times as long as it took to count.
 """
 
 import time
@@ -9,67 +9,67 @@ from dataclasses import dataclass
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.contract import Store
 
-__all__ = ["SPANS", "Chart", "Charts", "Span"]
+__all__ = ["PERIODS", "Chart", "Charts", "Period"]
 
-# Counting takes a twentieth of the time at most.
-_SHARE = 20
+# At most a twentieth of the time is spent counting.
+_CACHE_FACTOR = 20
 _SECONDS_MIN = 4.0
 _CHARTS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """`count` buckets of so many seconds, up to now."""
+class Period:
+    """A period up to now: `count` buckets of `seconds` each."""
 
     name: str
     seconds: int
     count: int
 
 
-SPANS = {
-    "hour": Span("1 hour", 60, 60),
-    "day": Span("1 day", 900, 96),
-    "month": Span("30 days", 6 * 3600, 120),
-    "year": Span("1 year", 86400 * 5, 73),
+PERIODS = {
+    "hour": Period("1 hour", 60, 60),
+    "day": Period("1 day", 900, 96),
+    "month": Period("30 days", 6 * 3600, 120),
+    "year": Period("1 year", 86400 * 5, 73),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`times`: where each bucket begins, in Unix seconds. `rates`: changes a minute. `total`: changes."""
+    """`times`: the start of each bucket in Unix seconds. `rates`: changes a minute. `total`: changes."""
 
-    span: Span
+    period: Period
     times: list[int]
     rates: list[float]
     total: int
 
 
 class Charts:
-    """Those that were made lately, of one process."""
+    """Per-process cache of charts."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._made: dict[tuple[int, str], tuple[float, Chart]] = {}
+        self._cached: dict[tuple[int, str], tuple[float, Chart]] = {}
 
-    async def make(self, account: Account, span_name: str, now: int) -> Chart:
-        """Raises StoreUnavailable."""
-        key = account.account_id, span_name
-        made = self._made.get(key)
-        if made is not None and made[0] > time.monotonic():
-            return made[1]
+    async def read(self, account: Account, period_name: str, now: int) -> Chart:
+        """The chart of a period, from the cache or counted. Raises StoreUnavailable."""
+        key = account.account_id, period_name
+        cached = self._cached.get(key)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
         started = time.monotonic()
-        chart = await self._count(account, SPANS[span_name], now)
-        taken = time.monotonic() - started
-        if len(self._made) >= _CHARTS_MAX:
-            self._made.clear()
-        self._made[key] = time.monotonic() + max(_SECONDS_MIN, taken * _SHARE), chart
+        chart = await self._count(account, PERIODS[period_name], now)
+        seconds = time.monotonic() - started
+        if len(self._cached) >= _CHARTS_MAX:
+            self._cached.clear()
+        self._cached[key] = time.monotonic() + max(_SECONDS_MIN, seconds * _CACHE_FACTOR), chart
         return chart
 
-    async def _count(self, account: Account, span: Span, now: int) -> Chart:
-        last = now // span.seconds * span.seconds
-        times = [last - span.seconds * back for back in reversed(range(span.count))]
+    async def _count(self, account: Account, period: Period, now: int) -> Chart:
+        last = now // period.seconds * period.seconds
+        times = [last - period.seconds * back for back in reversed(range(period.count))]
         counted = dict(
-            await self._store.inspect(lambda snapshot: snapshot.count_by_time(account, times[0], span.seconds))
+            await self._store.inspect(lambda snapshot: snapshot.count_by_time(account, times[0], period.seconds))
         )
-        rates = [round(counted.get(begin, 0) * 60 / span.seconds, 3) for begin in times]
-        return Chart(span, times, rates, sum(counted.get(begin, 0) for begin in times))
+        rates = [round(counted.get(begin, 0) * 60 / period.seconds, 3) for begin in times]
+        return Chart(period, times, rates, sum(counted.get(begin, 0) for begin in times))

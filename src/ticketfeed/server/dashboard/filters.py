@@ -1,4 +1,4 @@
-"""Values as people read them, and what people write as places in the feed."""
+"""Template filters, and the parser of positions that people enter."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the feed somebody pointed, and what it was taken for."""
+    """A position in the feed, and how it was entered: `kind` is cursor or time."""
 
     position: Position
     kind: str
@@ -29,14 +29,14 @@ class Place:
 
     @property
     def start_time(self) -> int | None:
-        """The time that says the same; None for a place within a second."""
+        """The equivalent start_time; None if the position is inside a second."""
         return self.position.generated_timestamp if self.position.id < 0 else None
 
 
 def parse_place(text: str) -> Place:
     """A cursor, a time (Unix seconds, or as 2026-01-31T12:00:00Z), or an address with one of them in it.
 
-    Raises ValueError, in words for people.
+    Raises ValueError with a message for the user.
     """
     text = text.strip()
     if "://" in text or text.startswith("/") or "?" in text:
@@ -53,7 +53,7 @@ def parse_place(text: str) -> Place:
     try:
         return Place(decode_cursor(text), "cursor")
     except InvalidCursor:
-        raise ValueError("this is neither a cursor, nor a time, nor an address with one of them") from None
+        raise ValueError("not a cursor, a time, or an export address with one of them") from None
 
 
 def _of_address(address: str) -> str:
@@ -61,18 +61,18 @@ def _of_address(address: str) -> str:
     for name in ("cursor", "start_time"):
         if name in query:
             return query[name][-1].strip()
-    raise ValueError("this address has neither cursor nor start_time")
+    raise ValueError("the address has neither cursor nor start_time")
 
 
 def moment(seconds: float | None) -> str:
     """A time in UTC."""
     if seconds is None or not 0 < seconds <= _YEAR_9999:
-        return "never" if not seconds else "outside of time"
+        return "never" if not seconds else "out of range"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def duration(seconds: float) -> str:
-    """So long, in its largest unit."""
+    """A duration in its largest unit."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}s"
@@ -80,24 +80,24 @@ def duration(seconds: float) -> str:
 
 
 def ago(seconds: float, now: float) -> str:
-    """How long since then."""
+    """The time since then."""
     if not seconds:
         return "never"
     return "just now" if abs(now - seconds) < 1 else f"{duration(now - seconds)} ago" if now > seconds else "ahead"
 
 
 def amount(number: float) -> str:
-    """With a comma every three digits."""
+    """A number with thousands separators."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
 
 
 def plural(number: int, word: str) -> str:
-    """So many of them."""
+    """A count with its noun."""
     return f"{amount(number)} {word}{'' if number == 1 else 's'}"
 
 
 def size(count: int) -> str:
-    """Bytes, in the largest unit that fits."""
+    """A number of bytes in its largest unit."""
     value, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1024:

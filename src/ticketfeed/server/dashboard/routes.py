@@ -1,6 +1,6 @@
-"""The page's addresses: sign in, look, sign out. Every answer forbids the browser to load or send anything elsewhere.
+"""Routes of the dashboard: sign in, views, sign out. Its content security policy allows no other host.
 
-Who asks with credentials of the API, as curl does, needs no session.
+Requests with API credentials, for example from curl, need no session.
 """
 
 import logging
@@ -26,7 +26,7 @@ from ticketfeed.server.dashboard.session import (
     Session,
     begin_login,
     find_session,
-    is_from,
+    has_csrf_token,
     open_session,
     sign_in,
     sign_out,
@@ -35,7 +35,7 @@ from ticketfeed.server.dashboard.views import VIEWS, View
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.static_files import static_file_response
 
-__all__ = ["PAGE_ROUTES"]
+__all__ = ["DASHBOARD_ROUTES"]
 
 FORM_BYTES_MAX = 16 * 1024
 _FOLDER = Path(__file__).parent
@@ -49,7 +49,7 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_log = logging.getLogger("ticketfeed.page")
+_log = logging.getLogger("ticketfeed.dashboard")
 
 
 @cache
@@ -68,7 +68,7 @@ def _render(name: str, status: int = 200, **values: Any) -> Response:
 Handler = Callable[[Request, Account], Awaitable[Response]]
 
 
-def _page_route(path: str, handler: Handler, method: str = "GET") -> Route:
+def _route(path: str, handler: Handler, method: str = "GET") -> Route:
     async def endpoint(request: Request) -> Response:
         service: Service = request.app.state.service
         request_context(request.scope).endpoint = f"{BASE}{path}"
@@ -88,16 +88,16 @@ def _page_route(path: str, handler: Handler, method: str = "GET") -> Route:
 
 def _title(error: WireError) -> str:
     if isinstance(error, StoreUnavailable):
-        return "The store cannot be read now"
+        return "The store is unavailable"
     if isinstance(error, RecordNotFound):
-        return "There is no such ticket"
-    return "This is for admins" if isinstance(error, RoleTooLow) else str(error) or "That is not possible"
+        return "Ticket not found"
+    return "Admins only" if isinstance(error, RoleTooLow) else str(error) or "Invalid request"
 
 
-def _look(name: str, view: View) -> Handler:
+def _view(name: str, view: View) -> Handler:
     async def handler(request: Request, account: Account) -> Response:
         service: Service = request.app.state.service
-        session = await _admitted(request, service, account)
+        session = await _find_session(request, service, account)
         if session is None:
             target = request.scope["path"] + ("?" + request.url.query if request.url.query else "")
             return RedirectResponse(f"{BASE}login?next={quote(target)}", 303, _HEADERS)
@@ -107,8 +107,8 @@ def _look(name: str, view: View) -> Handler:
     return handler
 
 
-async def _admitted(request: Request, service: Service, account: Account) -> Session | None:
-    """By the cookie, or by credentials as the API takes them."""
+async def _find_session(request: Request, service: Service, account: Account) -> Session | None:
+    """The session of the cookie, or of API credentials. Raises RoleTooLow for a user who is not an admin."""
     if "authorization" not in request.headers:
         return await find_session(request, service, account)
     call = await admit(request)
@@ -119,7 +119,7 @@ async def _admitted(request: Request, service: Service, account: Account) -> Ses
 
 async def _show_login(request: Request, account: Account) -> Response:
     service: Service = request.app.state.service
-    target = _own_target(request.query_params.get("next", ""))
+    target = _safe_target(request.query_params.get("next", ""))
     if await find_session(request, service, account) is not None:
         return RedirectResponse(target, 303, _HEADERS)
     return _login_page(request, account, target, "")
@@ -138,12 +138,14 @@ def _login_page(request: Request, account: Account, target: str, problem: str, e
 async def _login(request: Request, account: Account) -> Response:
     service: Service = request.app.state.service
     form = await _read_form(request)
-    target, email = _own_target(form.get("next", "")), form.get("email", "").strip()
-    if not is_from(form, request.cookies.get(LOGIN_COOKIE)):
-        return _login_page(request, account, target, "This form had grown old, or cookies are off. Please try again.")
+    target, email = _safe_target(form.get("next", "")), form.get("email", "").strip()
+    if not has_csrf_token(form, request.cookies.get(LOGIN_COOKIE)):
+        return _login_page(request, account, target, "The sign-in form expired, or cookies are disabled. Try again.")
     identity = await sign_in(service, account, email, form.get("secret", "").strip())
     if identity is None:
-        return _login_page(request, account, target, "There is no admin with this email and token or password.", email)
+        return _login_page(
+            request, account, target, "There is no admin with this email and this token or password.", email
+        )
     response = RedirectResponse(target, 303, _HEADERS)
     await open_session(request, response, account, identity)
     return response
@@ -151,8 +153,10 @@ async def _login(request: Request, account: Account) -> Response:
 
 async def _logout(request: Request, account: Account) -> Response:
     session = await find_session(request, request.app.state.service, account)
-    if session is not None and not is_from(await _read_form(request), session.csrf):
-        return _render("error", 403, title="This form was made before you signed in", account=None, session=None)
+    if session is not None and not has_csrf_token(await _read_form(request), session.csrf):
+        return _render(
+            "error", 403, title="Invalid CSRF token. Reload the page and try again.", account=None, session=None
+        )
     response = RedirectResponse(f"{BASE}login", 303, _HEADERS)
     sign_out(request, response)
     return response
@@ -168,27 +172,27 @@ async def _read_form(request: Request) -> dict[str, str]:
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
-def _own_target(text: str) -> str:
-    """Where to go after signing in: a place of this page, never elsewhere."""
+def _safe_target(text: str) -> str:
+    """The path to open after signing in; paths outside of the dashboard are replaced by its start page."""
     return text if text.startswith(BASE) and "\\" not in text and text.isprintable() else BASE
 
 
 async def _static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _STATIC:
-        return _render("error", 404, title="There is no such file", account=None, session=None)
+        return _render("error", 404, title="File not found", account=None, session=None)
     return static_file_response(request, _FOLDER / "static" / name, _HEADERS)
 
 
-async def _to_base(_request: Request) -> Response:
+async def _redirect_to_base(_request: Request) -> Response:
     return RedirectResponse(BASE, 307)
 
 
-PAGE_ROUTES: Sequence[Route] = [
-    *(_page_route(path, _look(name, view)) for path, (name, view) in VIEWS.items()),
-    _page_route("login", _show_login),
-    _page_route("login", _login, "POST"),
-    _page_route("logout", _logout, "POST"),
+DASHBOARD_ROUTES: Sequence[Route] = [
+    *(_route(path, _view(name, view)) for path, (name, view) in VIEWS.items()),
+    _route("login", _show_login),
+    _route("login", _login, "POST"),
+    _route("logout", _logout, "POST"),
     Route(f"{BASE}static/{{name}}", _static, methods=["GET"]),
-    Route(BASE.rstrip("/"), _to_base, methods=["GET"]),
+    Route(BASE.rstrip("/"), _redirect_to_base, methods=["GET"]),
 ]

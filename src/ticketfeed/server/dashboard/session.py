@@ -1,9 +1,8 @@
-"""Who looks at the page: an admin who signed in, known by a cookie.
+"""Dashboard sessions: signed cookies and CSRF tokens.
 
-The cookie names the credential that was shown, and is signed with a key made of what the store keeps of it. So no
-process needs to remember a session or share a secret: whoever can read the store can check a cookie, and it ends with
-its credential. A form carries a token that only a page of the same session has; the form for signing in, one that
-must match a cookie of its own.
+The cookie names a credential and is signed with a key derived from its stored hash. So processes need no shared session
+state: every process that can read the store can verify a cookie, and a session ends when its credential is revoked.
+Every form carries a CSRF token of its session; the sign-in form carries one that must match a cookie of its own.
 """
 
 import secrets
@@ -28,7 +27,7 @@ __all__ = [
     "Session",
     "begin_login",
     "find_session",
-    "is_from",
+    "has_csrf_token",
     "open_session",
     "sign_in",
     "sign_out",
@@ -41,20 +40,20 @@ SESSION_COOKIE, LOGIN_COOKIE = "ticketfeed_session", "ticketfeed_login"
 
 
 class Session(NamedTuple):
-    """`csrf`: what its forms have to carry."""
+    """A signed-in admin. `csrf`: the token that its forms must carry; empty for requests with API credentials."""
 
     identity: Identity
     csrf: str
 
 
 async def find_session(request: Request, service: Service, account: Account) -> Session | None:
-    """Of the cookie, if it is one of ours and its credential is still in force, of an admin."""
+    """The session of the request's cookie; None unless the cookie is valid and its credential is that of an admin."""
     cookie = request.cookies.get(SESSION_COOKIE, "")
     credential_id = _claimed_credential(cookie)
-    found = await service.store.find_credential(account, credential_id) if credential_id is not None else None
-    if found is None:
+    credential = await service.store.find_credential(account, credential_id) if credential_id is not None else None
+    if credential is None:
         return None
-    secret_hash, body = found
+    secret_hash, body = credential
     try:
         claims = _signer(account, secret_hash).loads(cookie, max_age=SESSION_SECONDS)
     except BadData:
@@ -66,12 +65,15 @@ async def find_session(request: Request, service: Service, account: Account) -> 
 
 
 def _claimed_credential(cookie: str) -> int | None:
-    """What a cookie says of itself, unproved. Ours are short, and not compressed: nothing else is unpacked."""
+    """The credential id in a cookie, before its signature is verified.
+
+    Long or compressed cookies are rejected unread: the server never issues them.
+    """
     if len(cookie) > COOKIE_CHARS_MAX or cookie.startswith("."):
         return None
     _, claims = URLSafeTimedSerializer("").loads_unsafe(cookie)
-    is_sound = isinstance(claims, list) and len(claims) == 2 and type(claims[0]) is int and 0 < claims[0] < 2**63
-    return claims[0] if is_sound else None
+    is_valid = isinstance(claims, list) and len(claims) == 2 and type(claims[0]) is int and 0 < claims[0] < 2**63
+    return claims[0] if is_valid else None
 
 
 def _signer(account: Account, secret_hash: str) -> URLSafeTimedSerializer:
@@ -79,7 +81,7 @@ def _signer(account: Account, secret_hash: str) -> URLSafeTimedSerializer:
 
 
 async def sign_in(service: Service, account: Account, email: str, secret: str) -> Identity | None:
-    """The admin whose API token or password this is; None for nobody."""
+    """The admin with this email and API token or password, or None."""
     for name in (f"{email}/token", email):
         header = "Basic " + b64encode(f"{name}:{secret}".encode()).decode()
         try:
@@ -93,26 +95,26 @@ async def sign_in(service: Service, account: Account, email: str, secret: str) -
 
 
 async def open_session(request: Request, response: Response, account: Account, identity: Identity) -> None:
-    """From now on the browser is this admin's."""
+    """Set the session cookie."""
     service: Service = request.app.state.service
-    found = await service.store.find_credential(account, identity.credential_id)
-    if found is not None:
-        cookie = _signer(account, found[0]).dumps([identity.credential_id, secrets.token_urlsafe(16)])
+    credential = await service.store.find_credential(account, identity.credential_id)
+    if credential is not None:
+        cookie = _signer(account, credential[0]).dumps([identity.credential_id, secrets.token_urlsafe(16)])
         _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
 
 
 def sign_out(request: Request, response: Response) -> None:
-    """The browser is nobody's any more."""
+    """Clear the session cookie."""
     _set_cookie(request, response, SESSION_COOKIE, "", 0)
 
 
 def begin_login(request: Request, response: Response, token: str) -> None:
-    """What the form for signing in has to match."""
+    """Set the cookie that the CSRF token of the sign-in form must match."""
     _set_cookie(request, response, LOGIN_COOKIE, token, 3600)
 
 
-def is_from(form: Mapping[str, str], token: str | None) -> bool:
-    """Whether a form carries this token."""
+def has_csrf_token(form: Mapping[str, str], token: str | None) -> bool:
+    """Whether a form carries this CSRF token."""
     return bool(token) and compare_digest(form.get("csrf", "").encode(), str(token).encode())
 
 

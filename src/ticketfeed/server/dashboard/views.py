@@ -1,4 +1,4 @@
-"""What each part of the page shows: read, counted, and put into words for its template."""
+"""Views of the dashboard: each reads the values of its template."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from ticketfeed.protocol.model import Filters, Position, Slice, TicketList
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import ApiCall
-from ticketfeed.server.dashboard.charts import SPANS, Charts
+from ticketfeed.server.dashboard.charts import PERIODS, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
 from ticketfeed.storage.contract import Snapshot
 
@@ -39,14 +39,14 @@ class _Ticket(msgspec.Struct):
 
 async def overview(request: Request, call: ApiCall) -> Values:
     charts: Charts = request.app.state.charts
-    span = request.query_params.get("span", "")
+    period = request.query_params.get("span", "")
     now = call.service.clock()
-    chart = await charts.make(call.account, span if span in SPANS else "day", now)
-    return {**await _surveyed(call), "chart": chart, "spans": SPANS, "curls": _curls(request, call)}
+    chart = await charts.read(call.account, period if period in PERIODS else "day", now)
+    return {**await _read_status(call), "chart": chart, "periods": PERIODS, "curls": _curls(request, call)}
 
 
 async def consumers(_request: Request, call: ApiCall) -> Values:
-    return await _surveyed(call)
+    return await _read_status(call)
 
 
 async def requests(_request: Request, call: ApiCall) -> Values:
@@ -54,19 +54,19 @@ async def requests(_request: Request, call: ApiCall) -> Values:
 
 
 async def feed(request: Request, call: ApiCall) -> Values:
-    """The inspector: what a cursor or a time means, and what comes next."""
-    asked = request.query_params.get("at", "").strip()
-    values: Values = {"asked": asked, "place": None, "problem": ""}
-    if not asked:
+    """The feed inspector: the position of a cursor or a time, and the next tickets."""
+    text = request.query_params.get("at", "").strip()
+    values: Values = {"asked": text, "place": None, "problem": ""}
+    if not text:
         return values
     try:
-        place = parse_place(asked)
+        place = parse_place(text)
     except (ValueError, OverflowError) as problem:
         return {**values, "problem": str(problem)}
-    return {**values, "place": place, **await _look_at(request, call, place)}
+    return {**values, "place": place, **await _inspect(request, call, place)}
 
 
-async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
+async def _inspect(request: Request, call: ApiCall, place: Place) -> Values:
     service, account = call.service, call.account
     now, settle = service.clock(), service.settings.settle_seconds
     source = Source(service.store, account, "tickets", _ALL, (), now, now - settle)
@@ -75,15 +75,15 @@ async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
 
     def work(snapshot: Snapshot) -> tuple[int, int]:
         every, _ = count_pending(snapshot, account, place.position, until, _ALL)
-        usual, _ = count_pending(snapshot, account, place.position, until, Filters())
-        return every, usual
+        default_pending, _ = count_pending(snapshot, account, place.position, until, Filters())
+        return every, default_pending
 
-    pending, usual = await service.store.inspect(work)
+    pending, default_pending = await service.store.inspect(work)
     address = f"{_address(request, call)}{_EXPORT}"
     return {
         "state": source.state,
         "pending": pending,
-        "usual": usual,
+        "default_pending": default_pending,
         "pending_max": PENDING_MAX,
         "next": [(_parse(row.body), encode_cursor(position_of(row))) for row in rows],
         "curl_line": f"curl -s -u EMAIL/token:TOKEN '{address}?cursor={place.cursor.replace('=', '%3D')}'",
@@ -91,7 +91,7 @@ async def _look_at(request: Request, call: ApiCall, place: Place) -> Values:
 
 
 async def tickets(request: Request, call: ApiCall) -> Values:
-    """The latest states, newest first, behind `after` where that is given."""
+    """Tickets by last change, newest first, starting after `after` if it is given."""
     query = request.query_params
     after = _parse_key(query.get("after", ""))
     listed = TicketList(deleted=query.get("deleted") == "1")
@@ -107,7 +107,7 @@ async def tickets(request: Request, call: ApiCall) -> Values:
 
 
 async def ticket(request: Request, call: ApiCall) -> Values:
-    """One ticket as it stands, in its own bytes, and what happened to it."""
+    """One ticket as it is stored, and its audits."""
     ticket_id = parse_integer(request.path_params["id"])
     if ticket_id is None:
         raise RecordNotFound
@@ -125,10 +125,10 @@ async def ticket(request: Request, call: ApiCall) -> Values:
     }
 
 
-async def _surveyed(call: ApiCall) -> Values:
+async def _read_status(call: ApiCall) -> Values:
     service, now = call.service, call.service.clock()
     found = await read_status(service.store, call.account, now=now, settle_seconds=service.settings.settle_seconds)
-    return {"survey": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor}
+    return {"feed": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor}
 
 
 def _parse(body: bytes) -> _Ticket:
@@ -153,8 +153,8 @@ def _curls(request: Request, call: ApiCall) -> Mapping[str, str]:
     start = f"curl -s -u EMAIL/token:TOKEN '{_address(request, call)}{_EXPORT}"
     return {
         "The first page": f"{start}?start_time=0&per_page=100'",
-        "What changed in the last hour": f"{start}?start_time={call.service.clock() - 3600}'",
-        "Deleted tickets left out": f"{start}?start_time=0&exclude_deleted=true'",
+        "Changes of the last hour": f"{start}?start_time={call.service.clock() - 3600}'",
+        "Without deleted tickets": f"{start}?start_time=0&exclude_deleted=true'",
     }
 
 

@@ -1,7 +1,7 @@
-"""What Prometheus is told: what the processes of a server have done, and how the feeds and their consumers stand.
+"""Prometheus metrics: counters of the server's processes, and gauges of the feeds and their consumers.
 
-Counters are kept by prometheus-client, in files that all processes share where there are several. How things stand is
-read from the store when it is asked for, so every process tells the same.
+Counters are held by prometheus-client, with several worker processes in files that they share. Gauges are read from the
+store at each scrape, so every process reports the same values.
 """
 
 import os
@@ -25,31 +25,31 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_requests_total": (
         "counter",
         ("account", "endpoint", "method", "status"),
-        "Requests that were answered.",
+        "Requests answered.",
     ),
     "ticketfeed_request_seconds": (
         "histogram",
         ("account", "endpoint"),
-        "From a request's head to the end of its answer.",
+        "Seconds from the request head to the end of the response.",
     ),
-    "ticketfeed_sent_bytes_total": ("counter", ("account", "endpoint"), "Bytes of bodies sent."),
-    "ticketfeed_pages_total": ("counter", ("account", "export"), "Pages of exports sent."),
-    "ticketfeed_rows_total": ("counter", ("account", "export"), "Tickets, users and others in those pages."),
-    "ticketfeed_store_up": ("gauge", (), "1 where the store can be read; 0 where not, and nothing below is told."),
-    "ticketfeed_tickets": ("gauge", ("account",), "Tickets stored, deleted ones included."),
+    "ticketfeed_sent_bytes_total": ("counter", ("account", "endpoint"), "Bytes of response bodies sent."),
+    "ticketfeed_pages_total": ("counter", ("account", "export"), "Export pages sent."),
+    "ticketfeed_rows_total": ("counter", ("account", "export"), "Records in those pages."),
+    "ticketfeed_store_up": ("gauge", (), "1 if the store is readable, else 0 (store metrics are then omitted)."),
+    "ticketfeed_tickets": ("gauge", ("account",), "Tickets stored, including deleted ones."),
     "ticketfeed_newest_change_timestamp_seconds": ("gauge", ("account",), "The second of the newest change."),
-    "ticketfeed_watermark_timestamp_seconds": ("gauge", ("account",), "The watermark: all up to it is complete."),
-    "ticketfeed_watermark_lag_seconds": ("gauge", ("account",), "How far the watermark is behind the newest change."),
-    "ticketfeed_store_bytes": ("gauge", (), "What the store takes on disk."),
+    "ticketfeed_watermark_timestamp_seconds": ("gauge", ("account",), "The watermark: the feed is complete up to it."),
+    "ticketfeed_watermark_lag_seconds": ("gauge", ("account",), "Seconds between the watermark and the newest change."),
+    "ticketfeed_store_bytes": ("gauge", (), "Size of the store on disk."),
     "ticketfeed_consumer_lag_tickets": (
         "gauge",
         _CONSUMER,
-        "Changes that a consumer was not given yet, counted up to 10,000.",
+        "Changes that a consumer has not received yet, counted up to 10,000.",
     ),
     "ticketfeed_consumer_lag_seconds": (
         "gauge",
         _CONSUMER,
-        "How long the first of them has waited.",
+        "Seconds that the first of them has been pending.",
     ),
     "ticketfeed_consumer_missed_tickets": (
         "gauge",
@@ -59,23 +59,23 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_consumer_looping": (
         "gauge",
         _CONSUMER,
-        "1 while a consumer asks for the same page again and again.",
+        "1 while a consumer requests the same page repeatedly.",
     ),
     "ticketfeed_consumer_repeats_total": (
         "counter",
         _CONSUMER,
-        "Pages of which a consumer had been given everything before.",
+        "Pages of which a consumer had received everything before.",
     ),
     "ticketfeed_consumer_last_seen_timestamp_seconds": (
         "gauge",
         _CONSUMER,
-        "When a consumer was last served.",
+        "Time of the last request of a consumer.",
     ),
 }
 
 
 def make_metrics() -> "Metrics | None":
-    """None where prometheus-client is not installed."""
+    """The metrics, or None if prometheus-client is not installed."""
     try:
         return Metrics()
     except ModuleNotFoundError as error:
@@ -85,7 +85,7 @@ def make_metrics() -> "Metrics | None":
 
 
 class Metrics:
-    """The counters of one process, and the text of them all."""
+    """The counters of this process, and the exposition text of all processes."""
 
     def __init__(self) -> None:
         import prometheus_client
@@ -93,19 +93,19 @@ class Metrics:
         self._client = prometheus_client
         self._registry = registry = prometheus_client.CollectorRegistry()
 
-        def made(kind: Any, name: str, **options: Any) -> Any:
+        def create(kind: Any, name: str, **options: Any) -> Any:
             _, labels, text = METRICS[name]
             return kind(name, text, labels, registry=registry, **options)
 
-        self._requests = made(prometheus_client.Counter, "ticketfeed_requests_total")
-        self._seconds = made(prometheus_client.Histogram, "ticketfeed_request_seconds", buckets=_BUCKETS)
-        self._sent = made(prometheus_client.Counter, "ticketfeed_sent_bytes_total")
-        self._pages = made(prometheus_client.Counter, "ticketfeed_pages_total")
-        self._rows = made(prometheus_client.Counter, "ticketfeed_rows_total")
+        self._requests = create(prometheus_client.Counter, "ticketfeed_requests_total")
+        self._seconds = create(prometheus_client.Histogram, "ticketfeed_request_seconds", buckets=_BUCKETS)
+        self._sent = create(prometheus_client.Counter, "ticketfeed_sent_bytes_total")
+        self._pages = create(prometheus_client.Counter, "ticketfeed_pages_total")
+        self._rows = create(prometheus_client.Counter, "ticketfeed_rows_total")
         self._children: dict[tuple[str, ...], tuple[Any, Any, Any]] = {}
 
     def add(self, answered: Answered) -> None:
-        """Count a request. The series it belongs to are looked up once."""
+        """Count a request. Label lookups are cached: they cost more than counting."""
         context = answered.context
         account = context.account.subdomain if context.account else ""
         key = account, context.endpoint, answered.scope["method"], str(answered.status)
@@ -122,24 +122,26 @@ class Metrics:
             self._rows.labels(account, context.served.export).inc(context.served.rows)
 
     def text(self, statuses: Sequence[FeedStatus] | None, only: str | None = None) -> tuple[bytes, str]:
-        """The text for Prometheus, and its content type. `surveys`: None where the store cannot be read. `only`:
-        nothing but of this account."""
+        """The exposition text and its content type.
+
+        `statuses`: None if the store cannot be read. `only`: the account to restrict the samples to.
+        """
         registry = self._client.CollectorRegistry()
-        registry.register(_Filtered(self._collected(), only))
-        registry.register(_Filtered(self._standing(statuses), only))
+        registry.register(_Filtered(self._counters(), only))
+        registry.register(_Filtered(self._gauges(statuses), only))
         return self._client.generate_latest(registry), self._client.CONTENT_TYPE_LATEST
 
-    def _collected(self) -> Iterable["Metric"]:
+    def _counters(self) -> Iterable["Metric"]:
         if MULTIPROCESS_VARIABLE not in os.environ:
             return list(self._registry.collect())
         from prometheus_client.multiprocess import MultiProcessCollector
 
         shared = self._client.CollectorRegistry()
-        # The library says no types here.
+        # The library is not annotated here.
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         return list(shared.collect())
 
-    def _standing(self, statuses: Sequence[FeedStatus] | None) -> Iterable["Metric"]:
+    def _gauges(self, statuses: Sequence[FeedStatus] | None) -> Iterable["Metric"]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         families: dict[str, Any] = {}
@@ -152,18 +154,18 @@ class Metrics:
             families[f"ticketfeed_{name}"].add_metric(labels, value)
 
         put("store_up", [], statuses is not None)
-        for found in statuses or ():
-            own = [found.account.subdomain]
-            put("tickets", own, found.state.ticket_count)
-            put("newest_change_timestamp_seconds", own, found.state.last_generated_timestamp)
-            put("watermark_timestamp_seconds", own, found.state.watermark)
-            put("watermark_lag_seconds", own, found.open_seconds)
-            for standing in found.consumers:
-                consumer = standing.consumer
+        for feed in statuses or ():
+            own = [feed.account.subdomain]
+            put("tickets", own, feed.state.ticket_count)
+            put("newest_change_timestamp_seconds", own, feed.state.last_generated_timestamp)
+            put("watermark_timestamp_seconds", own, feed.state.watermark)
+            put("watermark_lag_seconds", own, feed.open_seconds)
+            for status in feed.consumers:
+                consumer = status.consumer
                 of = [*own, str(consumer.credential_id), consumer.reads, consumer.user_agent]
-                put("consumer_lag_tickets", of, standing.pending)
-                put("consumer_lag_seconds", of, standing.lag_seconds)
-                put("consumer_missed_tickets", of, standing.missed)
+                put("consumer_lag_tickets", of, status.pending)
+                put("consumer_lag_seconds", of, status.lag_seconds)
+                put("consumer_missed_tickets", of, status.missed)
                 put("consumer_looping", of, consumer.is_looping)
                 put("consumer_repeats_total", of, consumer.repeats)
                 put("consumer_last_seen_timestamp_seconds", of, consumer.last_at)
@@ -173,14 +175,14 @@ class Metrics:
 
 
 class _Filtered:
-    """Families without the samples of other accounts, and without when each series began, which nobody asks."""
+    """Metric families restricted to one account, and without the `_created` samples."""
 
     def __init__(self, families: Iterable["Metric"], only: str | None) -> None:
         self._families, self._only = families, only
 
     def collect(self) -> Iterable["Metric"]:
         for family in self._families:
-            told = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            family.samples = [s for s in told if self._only in (None, s.labels.get("account"))]
+            samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            family.samples = [s for s in samples if self._only in (None, s.labels.get("account"))]
             if family.samples or self._only is None:
                 yield family

@@ -1,4 +1,7 @@
-"""What a request may still spend, and what its answer says of it. Where nothing is limited, no store is asked."""
+"""The rate limiter: counts requests in the store and makes the rate limit headers.
+
+Without limits, no query is made.
+"""
 
 from collections.abc import Sequence
 
@@ -10,39 +13,39 @@ from ticketfeed.storage.contract import Store
 
 __all__ = ["RATE_LIMIT_HEADERS", "RateLimiter"]
 
-# Where in its scope a request carries what its answer will say.
-RATE_LIMIT_HEADERS = "ticketfeed.budget_headers"
+# The key in a request's scope under which the headers of its response are stored.
+RATE_LIMIT_HEADERS = "ticketfeed.rate_limit_headers"
 
 
 class RateLimiter:
-    """The budgets of a server's settings, kept in the store that all its processes share."""
+    """The rate limits of a server's settings, counted in the store, which all its processes share."""
 
     def __init__(self, settings: Settings) -> None:
         limits = {name: getattr(settings, name) for name in RATE_LIMITS}
         self._limited = {
             name: RateLimit(name, limit, RATE_LIMITS[name].period_seconds) for name, limit in limits.items() if limit
         }
-        self._untouched = {
+        self._full = {
             name: (limit or UNLIMITED, limit or UNLIMITED, RATE_LIMITS[name].period_seconds)
             for name, limit in limits.items()
         }
         self.is_limited = bool(self._limited)
-        # What an answer says that spent nothing.
-        self.unspent = headers_of({ACCOUNT: self._untouched[ACCOUNT]})
+        # The headers of a response to a request that was not counted.
+        self.full_headers = headers_of({ACCOUNT: self._full[ACCOUNT]})
 
-    async def spend(self, store: Store, account: Account, budgets: Sequence[str], now: int) -> dict[str, str]:
-        """Spend one request of the account's budget and of `budgets`; the headers of its answer.
+    async def spend(self, store: Store, account: Account, limit_names: Sequence[str], now: int) -> dict[str, str]:
+        """Count one request against the account's limit and those named; returns the headers of its response.
 
         Raises APIRateLimitExceeded.
         """
-        names = (ACCOUNT, *budgets)
+        names = (ACCOUNT, *limit_names)
         limited = [self._limited[name] for name in names if name in self._limited]
-        left = {name: self._untouched[name] for name in names}
+        left = {name: self._full[name] for name in names}
         if not limited:
             return headers_of(left)
-        spent = await store.spend(account, limited, now)
-        left |= spent.left
-        if spent.refused is not None:
-            budget = RATE_LIMITS[spent.refused]
-            raise APIRateLimitExceeded(budget.refusal, spent.left[spent.refused][2], headers_of(left))
+        result = await store.spend(account, limited, now)
+        left |= result.left
+        if result.refused is not None:
+            kind = RATE_LIMITS[result.refused]
+            raise APIRateLimitExceeded(kind.refusal, result.left[result.refused][2], headers_of(left))
         return headers_of(left)

@@ -1,7 +1,7 @@
-"""Traces, for whoever collects them: one span a request, sent to where OpenTelemetry's own variables say.
+"""OpenTelemetry traces: one span per request, exported to the endpoint of OpenTelemetry's own variables.
 
-OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME and the others of OpenTelemetry are read by its library. Spans carry no
-header, and of a query only what the log has, too.
+OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME and the others of OpenTelemetry are read by its library. Spans contain no
+headers, and the query only as it is logged.
 """
 
 import importlib.util
@@ -16,18 +16,18 @@ from ticketfeed.server.middleware.access_log import logged_query
 __all__ = ["require_telemetry", "trace"]
 
 _SERVICE = "ticketfeed"
-# What only machines ask, every few seconds.
-_UNTOLD = "/_ticketfeed/health,/_ticketfeed/ready,/_ticketfeed/metrics"
+# Polled by monitoring every few seconds.
+_EXCLUDED = "/_ticketfeed/health,/_ticketfeed/ready,/_ticketfeed/metrics"
 
 
 def require_telemetry() -> None:
-    """Raises OperatorError where the extra is not installed."""
+    """Raises OperatorError if the extra `telemetry` is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("opentelemetry", "asgiref")):
         raise OperatorError("traces need OpenTelemetry: pip install 'ticketfeed[telemetry]'")
 
 
 def trace(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
-    """The application, traced; and what sends the last spans at the end. Raises OperatorError without the extra."""
+    """The traced application, and what exports the last spans at shutdown. Raises OperatorError without the extra."""
     require_telemetry()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -36,21 +36,23 @@ def trace(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.util.http import parse_excluded_urls
 
-    resource = Resource.create({"service.name": _SERVICE}).merge(OTELResourceDetector().detect())  # variables win
+    resource = Resource.create({"service.name": _SERVICE}).merge(
+        OTELResourceDetector().detect()
+    )  # environment variables take precedence
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     traced = OpenTelemetryMiddleware(
         app,
-        excluded_urls=parse_excluded_urls(_UNTOLD),
+        excluded_urls=parse_excluded_urls(_EXCLUDED),
         tracer_provider=provider,
-        server_request_hook=_hide,
+        server_request_hook=_mask_url,
         exclude_spans=["receive", "send"],
     )
     return traced, provider.shutdown
 
 
-def _hide(span: Any, scope: MutableMapping[str, Any]) -> None:
-    """Put an address without unknown parameters in the place of the whole one, under the old name and the new."""
+def _mask_url(span: Any, scope: MutableMapping[str, Any]) -> None:
+    """Replace the URL attributes, under their old and new names, by the URL as it is logged."""
     if not span.is_recording():
         return
     query = "&".join(f"{name}={value}" for name, value in logged_query(scope["query_string"]).items())

@@ -1,7 +1,8 @@
-"""What a process notes of the requests it serves, passed on every second to the store, where all processes share it.
+"""Usage tracking: records of requests, buffered in memory and flushed to the store once a second.
 
-A request costs two entries in lists: what it was, and what it was for its consumer. The store turns them into consumers
-(`protocol/consumers.py`) once a second; while it is away they wait here, and nothing that is served waits for them.
+A request appends one entry to the list of requests and one to the events of its consumer. The store merges the events
+of all processes into consumers (`protocol/consumers.py`). While the store is unavailable the records stay in the
+buffer; no response waits for a flush.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from ticketfeed.protocol.consumers import (
     RequestRecord,
     UsageUpdate,
     consumer_key,
-    join,
+    merge_events,
 )
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
@@ -32,18 +33,18 @@ from ticketfeed.storage.contract import Store
 
 __all__ = ["Answered", "UsageTracker", "header_text", "logged_path"]
 
-PASS_ON_SECONDS = 1.0
-# Of a caller's own words.
+FLUSH_SECONDS = 1.0
+# Of a header sent by a client.
 TEXT_CHARS_MAX = 200
-# Of one consumer; from then on pages that follow one another are noted as one.
+# Buffered events of one consumer; beyond that, consecutive pages are merged into one event.
 EVENTS_MAX = 1000
 _EXPORTS = "/incremental/"
 
-_log = logging.getLogger("ticketfeed.notes")
+_log = logging.getLogger("ticketfeed.usage")
 
 
 class Answered(NamedTuple):
-    """A request with its answer. `is_whole`: a GET whose answer was sent to its end."""
+    """A request and its response. `is_whole`: a GET whose response was sent completely."""
 
     scope: Scope
     context: RequestContext
@@ -56,102 +57,102 @@ class Answered(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What waits to be passed on, of one account."""
+class _Buffer:
+    """The buffered records of one account."""
 
     consumers: dict[str, UsageUpdate] = field(default_factory=dict)
     requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
 
 
 class UsageTracker:
-    """Those of one process. `instant`: what time it is, in Unix seconds."""
+    """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
 
     def __init__(self, store: Store, instant: Callable[[], float]) -> None:
         self._store, self._instant = store, instant
-        self._waiting: dict[Account, _Waiting] = {}
+        self._buffers: dict[Account, _Buffer] = {}
         self._task: asyncio.Task[None] | None = None
-        self._passing = asyncio.Lock()
-        self._is_told = False
+        self._flushing = asyncio.Lock()
+        self._has_warned = False
 
     def add(self, answered: Answered) -> None:
-        """Note this one."""
+        """Buffer the records of one request."""
         account = answered.context.account
         if account is None:
             return
         at = self._instant()
-        waiting = self._waiting.setdefault(account, _Waiting())
-        waiting.requests.append(_request_record(answered, at))
-        if (who := _consumer(answered, at)) and (event := _event(answered, at)):
-            self._add_event(waiting, who, event)
+        buffer = self._buffers.setdefault(account, _Buffer())
+        buffer.requests.append(_request_record(answered, at))
+        if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
+            self._add_event(buffer, consumer, event)
 
-    def _add_event(self, waiting: _Waiting, who: Consumer, event: Event) -> None:
-        key = consumer_key(who)
-        if key not in waiting.consumers:
-            waiting.consumers[key] = UsageUpdate(who, deque(maxlen=EVENTS_MAX))
-            if len(waiting.consumers) > CONSUMERS_MAX:
-                del waiting.consumers[next(iter(waiting.consumers))]
-        events = waiting.consumers[key].events
+    def _add_event(self, buffer: _Buffer, consumer: Consumer, event: Event) -> None:
+        key = consumer_key(consumer)
+        if key not in buffer.consumers:
+            buffer.consumers[key] = UsageUpdate(consumer, deque(maxlen=EVENTS_MAX))
+            if len(buffer.consumers) > CONSUMERS_MAX:
+                del buffer.consumers[next(iter(buffer.consumers))]
+        events = buffer.consumers[key].events
         assert isinstance(events, deque)
-        if len(events) == EVENTS_MAX and (joined := join(events[-1], event)) is not None:
-            events[-1] = joined
+        if len(events) == EVENTS_MAX and (merged := merge_events(events[-1], event)) is not None:
+            events[-1] = merged
         else:
             events.append(event)
 
-    def keep_on(self) -> None:
-        """From now on, pass on every second what was noted."""
-        self._task = asyncio.get_running_loop().create_task(self._pass_on_for_ever())
+    def start(self) -> None:
+        """Start the task that flushes the buffer every second."""
+        self._task = asyncio.get_running_loop().create_task(self._flush_forever())
 
-    async def end(self) -> None:
-        """Pass on the rest."""
+    async def stop(self) -> None:
+        """Stop the task and flush what is left."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self.pass_on()
+        await self.flush()
 
-    async def pass_on(self) -> None:
-        """Everything noted so far. What the store does not take now, it is offered again."""
-        async with self._passing:
-            refusals = [await self._pass_on_of(account) for account in list(self._waiting)]
-        self._tell(next(filter(None, refusals), ""))
+    async def flush(self) -> None:
+        """Write the buffered records to the store. Records that it cannot take stay in the buffer."""
+        async with self._flushing:
+            reasons = [await self._flush_account(account) for account in list(self._buffers)]
+        self._warn_once(next(filter(None, reasons), ""))
 
-    async def _pass_on_of(self, account: Account) -> str:
-        """Why the store did not take it; nothing where it did."""
-        waiting = self._waiting.pop(account)
-        consumers, requests = dict(waiting.consumers), list(waiting.requests)
+    async def _flush_account(self, account: Account) -> str:
+        """Flush one account; returns the reason if the store was unavailable, else an empty text."""
+        buffer = self._buffers.pop(account)
+        consumers, requests = dict(buffer.consumers), list(buffer.requests)
         try:
             await self._store.record_usage(account, consumers, requests, self._instant())
         except (StoreError, StoreUnavailable) as error:
-            self._put_back(account, waiting)
+            self._restore(account, buffer)
             return str(error)
         except BaseException:
-            self._put_back(account, waiting)
+            self._restore(account, buffer)
             raise
         return ""
 
-    def _put_back(self, account: Account, waiting: _Waiting) -> None:
-        """What was noted meanwhile comes behind it."""
-        meanwhile = self._waiting.get(account, _Waiting())
-        self._waiting[account] = waiting
-        waiting.requests.extend(meanwhile.requests)
-        for noted in meanwhile.consumers.values():
-            for event in noted.events:
-                self._add_event(waiting, noted.who, event)
+    def _restore(self, account: Account, buffer: _Buffer) -> None:
+        """Return records to the buffer, before those that were added in the meantime."""
+        meanwhile = self._buffers.get(account, _Buffer())
+        self._buffers[account] = buffer
+        buffer.requests.extend(meanwhile.requests)
+        for update in meanwhile.consumers.values():
+            for event in update.events:
+                self._add_event(buffer, update.consumer, event)
 
-    async def _pass_on_for_ever(self) -> None:
+    async def _flush_forever(self) -> None:
         while True:
-            await asyncio.sleep(PASS_ON_SECONDS)
+            await asyncio.sleep(FLUSH_SECONDS)
             try:
-                await self.pass_on()
+                await self.flush()
             except Exception:
-                _log.exception("what was noted of requests is lost")
-                self._waiting.clear()
+                _log.exception("dropped buffered usage records")
+                self._buffers.clear()
 
-    def _tell(self, reason: str) -> None:
-        """Once, until it works again."""
-        if reason and not self._is_told:
-            _log.warning("consumers are not noted for now: %s", reason)
-        self._is_told = bool(reason)
+    def _warn_once(self, reason: str) -> None:
+        """Log the reason once, until a flush succeeds."""
+        if reason and not self._has_warned:
+            _log.warning("cannot flush usage records, will retry: %s", reason)
+        self._has_warned = bool(reason)
 
 
 def _request_record(answered: Answered, at: float) -> RequestRecord:
@@ -172,7 +173,7 @@ def _request_record(answered: Answered, at: float) -> RequestRecord:
 
 
 def _consumer(answered: Answered, at: float) -> Consumer | None:
-    """Who asked, if it was somebody for an export."""
+    """The consumer of a request; None unless an authenticated user requested an export."""
     context = answered.context
     export = context.endpoint.removeprefix(_EXPORTS)
     if context.identity is None or export == context.endpoint or export.endswith("/sample"):
@@ -183,14 +184,14 @@ def _consumer(answered: Answered, at: float) -> Consumer | None:
         email=context.identity.email,
         user_agent=header_text(answered.scope, b"user-agent"),
         export=export,
-        filters=context.served.filters if context.served else _asked_filters(answered.query),
+        filters=context.served.filters if context.served else _requested_filters(answered.query),
         first_at=at,
         last_at=at,
     )
 
 
-def _asked_filters(query: dict[str, str]) -> Filters:
-    """Of a request that was refused, as far as they can be read."""
+def _requested_filters(query: dict[str, str]) -> Filters:
+    """The filters of a refused request, or the defaults if they are invalid."""
     try:
         return parse_filters(query)
     except WireError:
@@ -206,11 +207,11 @@ def _event(answered: Answered, at: float) -> Event | None:
 
 
 def header_text(scope: Scope, name: bytes) -> str:
-    """A header as it may be shown; empty for none."""
+    """A request header as printable text of bounded length; empty if it is missing."""
     value: bytes = next((value for found, value in scope["headers"] if found == name), b"")
     return "".join(c if c.isprintable() else " " for c in value[:TEXT_CHARS_MAX].decode("latin-1"))
 
 
 def logged_path(scope: Scope) -> str:
-    """The path, no longer than a line can bear."""
+    """The path, shortened to 500 characters."""
     return str(scope["path"][:500])

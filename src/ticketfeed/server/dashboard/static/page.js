@@ -1,5 +1,5 @@
-// Lines are copied, a ticket is found by its number, the chart is drawn, and what is live is fetched again and put in
-// its place. Without this script the page shows the same, but for the drawing.
+// Copy buttons, ticket lookup, the chart, and live updates: elements with data-live are fetched again and replaced.
+// Without this script the dashboard works, except for the chart and live updates.
 "use strict";
 
 const UPDATE_MS = 3000;
@@ -57,12 +57,12 @@ drawChart();
 addEventListener("resize", () => chart?.setSize({ width: document.getElementById("chart").clientWidth, height: 220 }));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
 
-// What is live. Nothing is replaced under a pointer that selects text, nor while somebody looks elsewhere.
+// Live updates. Nothing is replaced while text is selected or the page is hidden.
 const isQuiet = () => document.hidden || !getSelection().isCollapsed || !document.getElementById("live").checked;
 const update = async () => {
   if (isQuiet()) return;
   const answer = await fetch(location.href, { credentials: "same-origin" });
-  if (answer.redirected) return location.reload(); // the session is over
+  if (answer.redirected) return location.reload(); // the session has ended
   if (!answer.ok || isQuiet()) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of document.querySelectorAll("[data-live]")) {
