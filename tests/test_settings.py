@@ -100,7 +100,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], dict[str, Any], str]] = [
     ({}, {}, {"port": True}, "invalid value for port in ticketfeed.toml: 'true' is not an integer"),
     ({}, {}, {"port": 1.5}, "'1.5' is not an integer"),
     ({}, {}, {"port": [1]}, "[1] is not a single value"),
-    ({}, {}, {"read_store": [1]}, "[1] is not a list of strings"),
+    ({}, {}, {"read_store": [["a"]]}, "invalid value for read_store in ticketfeed.toml: ['a'] is not a single value"),
     ({"profile": "other"}, {}, {}, "invalid value for --profile: 'other' is not one of open, zendesk"),
     ({"public_url": "ftp://x"}, {}, {}, "invalid value for --public-url: 'ftp://x' is not a URL such as https://"),
     ({"metrics_token": "abc"}, {}, {}, "invalid value for --metrics-token: too short: use 16 characters or more"),
@@ -159,6 +159,7 @@ def test_a_rule_with_a_list_of_values() -> None:
     rule = Setting(
         name="api_tokens",
         kind=str,
+        is_list=False,
         choices=("allowed", "no-new", "off"),
         default="allowed",
         help="Whether API tokens are accepted.",

@@ -124,8 +124,8 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("serve", "--nope"), "No such option: --nope"),
     (("load",), "Missing argument 'FILE...'"),
     (("load", "good", "missing"), "cannot read missing: No such file"),
-    (("load", "."), "is a folder"),
-    (("load", ""), "is a folder"),
+    (("load", "."), "is a directory"),
+    (("load", ""), "is a directory"),
     (("load", "-", "-"), "standard input can be read only once"),
     (("load", "--kind", "nope", "good"), "--kind"),
     (("load", "--on-error", "skip", "badid", "noobject", "--store", "sqlite:///empty/x/y.db"), "folder"),
@@ -376,7 +376,7 @@ def test_demo(start: Start, tmp_path: Path) -> None:
 def test_demo_in_a_store_of_somebody(folder: Path) -> None:
     """A store that holds tickets of its own is given no well-known credentials."""
     store = ("--store", "sqlite:///ticketfeed.db")
-    assert "no demo" in run("demo", "--port", "0", *store, cwd=folder).problem
+    assert "not a demo" in run("demo", "--port", "0", *store, cwd=folder).problem
     assert b"admin@example.com" not in run("token", "list", cwd=folder).out
 
 
