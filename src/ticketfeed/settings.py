@@ -33,7 +33,7 @@ _BOOLEANS = {
 
 
 class Setting(NamedTuple):
-    """One row. `kind`: the type of a value; `tuple` stands for a list of strings.
+    """One row. `kind`: the type of the value, or of each item if `is_list`. `choices`: the values that are allowed.
 
     `aliases`: former names, still accepted everywhere. `has_option`: false for a rule that only `--rule` sets.
     `problem`: says what is wrong with a value, or nothing.
@@ -41,6 +41,7 @@ class Setting(NamedTuple):
 
     name: str
     kind: type
+    is_list: bool
     choices: tuple[str, ...]
     default: Any
     help: str
@@ -205,19 +206,19 @@ def _rows() -> dict[str, Setting]:
     hints = get_type_hints(Settings)
     rows = {}
     for each in fields(Settings):
-        kind, choices = _kind(hints[each.name])
-        rows[each.name] = Setting(each.name, kind, choices, each.default, **each.metadata)
+        kind, is_list, choices = _kind(hints[each.name])
+        rows[each.name] = Setting(each.name, kind, is_list, choices, each.default, **each.metadata)
     return rows
 
 
-def _kind(hint: Any) -> tuple[type, tuple[str, ...]]:
-    """The type of a value, and what a Literal allows."""
+def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
+    """The type of a value or item, whether it is a list, and what a Literal allows."""
     if get_origin(hint) is Literal:
-        return str, get_args(hint)
+        return str, False, get_args(hint)
     if get_origin(hint) is tuple:
-        return tuple, ()
+        return get_args(hint)[0], True, ()
     (kind,) = set(get_args(hint) or (hint,)) - {NoneType}
-    return kind, ()
+    return kind, False, ()
 
 
 SETTINGS: dict[str, Setting] = _rows()
@@ -233,14 +234,14 @@ def parse_value(setting: Setting, raw: object, place: str) -> Any:
     Raises BadInput.
     """
     try:
+        if setting.is_list:
+            return tuple(_parse(setting, item) for item in _split_list(raw))
         return _parse(setting, raw)
     except ValueError as error:
         raise BadInput(f"invalid value for {place}: {error}") from None
 
 
 def _parse(setting: Setting, raw: object) -> Any:
-    if setting.kind is tuple:
-        return _parse_list(raw)
     if isinstance(raw, bool):
         text = "true" if raw else "false"
     elif isinstance(raw, str | int | float):
@@ -258,12 +259,10 @@ def _parse(setting: Setting, raw: object) -> Any:
     return setting.kind(text)
 
 
-def _parse_list(raw: object) -> tuple[str, ...]:
+def _split_list(raw: object) -> list[object]:
     if isinstance(raw, str):
-        return tuple(raw.split())
-    if isinstance(raw, list | tuple) and all(isinstance(each, str) for each in raw):
-        return tuple(raw)
-    raise ValueError(f"{raw!r} is not a list of strings")
+        return list(raw.split())
+    return raw if isinstance(raw, list) else [raw]
 
 
 def _parse_boolean(text: str) -> bool:

@@ -213,7 +213,7 @@ def test_a_value_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(import_files, "CHUNK_BYTES", 100)
     monkeypatch.setattr(import_files, "VALUE_CHARS_MAX", 1000)
     stream = io.BytesIO(b'[{"id":1},\n{"id":2,"x":"' + b"y" * 1_000_000)
-    with pytest.raises(BadInput, match=r"^f, line 2: not valid JSON, or one value is too long"):
+    with pytest.raises(BadInput, match=r"^f, line 2: not valid JSON, or a value that is too long"):
         list(read_input("f", stream, "tickets"))
     assert stream.tell() < 10_000
 

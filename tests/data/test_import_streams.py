@@ -66,7 +66,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         open_input(str(tmp_path / "missing.json")),
     ):
         pass
-    with pytest.raises(BadInput, match="is a folder, not a file"), open_input(str(tmp_path)):
+    with pytest.raises(BadInput, match="is a directory, not a file"), open_input(str(tmp_path)):
         pass
 
 

@@ -173,7 +173,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "future": (GOOD + lines(ticket(50, NOON + FUTURE_SECONDS_MAX + 1)), r"^f, line 50: .* lies in the future"),
     "truncated gzip": (PACKED[:-20], "truncated"),
     "gzip without its check sum": (PACKED[:-8], "truncated"),
-    "damaged gzip": (PACKED[:40] + bytes(40) + PACKED[80:], "damaged gzip"),
+    "damaged gzip": (PACKED[:40] + bytes(40) + PACKED[80:], "corrupt gzip"),
 }
 
 

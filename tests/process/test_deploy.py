@@ -22,6 +22,8 @@ from tests.postgres import PostgresServer
 from tests.process.conftest import Start, run
 from tests.test_docs import ROOT
 from ticketfeed.cli import app
+from ticketfeed.cli.resolver import RULE
+from ticketfeed.settings import SETTINGS, variable_name
 from ticketfeed.storage.queries import load_migrations
 
 DEPLOY = ROOT / "deploy"
@@ -30,10 +32,9 @@ SCRIPTS = sorted(DEPLOY.glob("postgres/*.sh"))
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def known_variables(command: Any = None) -> set[str]:
-    command = command or typer.main.get_command(app)
-    own = {parameter.envvar for parameter in command.params if isinstance(getattr(parameter, "envvar", None), str)}
-    return own.union(*(known_variables(child) for child in getattr(command, "commands", {}).values()))
+def known_variables() -> set[str]:
+    """The environment variables that commands read, without former names."""
+    return {row.variable for row in SETTINGS.values() if row.has_option} | {variable_name(RULE), "TICKETFEED_CONFIG"}
 
 
 def check_arguments(arguments: list[str]) -> None:

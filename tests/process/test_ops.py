@@ -72,7 +72,7 @@ def test_several_processes_tell_one_story(serve: Start, tmp_path: Path) -> None:
     done = run("consumers", cwd=tmp_path)
     line = done.out.decode().split("\t")
     assert line[:3] == ["a@example.com", "walker/2", "tickets/cursor"]
-    assert (line[4], line[6]) == ("up to date", "sound\n")
+    assert (line[4], line[6]) == ("up to date", "no problems\n")
 
 
 @pytest.mark.usefixtures("folder")
@@ -235,15 +235,15 @@ def test_the_file_is_heeded(serve: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("prt = 1", "ticketfeed.toml has prt; there are: account"),
+        ("prt = 1", "ticketfeed.toml: unknown setting prt; available settings: account"),
         ("port = ", "ticketfeed.toml is not TOML"),
-        ('port = "many"', "Invalid value for '--port'"),
+        ('port = "many"', "invalid value for port in ticketfeed.toml: 'many' is not an integer"),
         ("[serve]\nport = 1", "serve cannot be a table"),
-        ("rules = 3", "rules is a table"),
+        ("rules = 3", "rules must be a table"),
         ("[rules]\nnothing = 3", "there is no rule 'nothing'"),
-        ('[rules]\nticket_pages = "x"', "ticketfeed.toml ticket_pages=x needs a whole number"),
-        ("settle_seconds = -1", "ticketfeed.toml settle_seconds=-1 needs a whole number"),
-        ("rule = 5\n[rules]\nticket_pages = 5", "ticketfeed.toml has rule; there are: account"),
+        ('[rules]\nticket_pages = "x"', "invalid value for ticket_pages in ticketfeed.toml: 'x' is not an integer"),
+        ("settle_seconds = -1", "invalid value for settle_seconds in ticketfeed.toml: -1 is less than 0"),
+        ("rule = 5\n[rules]\nticket_pages = 5", "ticketfeed.toml: unknown setting rule; available settings: account"),
         ('profile = "other"', "'other' is not one of"),
     ],
 )
@@ -273,7 +273,7 @@ def test_doctor(serve: Start, tmp_path: Path) -> None:
     lines = done.out.decode().splitlines()
     assert (done.code, done.err) == (0, ""), done
     assert not [line for line in lines if line.startswith("fail")]
-    assert f"ok    a ticketfeed on {host} port {port} is ready" in lines
+    assert f"ok    a ticketfeed server on {host} port {port} is ready" in lines
     assert f"ok    account demo: {TICKETS:,} tickets" in lines
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("ticketfeed.db")} == before
 
@@ -282,7 +282,7 @@ def test_doctor_on_nothing(tmp_path: Path) -> None:
     """Where there is no store it says how to make one, makes none, and ends with 1."""
     done = run("doctor", "--port", "0", cwd=tmp_path)
     assert done.code == 1
-    assert b"there is no store at ticketfeed.db; make one with: ticketfeed load" in done.out
+    assert b"there is no store at ticketfeed.db; create one with: ticketfeed load" in done.out
     assert list(tmp_path.iterdir()) == []
 
 

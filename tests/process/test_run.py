@@ -317,9 +317,9 @@ def test_a_job_under_way_when_the_command_ends(environment: dict[str, str], tmp_
         (["--", ""], "cannot run "),
         (["--allow-host", "https://x", "--", "true"], "--allow-host 'https://x' is not a host"),
         (["--store", "sqlite:///none.db", "--", "true"], ""),
-        (["--store", "memory:", "--", "true"], "memory: is empty"),
-        (["--ca-dir", ".", "--", "true"], "the folder "),
-        (["--ca-dir", "ticketfeed.db", "--", "true"], "certificates cannot be kept in "),
+        (["--store", "memory:", "--", "true"], "a memory: store is empty"),
+        (["--ca-dir", ".", "--", "true"], "the directory "),
+        (["--ca-dir", "ticketfeed.db", "--", "true"], "cannot use "),
     ],
 )
 def test_problems(home: Path, environment: dict[str, str], arguments: list[str], problem: str) -> None:

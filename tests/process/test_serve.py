@@ -98,7 +98,7 @@ def test_broken_start(serve: Start, folder: Path) -> None:
     os.kill(min(server.children()), signal.SIGKILL)
     assert server.process.wait(30) == 2
     assert "Traceback" not in server.errors.read_text()
-    assert server.errors.read_text().splitlines()[-1] == "ticketfeed: a serving process could not start"
+    assert server.errors.read_text().splitlines()[-1] == "ticketfeed: a worker process could not start"
 
 
 def test_environment(start: Start, folder: Path) -> None:

@@ -111,7 +111,7 @@ def _option_parameters(name: str) -> Iterator[inspect.Parameter]:
         return
     row = SETTINGS[name]
     # All but lists and flags are text here; settings.py parses them, wherever they come from.
-    kind: Any = list[str] if row.kind is tuple else bool if row.kind is bool else str
+    kind: Any = list[str] if row.is_list else bool if row.kind is bool else str
     metavar = f"<{'|'.join(row.choices)}>" if row.choices else "<int>" if row.kind is int else None
     for each in (row.name, *row.aliases):
         spelling = option_name(each) + (f"/--no-{option_name(each)[2:]}" if row.default is True else "")

@@ -1,4 +1,4 @@
-"""A help desk to try things on: the generated world, and users whose credentials everybody knows."""
+"""The demo: a generated help desk, and users with well-known credentials."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,12 +20,12 @@ DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com"
 
 
 async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now: int) -> None:
-    """Make the account a demo, unless it is one. Raises BadInput for one that holds tickets of somebody's own."""
+    """Fill an account with the demo if it is empty. Raises BadInput if it holds tickets that are not the demo's."""
     if (await store.read_state(account)).ticket_count == 0:
         records = generated_records(tickets, seed, now - now % DAY_SECONDS, account.subdomain)
         await load_records(store, account, records, now=now)
     elif await store.find_token_user(account, hash_token(DEMO_USERS[0][2])) is None:
-        raise BadInput("this store holds tickets that are no demo; well-known credentials would open them to everybody")
+        raise BadInput("this store holds tickets of your own, not a demo; well-known credentials would expose them")
     for email, role, token in DEMO_USERS:
         if await store.find_token_user(account, hash_token(token)) is None:
             await add_user_credential(store, account, email, role, "api_token", token)
@@ -39,7 +39,7 @@ def generated_records(
     advance: Callable[[int], None] = lambda _count: None,
     histories: bool = True,
 ) -> Iterator[InputRecord]:
-    """The generated world as input of a load."""
+    """Generate a help desk as the input of a load. `advance` is called for each ticket."""
     encode = msgspec.json.Encoder().encode
     world = generate_world(tickets, seed=seed, until=until, account=account, histories=histories)
     for number, (kind, record) in enumerate(world, 1):

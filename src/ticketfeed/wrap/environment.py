@@ -1,6 +1,6 @@
-"""What a command's environment says so that programs of many languages find the proxy and trust it, as one table.
+"""Environment variables that make programs use the proxy and trust its certificates, as one table.
 
-Python, curl, Go, Ruby and .NET read the first kind; Node and Java have their own.
+Python, curl, Go, Ruby and .NET read the first ones; Node and Java have their own.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from ticketfeed.wrap.hosts import Address
 
 __all__ = ["JAVA_STORE_PASSWORD", "TrustFiles", "proxied_environment"]
 
-# Nothing secret is in such a store; Java insists on a password.
+# The store holds nothing secret, but Java requires a password.
 JAVA_STORE_PASSWORD = "changeit"
-# What is on this machine is reached without us. Whatever else the caller kept from proxies would go round us.
+# Replaces the caller's NO_PROXY: an entry for zendesk.com in it would bypass the proxy.
 DIRECT_HOSTS = "localhost,127.0.0.1,::1"
 
 
 class TrustFiles(NamedTuple):
-    """The same trust in three forms: all roots and ours; ours, beside what a program trusts by itself; Java's store."""
+    """Certificates to trust. `all_roots`: public ones and ours. `extra_root`: ours. `java_store`: all, for Java."""
 
     all_roots: Path
     extra_root: Path
@@ -26,7 +26,7 @@ class TrustFiles(NamedTuple):
 
 
 def proxied_environment(environ: Mapping[str, str], proxy: Address, files: TrustFiles) -> dict[str, str]:
-    """The caller's environment with ours in its place."""
+    """The caller's environment, with the proxy and the certificates set."""
     url, roots = f"http://{proxy.host}:{proxy.port}", str(files.all_roots)
     return {
         **environ,
@@ -40,7 +40,7 @@ def proxied_environment(environ: Mapping[str, str], proxy: Address, files: Trust
 
 
 def _java_options(before: str, proxy: Address, store: Path) -> str:
-    """Of two values for one property the last one counts."""
+    """Append to the caller's options: of two values for one property, Java uses the last."""
     properties = {
         "javax.net.ssl.trustStore": store,
         "javax.net.ssl.trustStoreType": "PKCS12",
