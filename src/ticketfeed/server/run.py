@@ -227,11 +227,11 @@ class _WorkerApp:
         service = app.state.service
         await service.jobs.pick_up()
         service.jobs.keep_up(settings, system_clock)
-        service.notes.keep_on()
+        service.usage_tracker.keep_on()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await service.jobs.end()
-        await service.notes.end()
+        await service.usage_tracker.end()
         await asyncio.to_thread(end_traces)
         if store is not self._store:
             await store.close()
