@@ -1,7 +1,8 @@
-"""Makes docs/reference/http-api.md from the table of operations: `python -m tests.references`."""
+"""Makes docs/reference/http-api.md from the table of routes: `python -m tests.references`."""
 
-from ticketfeed.server.api.operations import OPERATIONS, PARAMETERS
-from ticketfeed.server.api.write_operations import WRITE_OPERATIONS
+from ticketfeed.server.api.call import ApiRoute
+from ticketfeed.server.api.parameters import PARAMETERS
+from ticketfeed.server.api.routes import API_ROUTES
 
 __all__ = ["render"]
 
@@ -9,24 +10,21 @@ __all__ = ["render"]
 def render() -> str:
     """The page."""
     lines = [
-        "# All addresses",
+        "# HTTP API reference",
         "",
-        "Below `/api/v2`, each also with `.json` behind it, to `GET` and `HEAD` unless another method is told.",
-        "This page is made from the code.",
+        "Paths are relative to `/api/v2`. Each may end in `.json`, and each with `GET` also answers `HEAD`. The last",
+        "column is the lowest role that may call it. This page is generated from the code.",
     ]
-    for tag in dict.fromkeys(operation.tag for operation in OPERATIONS.values()):
-        lines += ["", f"## {tag}", "", "| address | what it gives | parameters | for |", "|---|---|---|---|"]
-        for path, operation in OPERATIONS.items():
-            if operation.tag == tag:
-                names = ", ".join(f"`{name}`" for name in operation.parameters)
-                lines.append(f"| `{path}` | {operation.summary} | {names} | {operation.role} |")
-        for (method, path), write in WRITE_OPERATIONS.items():
-            if write.tag == tag:
-                names = ", ".join(
-                    [f"`{name}`" for name in write.parameters] + [f"body: `{key}`" for key in write.takes]
-                )
-                lines.append(f"| `{method} {path}` | {write.summary} | {names} | {write.role} |")
+    for tag in dict.fromkeys(route.tag for route in API_ROUTES):
+        lines += ["", f"## {tag}", "", "| path | summary | parameters | role |", "|---|---|---|---|"]
+        lines += [_row(route) for route in API_ROUTES if route.tag == tag]
     lines += ["", "## Parameters", "", "| name | meaning |", "|---|---|"]
-    lines += [f"| `{name}` | {text} |" for name, (_, text) in PARAMETERS.items()]
-    lines += ["", "How true each is to the original: [fidelity](compatibility-matrix.md)."]
+    lines += [f"| `{name}` | {meaning} |" for name, (_, meaning) in PARAMETERS.items()]
+    lines += ["", "What differs from the original: [compatibility matrix](compatibility-matrix.md)."]
     return "\n".join(lines) + "\n"
+
+
+def _row(route: ApiRoute) -> str:
+    path = route.template if route.method == "GET" else f"{route.method} {route.template}"
+    names = [f"`{name}`" for name in route.parameters] + [f"body: `{key}`" for key in route.body]
+    return f"| `{path}` | {route.summary} | {', '.join(names)} | {route.role} |"

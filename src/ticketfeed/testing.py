@@ -23,8 +23,8 @@ from ticketfeed.protocol.consumers import RequestRecord
 from ticketfeed.protocol.errors import TicketfeedError
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.resources import KINDS
 from ticketfeed.protocol.rows import RecordRow
-from ticketfeed.protocol.shapes import KINDS
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.server.app import create_app
 from ticketfeed.server.run import QuietServer, bind, server_config
@@ -117,7 +117,7 @@ class FeedServer:
         """Who read an export since the test began, the last seen first: lag, gaps, repeats, loops."""
 
         async def look() -> Sequence[ConsumerStatus]:
-            await self._service().usage.flush()
+            await self._service().usage_tracker.flush()
             return (await read_status(self._store, self._account(), now=self.now())).consumers
 
         return self._await(look())
@@ -126,7 +126,7 @@ class FeedServer:
         """The requests since the test began, newest first, 200 at most."""
 
         async def look() -> list[RequestRecord]:
-            await self._service().usage.flush()
+            await self._service().usage_tracker.flush()
             return await self._store.read_requests(self._account())
 
         return self._await(look())

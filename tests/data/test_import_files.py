@@ -16,7 +16,7 @@ from tests.protocol.strategies import json_values, keys
 from ticketfeed.data import import_files
 from ticketfeed.data.import_files import InputRecord, open_input, read_input
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.shapes import KINDS
+from ticketfeed.protocol.resources import KINDS
 
 BOM = b"\xef\xbb\xbf"
 UTF16_BOM = b"\xff\xfe"

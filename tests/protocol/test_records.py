@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.protocol.strategies import BROKEN_JSON, json_values, keys, short
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.records import RecordDraft, parse_record
-from ticketfeed.protocol.shapes import KINDS, RECORD_SHAPES
+from ticketfeed.protocol.resources import KINDS, RESOURCES
 
 NOW = 1_700_000_000
 
@@ -44,9 +44,9 @@ KEY_ORDER = {
     ),
     "sharing_agreements": "id name partner_name remote_subdomain status type created_at updated_at url",
 }
-ORDER = {kind: KEY_ORDER[kind].split() if kind in KEY_ORDER else list(RECORD_SHAPES[kind]) for kind in RECORD_SHAPES}
+ORDER = {kind: KEY_ORDER[kind].split() if kind in KEY_ORDER else list(RESOURCES[kind].shape) for kind in RESOURCES}
 CHECKED = {"id", "created_at", "updated_at", "name", "email", "role", "active", "suspended", "organization_id"}
-kinds = st.sampled_from(sorted(RECORD_SHAPES))
+kinds = st.sampled_from(sorted(RESOURCES))
 # What a record of these kinds cannot do without.
 OF_TICKET = {"ticket_id": 5}
 NEEDED: dict[str, dict[str, Any]] = {
@@ -71,10 +71,10 @@ def parse(kind: str, **values: Any) -> RecordDraft:
 
 def test_every_kind_has_a_shape() -> None:
     """All kinds that can be loaded are known, and only tickets have rules of their own."""
-    assert set(KINDS) == {"tickets", *RECORD_SHAPES}
+    assert set(KINDS) == {"tickets", *RESOURCES}
 
 
-@pytest.mark.parametrize("kind", RECORD_SHAPES)
+@pytest.mark.parametrize("kind", RESOURCES)
 def test_minimal_input(kind: str) -> None:
     """An id alone, and the ticket's of what belongs to one, makes a whole record, with the wire's keys in order."""
     draft = parse(kind)
@@ -114,7 +114,7 @@ TIMES: list[tuple[dict[str, Any], str, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", RECORD_SHAPES)
+@pytest.mark.parametrize("kind", RESOURCES)
 @pytest.mark.parametrize(("values", "created_at", "updated_at", "timestamp"), TIMES)
 def test_times(kind: str, values: dict[str, Any], created_at: str, updated_at: str, timestamp: int) -> None:
     """A record keeps its own times, in the wire's form; one that is missing is taken from the other."""
@@ -158,7 +158,7 @@ USER_VIOLATIONS = [
 
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
-    [(kind, *violation) for kind in RECORD_SHAPES if kind not in NEEDED for violation in VIOLATIONS]
+    [(kind, *violation) for kind in RESOURCES if kind not in NEEDED for violation in VIOLATIONS]
     + [("users", *violation) for violation in USER_VIOLATIONS],
 )
 def test_violations_name_the_key(kind: str, key: str, value: bytes) -> None:
@@ -204,7 +204,7 @@ def test_columns_of_what_belongs_to_a_ticket() -> None:
     assert (metrics.id, metrics.ticket_id) == (5, None)
 
 
-@pytest.mark.parametrize("kind", RECORD_SHAPES)
+@pytest.mark.parametrize("kind", RESOURCES)
 def test_no_record_is_of_the_future(kind: str) -> None:
     """A time beyond what two clocks may differ by is refused: it would stand before all that comes later."""
     key = "time" if kind == "ticket_metric_events" else "updated_at"

@@ -60,7 +60,7 @@ def test_what_others_wrote_is_text() -> None:
     desk.put("tickets", *tickets(1, subject=evil, description=evil))
     desk.ask(ALL, headers=[("User-Agent", evil)])
     desk.ask(f"{PATH}?cursor=%3Cscript%3Ealert(1)")
-    asyncio.run(desk.app.state.service.usage.flush())
+    asyncio.run(desk.app.state.service.usage_tracker.flush())
     asked = [
         *PAGES,
         "feed?at=%3Cscript%3Ealert(1)%3C/script%3E",
@@ -78,7 +78,7 @@ def test_no_page_holds_a_secret() -> None:
     desk = desk_of()
     desk.ask(ALL)
     desk.ask(ALL, authorization=basic("admin@example.com/token:wrong-token"))
-    asyncio.run(desk.app.state.service.usage.flush())
+    asyncio.run(desk.app.state.service.usage_tracker.flush())
     secrets = ["admin-token", "wrong-token", ADMIN.split()[1], page_session.URLSafeSerializer.__name__]
     secrets += [hash_token("admin-token"), hash_token("wrong-token")]
     for path in PAGES:
@@ -108,7 +108,7 @@ def test_overview() -> None:
     """It shows how many tickets there are, the newest change, the watermark, the consumers, and the chart's numbers."""
     desk = desk_of()
     desk.ask(f"{ALL}&per_page=4", headers=[("User-Agent", "tap/1")])
-    asyncio.run(desk.app.state.service.usage.flush())
+    asyncio.run(desk.app.state.service.usage_tracker.flush())
     for span in ("hour", "day", "month", "year", "nonsense"):
         shown = text(desk.ask(f"{BASE}?span={span}"))
         assert "<dd>10</dd>" in shown

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, tickets
 from ticketfeed.inprocess import Answer
 from ticketfeed.protocol.rate_limits import RATE_LIMITS
+from ticketfeed.server.api.call import starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.settings import Settings
 
@@ -105,7 +106,7 @@ def test_path(desk: Desk, path: str, method: str) -> None:
     assert desk.ask("/" + path.replace("?", ""), method=method).status == 404
 
 
-PATHS = sorted({route.path for route in API_ROUTES})
+PATHS = sorted({route.path for route in starlette_routes(API_ROUTES)})
 MORE_NAMES = [
     *NAMES,
     "page",

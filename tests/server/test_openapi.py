@@ -16,10 +16,15 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.server.desk import ADMIN, NOON, Desk, tickets
-from ticketfeed.server.api.operations import OPERATIONS
+from ticketfeed.server.api.call import starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
-from ticketfeed.server.api.write_operations import WRITE_OPERATIONS
 from ticketfeed.server.explorer.openapi import openapi_document
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine() -> str:
+    """In memory only: schemathesis needs the app before any fixture can choose an engine."""
+    return "memory"
 
 
 def make_desk() -> Desk:
@@ -32,7 +37,15 @@ def make_desk() -> Desk:
     return desk
 
 
-schema = schemathesis.openapi.from_asgi("/_ticketfeed/openapi.json", make_desk().app)
+# A ticket has so many keys that trying the bounds of each takes minutes: its bodies are random alone.
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "operations": [
+            {"include-method": ["POST", "PUT"], "include-tag": "Tickets", "phases": {"coverage": {"enabled": False}}}
+        ]
+    }
+)
+schema = schemathesis.openapi.from_asgi("/_ticketfeed/openapi.json", make_desk().app, config=CONFIG)
 
 
 def test_the_document_is_valid() -> None:
@@ -48,14 +61,15 @@ def test_every_route_is_in_it() -> None:
     """The document names every address that is served, and no other; each also ends in .json."""
     served = {
         (method, re.sub(r":int\}", "}", route.path))
-        for route in API_ROUTES
+        for route in starlette_routes(API_ROUTES)
         for method in (route.methods or set()) - {"HEAD"}
     }
-    told = {("GET", f"/api/v2{path}") for path in OPERATIONS}
-    told |= {(method, f"/api/v2{path}") for method, path in WRITE_OPERATIONS}
+    paths = json.loads(openapi_document())["paths"]
+    told = {(method.upper(), path) for path, item in paths.items() for method in item}
+    told -= {("GET", "/_ticketfeed/health")}
     one_form = {("GET", "/api/v2/job_statuses/{id}.json")}  # its id takes the ending
     assert told | {(method, f"{path}.json") for method, path in told} - one_form == served
-    assert set(json.loads(openapi_document())["paths"]) == {*(path for _, path in told), "/_ticketfeed/health"}
+    assert set(paths) == {*(path for _, path in told), "/_ticketfeed/health"}
 
 
 @schema.parametrize()

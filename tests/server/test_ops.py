@@ -30,7 +30,7 @@ def samples(answer: Answer) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def scraped(desk: Desk, **asked: Any) -> dict[tuple[str, tuple[str, ...]], float]:
-    asyncio.run(desk.app.state.service.usage.flush())
+    asyncio.run(desk.app.state.service.usage_tracker.flush())
     return samples(desk.ask(METRICS_PATH, **asked))
 
 
@@ -183,7 +183,7 @@ def test_every_metric_is_in_the_table() -> None:
     desk = Desk(Settings(metrics_token=TOKEN))
     desk.put("tickets", *tickets(1, 2))
     desk.ask(ALL)
-    asyncio.run(desk.app.state.service.usage.flush())
+    asyncio.run(desk.app.state.service.usage_tracker.flush())
     text = desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}").body.decode()
     families = list(text_string_to_metric_families(text))
     told = {family.name + ("_total" if family.type == "counter" else ""): family for family in families}

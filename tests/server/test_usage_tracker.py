@@ -18,7 +18,7 @@ def desk_of(count: int = 10) -> Desk:
 
 
 def pass_on(desk: Desk) -> None:
-    asyncio.run(desk.app.state.service.usage.flush())
+    asyncio.run(desk.app.state.service.usage_tracker.flush())
 
 
 def consumers(desk: Desk) -> list[Consumer]:
@@ -171,7 +171,7 @@ def test_many_strangers_while_the_store_is_away() -> None:
         desk.ask(f"{ALL}&per_page=1", headers=[("User-Agent", f"agent {number}")])
         if number % 50 == 0:
             pass_on(desk)
-    (waiting,) = desk.app.state.service.usage._buffers.values()
+    (waiting,) = desk.app.state.service.usage_tracker._buffers.values()
     assert len(waiting.consumers) == CONSUMERS_MAX
     assert len(waiting.requests) == REQUESTS_KEPT
 

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticketfeed.protocol.records import parse_record
-from ticketfeed.protocol.shapes import RECORD_SHAPES, TICKET_SHAPE
+from ticketfeed.protocol.resources import RESOURCES
+from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.world import generate_world
 
@@ -126,7 +127,7 @@ def test_a_world_without_tickets_has_everything_else() -> None:
 
 def test_keys_are_those_of_the_shapes(thousand: World) -> None:
     """Every record has all keys of its shape in wire order; only fields and metric events add some behind."""
-    shapes = {**RECORD_SHAPES, "tickets": TICKET_SHAPE}
+    shapes = {**{kind: row.shape for kind, row in RESOURCES.items()}, "tickets": TICKET_SHAPE}
     for kind, records in thousand.items():
         for record in records:
             keys = list(record)

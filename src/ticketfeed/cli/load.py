@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import DownloadColumn
@@ -14,12 +14,17 @@ from ticketfeed.clock import system_clock
 from ticketfeed.data.import_files import InputRecord, open_input, read_input
 from ticketfeed.data.load import LoadSummary, OnError, load_records
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.shapes import KINDS, Kind
+from ticketfeed.protocol.resources import KINDS
 from ticketfeed.settings import Settings
 
 __all__ = ["load"]
 
 REPORTS_MAX = 20
+
+if TYPE_CHECKING:
+    Kind = str
+else:  # the choices of --kind; a type checker takes no Literal that is made from a table
+    Kind = Literal[KINDS]
 
 
 @with_settings("store", "account")

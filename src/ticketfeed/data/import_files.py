@@ -18,7 +18,7 @@ from isal import igzip, isal_zlib
 
 from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.records import split_record
-from ticketfeed.protocol.shapes import PAGE_KEYS
+from ticketfeed.protocol.resources import PAGE_KEYS
 
 __all__ = ["InputRecord", "open_input", "read_input"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import FeedState
 from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow, TicketRow
-from ticketfeed.protocol.shapes import RECORD_SHAPES
 from ticketfeed.protocol.tickets import parse_ticket
 
 __all__ = ["record_faults", "state_faults", "ticket_faults"]
@@ -46,7 +46,7 @@ def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:
 
 def record_faults(row: RecordRow, account: str) -> Iterator[str]:
     """What is wrong with one record; nothing where it is sound."""
-    if row.kind not in RECORD_SHAPES:
+    if row.kind not in RESOURCES:
         yield f"there is no kind {_shown(row.kind)}"
         return
     if type(row.generated_timestamp) is not int or type(row.body) is not bytes:

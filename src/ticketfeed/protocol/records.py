@@ -6,18 +6,28 @@ in another form than the wire's (a fraction, an offset) is rewritten, as the wir
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
-from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.record_types import (
+    AuditRecord,
+    DateTime,
+    Id,
+    OrganizationRecord,
+    Record,
+    SearchText,
+    TicketMetricEventRecord,
+    TicketRelatedRecord,
+    UserRecord,
+)
+from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow
-from ticketfeed.protocol.shapes import RECORD_SHAPES
 
 __all__ = [
     "FUTURE_SECONDS_MAX",
@@ -37,10 +47,6 @@ __all__ = [
     "wire_time",
 ]
 
-# Text that a store searches by: PostgreSQL keeps no NUL in it.
-SearchText = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
-Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
-DateTime = Annotated[datetime, Meta(tz=True)]
 T = TypeVar("T")
 
 # A second this far ahead of the clock is an error of the input, not of two clocks that differ: kept, it would
@@ -52,65 +58,9 @@ FUTURE_SECONDS_MAX = 300
 RecordDraft = RecordRow
 
 
-class _Record(msgspec.Struct):
-    id: Id
-    created_at: DateTime | UnsetType = UNSET
-    updated_at: DateTime | UnsetType = UNSET
-    deleted: Any = None
-    is_deleted: Any = None
-    deleted_at: Any = None
-
-
-class _User(_Record):
-    name: str | UnsetType = UNSET
-    email: SearchText | None = None
-    role: Literal["end-user", "agent", "admin"] | UnsetType = UNSET
-    active: bool = True
-    suspended: bool = False
-    organization_id: Id | None = None
-    external_id: Any = None
-
-
-class _Named(_Record):
-    name: str | UnsetType = UNSET
-
-
-class _Organization(_Named):
-    external_id: Any = None
-
-
-class _OfTicket(_Record, kw_only=True):
-    ticket_id: Id
-
-
-class _Event(msgspec.Struct):
-    type: str
-
-
-class _Audit(_OfTicket, kw_only=True):
-    events: Sequence[_Event] = ()
-
-
-class _MetricEvent(_OfTicket, kw_only=True):
-    metric: str
-    instance_id: int
-    type: str
-    time: DateTime
-
-
-_TYPES: dict[str, type[_Record]] = {
-    "users": _User,
-    "organizations": _Organization,
-    "audits": _Audit,
-    "ticket_metrics": _OfTicket,
-    "ticket_metric_events": _MetricEvent,
-    "satisfaction_ratings": _OfTicket,
+_DECODERS: dict[str, msgspec.json.Decoder[Record]] = {
+    kind: msgspec.json.Decoder(resource.record) for kind, resource in RESOURCES.items()
 }
-_DECODERS: dict[str, msgspec.json.Decoder[_Record]] = {
-    kind: msgspec.json.Decoder(_TYPES.get(kind, _Named)) for kind in RECORD_SHAPES
-}
-# Where an address says more, or something else, than the kind.
-_PATHS = {"sla_policies": "slas/policies"}
 _SPLIT = msgspec.json.Decoder(dict[str, Raw])
 _WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"')
 
@@ -120,14 +70,14 @@ def defaults_of(shape: Mapping[str, bytes | None]) -> dict[str, Raw | None]:
     return {key: None if default is None else Raw(default) for key, default in shape.items()}
 
 
-_DEFAULTS = {kind: defaults_of(shape) for kind, shape in RECORD_SHAPES.items()}
+_DEFAULTS = {kind: defaults_of(resource.shape) for kind, resource in RESOURCES.items()}
 
 
 def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
     """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord."""
     values = split_record(data)
     record = decode_as(_DECODERS[kind], data)
-    time = record.time if isinstance(record, _MetricEvent) else UNSET
+    time = record.time if isinstance(record, TicketMetricEventRecord) else UNSET
     use_wire_times(values, created_at=record.created_at, updated_at=record.updated_at, time=time)
     updated = record.updated_at or record.created_at or time or datetime.fromtimestamp(now, UTC)
     created = record.created_at or updated
@@ -154,19 +104,19 @@ def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int)
 
 
 def _url(account: str, kind: str, id: int) -> str:
-    return f"https://{account}.zendesk.com/api/v2/{_PATHS.get(kind, kind)}/{id}.json"
+    return f"https://{account}.zendesk.com/api/v2{RESOURCES[kind].path}/{id}.json"
 
 
-def _draft(kind: str, record: _Record, generated_timestamp: int, body: bytes) -> RecordDraft:
-    ticket_id = record.ticket_id if isinstance(record, _OfTicket) else record.id
+def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> RecordDraft:
+    ticket_id = record.ticket_id if isinstance(record, TicketRelatedRecord) else record.id
     return RecordDraft(
         kind,
         ticket_id if kind == "ticket_metrics" else record.id,
         generated_timestamp,
-        ticket_id if isinstance(record, _Audit | _MetricEvent) else None,
-        sum(event.type == "Comment" for event in record.events) if isinstance(record, _Audit) else None,
-        record.email.strip().lower() if isinstance(record, _User) and record.email else None,
-        _searched(record.external_id) if isinstance(record, _User | _Organization) else None,
+        ticket_id if isinstance(record, AuditRecord | TicketMetricEventRecord) else None,
+        sum(event.type == "Comment" for event in record.events) if isinstance(record, AuditRecord) else None,
+        record.email.strip().lower() if isinstance(record, UserRecord) and record.email else None,
+        _searched(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,
         int(_is_deleted(record)),
         body,
     )
@@ -182,8 +132,8 @@ def _searched(text: object) -> str | None:
     return text if isinstance(text, str) and "\0" not in text else None
 
 
-def _is_deleted(record: _Record) -> bool:
-    if isinstance(record, _User):
+def _is_deleted(record: Record) -> bool:
+    if isinstance(record, UserRecord):
         return not record.active
     return record.deleted is True or record.is_deleted is True or isinstance(record.deleted_at, str)
 

@@ -1,60 +1,54 @@
-"""The shape of a ticket, as data: its keys in wire order, and what each says when unset. And every kind of record.
+"""The shape of a ticket: its keys in the order of the wire, with their defaults (see record_shapes.py)."""
 
-A value of None in a table marks a key that is derived from others (see records.py and tickets.py); all other
-values are the JSON text that stands there when the input has no such key.
-"""
+from ticketfeed.protocol.record_shapes import EMPTY_LIST, FALSE, NULL, TRUE, Shape
 
-from typing import Literal, get_args
+__all__ = ["ANONYMOUS_USER", "TICKET_SHAPE"]
 
-from ticketfeed.protocol.record_shapes import RECORD_SHAPES, E, F, N, T
-
-__all__ = ["ANONYMOUS_USER", "KINDS", "PAGE_KEYS", "RECORD_SHAPES", "TICKET_SHAPE", "Kind"]
-
-TICKET_SHAPE: dict[str, bytes | None] = {
+TICKET_SHAPE: Shape = {
     "url": None,
     "id": None,
-    "external_id": N,
+    "external_id": NULL,
     "via": b'{"channel":"api","source":{"from":{},"to":{},"rel":null}}',
     "created_at": None,
     "updated_at": None,
     "generated_timestamp": None,
-    "type": N,
-    "subject": N,
+    "type": NULL,
+    "subject": NULL,
     "raw_subject": None,
-    "description": N,
-    "priority": N,
+    "description": NULL,
+    "priority": NULL,
     "status": b'"new"',
-    "recipient": N,
-    "requester_id": N,
-    "submitter_id": N,
-    "assignee_id": N,
-    "organization_id": N,
-    "group_id": N,
-    "collaborator_ids": E,
-    "follower_ids": E,
-    "email_cc_ids": E,
-    "forum_topic_id": N,
-    "problem_id": N,
-    "has_incidents": F,
-    "is_public": T,
-    "due_at": N,
-    "tags": E,
+    "recipient": NULL,
+    "requester_id": NULL,
+    "submitter_id": NULL,
+    "assignee_id": NULL,
+    "organization_id": NULL,
+    "group_id": NULL,
+    "collaborator_ids": EMPTY_LIST,
+    "follower_ids": EMPTY_LIST,
+    "email_cc_ids": EMPTY_LIST,
+    "forum_topic_id": NULL,
+    "problem_id": NULL,
+    "has_incidents": FALSE,
+    "is_public": TRUE,
+    "due_at": NULL,
+    "tags": EMPTY_LIST,
     "custom_fields": None,
-    "satisfaction_rating": N,
-    "sharing_agreement_ids": E,
-    "custom_status_id": N,
+    "satisfaction_rating": NULL,
+    "sharing_agreement_ids": EMPTY_LIST,
+    "custom_status_id": NULL,
     "encoded_id": None,
     "fields": None,
-    "followup_ids": E,
-    "ticket_form_id": N,
-    "brand_id": N,
-    "allow_channelback": F,
-    "allow_attachments": T,
-    "from_messaging_channel": F,
-    "support_type": N,
+    "followup_ids": EMPTY_LIST,
+    "ticket_form_id": NULL,
+    "brand_id": NULL,
+    "allow_channelback": FALSE,
+    "allow_attachments": TRUE,
+    "from_messaging_channel": FALSE,
+    "support_type": NULL,
 }
 
-# Whoever asks who they are without credentials.
+# What GET /users/me answers without credentials.
 ANONYMOUS_USER = (
     b'{"id":null,"url":null,"name":"Anonymous user","email":"invalid@example.com","created_at":null,"updated_at":null,'
     b'"time_zone":"UTC","iana_time_zone":"Etc/UTC","phone":null,"shared_phone_number":null,"photo":null,"locale_id":1,'
@@ -64,28 +58,3 @@ ANONYMOUS_USER = (
     b'"is_billing_admin":false,"moderator":false,"ticket_restriction":"requested","only_private_comments":false,'
     b'"restricted_agent":true,"suspended":false,"default_group_id":null,"report_csv":false,"user_fields":{}}'
 )
-
-# Every kind that can be loaded, by its plural wire name.
-Kind = Literal[
-    "tickets",
-    "users",
-    "groups",
-    "organizations",
-    "ticket_fields",
-    "ticket_forms",
-    "brands",
-    "custom_statuses",
-    "sharing_agreements",
-    "user_fields",
-    "organization_fields",
-    "group_memberships",
-    "macros",
-    "sla_policies",
-    "satisfaction_ratings",
-    "audits",
-    "ticket_metrics",
-    "ticket_metric_events",
-]
-KINDS: tuple[str, ...] = get_args(Kind)
-# What a list of records is called in a saved page -> their kind.
-PAGE_KEYS = {**{kind: kind for kind in KINDS}, "metric_sets": "ticket_metrics"}

@@ -8,19 +8,14 @@ from array import array
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
+from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import LinkedTicketRow
 
 __all__ = ["SIDELOADED_KINDS", "pack_ids", "plan_sideloads"]
 
 # include name -> the column of a LinkedTicketRow that links to its records
 SIDELOADED_KINDS = {
-    "users": "user_ids",
-    "groups": "group_id",
-    "organizations": "organization_id",
-    "sharing_agreements": "agreement_ids",
-    "ticket_forms": "ticket_form_id",
-    "brands": "brand_id",
-    "custom_statuses": "custom_status_id",
+    kind: resource.ticket_column for kind, resource in RESOURCES.items() if resource.ticket_column is not None
 }
 _PACKED = {"user_ids", "agreement_ids"}
 

@@ -13,7 +13,7 @@ from ticketfeed.export.fragments import Runs
 from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
-from ticketfeed.server.api.call import Service
+from ticketfeed.server.api.call import Service, starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.dashboard import dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
@@ -44,14 +44,16 @@ def create_app(
     """An ASGI application that serves `store`. The caller closes the store."""
     checked = authenticate or Authenticator(store)
     runs = Runs(store, settings.page_cache_mib << 20)
-    limits = RateLimiter(settings)
+    rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
-    usage = UsageTracker(store, system_instant if clock is system_clock else clock)
-    service = Service(settings, store, clock, Accounts(store), checked, limits, runs, Jobs(store), usage, metrics)
-    listeners = [usage.add, metrics.add] if metrics else [usage.add]
+    usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
+    service = Service(
+        settings, store, clock, Accounts(store), checked, rate_limiter, runs, Jobs(store), usage_tracker, metrics
+    )
+    listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = Starlette(
         routes=[
-            *API_ROUTES,
+            *starlette_routes(API_ROUTES),
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,

@@ -77,8 +77,8 @@ def error_response(request: Request, error: WireError) -> Response:
 
 def _budget_headers(request: Request) -> dict[str, str]:
     """What is left of the budgets: as this request left them, or untouched where it came not so far."""
-    limits: RateLimiter = request.app.state.service.limits
-    left: dict[str, str] = request.scope.get(RATE_LIMIT_HEADERS, limits.full_headers)
+    limiter: RateLimiter = request.app.state.service.rate_limiter
+    left: dict[str, str] = request.scope.get(RATE_LIMIT_HEADERS, limiter.full_headers)
     return left
 
 

@@ -227,11 +227,11 @@ class _WorkerApp:
         service = app.state.service
         await service.jobs.pick_up()
         service.jobs.keep_up(settings, system_clock)
-        service.usage.start()
+        service.usage_tracker.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await service.jobs.end()
-        await service.usage.stop()
+        await service.usage_tracker.stop()
         await asyncio.to_thread(end_traces)
         if store is not self._store:
             await store.close()

@@ -50,13 +50,13 @@ class RunPlan:
 async def run_command(command: Sequence[str], plan: RunPlan, store: Store, environ: Mapping[str, str]) -> int:
     """Run a command to its end; returns its exit code, 128 and the number for a signal. Raises BadInput."""
     app = create_app(plan.settings, store)
-    app.state.service.usage.start()
+    app.state.service.usage_tracker.start()
     try:
         async with wrapped_environment(app, plan, environ) as environment:
             return await _run(command, environment)
     finally:
         await app.state.service.jobs.end()
-        await app.state.service.usage.stop()
+        await app.state.service.usage_tracker.stop()
 
 
 @contextlib.asynccontextmanager

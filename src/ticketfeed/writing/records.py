@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, RoleTooLow
 from ticketfeed.protocol.model import Identity
-from ticketfeed.protocol.record_input import DELETED, check_input
+from ticketfeed.protocol.record_input import WRITES, check_input
 from ticketfeed.protocol.records import RecordDraft, SearchText, is_deleted, parse_record, split_record, wire_second
 from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.storage.contract import WriteTransaction
@@ -88,11 +88,11 @@ class RecordWriter:
         self._check_role(body, {})
         if self._kind == "users" and id == self._actor.user_id:
             raise RecordInvalid(base=("you cannot delete yourself", "InvalidValue"))
-        name, value = DELETED[self._kind]
-        told = wire_second(self._write.now) if value == "time" else value
+        deletion = WRITES[self._kind].deletion
+        value = wire_second(self._write.now) if deletion.value is None else deletion.value
         if self._kind == "group_memberships":
             self._leave_group(body)
-        return self._put({**split_record(body), name: told})
+        return self._put({**split_record(body), deletion.key: value})
 
     def id_of(self, external_id: str) -> int:
         """Raises RecordNotFound."""

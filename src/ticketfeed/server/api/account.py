@@ -1,4 +1,4 @@
-"""What a connector asks before it starts: who am I, what is this token, what account is this, which tags are there."""
+"""The account and its caller: what connectors read before they start. The user, the token, the settings, the tags."""
 
 from collections import Counter
 
@@ -8,39 +8,35 @@ from starlette.responses import Response
 
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.envelope import join_object
-from ticketfeed.protocol.errors import FeatureMissing, NotAuthenticated
+from ticketfeed.protocol.errors import FeatureMissing
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import Account, Filters, Identity, Position
-from ticketfeed.protocol.query import PAGE_LIMIT_MAX, ExportRequest, parse_query
+from ticketfeed.protocol.query import PAGE_LIMIT_MAX, ExportRequest
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.shapes import ANONYMOUS_USER
-from ticketfeed.server.api.call import ApiCall, admit
+from ticketfeed.server.api.call import ANONYMOUS, ApiCall
 from ticketfeed.server.api.lists import list_response
 from ticketfeed.server.responses import body_response
 
 __all__ = ["feature_missing", "list_tags", "show_me", "show_settings", "show_token"]
 
-# Tags are counted in the tickets of this long, as on the wire, and of those in no more than the newest so many.
+# As on the wire, tags are counted in the tickets that changed within 60 days.
 TAGS_SECONDS = 60 * 24 * 3600
+# Bounds the time of one request; the tickets that changed first are counted.
 TAGGED_TICKETS_MAX = 20_000
 
 
-async def show_me(request: Request) -> Response:
-    """The caller. Without credentials, or with a wrong password, that is the anonymous user, and no error."""
-    try:
-        call = await admit(request)
-    except NotAuthenticated as error:
-        if error.with_token:
-            raise
+async def show_me(request: Request, call: ApiCall) -> Response:
+    """The caller. Without credentials, or with a wrong password, that is the anonymous user."""
+    if call.identity is ANONYMOUS:
         return body_response(request, join_object("user", ANONYMOUS_USER, ()))
-    await call.spend(request)
     rows = await call.service.store.read_records(call.account, "users", [call.identity.user_id])
     body = rows[0].body if rows else _bare_user(call.identity)
     return body_response(request, join_object("user", body, ()))
 
 
 async def show_token(request: Request, call: ApiCall) -> Response:
-    """The token in use: it never expires by itself."""
+    """The token in use, which does not expire."""
     token = {
         "url": f"https://{call.account.subdomain}.zendesk.com/api/v2/oauth/tokens/1.json",
         "id": 1,
@@ -54,7 +50,7 @@ async def show_token(request: Request, call: ApiCall) -> Response:
 
 
 async def show_settings(request: Request, _call: ApiCall) -> Response:
-    """What connectors look at when they test a connection."""
+    """The settings that connectors read when they test a connection."""
     settings = {
         "branding": {"header_color": "78A300", "page_background_color": "333333", "favicon_url": None},
         "api": {"accepted_api_agreement": True, "api_password_access": "true", "api_token_access": "true"},
@@ -75,19 +71,18 @@ async def show_settings(request: Request, _call: ApiCall) -> Response:
 
 
 async def list_tags(request: Request, call: ApiCall) -> Response:
-    """The tags of recently changed tickets, the most used first, each with how many tickets carry it."""
-    asked = parse_list_request(parse_query(request.scope["query_string"].decode("latin-1")))
-    counts = await _count_tags(call, call.account)
-    named = [(-count, place, name) for place, (name, count) in enumerate(counts.most_common())]
+    """The tags of recently changed tickets, the most used first, each with the number of its tickets."""
+    list_request = parse_list_request(call.query)
+    counts = (await _count_tags(call, call.account)).most_common()
     rows = [
-        ListRow(place, place, msgspec.json.encode({"name": name, "count": -count}))
-        for count, place, name in sorted(named)
+        ListRow(rank, rank, msgspec.json.encode({"name": name, "count": count}))
+        for rank, (name, count) in enumerate(counts)
     ]
-    return list_response(request, call, "tags", asked, slice_rows(rows, asked.part), len(rows))
+    return list_response(request, call, "tags", list_request, slice_rows(rows, list_request.part), len(rows))
 
 
 async def feature_missing(_request: Request, _call: ApiCall) -> Response:
-    """What only help desks with that product have."""
+    """The refusal of an account whose plan lacks a product."""
     raise FeatureMissing
 
 
@@ -99,15 +94,15 @@ _TAGGED = msgspec.json.Decoder(_Tagged)
 
 
 async def _count_tags(call: ApiCall, account: Account) -> Counter[str]:
-    now, counts, seen = call.service.clock(), Counter[str](), 0
+    now, counts, read = call.service.clock(), Counter[str](), 0
     after, ended = Position(max(0, now - TAGS_SECONDS), -1), False
     filters = Filters(exclude_deleted=True, support_type_scope="all")
-    while not ended and seen < TAGGED_TICKETS_MAX:
-        asked = ExportRequest(after, PAGE_LIMIT_MAX, filters, (), ())
-        page = await read_page(call.service.store, account, asked, now=now, settle_seconds=0)
+    while not ended and read < TAGGED_TICKETS_MAX:
+        export_request = ExportRequest(after, PAGE_LIMIT_MAX, filters, (), ())
+        page = await read_page(call.service.store, account, export_request, now=now, settle_seconds=0)
         for row in page.rows:
             counts.update(_TAGGED.decode(row.body).tags)
-        after, ended, seen = page.after, page.end_of_stream, seen + len(page.rows)
+        after, ended, read = page.after, page.end_of_stream, read + len(page.rows)
     return counts
 
 

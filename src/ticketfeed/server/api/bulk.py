@@ -1,7 +1,7 @@
 """Many changes in one request: each becomes a job, answered at once and done in the background."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from ticketfeed.protocol.errors import BodyTooLarge, InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
+from ticketfeed.protocol.list_request import parse_ids
 from ticketfeed.protocol.model import INT64_MAX
-from ticketfeed.protocol.query import parse_query
 from ticketfeed.protocol.records import SearchText
 from ticketfeed.protocol.request_body import take_envelope
-from ticketfeed.server.api.call import ApiCall, Handler
-from ticketfeed.server.api.lists import parse_ids, path_id
+from ticketfeed.protocol.resources import RESOURCES
+from ticketfeed.server.api.call import ApiCall, Handler, path_id
 from ticketfeed.server.api.requests import BODY_BYTES_MAX, read_body, read_envelope
 from ticketfeed.server.ops.jobs import new_job_id
 from ticketfeed.server.responses import body_response, written_response
@@ -25,8 +25,8 @@ from ticketfeed.writing.jobs import start_job
 __all__ = ["create_many", "destroy_many", "list_jobs", "merge_tickets", "scrub_ticket", "show_job", "update_many"]
 
 _JOB_ID = re.compile(r"V3-[0-9a-f]{32}")
-# Whose external_id names one alone.
-_BY_EXTERNAL_ID = ("users", "organizations")
+# The kinds whose records can be named by their external_id.
+_BY_EXTERNAL_ID = {kind for kind, resource in RESOURCES.items() if resource.has_external_id}
 
 
 def create_many(kind: str, verb: str = "create") -> Handler:
@@ -43,7 +43,7 @@ def update_many(kind: str, singular: str) -> Handler:
     """The same change for all of `ids` or `external_ids`, or for each its own."""
 
     async def update(request: Request, call: ApiCall) -> Response:
-        query, body = _query(request), await read_body(request)
+        query, body = call.query, await read_body(request)
         named = _named(query, kind) if "ids" in query or ("external_ids" in query and _has(body, singular)) else []
         if named:
             values = Raw(take_envelope(body, singular))
@@ -61,7 +61,7 @@ def destroy_many(kind: str, verb: str = "delete") -> Handler:
     """Each of `ids`, or of `external_ids`, is deleted."""
 
     async def destroy(request: Request, call: ApiCall) -> Response:
-        items = [msgspec.json.encode(each) for each in _named(_query(request), kind)]
+        items = [msgspec.json.encode(each) for each in _named(call.query, kind)]
         return await _start(request, call, f"{verb} {kind}", items)
 
     return destroy
@@ -99,7 +99,7 @@ async def show_job(request: Request, call: ApiCall) -> Response:
 
 async def list_jobs(request: Request, call: ApiCall) -> Response:
     """The newest hundred jobs, or those of `ids`."""
-    ids = _query(request).get("ids")
+    ids = call.query.get("ids")
     known = None if ids is None else [id for id in ids.split(",") if _JOB_ID.fullmatch(id)][:JOB_ITEMS_MAX]
     found = await call.service.store.read_jobs(call.account, known)
     statuses = [job_status(job, results, call.account.subdomain) for job, results in found]
@@ -141,7 +141,7 @@ def _own_change(item: Raw, kind: str) -> bytes:
     return msgspec.json.encode({"external_id": str(own.external_id), "values": item})
 
 
-def _named(query: dict[str, str], kind: str) -> list[dict[str, Any]]:
+def _named(query: Mapping[str, str], kind: str) -> list[dict[str, Any]]:
     """What the query names. Raises InvalidValue, TooManyValues."""
     if "external_ids" not in query or kind not in _BY_EXTERNAL_ID:
         return [{"id": id} for id in parse_ids(query)]
@@ -153,7 +153,3 @@ def _has(body: bytes, key: str) -> bool:
         return key in msgspec.json.decode(body, type=dict[str, Raw])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return False
-
-
-def _query(request: Request) -> dict[str, str]:
-    return parse_query(request.scope["query_string"].decode("latin-1"))

@@ -1,11 +1,11 @@
-"""What happens before any handler of `/api/v2`: account, then credentials, then role, then budgets.
+"""What precedes every handler of `/api/v2`: the account, then the credentials, the role and the rate limits.
 
 The path comes before all of them, as on the wire: an unknown one is 404 with or without credentials.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,8 +13,10 @@ from starlette.routing import Route
 
 from ticketfeed.clock import Clock
 from ticketfeed.export.fragments import Runs
-from ticketfeed.protocol.errors import InvalidEndpoint, RoleTooLow
-from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.errors import InvalidEndpoint, NotAuthenticated, RecordNotFound, RoleTooLow
+from ticketfeed.protocol.model import INT64_MAX, Account, Identity
+from ticketfeed.protocol.query import parse_query
+from ticketfeed.protocol.resources import Role
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate
 from ticketfeed.server.ops.jobs import Jobs
@@ -25,44 +27,56 @@ from ticketfeed.server.request_context import request_context
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
 
-__all__ = ["ApiCall", "Handler", "Service", "admit", "api_routes", "plain_routes"]
+__all__ = [
+    "ANONYMOUS",
+    "JOB",
+    "ApiCall",
+    "ApiRoute",
+    "Handler",
+    "Service",
+    "Tag",
+    "admit",
+    "path_id",
+    "query_of",
+    "starlette_routes",
+]
 
-_RANKS = {"end-user": 0, "agent": 1, "admin": 2}
+Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records"]
+# What the answers that start a job, or show one, have.
+JOB = {"job_status": "object"}
+_RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
+# The caller of an address for anybody who sends no credentials, or a wrong password.
+ANONYMOUS = Identity(0, "", "anybody")
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a process serves with."""
+    """Everything that the handlers of one process share."""
 
     settings: Settings
     store: Store
     clock: Clock
     accounts: Accounts
     authenticate: Authenticate
-    limits: RateLimiter
+    rate_limiter: RateLimiter
     runs: Runs
     jobs: Jobs
-    usage: UsageTracker
+    usage_tracker: UsageTracker
     metrics: Metrics | None
     ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A request that passed: who asks, of which account."""
+    """An admitted request: its account, its caller and its query parameters (see `parse_query`)."""
 
     service: Service
     account: Account
     identity: Identity
-
-    async def spend(self, request: Request, budgets: Sequence[str] = ()) -> None:
-        """Count this request; its answer says what is left. Raises APIRateLimitExceeded."""
-        service = self.service
-        left = await service.limits.spend(service.store, self.account, budgets, service.clock())
-        request.scope[RATE_LIMIT_HEADERS] = left
+    query: Mapping[str, str]
 
     def address(self, request: Request) -> str:
-        """The asked address without its query, on the host the caller can reach."""
+        """The requested URL without its query, on a host that the caller can reach."""
         public_url = self.service.settings.public_url
         if public_url:
             base = public_url.rstrip("/").replace("{account}", self.account.subdomain)
@@ -75,42 +89,98 @@ class ApiCall:
 Handler = Callable[[Request, ApiCall], Awaitable[Response]]
 
 
-def api_routes(
-    path: str,
-    handler: Handler,
-    *,
-    role: str = "admin",
-    method: str = "GET",
-    budget: str | None = None,
-    spends: Callable[[Request], bool] = lambda _request: True,
-) -> list[Route]:
-    """The two forms of an endpoint, with and without `.json`, for users of this role or a higher one.
+def _always(_call: ApiCall) -> bool:
+    return True
 
-    Every request spends of the account's budget, and of `budget` those for which `spends` says so.
+
+@dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """One method of one address: what answers it, who may call it, and its text in the OpenAPI document.
+
+    `path`: below /api/v2; `{id:int}` takes a number, `{id}` any text. `role`: the lowest that may call it.
+    `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `parameters`: the query
+    parameters that it reads, by their names in `parameters.PARAMETERS`. `body`: top-level keys of the request's body
+    -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that are no errors;
+    204 has no body.
     """
 
+    method: str
+    path: str
+    handler: Handler
+    tag: Tag
+    summary: str
+    role: Role = "agent"
+    rate_limit: str | None = None
+    counts: Callable[[ApiCall], bool] = _always
+    parameters: tuple[str, ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, str] = field(default_factory=dict)
+    statuses: tuple[int, ...] = (200,)
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it."""
+        return self.path.replace("{id:int}", "{id}")
+
+
+def starlette_routes(routes: Sequence[ApiRoute]) -> list[Route]:
+    """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both."""
+    return [
+        Route(f"/api/v2{route.path}{suffix}", _endpoint(route), methods=[route.method])
+        for route in routes
+        for suffix in (("",) if route.path.endswith("{id}") else ("", ".json"))
+    ]
+
+
+def _endpoint(route: ApiRoute) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        request_context(request.scope).endpoint = path
-        call = await admit(request)
-        if _RANKS.get(call.identity.role, 0) < _RANKS[role]:
+        request_context(request.scope).endpoint = route.path
+        call = await admit(request, allow_anonymous=route.role == "anybody")
+        if _RANKS.get(call.identity.role, _RANKS["end-user"]) < _RANKS[route.role]:
             raise RoleTooLow
-        await call.spend(request, (budget,) if budget is not None and spends(request) else ())
-        return await handler(request, call)
+        if call.identity is not ANONYMOUS:
+            limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
+            await _count_request(request, call, limits)
+        return await route.handler(request, call)
 
-    return plain_routes(path, endpoint, method)
-
-
-def plain_routes(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str = "GET") -> list[Route]:
-    """The two forms of an endpoint that looks at the caller by itself."""
-    return [Route(f"/api/v2{path}{suffix}", endpoint, methods=[method]) for suffix in ("", ".json")]
+    return endpoint
 
 
-async def admit(request: Request) -> ApiCall:
-    """Find the account, then who asks. Raises InvalidEndpoint, UnknownAccount, NotAuthenticated, InvalidToken."""
-    if request.scope["path"].endswith("\n"):  # which a route's pattern lets pass
+async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
+    """Find the account, then the caller. Raises InvalidEndpoint, UnknownAccount, NotAuthenticated, InvalidToken.
+
+    `allow_anonymous`: no credentials or a wrong password admit ANONYMOUS; a wrong token is refused all the same.
+    """
+    if request.scope["path"].endswith("\n"):  # a route's pattern ends in $, which lets it pass
         raise InvalidEndpoint
     service: Service = request.app.state.service
-    account = request_context(request.scope).account = await service.accounts.find(request.headers.get("host", ""))
-    identity = await service.authenticate(account, request.headers.get("authorization"))
-    request_context(request.scope).identity = identity
-    return ApiCall(service, account, identity)
+    context = request_context(request.scope)
+    context.account = account = await service.accounts.find(request.headers.get("host", ""))
+    try:
+        identity = await service.authenticate(account, request.headers.get("authorization"))
+    except NotAuthenticated as error:
+        if error.with_token or not allow_anonymous:
+            raise
+        return ApiCall(service, account, ANONYMOUS, query_of(request))
+    context.identity = identity
+    return ApiCall(service, account, identity, query_of(request))
+
+
+async def _count_request(request: Request, call: ApiCall, limits: Sequence[str]) -> None:
+    """Count it against the account's rate limit and `limits`. Raises APIRateLimitExceeded."""
+    service = call.service
+    headers = await service.rate_limiter.spend(service.store, call.account, limits, service.clock())
+    request.scope[RATE_LIMIT_HEADERS] = headers
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The query parameters that are present. A query is ASCII; bytes beyond it are read as Latin-1, never refused."""
+    return parse_query(request.scope["query_string"].decode("latin-1"))
+
+
+def path_id(request: Request) -> int:
+    """The id in the path. Raises RecordNotFound for one beyond 64 bits, which no record has."""
+    id: int = request.path_params["id"]
+    if id > INT64_MAX:
+        raise RecordNotFound
+    return id

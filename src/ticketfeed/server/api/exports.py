@@ -1,6 +1,6 @@
 """The incremental exports, by cursor and by time: parse, read, render. Admins only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -22,7 +22,6 @@ from ticketfeed.protocol.query import (
     SpanRequest,
     parse_export_request,
     parse_integer,
-    parse_query,
     parse_span_request,
 )
 from ticketfeed.protocol.rows import ChangeRow, ListRow
@@ -43,7 +42,7 @@ def cursor_export(kind: str) -> Handler:
 
     async def export(request: Request, call: ApiCall) -> Response:
         settings, now = call.service.settings, call.service.clock()
-        query = _query(request, kind)
+        query = _checked(call.query, kind)
         asked = parse_export_request(query, now=now, start_time_margin_seconds=settings.start_time_margin_seconds)
         settle = settings.settle_seconds
         address = call.address(request)
@@ -81,7 +80,7 @@ def span_export(
 
     async def export(request: Request, call: ApiCall) -> Response:
         settings, now = call.service.settings, call.service.clock()
-        query = _query(request, kind)
+        query = _checked(call.query, kind)
         asked = parse_span_request(query, now=now, start_time_margin_seconds=settings.start_time_margin_seconds)
         asked = replace(asked, page_limit=min(asked.page_limit, limit_max))
         settle = settings.settle_seconds
@@ -119,8 +118,7 @@ def event_export(*, limit_max: int = PAGE_LIMIT_MAX) -> Handler:
     return span_export("audits", limit_max=limit_max, name="ticket_events", render=render)
 
 
-def _query(request: Request, kind: str) -> dict[str, str]:
-    query = parse_query(request.scope["query_string"].decode("latin-1"))
+def _checked(query: Mapping[str, str], kind: str) -> Mapping[str, str]:
     asked = parse_integer(query.get("per_page", "1"))
     if kind in ("users", "organizations") and asked is not None and asked > PAGE_LIMIT_MAX:
         raise InvalidValue(f"per_page must be at most {PAGE_LIMIT_MAX}")
@@ -129,7 +127,7 @@ def _query(request: Request, kind: str) -> dict[str, str]:
 
 async def metric_event_export(request: Request, call: ApiCall) -> Response:
     """Metric events since a time; with `page[size]` in pages behind a cursor, as lists have them."""
-    query = parse_query(request.scope["query_string"].decode("latin-1"))
+    query = call.query
     if not any(name.startswith("page[") for name in query):
         return await span_export("ticket_metric_events")(request, call)
     settings, now = call.service.settings, call.service.clock()

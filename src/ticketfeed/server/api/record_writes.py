@@ -1,61 +1,77 @@
-"""Users, groups, organizations and the other records written one by one, all alike, from the table of resources."""
+"""Writes of users, groups, organizations and the other records, made from the table of resources."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar, assert_never
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.resources import RESOURCES, ManyVerb, Resource, Writes
 from ticketfeed.server.api.bulk import create_many, destroy_many, update_many
-from ticketfeed.server.api.call import ApiCall, Handler, api_routes
-from ticketfeed.server.api.lists import RESOURCES, Resource, path_id
+from ticketfeed.server.api.call import JOB, ApiCall, ApiRoute, Handler, path_id
+from ticketfeed.server.api.parameters import BY_IDS
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.responses import written_response
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 
-__all__ = ["RECORD_WRITE_ROUTES", "WRITTEN"]
+__all__ = ["RECORD_WRITE_ROUTES"]
 
 T = TypeVar("T")
 
-# Which may be written, by whom; those with True in bulk and by create_or_update, too.
-WRITTEN = {
-    "users": ("agent", True),
-    "organizations": ("agent", True),
-    "groups": ("admin", False),
-    "group_memberships": ("admin", False),
-    "ticket_fields": ("admin", False),
-    "ticket_forms": ("admin", False),
-    "brands": ("admin", False),
-    "custom_statuses": ("admin", False),
-}
+
+def _routes(resource: Resource, writes: Writes) -> Iterator[ApiRoute]:
+    name, one, body = (
+        resource.singular.replace("_", " "),
+        {resource.singular: "object"},
+        {resource.singular: writes.input},
+    )
+    route = partial(ApiRoute, tag="Records", role=writes.role)
+    create, update, delete = _create(resource), _update(resource), _delete(resource)
+    yield route("POST", resource.path, create, summary=f"Create {name}", body=body, answer=one, statuses=(201,))
+    yield route("PUT", f"{resource.path}/{{id:int}}", update, summary=f"Update {name}", body=body, answer=one)
+    answer, status = (one, 200) if resource.reads_deleted else ({}, 204)
+    yield route(
+        "DELETE", f"{resource.path}/{{id:int}}", delete, summary=f"Delete {name}", answer=answer, statuses=(status,)
+    )
+    for verb in writes.verbs:
+        yield _verb_route(resource, writes, verb)
 
 
-def _routes(resource: Resource, role: str, in_bulk: bool) -> list[Route]:
-    path, kind, singular = resource.path, resource.kind, resource.singular
-    one = f"{path}/{{id:int}}"
-    routes = [
-        *api_routes(path, _create(resource), role=role, method="POST"),
-        *api_routes(one, _update(resource), role=role, method="PUT"),
-        *api_routes(one, _delete(resource), role=role, method="DELETE"),
-    ]
-    if in_bulk:
-        routes += api_routes(f"{path}/create_or_update", _create_or_update(resource), role=role, method="POST")
-        routes += api_routes(f"{path}/create_many", create_many(kind), role=role, method="POST")
-        routes += api_routes(f"{path}/update_many", update_many(kind, singular), role=role, method="PUT")
-        routes += api_routes(f"{path}/destroy_many", destroy_many(kind), role=role, method="DELETE")
-    if kind == "users":
-        verb = "create_or_update"
-        routes += api_routes(f"{path}/{verb}_many", create_many(kind, verb), role=role, method="POST")
-    return routes
+def _verb_route(resource: Resource, writes: Writes, verb: ManyVerb) -> ApiRoute:
+    kind, name, names = resource.kind, resource.singular.replace("_", " "), resource.kind.replace("_", " ")
+    one, many = {resource.singular: writes.input}, {kind: list[writes.input]}  # type: ignore[name-defined]  # made at run time
+    route = partial(ApiRoute, path=f"{resource.path}/{verb}", tag="Records", role=writes.role)
+    match verb:
+        case "create_or_update":
+            handler, summary = _create_or_update(resource), f"Create or update {name}"
+            return route(
+                "POST",
+                handler=handler,
+                summary=summary,
+                body=one,
+                answer={resource.singular: "object"},
+                statuses=(200, 201),
+            )
+        case "create_many" | "create_or_update_many":
+            action = verb.removesuffix("_many")
+            summary = f"{action.replace('_', ' ').capitalize()} up to 100 {names}"
+            return route("POST", handler=create_many(kind, action), summary=summary, body=many, answer=JOB)
+        case "update_many":
+            handler, summary = update_many(kind, resource.singular), f"Update up to 100 {names}"
+            return route("PUT", handler=handler, summary=summary, parameters=BY_IDS, body={**one, **many}, answer=JOB)
+        case "destroy_many":
+            handler, summary = destroy_many(kind), f"Delete up to 100 {names}"
+            return route("DELETE", handler=handler, summary=summary, parameters=BY_IDS, answer=JOB)
+    assert_never(verb)
 
 
 def _create(resource: Resource) -> Handler:
     async def create(request: Request, call: ApiCall) -> Response:
-        given = await read_envelope(request, resource.singular)
-        draft = await _write(call, resource, lambda records: records.create(given))
+        data = await read_envelope(request, resource.singular)
+        draft = await _write(call, resource, lambda records: records.create(data))
         return _created(request, call, resource, draft)
 
     return create
@@ -63,8 +79,8 @@ def _create(resource: Resource) -> Handler:
 
 def _create_or_update(resource: Resource) -> Handler:
     async def create_or_update(request: Request, call: ApiCall) -> Response:
-        given = await read_envelope(request, resource.singular)
-        draft, is_new = await _write(call, resource, lambda records: records.create_or_update(given))
+        data = await read_envelope(request, resource.singular)
+        draft, is_new = await _write(call, resource, lambda records: records.create_or_update(data))
         return _created(request, call, resource, draft) if is_new else _answer(request, resource, draft)
 
     return create_or_update
@@ -72,8 +88,8 @@ def _create_or_update(resource: Resource) -> Handler:
 
 def _update(resource: Resource) -> Handler:
     async def update(request: Request, call: ApiCall) -> Response:
-        given, id = await read_envelope(request, resource.singular), path_id(request)
-        return _answer(request, resource, await _write(call, resource, lambda records: records.update(id, given)))
+        data, id = await read_envelope(request, resource.singular), path_id(request)
+        return _answer(request, resource, await _write(call, resource, lambda records: records.update(id, data)))
 
     return update
 
@@ -82,7 +98,7 @@ def _delete(resource: Resource) -> Handler:
     async def delete(request: Request, call: ApiCall) -> Response:
         id = path_id(request)
         draft = await _write(call, resource, lambda records: records.delete(id))
-        return _answer(request, resource, draft) if resource.kind == "users" else written_response(request, 204, b"")
+        return _answer(request, resource, draft) if resource.reads_deleted else written_response(request, 204, b"")
 
     return delete
 
@@ -106,6 +122,9 @@ def _answer(
     return written_response(request, status, b'{"%s":%s}' % (resource.singular.encode(), draft.body), location)
 
 
-RECORD_WRITE_ROUTES: list[Route] = [
-    route for resource in RESOURCES if resource.kind in WRITTEN for route in _routes(resource, *WRITTEN[resource.kind])
+RECORD_WRITE_ROUTES = [
+    route
+    for resource in RESOURCES.values()
+    if resource.writes is not None
+    for route in _routes(resource, resource.writes)
 ]

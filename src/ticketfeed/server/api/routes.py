@@ -1,12 +1,16 @@
-"""The whole of `/api/v2` as one table: address, who may ask, what answers."""
+"""The whole of `/api/v2` as one table: one row a method of an address.
 
-from starlette.routing import Route
+Routing, role checks, rate limits, the OpenAPI document and the reference pages are made from it. The rows of users,
+groups and the other records come from the table of resources.
+"""
 
-from ticketfeed.server.api import account as account
-from ticketfeed.server.api import bulk as bulk
+from functools import partial
+
+from ticketfeed.protocol.ticket_input import ImportedTicket, TicketInput
+from ticketfeed.server.api import account, bulk
 from ticketfeed.server.api import ticket_writes as write
 from ticketfeed.server.api import tickets as ticket
-from ticketfeed.server.api.call import api_routes, plain_routes
+from ticketfeed.server.api.call import JOB, ApiRoute
 from ticketfeed.server.api.exports import (
     SAMPLE_LIMIT_MAX,
     cursor_export,
@@ -14,71 +18,365 @@ from ticketfeed.server.api.exports import (
     metric_event_export,
     span_export,
 )
-from ticketfeed.server.api.lists import RESOURCES, resource_routes
+from ticketfeed.server.api.lists import LIST_ROUTES
+from ticketfeed.server.api.parameters import EXPORT_FILTERS, LIST_ORDER, LIST_PAGES
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
-from ticketfeed.server.api.search import count_found, search
+from ticketfeed.server.api.search import count_results, search
 
 __all__ = ["API_ROUTES"]
 
-API_ROUTES: list[Route] = [
-    *api_routes("/incremental/tickets/cursor", cursor_export("tickets"), budget="incremental_exports"),
-    *api_routes("/incremental/users/cursor", cursor_export("users"), budget="incremental_exports_cursor"),
-    *api_routes("/incremental/tickets", span_export("tickets"), budget="incremental_exports"),
-    *api_routes("/incremental/users", span_export("users"), budget="incremental_exports"),
-    *api_routes("/incremental/organizations", span_export("organizations"), budget="incremental_exports"),
-    *api_routes("/incremental/ticket_events", event_export(), budget="incremental_exports"),
-    *api_routes("/incremental/ticket_metric_events", metric_event_export, budget="incremental_exports"),
-    *api_routes(
-        "/incremental/tickets/sample", span_export("tickets", limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
+_BY_TIME = {"count": "integer", "end_of_stream": "boolean", "next_page": "string", "end_time": "integer"}
+_BY_CURSOR = {
+    "after_url": "string?",
+    "after_cursor": "string?",
+    "before_url": "null",
+    "before_cursor": "null",
+    "end_of_stream": "boolean",
+}
+_TICKET, _TICKETS, _TAGS = {"ticket": "object"}, {"tickets": "array"}, {"tags": "array"}
+_TICKET_BODY, _TICKETS_BODY, _TAGS_BODY = {"ticket": TicketInput}, {"tickets": list[TicketInput]}, {"tags": list[str]}
+_TICKET_AND_AUDIT = {"ticket": "object", "audit": "object?"}
+
+_export = partial(ApiRoute, "GET", tag="Exports", role="admin")
+_limited_export = partial(_export, rate_limit="incremental_exports")
+_sample = partial(_export, rate_limit="incremental_samples")
+_read = partial(ApiRoute, "GET", tag="Tickets")
+_write_ticket = partial(ApiRoute, tag="Tickets")
+_read_job = partial(ApiRoute, "GET", tag="Jobs")
+_read_account = partial(ApiRoute, "GET", tag="Account and identity")
+
+_EXPORT_ROUTES = [
+    _limited_export(
+        "/incremental/tickets/cursor",
+        cursor_export("tickets"),
+        summary="Export tickets by cursor",
+        parameters=("start_time", "cursor", *EXPORT_FILTERS),
+        answer={**_TICKETS, **_BY_CURSOR},
     ),
-    *api_routes(
-        "/incremental/users/sample", span_export("users", limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
+    _export(
+        "/incremental/users/cursor",
+        cursor_export("users"),
+        summary="Export users by cursor",
+        rate_limit="incremental_exports_cursor",
+        parameters=("start_time", "cursor", "per_page"),
+        answer={"users": "array", **_BY_CURSOR},
     ),
-    *api_routes(
+    _limited_export(
+        "/incremental/tickets",
+        span_export("tickets"),
+        summary="Export tickets by time",
+        parameters=("start_time", *EXPORT_FILTERS),
+        answer={**_TICKETS, **_BY_TIME},
+    ),
+    _limited_export(
+        "/incremental/users",
+        span_export("users"),
+        summary="Export users by time",
+        parameters=("start_time", "per_page"),
+        answer={"users": "array", **_BY_TIME},
+    ),
+    _limited_export(
+        "/incremental/organizations",
+        span_export("organizations"),
+        summary="Export organizations by time",
+        parameters=("start_time", "per_page"),
+        answer={"organizations": "array", **_BY_TIME},
+    ),
+    _limited_export(
+        "/incremental/ticket_events",
+        event_export(),
+        summary="Export ticket events by time",
+        parameters=("start_time", "per_page", "include"),
+        answer={"ticket_events": "array", **_BY_TIME},
+    ),
+    _limited_export(
+        "/incremental/ticket_metric_events",
+        metric_event_export,
+        summary="Export ticket metric events by time, or by cursor with page[size]",
+        parameters=("start_time", "per_page", "page[size]", "page[after]"),
+        answer={"ticket_metric_events": "array"},
+    ),
+    _sample(
+        "/incremental/tickets/sample",
+        span_export("tickets", limit_max=SAMPLE_LIMIT_MAX),
+        summary="Export up to 50 tickets by time",
+        parameters=("start_time", *EXPORT_FILTERS),
+        answer={**_TICKETS, **_BY_TIME},
+    ),
+    _sample(
+        "/incremental/users/sample",
+        span_export("users", limit_max=SAMPLE_LIMIT_MAX),
+        summary="Export up to 50 users by time",
+        parameters=("start_time", "per_page"),
+        answer={"users": "array", **_BY_TIME},
+    ),
+    _sample(
         "/incremental/organizations/sample",
         span_export("organizations", limit_max=SAMPLE_LIMIT_MAX),
-        budget="incremental_samples",
+        summary="Export up to 50 organizations by time",
+        parameters=("start_time", "per_page"),
+        answer={"organizations": "array", **_BY_TIME},
     ),
-    *api_routes(
-        "/incremental/ticket_events/sample", event_export(limit_max=SAMPLE_LIMIT_MAX), budget="incremental_samples"
+    _sample(
+        "/incremental/ticket_events/sample",
+        event_export(limit_max=SAMPLE_LIMIT_MAX),
+        summary="Export up to 50 ticket events by time",
+        parameters=("start_time", "per_page", "include"),
+        answer={"ticket_events": "array", **_BY_TIME},
     ),
-    *api_routes("/tickets", ticket.list_tickets, role="agent", budget="ticket_pages", spends=ticket.is_deep),
-    *api_routes("/tickets", write.create_ticket, role="agent", method="POST"),
-    *api_routes("/imports/tickets", write.import_ticket, method="POST"),
-    *api_routes("/tickets/{id:int}", write.update_ticket, role="agent", method="PUT"),
-    *api_routes("/tickets/{id:int}", write.delete_ticket, role="agent", method="DELETE"),
-    *api_routes("/tickets/{id:int}/mark_as_spam", write.mark_as_spam, role="agent", method="PUT"),
-    *(
-        route
-        for method in ("POST", "PUT", "DELETE")
-        for route in api_routes("/tickets/{id:int}/tags", write.change_tags, role="agent", method=method)
+]
+
+_TICKET_ROUTES = [
+    _read(
+        "/tickets",
+        ticket.list_tickets,
+        summary="List tickets, without deleted ones and without their fields",
+        rate_limit="ticket_pages",
+        counts=ticket.is_deep_page,
+        parameters=(*LIST_PAGES, *LIST_ORDER, "external_id", "start_time", "support_type_scope", "include"),
+        answer=_TICKETS,
     ),
-    *api_routes("/deleted_tickets/{id:int}/restore", write.restore_ticket, role="agent", method="PUT"),
-    *api_routes("/deleted_tickets/{id:int}", bulk.scrub_ticket, method="DELETE"),
-    *api_routes("/deleted_tickets/destroy_many", bulk.destroy_many("tickets", "scrub"), method="DELETE"),
-    *api_routes("/tickets/create_many", bulk.create_many("tickets"), role="agent", method="POST"),
-    *api_routes("/imports/tickets/create_many", bulk.create_many("tickets", "import"), method="POST"),
-    *api_routes("/tickets/update_many", bulk.update_many("tickets", "ticket"), role="agent", method="PUT"),
-    *api_routes("/tickets/destroy_many", bulk.destroy_many("tickets"), role="agent", method="DELETE"),
-    *api_routes("/tickets/{id:int}/merge", bulk.merge_tickets, role="agent", method="POST"),
-    *api_routes("/job_statuses", bulk.list_jobs, role="agent"),
-    *api_routes("/job_statuses/show_many", bulk.list_jobs, role="agent"),
-    *api_routes("/job_statuses/{id}", bulk.show_job, role="agent")[:1],  # which takes the form with .json, too
-    *api_routes("/tickets/count", ticket.count_tickets, role="agent"),
-    *api_routes("/tickets/show_many", ticket.show_tickets, role="agent"),
-    *api_routes("/tickets/{id:int}", ticket.show_ticket, role="agent"),
-    *api_routes("/tickets/{id:int}/audits", ticket.list_audits, role="agent"),
-    *api_routes("/tickets/{id:int}/comments", ticket.list_comments, role="agent"),
-    *api_routes("/tickets/{id:int}/metrics", ticket.show_metrics, role="agent"),
-    *api_routes("/tickets/{id:int}/tags", ticket.show_tags, role="agent"),
-    *api_routes("/deleted_tickets", ticket.list_deleted_tickets, role="agent", budget="deleted_tickets"),
-    *plain_routes("/users/me", account.show_me),
-    *api_routes("/oauth/tokens/current", account.show_token, role="end-user"),
-    *api_routes("/account/settings", account.show_settings, role="agent"),
-    *api_routes("/tags", account.list_tags, role="agent"),
-    *api_routes("/search", search, role="agent"),
-    *api_routes("/search/count", count_found, role="agent"),
-    *api_routes("/channels/voice/phone_numbers", account.feature_missing),
+    _read("/tickets/count", ticket.count_tickets, summary="Count tickets", answer={"count": "object"}),
+    _read(
+        "/tickets/show_many",
+        ticket.show_tickets,
+        summary="Show up to 100 tickets",
+        parameters=("ids", "include"),
+        answer={**_TICKETS, "count": "integer"},
+    ),
+    _read("/tickets/{id:int}", ticket.show_ticket, summary="Show ticket", parameters=("include",), answer=_TICKET),
+    _read(
+        "/tickets/{id:int}/audits",
+        ticket.list_audits,
+        summary="List the audits of a ticket",
+        parameters=LIST_PAGES,
+        answer={"audits": "array"},
+    ),
+    _read(
+        "/tickets/{id:int}/comments",
+        ticket.list_comments,
+        summary="List the comments of a ticket",
+        parameters=(*LIST_PAGES, "sort", "sort_order"),
+        answer={"comments": "array"},
+    ),
+    _read(
+        "/tickets/{id:int}/metrics",
+        ticket.show_metrics,
+        summary="Show the metrics of a ticket",
+        answer={"ticket_metric": "object"},
+    ),
+    _read("/tickets/{id:int}/tags", ticket.show_tags, summary="List the tags of a ticket", answer=_TAGS),
+    _read(
+        "/deleted_tickets",
+        ticket.list_deleted_tickets,
+        summary="List deleted tickets",
+        rate_limit="deleted_tickets",
+        parameters=LIST_PAGES,
+        answer={"deleted_tickets": "array"},
+    ),
+]
+
+_TICKET_WRITE_ROUTES = [
+    _write_ticket(
+        "POST",
+        "/tickets",
+        write.create_ticket,
+        summary="Create ticket",
+        body=_TICKET_BODY,
+        answer=_TICKET_AND_AUDIT,
+        statuses=(201,),
+    ),
+    _write_ticket(
+        "PUT",
+        "/tickets/{id:int}",
+        write.update_ticket,
+        summary="Update ticket",
+        body=_TICKET_BODY,
+        answer=_TICKET_AND_AUDIT,
+    ),
+    _write_ticket("DELETE", "/tickets/{id:int}", write.delete_ticket, summary="Delete ticket", statuses=(204,)),
+    _write_ticket(
+        "PUT",
+        "/tickets/{id:int}/mark_as_spam",
+        write.mark_as_spam,
+        summary="Mark ticket as spam: delete it and suspend its requester",
+    ),
+    _write_ticket(
+        "POST",
+        "/tickets/{id:int}/tags",
+        write.change_tags,
+        summary="Set the tags of a ticket",
+        body=_TAGS_BODY,
+        answer=_TAGS,
+        statuses=(201,),
+    ),
+    _write_ticket(
+        "PUT",
+        "/tickets/{id:int}/tags",
+        write.change_tags,
+        summary="Add tags to a ticket",
+        body=_TAGS_BODY,
+        answer=_TAGS,
+    ),
+    _write_ticket(
+        "DELETE",
+        "/tickets/{id:int}/tags",
+        write.change_tags,
+        summary="Remove tags from a ticket",
+        body=_TAGS_BODY,
+        answer=_TAGS,
+    ),
+    _write_ticket(
+        "POST",
+        "/tickets/{id:int}/merge",
+        bulk.merge_tickets,
+        summary="Merge other tickets into a ticket",
+        body={"ids": list[int], "target_comment": str | None, "source_comment": str | None},
+        answer=JOB,
+    ),
+    _write_ticket(
+        "POST",
+        "/tickets/create_many",
+        bulk.create_many("tickets"),
+        summary="Create up to 100 tickets",
+        body=_TICKETS_BODY,
+        answer=JOB,
+    ),
+    _write_ticket(
+        "PUT",
+        "/tickets/update_many",
+        bulk.update_many("tickets", "ticket"),
+        summary="Update up to 100 tickets: the same change for all ids, or a change for each",
+        parameters=("ids",),
+        body={**_TICKET_BODY, **_TICKETS_BODY},
+        answer=JOB,
+    ),
+    _write_ticket(
+        "DELETE",
+        "/tickets/destroy_many",
+        bulk.destroy_many("tickets"),
+        summary="Delete up to 100 tickets",
+        parameters=("ids",),
+        answer=JOB,
+    ),
+    _write_ticket(
+        "POST",
+        "/imports/tickets",
+        write.import_ticket,
+        summary="Import ticket with its history",
+        role="admin",
+        body={"ticket": ImportedTicket},
+        answer=_TICKET,
+        statuses=(201,),
+    ),
+    _write_ticket(
+        "POST",
+        "/imports/tickets/create_many",
+        bulk.create_many("tickets", "import"),
+        summary="Import up to 100 tickets with their history",
+        role="admin",
+        body={"tickets": list[ImportedTicket]},
+        answer=JOB,
+    ),
+    _write_ticket("PUT", "/deleted_tickets/{id:int}/restore", write.restore_ticket, summary="Restore a deleted ticket"),
+    _write_ticket(
+        "DELETE",
+        "/deleted_tickets/{id:int}",
+        bulk.scrub_ticket,
+        summary="Delete a deleted ticket permanently",
+        role="admin",
+        answer=JOB,
+    ),
+    _write_ticket(
+        "DELETE",
+        "/deleted_tickets/destroy_many",
+        bulk.destroy_many("tickets", "scrub"),
+        summary="Delete up to 100 deleted tickets permanently",
+        role="admin",
+        parameters=("ids",),
+        answer=JOB,
+    ),
+]
+
+_JOB_ROUTES = [
+    _read_job(
+        "/job_statuses",
+        bulk.list_jobs,
+        summary="List the latest jobs",
+        parameters=("ids",),
+        answer={"job_statuses": "array"},
+    ),
+    _read_job(
+        "/job_statuses/show_many",
+        bulk.list_jobs,
+        summary="Show up to 100 jobs",
+        parameters=("ids",),
+        answer={"job_statuses": "array"},
+    ),
+    _read_job("/job_statuses/{id}", bulk.show_job, summary="Show job", answer=JOB),
+]
+
+_ACCOUNT_ROUTES = [
+    _read_account(
+        "/users/me",
+        account.show_me,
+        summary="The authenticated user, or the anonymous user",
+        role="anybody",
+        answer={"user": "object"},
+    ),
+    _read_account(
+        "/oauth/tokens/current",
+        account.show_token,
+        summary="Show the token in use",
+        role="end-user",
+        answer={"token": "object"},
+    ),
+    _read_account(
+        "/account/settings", account.show_settings, summary="Show account settings", answer={"settings": "object"}
+    ),
+    _read_account(
+        "/tags",
+        account.list_tags,
+        summary="List the tags of recently changed tickets",
+        parameters=LIST_PAGES,
+        answer=_TAGS,
+    ),
+    _read_account(
+        "/channels/voice/phone_numbers",
+        account.feature_missing,
+        summary="Always 403: Talk is not supported",
+        role="admin",
+    ),
+]
+
+_SEARCH_ROUTES = [
+    ApiRoute(
+        "GET",
+        "/search",
+        search,
+        "Search",
+        "Search records by type and time",
+        parameters=("query", "page", "per_page"),
+        answer={"results": "array", "count": "integer"},
+    ),
+    ApiRoute(
+        "GET",
+        "/search/count",
+        count_results,
+        "Search",
+        "Count search results",
+        parameters=("query",),
+        answer={"count": "integer"},
+    ),
+]
+
+API_ROUTES: list[ApiRoute] = [
+    *_EXPORT_ROUTES,
+    *_TICKET_ROUTES,
+    *_TICKET_WRITE_ROUTES,
+    *_JOB_ROUTES,
+    *_ACCOUNT_ROUTES,
+    *_SEARCH_ROUTES,
+    *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,
-    *(route for resource in RESOURCES for route in resource_routes(resource)),
 ]

@@ -11,8 +11,7 @@ from starlette.responses import Response
 from ticketfeed.protocol.errors import IdempotentRequestError, InvalidValue, RecordInvalid
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE, TicketInput
-from ticketfeed.server.api.call import ApiCall
-from ticketfeed.server.api.lists import path_id
+from ticketfeed.server.api.call import ApiCall, path_id
 from ticketfeed.server.api.requests import read_body, read_envelope, read_input
 from ticketfeed.server.responses import written_response
 from ticketfeed.storage.contract import WriteTransaction

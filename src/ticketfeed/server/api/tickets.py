@@ -1,9 +1,9 @@
-"""Reading tickets one by one and in lists, and what belongs to a ticket: audits, comments, metrics, tags.
+"""Reads of tickets, in lists and one by one, and of a ticket's audits, comments, metrics and tags.
 
-A deleted ticket is there for the exports alone: here it is not found, and neither is what belongs to it.
+Only the exports and /deleted_tickets return deleted tickets: all other addresses answer 404 for one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -14,18 +14,18 @@ from ticketfeed.export.sideload_reader import sideload_tickets
 from ticketfeed.protocol.audit_views import comments_of, deletion_of
 from ticketfeed.protocol.envelope import embed, join_arrays, join_object
 from ticketfeed.protocol.errors import InvalidValue, RecordNotFound
-from ticketfeed.protocol.list_request import parse_list_request, slice_rows
+from ticketfeed.protocol.list_request import parse_ids, parse_list_request, slice_rows
 from ticketfeed.protocol.model import TicketList
-from ticketfeed.protocol.query import parse_include, parse_integer, parse_query, parse_scope
+from ticketfeed.protocol.query import parse_include, parse_integer, parse_scope
 from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
-from ticketfeed.server.api.call import ApiCall
-from ticketfeed.server.api.lists import count_response, list_response, parse_ids, path_id
+from ticketfeed.server.api.call import ApiCall, path_id
+from ticketfeed.server.api.lists import count_response, list_response
 from ticketfeed.server.responses import body_response
 
 __all__ = [
     "count_tickets",
-    "is_deep",
+    "is_deep_page",
     "list_audits",
     "list_comments",
     "list_deleted_tickets",
@@ -36,79 +36,80 @@ __all__ = [
     "show_tickets",
 ]
 
+# The wire limits list pages beyond this number by a rate limit of their own.
 DEEP_PAGE = 500
 DAY_SECONDS = 86400
 
 
 async def list_tickets(request: Request, call: ApiCall) -> Response:
-    """Tickets by id, or by `sort`; not the deleted ones, and without `fields`."""
-    query = parse_query(request.scope["query_string"].decode("latin-1"))
-    asked = parse_list_request(query, orders=("id", "updated_at", "status"))
-    tickets = replace(_ticket_list(query), archived_at=_archived_at(call))
+    """Tickets by id or in the order of `sort`, each without its key `fields`; deleted ones are left out."""
+    list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
+    tickets = replace(_ticket_list(call.query), archived_at=_archived_at(call))
     store = call.service.store
-    rows = await store.list_tickets(call.account, tickets, asked.part)
-    count = await store.count_tickets(call.account, tickets) if asked.number is not None else None
-    shown = rows[: asked.limit]
-    include = parse_include(query.get("include", ""))
+    rows = await store.list_tickets(call.account, tickets, list_request.part)
+    count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
+    shown = rows[: list_request.limit]
+    include = parse_include(call.query.get("include", ""))
     bodies = [row.body for row in shown]
     sideloads: dict[str, list[bytes]] = {}
     if include:
-        found = {row.id: row for row in await store.read_tickets(call.account, [row.id for row in shown])}
-        linked = [found[row.id] for row in shown]
+        by_id = {row.id: row for row in await store.read_tickets(call.account, [row.id for row in shown])}
+        linked = [by_id[row.id] for row in shown]
         sideloads, embedded = await sideload_tickets(store, call.account, include, linked, call.service.clock())
         bodies = embed(bodies, embedded)
     listed = [row._replace(body=without_fields(body)) for row, body in zip(shown, bodies, strict=True)]
-    return list_response(request, call, "tickets", asked, [*listed, *rows[asked.limit :]], count, sideloads)
+    rest = rows[list_request.limit :]
+    return list_response(request, call, "tickets", list_request, [*listed, *rest], count, sideloads)
 
 
-def is_deep(request: Request) -> bool:
-    """Whether a page by number lies so deep that it has a budget of its own."""
-    query = parse_query(request.scope["query_string"].decode("latin-1"))
-    return (parse_integer(query.get("page", "1")) or 1) > DEEP_PAGE
+def is_deep_page(call: ApiCall) -> bool:
+    """Whether the number of the page is beyond DEEP_PAGE."""
+    return (parse_integer(call.query.get("page", "1")) or 1) > DEEP_PAGE
 
 
 async def count_tickets(request: Request, call: ApiCall) -> Response:
-    """How many tickets there are, deleted and archived ones aside."""
+    """The number of tickets that are neither deleted nor archived."""
     tickets = TicketList(archived_at=_archived_at(call))
     return count_response(request, call, await call.service.store.count_tickets(call.account, tickets))
 
 
 async def show_ticket(request: Request, call: ApiCall) -> Response:
-    """One ticket, with what `include` asks for."""
+    """One ticket, with the sideloads of `include`."""
     row = await _find(request, call)
-    sideloads, bodies = await _with_sideloads(request, call, [row])
+    sideloads, bodies = await _with_sideloads(call, [row])
     return body_response(request, join_object("ticket", bodies[0], sideloads.items()))
 
 
 async def show_tickets(request: Request, call: ApiCall) -> Response:
-    """Up to 100 tickets by id; those that are not there are left out."""
-    ids = parse_ids(parse_query(request.scope["query_string"].decode("latin-1")))
+    """Up to 100 tickets by id; unknown and deleted ones are left out."""
+    ids = parse_ids(call.query)
     rows = [row for row in await call.service.store.read_tickets(call.account, ids) if row.status != "deleted"]
-    sideloads, bodies = await _with_sideloads(request, call, rows)
+    sideloads, bodies = await _with_sideloads(call, rows)
     ends = {"next_page": None, "previous_page": None, "count": len(bodies)}
     return body_response(request, join_arrays([("tickets", bodies), *sideloads.items()], ends))
 
 
 async def list_audits(request: Request, call: ApiCall) -> Response:
-    """What happened to one ticket, oldest first."""
+    """The audits of one ticket, oldest first."""
     ticket_id = (await _find(request, call)).id
-    asked = parse_list_request(parse_query(request.scope["query_string"].decode("latin-1")))
+    list_request = parse_list_request(call.query)
     store = call.service.store
-    rows = await store.list_records(call.account, "audits", asked.part, ticket_id)
-    count = await store.count_records(call.account, "audits", ticket_id) if asked.number is not None else None
-    return list_response(request, call, "audits", asked, rows, count)
+    rows = await store.list_records(call.account, "audits", list_request.part, ticket_id)
+    count = await store.count_records(call.account, "audits", ticket_id) if list_request.number is not None else None
+    return list_response(request, call, "audits", list_request, rows, count)
 
 
 async def list_comments(request: Request, call: ApiCall) -> Response:
-    """What was said in one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
+    """The comments of one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
     ticket_id = (await _find(request, call)).id
-    query = parse_query(request.scope["query_string"].decode("latin-1"))
-    if query.get("sort", "").removeprefix("-") == "created_at":  # ids ascend with it
+    query = dict(call.query)
+    if query.get("sort") in ("created_at", "-created_at"):  # the same order as by id
         query["sort"] = query["sort"].replace("created_at", "id")
-    asked = parse_list_request(query)
+    list_request = parse_list_request(query)
     audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
     comments = comments_of(row.body for row in audits)
-    return list_response(request, call, "comments", asked, slice_rows(comments, asked.part), len(comments))
+    page = slice_rows(comments, list_request.part)
+    return list_response(request, call, "comments", list_request, page, len(comments))
 
 
 async def show_metrics(request: Request, call: ApiCall) -> Response:
@@ -127,16 +128,16 @@ async def show_tags(request: Request, call: ApiCall) -> Response:
 
 
 async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
-    """Tickets that can still be restored: not those whose content was scrubbed."""
-    asked = parse_list_request(parse_query(request.scope["query_string"].decode("latin-1")))
+    """Deleted tickets that can be restored; those whose content was scrubbed are left out."""
+    list_request = parse_list_request(call.query)
     store, deleted = call.service.store, TicketList(deleted=True)
-    rows = await store.list_tickets(call.account, deleted, asked.part)
-    count = await store.count_tickets(call.account, deleted) if asked.number is not None else None
+    rows = await store.list_tickets(call.account, deleted, list_request.part)
+    count = await store.count_tickets(call.account, deleted) if list_request.number is not None else None
     audits: dict[int, list[bytes]] = {}
     for audit in await store.read_of_tickets(call.account, "audits", [row.id for row in rows]):
         audits.setdefault(audit.ticket_id, []).append(audit.body)
     shown = [ListRow(row.key, row.id, _deleted(row.body, audits.get(row.id, []))) for row in rows]
-    return list_response(request, call, "deleted_tickets", asked, shown, count)
+    return list_response(request, call, "deleted_tickets", list_request, shown, count)
 
 
 class _Tagged(msgspec.Struct):
@@ -170,10 +171,8 @@ async def _find(request: Request, call: ApiCall) -> LinkedTicketRow:
     return rows[0]
 
 
-async def _with_sideloads(
-    request: Request, call: ApiCall, rows: Sequence[LinkedTicketRow]
-) -> tuple[dict[str, list[bytes]], list[bytes]]:
-    include = parse_include(parse_query(request.scope["query_string"].decode("latin-1")).get("include", ""))
+async def _with_sideloads(call: ApiCall, rows: Sequence[LinkedTicketRow]) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    include = parse_include(call.query.get("include", ""))
     store, now = call.service.store, call.service.clock()
     sideloads, embedded = await sideload_tickets(store, call.account, include, rows, now)
     return sideloads, embed([row.body for row in rows], embedded)
@@ -184,7 +183,7 @@ def _archived_at(call: ApiCall) -> int | None:
     return call.service.clock() - days * DAY_SECONDS if days else None
 
 
-def _ticket_list(query: dict[str, str]) -> TicketList:
+def _ticket_list(query: Mapping[str, str]) -> TicketList:
     start_time = parse_integer(query["start_time"]) if "start_time" in query else None
     if "start_time" in query and start_time is None:
         raise InvalidValue("start_time must be a time in Unix seconds")

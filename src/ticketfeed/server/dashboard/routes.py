@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from ticketfeed.protocol.errors import BodyTooLarge, RecordNotFound, RoleTooLow, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account
-from ticketfeed.server.api.call import ApiCall, Service, admit
+from ticketfeed.server.api.call import ApiCall, Service, admit, query_of
 from ticketfeed.server.dashboard.filters import FILTERS
 from ticketfeed.server.dashboard.session import (
     BASE,
@@ -101,7 +101,7 @@ def _view(name: str, view: View) -> Handler:
         if session is None:
             target = request.scope["path"] + ("?" + request.url.query if request.url.query else "")
             return RedirectResponse(f"{BASE}login?next={quote(target)}", 303, _HEADERS)
-        values = await view(request, ApiCall(service, account, session.identity))
+        values = await view(request, ApiCall(service, account, session.identity, query_of(request)))
         return _render(name, account=account, session=session, now=service.clock(), settings=service.settings, **values)
 
     return handler

@@ -111,7 +111,7 @@ def _served(asked: Asked, end: Position, count: int, end_of_stream: bool) -> Ser
 
 def remember(service: Service, scope: Scope, ready: Ready, headers: list[tuple[bytes, bytes]]) -> None:
     """Unless requests are counted: then each has to take the ordinary way."""
-    if service.limits.is_limited or not ready.is_right(service.runs):
+    if service.rate_limiter.is_limited or not ready.is_right(service.runs):
         return
     service.ready[_key(scope)] = replace(ready, headers=headers.copy())  # to which each answer adds its id
     if len(service.ready) > READY_MAX:
