@@ -28,11 +28,12 @@ from ticketfeed import Account, Filters, Position, Store, open_store, system_clo
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import INT64_MAX, Identity
 from ticketfeed.protocol.query import ExportRequest
+from ticketfeed.protocol.rows import TicketRow
 from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.storage.postgres.transaction import BATCH
-from ticketfeed.storage.queries import load_queries
+from ticketfeed.storage.queries import POSTGRES, SQLITE, insert_rows
+from ticketfeed.storage.sql_transaction import BATCH
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["compare_writes"]
@@ -201,9 +202,9 @@ async def _load_ours(path: Path) -> float:
 
 
 async def _load_raw(path: Path) -> float:
-    """As somebody would write it by hand: one transaction, executemany, the rows in the order of the key."""
+    """As one would write it by hand: one transaction, executemany, the rows in the order of the key."""
     await _make_tables(f"sqlite:///{path}")
-    connection, insert, given = apsw.Connection(str(path)), load_queries("sqlite")["insert_ticket"], _Timed(LOADED)
+    connection, insert, given = apsw.Connection(str(path)), insert_rows(SQLITE, "ticket", TicketRow), _Timed(LOADED)
     connection.execute("PRAGMA synchronous = FULL")
     started = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
@@ -246,7 +247,7 @@ async def _raw_sqlite(path: Path) -> Callable[[Works], None]:
     await _make_tables(f"sqlite:///{path}")
     connection = apsw.Connection(str(path))
     connection.execute("PRAGMA synchronous = FULL")
-    insert = load_queries("sqlite")["insert_ticket"]
+    insert = insert_rows(SQLITE, "ticket", TicketRow)
 
     def run(work: Works) -> None:
         for group in work:
@@ -259,15 +260,13 @@ async def _raw_sqlite(path: Path) -> Callable[[Works], None]:
 
 async def _raw_postgres(url: str) -> Callable[[Works], None]:
     await _make_tables(url)
-    insert = load_queries("postgres")["put_tickets"].partition("ON CONFLICT")[0]
-    row = "(%s, %s, %s, %s, %s, %s, %b, %s, %s, %s, %s, %s, %s, %b, %b)"
 
     def run(work: Works) -> None:
         with _connection(url) as connection:
             for group in work:
                 for at in range(0, len(group), BATCH):
                     values = [value for draft in group[at : at + BATCH] for value in (1, *draft.row_at(UNTIL))]
-                    sql = insert.replace("/* rows */", ", ".join([row] * len(group[at : at + BATCH])))
+                    sql = insert_rows(POSTGRES, "ticket", TicketRow, count=len(group[at : at + BATCH]))
                     connection.execute(sql.encode(), values)
                 connection.commit()
 

@@ -4,8 +4,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.postgres import PostgresServer
+
+# A test never fails for its speed: that is measured in bench/.
+settings.register_profile("ticketfeed", deadline=None)
+settings.load_profile("ticketfeed")
 
 
 @pytest.fixture(scope="session")

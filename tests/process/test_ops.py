@@ -110,7 +110,7 @@ def test_logs_hold_no_secret(serve: Start, tmp_path: Path) -> None:
     shown = run(
         "config", "show", "--store", "postgresql://me:s3cr%25et@host/db?password=s3cr%25et", cwd=tmp_path, env=env
     )
-    told = server.errors.read_bytes() + shown.out + (tmp_path / "ticketfeed.db-beside").read_bytes()
+    told = server.errors.read_bytes() + shown.out + (tmp_path / "ticketfeed.db-sidecar").read_bytes()
     assert not [secret for secret in (TOKEN, "wrong-token", METRICS_TOKEN, "s3cr") if secret.encode() in told]
     ids = [line["request_id"] for line in server.logs if line["event"] == "request"]
     assert len(ids) == len(set(ids)) > 3

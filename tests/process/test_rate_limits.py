@@ -17,7 +17,7 @@ def test_processes_share_a_budget(folder: Path, serve: Start) -> None:
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(ask, range(60)))
     assert (statuses.count(200), statuses.count(429)) == (10, 50)
-    assert (folder / "ticketfeed.db-beside").exists()
+    assert (folder / "ticketfeed.db-sidecar").exists()
 
 
 def test_a_rule_by_itself(folder: Path, serve: Start) -> None:

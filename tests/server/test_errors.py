@@ -14,6 +14,7 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
+from ticketfeed.storage.contract import Credential
 from ticketfeed.storage.memory import MemoryStore
 
 TOO_RECENT = "start_time must be more than 60 seconds ago"
@@ -114,8 +115,8 @@ class BrokenStore(MemoryStore):
     async def read_changes(self, *_args: Any, **_named: Any) -> Any:
         raise self.error
 
-    async def find_token_user(self, _account: Account, _secret_hash: str) -> tuple[int, bytes] | None:
-        return 1, b'{"id":1,"role":"admin","email":"admin@example.com"}'
+    async def find_token_user(self, _account: Account, _secret_hash: str) -> Credential | None:
+        return Credential(1, "", b'{"id":1,"role":"admin","email":"admin@example.com"}')
 
 
 def ask_broken(error: Exception) -> Any:

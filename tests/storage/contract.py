@@ -353,10 +353,10 @@ class StoreContract(StoreCase):
                 await store.write(account, lambda t: t.add_credential(7, "api_token", "h1"))
             found = await store.find_token_user(account, "h1")
             assert found is not None
-            assert (found[0], msgspec.json.decode(found[1])["email"]) == (first, "Ann@Example.com")
-            assert await store.find_credential(account, first) == ("h1", found[1])
+            assert (found.id, msgspec.json.decode(found.user)["email"]) == (first, "Ann@Example.com")
+            assert await store.find_credential(account, first) == (first, "h1", found.user)
             assert await store.find_token_user(account, "h2") is None
-            assert await store.find_passwords(account, "ann@example.com") == [(second, "h2", found[1])]
+            assert await store.find_passwords(account, "ann@example.com") == [(second, "h2", found.user)]
             assert await store.write(account, lambda t: t.revoke_credential(first))
             assert not await store.write(account, lambda t: t.revoke_credential(first))
             assert not await store.write(account, lambda t: t.revoke_credential(99))

@@ -15,8 +15,11 @@ from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.rows import ChangeRow
+from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Store
-from ticketfeed.storage.postgres.store import PostgresStore, Q
+from ticketfeed.storage.postgres.session import QUERIES
+from ticketfeed.storage.postgres.store import PostgresStore
 
 
 class TestPostgres(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
@@ -98,8 +101,9 @@ def test_a_page_walks_the_index(postgres: PostgresServer) -> None:
         await store.write(account, putting([ticket(id, id // 7) for id in range(1, 3000)], keep=True))
         bindings = {"account_id": 1, "after_timestamp": 0, "after_id": -1, "until": NOON}
         bindings |= {"exclude_deleted": False, "scope": "agent", "limit": 100}
+        sql = QUERIES.select("read_changes", ChangeRow)
         async with store._readers.primary.connection() as connection:
-            plan = await (await connection.execute(("EXPLAIN " + Q["read_changes"]).encode(), bindings)).fetchall()
+            plan = await (await connection.execute(("EXPLAIN " + sql).encode(), bindings)).fetchall()
         text = "\n".join(line for (line,) in plan)
         assert "Index Scan using ticket_feed" in text
         assert "Sort" not in text
@@ -196,7 +200,8 @@ def test_a_server_that_hangs(postgres: PostgresServer, monkeypatch: pytest.Monke
     async def main() -> None:
         store = await PostgresStore.open(postgres.new_database(), ManualClock())
         account = await store.create_account("acme")
-        monkeypatch.setitem(Q, "read_state", "SELECT pg_sleep(8) WHERE %(account_id)s > 0")
+        hanging = "SELECT pg_sleep(8) WHERE %(account_id)s > 0"
+        monkeypatch.setitem(QUERIES._selects, ("read_state", StateRow), hanging)
         began = asyncio.get_running_loop().time()
         with pytest.raises(StoreUnavailable, match="no answer"):
             await store.read_state(account)

@@ -14,9 +14,11 @@ from tests.storage.records_contract import RecordsContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sqlite.file import APPLICATION_ID, PAGE_BYTES
+from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.store import SqliteStore
 
 
@@ -136,11 +138,11 @@ def test_another_process_holds_the_lock(tmp_path: Path) -> None:
 
 def test_a_page_is_one_range_read(tmp_path: Path) -> None:
     """The query of a page searches the clustered key; nothing is sorted, and no row is looked up apart."""
-    from ticketfeed.storage.sqlite.store import Q
-
     store = SqliteStore.open(tmp_path / "t.db", ManualClock())
     names = ("account_id", "after_timestamp", "after_id", "until", "exclude_deleted", "scope", "limit")
-    plan = store._reader.execute("EXPLAIN QUERY PLAN " + Q["read_changes"], dict.fromkeys(names, 0)).fetchall()
+    plan = store._reader.execute(
+        "EXPLAIN QUERY PLAN " + QUERIES.select("read_changes", ChangeRow), dict.fromkeys(names, 0)
+    ).fetchall()
     assert len(plan) == 1
     assert "SEARCH ticket USING PRIMARY KEY" in plan[0][3]
     asyncio.run(store.close())

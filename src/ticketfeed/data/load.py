@@ -1,7 +1,7 @@
-"""Records -> a store, in one transaction: all of them, or none.
+"""Loads records into a store in one transaction: all of them, or none.
 
-Into an account as it was made each ticket keeps its `generated_timestamp`, so that history stays history; into
-a used one the load is a change now, and stands at the end of the feed.
+In an account as it was created each ticket keeps its `generated_timestamp`, so that history stays history; in a used
+one the load is a change now, at the end of the feed.
 """
 
 import asyncio
@@ -44,23 +44,21 @@ async def load_records(
     on_error: OnError = "stop",
     report: Callable[[str], None] = lambda _text: None,
 ) -> LoadSummary:
-    """Store `records`. A bad one ends the load with nothing stored, or with "skip" is told to `report`.
-
-    Raises BadInput.
+    """Store `records`, which are consumed once. An invalid one ends the load with nothing stored, or with "skip" is
+    passed to `report`. Raises BadInput.
     """
-    stopped, summary = threading.Event(), LoadSummary()
+    cancelled, summary = threading.Event(), LoadSummary()
 
     def work(transaction: WriteTransaction) -> None:
-        drafts = _parse(records, account, now, on_error, report, summary)
-        keep = watermark.can_keep(transaction.state)
-        transaction.put_tickets(_put_others(drafts, transaction, stopped), keep_generated_timestamp=keep)
+        drafts = _parse(records, account, now, on_error, report, summary, cancelled)
+        transaction.load(drafts, keep_generated_timestamp=watermark.can_keep(transaction.state))
         if summary.skipped and not summary.counts:
             raise BadInput("no record could be used")
 
     try:
         await store.write(account, work, exclusive=True)
     except asyncio.CancelledError:
-        stopped.set()  # the work runs in another thread, which cancelling does not reach
+        cancelled.set()  # the work runs in another thread, which does not see that its caller was cancelled
         raise
     return summary
 
@@ -72,12 +70,16 @@ def _parse(
     on_error: OnError,
     report: Callable[[str], None],
     summary: LoadSummary,
+    cancelled: threading.Event,
 ) -> Iterator[TicketDraft | RecordDraft]:
+    """The drafts of all records, counted in `summary`. Raises BadInput, also once `cancelled` is set."""
     for record in records:
+        _raise_if(cancelled)
         try:
-            drafts = _drafts(record, account.subdomain, now)
+            drafts = _drafts_of(record, account.subdomain, now)
         except BadRecord as error:
-            text = f"{record.where[0]}, line {record.where[1]}: {error}"
+            file, line = record.where
+            text = f"{file}, line {line}: {error}"
             if on_error == "stop":
                 raise BadInput(text) from None
             summary.skipped += 1
@@ -85,9 +87,11 @@ def _parse(
             continue
         summary.counts[record.kind] = summary.counts.get(record.kind, 0) + 1
         yield from drafts
+    _raise_if(cancelled)  # while the end of the input was waited for
 
 
-def _drafts(record: InputRecord, account: str, now: int) -> list[TicketDraft | RecordDraft]:
+def _drafts_of(record: InputRecord, account: str, now: int) -> list[TicketDraft | RecordDraft]:
+    """A record, or a ticket and the metric set that was embedded in it."""
     if record.error:
         raise record.error
     if record.kind != "tickets":
@@ -95,22 +99,9 @@ def _drafts(record: InputRecord, account: str, now: int) -> list[TicketDraft | R
     ticket = parse_ticket(record.data, account=account, now=now)
     if ticket.metric_set is None:
         return [ticket]
-    return [parse_record("ticket_metrics", ticket.metric_set, account=account, now=now), ticket]
+    return [ticket, parse_record("ticket_metrics", ticket.metric_set, account=account, now=now)]
 
 
-def _put_others(
-    drafts: Iterable[TicketDraft | RecordDraft], transaction: WriteTransaction, stopped: threading.Event
-) -> Iterator[TicketDraft]:
-    """The tickets among the drafts; what is none is stored in passing."""
-    for draft in drafts:
-        _refuse_if(stopped)
-        if isinstance(draft, TicketDraft):
-            yield draft
-        else:
-            transaction.put_records((draft,))
-    _refuse_if(stopped)  # while the input was waiting for its end
-
-
-def _refuse_if(stopped: threading.Event) -> None:
-    if stopped.is_set():
+def _raise_if(cancelled: threading.Event) -> None:
+    if cancelled.is_set():
         raise BadInput("interrupted")

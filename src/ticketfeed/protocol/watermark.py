@@ -16,6 +16,7 @@ from ticketfeed.protocol.model import FeedState
 
 __all__ = [
     "CLOCK_BEHIND_SECONDS",
+    "States",
     "after_write",
     "can_close",
     "can_close_records",
@@ -24,11 +25,16 @@ __all__ = [
     "clock_behind",
     "close",
     "close_records",
+    "close_states",
     "fence",
+    "fence_states",
     "next_generated_timestamp",
     "written",
     "written_records",
 ]
+
+# The account's row: the state of its tickets, and that of its records.
+States = tuple[FeedState, FeedState]
 
 # A clock this far behind the newest change was set back, or was ahead before: worth telling somebody.
 CLOCK_BEHIND_SECONDS = 5
@@ -95,7 +101,7 @@ def written_records(state: FeedState, newest: int, now: int) -> FeedState:
 
 
 def after_write(
-    states: tuple[FeedState, FeedState],
+    states: States,
     newest: int | None,
     newest_record: int | None,
     now: int,
@@ -103,7 +109,7 @@ def after_write(
     departed: int = 0,
     *,
     bumps_record_changes: bool = False,
-) -> tuple[FeedState, FeedState]:
+) -> States:
     """Both parts of the row after a write: its newest ticket and record, or None; how many tickets are new, and how
     many left a closed place; whether it stored what FeedState.record_changes counts."""
     state, records = states
@@ -129,6 +135,14 @@ def close_records(state: FeedState, now: int) -> FeedState:
     return replace(state, watermark=closed) if can_close_records(state, now) else state
 
 
+def close_states(states: States, now: int) -> States | None:
+    """Both parts of the row after closing what is over; None where nothing can be closed."""
+    tickets, records = states
+    if not can_close(tickets, now) and not can_close_records(records, now):
+        return None
+    return close(tickets, now), close_records(records, now)
+
+
 def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
     """The row after a restore or a promotion: the watermark past every position that can have been given out.
 
@@ -139,3 +153,9 @@ def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
     closed = max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds)
     counts = {"invalidations": state.invalidations + FENCED, "record_changes": state.record_changes + FENCED}
     return replace(state, watermark=closed, **counts)
+
+
+def fence_states(states: States, now: int, clock_error_seconds: int) -> States:
+    """Both parts of the row after `fence`; nothing of records is counted."""
+    tickets, records = (fence(state, now, clock_error_seconds) for state in states)
+    return tickets, replace(records, invalidations=0, record_changes=0)

@@ -1,20 +1,31 @@
-"""The Store contract: the one seam between the feed and an engine.
+"""The Store contract: the only way from the rest of the program to an engine.
 
-THE PROMISE. After a page with a cursor for position P has been given out, no change at or before P ever
-becomes visible. So a reader that walks to `end_of_stream` and later goes on from its kept cursor has been given
-the latest state of every ticket. It may be given one twice; it never misses one.
+THE PROMISE. After a page with a cursor for position P has been given out, no change at or before P ever becomes
+visible. So a reader that walks to `end_of_stream`, and later goes on from the cursor that it stored, has been given the
+latest state of every ticket. It may be given one twice; it never misses one.
 
-What each backend does for it:
+What each engine does for it:
 
 * writes of one account run one after the other, each in one transaction that locks the account's row first;
 * the second a write carries and the watermark after it follow `protocol/watermark.py`, stored in that row;
 * a page is read in one snapshot together with the row, and ends at the watermark.
 
-Times are whole Unix seconds. Methods raise StoreUnavailable when the engine cannot serve now.
+A Store is made of small protocols, by who uses them:
+
+    FeedStore           export/                   pages, and what invalidates cached ones
+    RecordStore         server/api, sideloads     single records and lists
+    CredentialStore     server/api/auth           who may sign in
+    WriteStore          writing/, data/load       accounts and write transactions
+    MaintenanceStore    data/, server/ops, cli    jobs, aged tickets, fences, snapshots of everything
+    SidecarStore        server/ops                rate limits, consumers, recent requests
+
+True of every method unless it says otherwise: it may be called at any time, from one event loop, by any number of
+tasks; it returns empty where there is nothing; a read sees all writes that returned before it began, except from a
+lagging replica; it raises StoreUnavailable when the engine cannot serve now. Times are whole Unix seconds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.idempotency import IdempotentAnswer
@@ -25,285 +36,357 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 
-__all__ = ["CredentialKind", "FeedRows", "Snapshot", "Store", "WriteTransaction"]
+__all__ = [
+    "Credential",
+    "CredentialKind",
+    "CredentialStore",
+    "FeedRows",
+    "FeedStore",
+    "JobItem",
+    "MaintenanceStore",
+    "RecordStore",
+    "SidecarStore",
+    "Snapshot",
+    "Store",
+    "WriteStore",
+    "WriteTransaction",
+]
 
 T = TypeVar("T")
 CredentialKind = Literal["api_token", "password"]
 FeedRows = Sequence[FeedRow]
 
 
+class Credential(NamedTuple):
+    """A credential that is not revoked, with the body of its user."""
+
+    id: int
+    secret_hash: str
+    user: bytes
+
+
+class JobItem(NamedTuple):
+    """An item of a job. `number`: its place in the job, from 0. `item`: what is to be done, one JSON object."""
+
+    job: Job
+    number: int
+    item: bytes
+
+
 class WriteTransaction(Protocol):
-    """What `Store.write` hands to the work it runs. All of it becomes visible at once, or none of it."""
+    """What `WriteStore.write` passes to its work. Everything in it becomes visible at once, or nothing.
+
+    It holds the lock of the account's row, so no other write of the account runs meanwhile, in any process. It belongs
+    to the work: it is used from the thread that the work runs in, and not after the work returned. Finds see what the
+    transaction has put. Any method may block on the engine.
+    """
 
     @property
     def state(self) -> FeedState:
-        """The account row as it was when the transaction locked it."""
+        """The account's row as it was when the transaction locked it."""
 
     @property
     def now(self) -> int:
-        """The instant of the transaction, in Unix seconds."""
+        """The time of the transaction, in Unix seconds: the same throughout."""
 
     @property
     def second(self) -> int:
-        """The generated_timestamp of all tickets that this transaction puts, but for a load."""
+        """The generated_timestamp of all tickets that this transaction puts, except with keep_generated_timestamp."""
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
-        """Store each ticket as its latest state, at the end of the feed. Returns how many drafts were given.
+        """Store each ticket as its latest state, at the end of the feed. Returns how many drafts there were.
 
-        All carry one second, that of the transaction; with `keep_generated_timestamp` each keeps its own, which
-        only an account as it was made may ask for (`watermark.can_keep`; ValueError otherwise). Of several drafts
-        with one id the one with the newer `generated_timestamp` wins, then the later one. `drafts` is consumed
-        once, in constant memory.
+        All carry `second`; with `keep_generated_timestamp` each keeps its own, which only an account as it was created
+        allows (`watermark.can_keep`; ValueError otherwise). Of several drafts with one id the one with the newer
+        `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory; it must not call
+        back into the transaction. It may block for as long as its input does: such a write should be `exclusive`. If it
+        raises, the error passes through, and the work must not go on.
         """
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        """Store or replace users, audits and the rest by (kind, id). Returns how many.
+        """Store or replace users, audits and other records by (kind, id), the last one of each. Returns how many.
 
-        Each keeps its own second until somebody was given records of this account (`watermark.can_keep_records`);
-        from then on all carry that of the transaction.
+        Each keeps its own second until a reader was given records of this account (`watermark.can_keep_records`); from
+        then on all carry that of the transaction. `drafts` as in `put_tickets`.
+        """
+
+    def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
+        """Store tickets and records in one pass, each as `put_tickets` and `put_records` do. Returns how many.
+
+        Records and tickets that come close together may be stored in either order.
         """
 
     def find_user(self, email: str) -> bytes | None:
-        """The body of the user with this email, in any case; None for none. Of several as `find_external`."""
-
-    def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """The bodies of those that exist, deleted ones too, as they stand in this transaction."""
-
-    def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
-        """The bodies of those that exist, as they stand in this transaction."""
-
-    def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
-        """All audits or metric events of one ticket, by id."""
+        """The body of the user with this email, in any case; None if there is none. Of several as `find_external`."""
 
     def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
-        """The `metric_state` of a ticket's metric set, None for none; and how many audits the ticket has."""
+        """The `metric_state` of a ticket's metric set, None if it is not known; and how many audits the ticket has."""
 
     def find_external(self, kind: str, external_id: str) -> bytes | None:
-        """The body of the user or organization with this external_id, None for none.
+        """The body of the user or organization with this external_id; None if there is none.
 
-        Of several the one with the smallest id that is not deleted, a deleted one only where all are.
+        Of several the one with the smallest id that is not deleted, a deleted one only if all are.
         """
 
+    def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """The bodies of those tickets that exist, deleted ones included, by id."""
+
+    def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
+        """The bodies of those records that exist, deleted ones included, by id."""
+
+    def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
+        """The bodies of all audits or metric events of one ticket, in order of their ids."""
+
     def next_id(self, kind: str) -> int:
-        """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 where there is none."""
+        """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 if there is none."""
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
-        """What was answered to an earlier request with this Idempotency-Key."""
+        """What was answered to an earlier request with this Idempotency-Key; None if there was none lately."""
 
     def put_idempotent_answer(self, key: str, answer: IdempotentAnswer) -> None:
-        """Remember what is answered; what was kept more than ANSWER_SECONDS before it is forgotten."""
+        """Store an answer, and forget those that are older than IDEMPOTENCY_SECONDS."""
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
-        """Store a new background job with what is to be done, one JSON object each."""
+        """Store a new background job with its items, one JSON object each."""
 
-    def next_item(self, job_id: str) -> tuple[Job, int, bytes] | None:
-        """The job, and the first item without a result: its number from 0, and what is to be done. None for no more."""
+    def next_item(self, job_id: str) -> JobItem | None:
+        """The first item of a job without a result; None if there is none, or no such job."""
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
-        """Store what came of an item, one JSON object."""
+        """Store the result of an item, one JSON object."""
 
     def finish_job(self, job_id: str) -> None:
-        """Its items all have results. The time is that of the transaction."""
+        """Mark a job as finished at `now`; all its items have results."""
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
-        """Store a credential; returns its id. Raises BadInput when the account already has this secret."""
+        """Store a credential; returns its id. Raises BadInput if this secret is in force in the account."""
 
     def revoke_credential(self, credential_id: int) -> bool:
-        """Revoke it; False when there is no such credential or it was revoked before."""
+        """Revoke a credential; False if there is none, or it was revoked before."""
 
 
 class Snapshot(Protocol):
-    """What `Store.inspect` hands to the work it runs: all that is stored, as it stood at one instant.
+    """What `MaintenanceStore.inspect` passes to its work: all that is stored, as it was at one instant.
 
-    Rows come as they are stored, sound or not, one walk at a time, in constant memory. A walk raises StoreError
-    where the engine cannot read on; the next walk may be tried all the same.
+    Rows come as they are stored, valid or not, in constant memory. One iterator is consumed at a time. It raises
+    StoreError where the engine cannot read on; the next one may be tried all the same.
     """
 
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        """Every account with its row, by account_id; None where the row is missing."""
+        """Every account with the state of its tickets, by account_id; None if its row is missing."""
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         """Every ticket in feed order, found the way a page finds it."""
 
     def positions_by_id(self, account: Account) -> Iterator[Position]:
-        """Where every ticket stands, ordered by id, found the way a write finds it."""
+        """The position of every ticket, ordered by id, found the way a write finds it."""
 
     def records(self, account: Account) -> Iterator[RecordRow]:
         """Every record, by kind and id."""
 
     def record_state(self, account: Account) -> FeedState | None:
-        """The state of the records' feed; None where the account's row is missing."""
+        """The state of the records' feed; None if the account's row is missing."""
 
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
-        """(id, user_id) of every credential whose user is not there."""
+        """(id, user_id) of every credential whose user is missing."""
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
-        """(table, account_id, rows) of what belongs to no account."""
+        """(table, account_id, rows) of rows whose account is missing."""
 
     def count_changes(
         self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
     ) -> tuple[int, int | None]:
-        """How many changes of a kind stand in (after, until], counted up to `limit`, and the second of the first.
+        """How many changes of a kind lie in (after, until], counted up to `limit`, and the second of the first.
 
-        Closed or not; `filters` are for tickets.
+        Changes after the watermark count too. `filters` are for tickets.
         """
 
     def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
-        """How many tickets were last changed in each span of so many seconds, where any: (begin, count), in order."""
+        """(begin, count) of tickets last changed in each span of so many seconds, in order, empty ones left out."""
 
     def size_bytes(self) -> int:
-        """What the whole store takes on disk; 0 for one in memory."""
+        """The size of the whole store on disk; 0 in memory."""
 
     def self_check(self) -> Iterator[str]:
         """What the engine itself finds wrong, one line each: pages, indexes, tables, migrations."""
 
     def risks(self) -> Iterator[str]:
-        """Settings of the engine with which what was acknowledged may be lost, one line each."""
+        """Settings of the engine with which acknowledged writes may be lost, one line each."""
 
     def migration_faults(self) -> Iterator[str]:
-        """Only the last of these: whether the schema is the one that this release knows."""
+        """Only the migrations of `self_check`: whether the schema is the one that this release knows."""
 
 
-class Store(Protocol):
-    """An account's tickets, records and credentials, behind one engine."""
+class FeedStore(Protocol):
+    """Pages of a feed, and what invalidates cached ones."""
 
     @property
     def store_id(self) -> str:
-        """Random text made with the store; the same for as long as its data lives."""
+        """Random text, created with the store and restored with a backup under another: part of every ETag."""
 
     def change_counter(self) -> int | None:
-        """What changes with every change of the store, by whomever; None where that cannot be told at once."""
+        """A number that differs after any change of the store, by any process; it says nothing of what changed.
 
-    async def close(self) -> None:
-        """Release connections. Idempotent."""
-
-    async def list_accounts(self) -> list[Account]:
-        """Every account, by account_id."""
-
-    async def create_account(self, subdomain: str) -> Account:
-        """The account of this name, made if need be. Idempotent."""
+        Two equal numbers mean that nothing was committed between the calls, so what was read before the first may be
+        used again. Never waits for the engine. None if it cannot be told at once, as for a database on a network: then
+        `read_state` and `read_invalidations` say the same of one account.
+        """
 
     async def read_state(self, account: Account) -> FeedState:
-        """The account row."""
+        """The state of the account's tickets, from the primary."""
 
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
     ) -> tuple[FeedState, FeedRows]:
-        """The account row, and in the same snapshot the first `limit` changes that pass `filters`.
+        """The state of the account's tickets, and in the same snapshot the first `limit` changes that pass `filters`.
 
-        after < position, and generated_timestamp <= min(until, watermark). Rows are LinkedTicketRow when `links` is
-        set, else ChangeRow. Fewer than `limit` rows means: no more up to there.
-        """
-
-    async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
-        """The account row, and the closed places that tickets left since that number (`invalidations`).
-
-        Fewer places than the numbers are apart: the others are forgotten.
+        after < position, and generated_timestamp <= min(until, watermark). Rows are LinkedTicketRow if `links`, else
+        ChangeRow. Fewer than `limit` rows means that there are no more up to there.
         """
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
     ) -> tuple[FeedState, FeedRows]:
-        """The state of the records' feed, and in the same snapshot the first `limit` changes of one kind.
+        """The state of the account's records, and in the same snapshot the first `limit` changes of one kind.
 
-        As `read_changes`, with the records' own watermark.
+        As `read_changes`, with the watermark of the records. Rows are ChangeRow.
         """
 
-    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
-        """Those of `ids` that exist, by id."""
+    async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
+        """The state of the account's tickets, and the invalidation log after that number (`protocol/invalidations.py`).
+
+        Fewer positions than the numbers are apart means that the oldest are forgotten. In any order.
+        """
+
+    async def close_newest(self, account: Account) -> bool:
+        """Close the seconds of tickets and of records that are open and over, so that pages can go up to them.
+
+        Idempotent. Never waits for a write: False if one is in flight, if nothing is to be closed, or if the engine
+        cannot do it now; a page then ends at the watermark.
+        """
+
+
+class RecordStore(Protocol):
+    """Tickets and records by id, in lists, and counted. A lagging replica may answer."""
 
     async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
-        """Those of `ids` that exist, deleted ones too, by id."""
+        """Those of `ids` that exist, deleted ones included, by id, each once."""
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        """A part of a list of tickets."""
-
-    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
-        """How many tickets the list holds."""
-
-    async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
-    ) -> Sequence[ListRow]:
-        """A part of the records of one kind by id, or of those of one ticket."""
-
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
-        """How many records of one kind there are, or of those of one ticket."""
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
+        """Those of `ids` that exist, deleted ones included, by id, each once."""
 
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
     ) -> Sequence[TicketRecordRow]:
         """All audits or metric events of these tickets, by ticket and id."""
 
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
+        """A part of a list of tickets."""
+
+    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
+        """How many tickets the list has."""
+
+    async def list_records(
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+    ) -> Sequence[ListRow]:
+        """A part of the records of one kind by id, deleted ones left out, or of those of one ticket."""
+
+    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        """How many records that list has."""
+
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
-        """How many comments those of the tickets have that have audits."""
+        """How many comments tickets have, by ticket; those without audits are left out."""
 
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
-        """How many tickets, deleted ones aside, are incidents of those of the problems that have any."""
+        """How many tickets are incidents of problems, deleted ones aside, by problem; those without are left out."""
 
-    async def list_aged(
-        self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
-    ) -> list[Position]:
-        """Where the first `limit` tickets of this status stand that nothing has happened to since `until`."""
 
-    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
-        """Those of `ids` that exist, or the newest hundred, newest first; each with the results it has so far."""
+class CredentialStore(Protocol):
+    """Who may sign in. Reads are from the primary: a token that was just revoked is not found."""
 
-    async def list_open_jobs(self, account: Account) -> list[str]:
-        """The ids of jobs that are not finished, oldest first."""
+    async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
+        """The credential with this id; None if there is none in force, or its user is missing."""
 
-    async def close_newest(self, account: Account) -> bool:
-        """Close the seconds of tickets and of records that are open and over.
+    async def find_token_user(self, account: Account, secret_hash: str) -> Credential | None:
+        """The API token with this hash; None as in `find_credential`."""
 
-        Never waits: False when a write is in flight, or there is none to close.
-        """
+    async def find_passwords(self, account: Account, email: str) -> list[Credential]:
+        """Every password in force for this email, which is in lower case, by id."""
+
+    async def list_credentials(self, account: Account) -> list[Token]:
+        """Every credential, revoked ones included, by id."""
+
+
+class WriteStore(Protocol):
+    """Accounts and writes."""
+
+    async def list_accounts(self) -> list[Account]:
+        """Every account, by account_id, from the primary."""
+
+    async def create_account(self, subdomain: str) -> Account:
+        """The account of this name, created if there is none. Idempotent, atomic."""
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
 
-        `work` runs in another thread. When it raises, nothing is stored and the error comes out here. When the
-        engine fails at the end, it may or may not be stored: repeat only work that may be done twice. Works that wait
-        at the same time may share a commit, each whole or not at all; `alone` for one that takes long, so that no
-        other waits for its end.
+        `work` runs in another thread, once, and may block; it must not call the store. If it raises, nothing of it is
+        stored, and the error is raised here. If the engine fails at the end, the write may or may not be stored: repeat
+        only work that is idempotent. Concurrent writes may share a commit, each whole or not at all, and each waits for
+        those before it; `exclusive` for one that takes long, whose commit no other then waits for.
         """
+
+
+class MaintenanceStore(Protocol):
+    """Background work, checks and repairs."""
+
+    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
+        """Those of `ids` that exist, or the newest hundred, newest first; each with the results that it has so far."""
+
+    async def list_open_jobs(self, account: Account) -> list[str]:
+        """The ids of jobs that are not finished, oldest first."""
+
+    async def list_aged(
+        self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
+    ) -> list[Position]:
+        """The positions of the first `limit` tickets of this status that have not changed since `until`."""
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         """Raise the watermark past every position that can have been given out (`watermark.fence`).
 
-        Holds the account's row, waiting for it as a write does. Returns the row after it. Idempotent. An account that
-        is made later starts behind the fence too: it may have been lost, and be made for the second time.
+        Waits for the account's row as a write does. Returns the state after it. Idempotent. An account that is created
+        later starts behind the fence too: it may be one that was lost.
         """
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.
 
-        `work` runs in another thread.
+        `work` runs in another thread and may block.
         """
 
+    async def close(self) -> None:
+        """Wait for writes in flight, then release connections. Idempotent; nothing may be called after it."""
+
+
+class SidecarStore(Protocol):
+    """What is stored beside the data and may be lost in a crash. Never waits for a write, however long that is."""
+
     async def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        """Count one request against all of `allowances`, or none (`budgets.spend`). All processes share the count."""
+        """Count one request against all `limits`, or none (`rate_limits.spend`). Processes share the count."""
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        """Add what one process noted to what all have noted (`consumers.note`), all of it or nothing.
+        """Add what one process has seen (`consumers.note`), all of it or nothing. Only the newest are stored.
 
-        Of consumers and of requests the newest are kept, and a crash of the machine may lose all.
+        Not idempotent. If it raises, the caller may repeat it.
         """
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
-        """Those that are known, the last seen first."""
+        """Every consumer, last seen first."""
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         """The newest requests, about REQUESTS_KEPT of them, newest first."""
 
-    async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:
-        """(hash, user body) of this credential, unless revoked."""
 
-    async def find_token_user(self, account: Account, secret_hash: str) -> tuple[int, bytes] | None:
-        """(credential's id, body of the user who owns it) of this API token, unless revoked."""
-
-    async def find_passwords(self, account: Account, email: str) -> list[tuple[int, str, bytes]]:
-        """(credential's id, hash, user body) of every password in force for this email, lower case."""
-
-    async def list_credentials(self, account: Account) -> list[Token]:
-        """Every credential, revoked ones included, by id."""
+class Store(FeedStore, RecordStore, CredentialStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
+    """An engine. Where only a part of it is needed, ask for that part."""

@@ -1,18 +1,59 @@
-"""The drafts of one write, batch by batch: of several with one id the newest wins.
+"""Last-wins deduplication of a load: of several drafts with one id, the newest is stored.
 
-A write of one batch keeps what it was given in memory; a longer one in the engine's temporary table, so that memory
-stays the same whatever the length.
+The drafts come in batches of any number, and memory is bounded by one batch: the ids of the batches before it are in a
+temporary table of the engine, which is made only when there is a second batch.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from ticketfeed.protocol.tickets import TicketDraft
 
-__all__ = ["batches", "newest_given"]
+__all__ = ["LastWins", "WrittenTable", "batches"]
 
 T = TypeVar("T")
+
+
+class WrittenTable(Protocol):
+    """The tickets that a write has stored: id -> generated_timestamp of the draft."""
+
+    def start(self) -> None:
+        """Make it, empty."""
+
+    def find(self, ids: Sequence[int]) -> dict[int, int]:
+        """Those of `ids` that are in it."""
+
+    def add(self, written: Mapping[int, int]) -> None:
+        """Add tickets, or replace their seconds."""
+
+
+class LastWins:
+    """Chooses from each batch of a load what to store."""
+
+    def __init__(self, table: WrittenTable) -> None:
+        self._table = table
+        self._has_table = False
+        self._last_batch: dict[int, int] = {}
+
+    def newest(self, batch: Sequence[TicketDraft]) -> list[TicketDraft]:
+        """Of each id the newest draft, unless an earlier batch had a newer one.
+
+        Newer is a draft with a larger `generated_timestamp`, or with the same one, and later.
+        """
+        if self._last_batch:
+            if not self._has_table:
+                self._table.start()
+                self._has_table = True
+            self._table.add(self._last_batch)
+        written = self._table.find([draft.id for draft in batch]) if self._has_table else {}
+        newest: dict[int, TicketDraft] = {}
+        for draft in batch:
+            known = newest[draft.id].generated_timestamp if draft.id in newest else written.get(draft.id, 0)
+            if draft.generated_timestamp >= known:
+                newest[draft.id] = draft
+        self._last_batch = {id: draft.generated_timestamp for id, draft in newest.items()}
+        return list(newest.values())
 
 
 def batches(drafts: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -20,33 +61,3 @@ def batches(drafts: Iterable[T], size: int) -> Iterator[list[T]]:
     drafts = iter(drafts)
     while batch := list(itertools.islice(drafts, size)):
         yield batch
-
-
-def newest_given(
-    drafts: Iterable[TicketDraft],
-    size: int,
-    make: Callable[[], None],
-    find: Callable[[Sequence[int]], dict[int, int]],
-    note: Callable[[list[tuple[int, int]]], None],
-) -> Iterator[tuple[int, list[TicketDraft]]]:
-    """For each batch how many drafts it had, and those to store: each newer than all of its ticket before it.
-
-    `make` an empty table of (id, generated_timestamp), `find` ids in it, `note` them: asked for only by a second batch.
-    """
-    following = batches(drafts, size)
-    batch, has_table = next(following, []), False
-    while batch:
-        after = next(following, [])
-        before = find([draft.id for draft in batch]) if has_table else {}
-        chosen: dict[int, TicketDraft] = {}
-        for draft in batch:
-            earlier = chosen[draft.id].generated_timestamp if draft.id in chosen else before.get(draft.id, 0)
-            if draft.generated_timestamp >= earlier:
-                chosen[draft.id] = draft
-        if after:
-            if not has_table:
-                make()
-                has_table = True
-            note([(id, draft.generated_timestamp) for id, draft in chosen.items()])
-        yield len(batch), list(chosen.values())
-        batch = after

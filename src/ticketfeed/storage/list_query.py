@@ -1,18 +1,22 @@
-"""Lists: which of the few forms of a list query is asked for. Both engines run the same text but for its parameters."""
+"""Queries of lists. Their order, direction and conditions vary, so functions write them, in the forms of
+`queries.py`."""
 
-import re
-from collections.abc import Callable
 from typing import Any
 
-from ticketfeed.protocol.model import INT64_MAX, Filters, ListOrder, Position, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, ListOrder, Position, Slice, TicketList
 
-__all__ = ["COUNT_CHANGES", "KEY_COLUMN", "change_bindings", "compose_list", "list_bindings", "ticket_bindings"]
+__all__ = [
+    "count_tickets_sql",
+    "list_records_sql",
+    "list_tickets_sql",
+    "range_bindings",
+    "slice_bindings",
+    "ticket_bindings",
+]
 
-KEY_COLUMN: dict[ListOrder, str] = {"id": "id", "updated_at": "generated_timestamp", "status": "status"}
-# Which query counts the changes of a kind; every other kind is a record.
-COUNT_CHANGES = {"tickets": "count_changes"}
-# Before and behind every key there is: letters that no status begins with.
-_STATUS_ENDS = ("", "zzzz")
+_KEY_COLUMN: dict[ListOrder, str] = {"id": "id", "updated_at": "generated_timestamp", "status": "status"}
+# Before and after every status: no status is empty, and none begins with these letters.
+_STATUS_BEFORE, _STATUS_AFTER = "", "zzzz"
 
 _SCOPES = {
     "all": "TRUE",
@@ -21,31 +25,43 @@ _SCOPES = {
 }
 
 
-def compose_list(
-    sql: str, order: Slice, tickets: TicketList | None = None, parameter: Callable[[str], str] = ":{}".format
-) -> str:
-    """The query in this order and direction, with the conditions of `tickets`."""
-    sql = sql.replace("/* key */", KEY_COLUMN[order.order])
-    if tickets is not None:
-        sql = sql.replace("/* filters */", " AND ".join(_conditions(tickets, parameter)))
-    if order.descending:
-        sql = re.sub(r"\bASC\b", "DESC", sql).replace("id) >", "id) <").replace("id >", "id <")
-    return sql
+def list_tickets_sql(tickets: TicketList, part: Slice) -> str:
+    """The tickets of a list in the order and direction of `part`: its key, the id, the body."""
+    key, (direction, follows) = _KEY_COLUMN[part.order], _direction(part)
+    return f"""
+        SELECT {key}, id, body FROM ticketfeed.ticket
+        WHERE account_id = :account_id AND {_conditions(tickets)} AND ({key}, id) {follows} (:after_key, :after_id)
+        ORDER BY {key} {direction}, id {direction} LIMIT :limit OFFSET :offset"""
 
 
-def list_bindings(order: Slice) -> dict[str, Any]:
-    """Where the list goes on."""
-    if order.after is not None:
-        key, id = order.after
-    elif order.order == "status":
-        key, id = _STATUS_ENDS[order.descending], INT64_MAX if order.descending else -1
+def count_tickets_sql(tickets: TicketList) -> str:
+    """How many tickets a list has."""
+    return f"SELECT count(*) FROM ticketfeed.ticket WHERE account_id = :account_id AND {_conditions(tickets)}"
+
+
+def list_records_sql(part: Slice, *, of_ticket: bool) -> str:
+    """The records of one kind in the direction of `part`, by id: those that are listed, or those of one ticket."""
+    direction, follows = _direction(part)
+    which = "ticket_id = :ticket_id" if of_ticket else "is_deleted = 0"
+    return f"""
+        SELECT id, id, body FROM ticketfeed.record
+        WHERE account_id = :account_id AND kind = :kind AND {which} AND id {follows} :after_id
+        ORDER BY id {direction} LIMIT :limit OFFSET :offset"""
+
+
+def slice_bindings(part: Slice) -> dict[str, Any]:
+    """The parameters of a slice: where it begins, and how much it holds."""
+    if part.after is not None:
+        key, id = part.after
+    elif part.order == "status":
+        key, id = (_STATUS_AFTER, INT64_MAX) if part.descending else (_STATUS_BEFORE, -1)
     else:
-        key = id = INT64_MAX if order.descending else -1
-    return {"after_key": key, "after_id": id, "limit": order.limit, "offset": order.offset}
+        key = id = INT64_MAX if part.descending else -1
+    return {"after_key": key, "after_id": id, "limit": part.limit, "offset": part.offset}
 
 
 def ticket_bindings(tickets: TicketList) -> dict[str, Any]:
-    """What the conditions compare with."""
+    """The parameters of a list's conditions."""
     return {
         "external_id": tickets.external_id,
         "start_time": tickets.start_time,
@@ -53,25 +69,27 @@ def ticket_bindings(tickets: TicketList) -> dict[str, Any]:
     }
 
 
-def change_bindings(after: Position, until: Position, filters: Filters) -> dict[str, Any]:
-    """A range of the feed, and which tickets of it count."""
+def range_bindings(after: Position, until: Position) -> dict[str, Any]:
+    """The parameters of a range of a feed, (after, until]."""
     return {
         "after_timestamp": after.generated_timestamp,
         "after_id": after.id,
         "until_timestamp": until.generated_timestamp,
         "until_id": until.id,
-        "exclude_deleted": filters.exclude_deleted,
-        "scope": filters.support_type_scope,
     }
 
 
-def _conditions(tickets: TicketList, parameter: Callable[[str], str]) -> list[str]:
+def _direction(part: Slice) -> tuple[str, str]:
+    return ("DESC", "<") if part.descending else ("ASC", ">")
+
+
+def _conditions(tickets: TicketList) -> str:
     conditions = ["status = 'deleted'" if tickets.deleted else "status <> 'deleted'"]
     conditions.append(_SCOPES[tickets.support_type_scope])
     if tickets.external_id is not None:
-        conditions.append(f"external_id = {parameter('external_id')}")
+        conditions.append("external_id = :external_id")
     if tickets.start_time is not None:
-        conditions.append(f"generated_timestamp >= {parameter('start_time')}")
+        conditions.append("generated_timestamp >= :start_time")
     if tickets.archived_at is not None:
-        conditions.append(f"(status <> 'closed' OR generated_timestamp > {parameter('archived_at')})")
-    return conditions
+        conditions.append("(status <> 'closed' OR generated_timestamp > :archived_at)")
+    return " AND ".join(conditions)

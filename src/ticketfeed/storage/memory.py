@@ -1,4 +1,4 @@
-"""The store in memory: dictionaries. The reference behaviour that every other backend is measured against."""
+"""The store in memory: dictionaries. The reference for the behaviour of every other engine."""
 
 import asyncio
 import uuid
@@ -24,7 +24,7 @@ from ticketfeed.protocol.rows import (
     TicketRecordRow,
     TicketRow,
 )
-from ticketfeed.storage.contract import FeedRows, Snapshot, WriteTransaction
+from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 
 __all__ = ["MemoryStore"]
@@ -89,7 +89,9 @@ class MemoryStore:
 
     async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
         data = self._data[account.account_id]
-        return data.state, [Position(*place) for number, *place in data.invalidations if number > since]
+        return data.state, [
+            Position(entry.generated_timestamp, entry.id) for entry in data.invalidations if entry.number > since
+        ]
 
     async def read_record_changes(
         self, account: Account, kind: str, after: Position, until: int, limit: int
@@ -170,11 +172,11 @@ class MemoryStore:
         return [job.id for job in sorted(jobs, key=lambda job: (job.created_at, job.id))]
 
     async def close_newest(self, account: Account) -> bool:
-        data, now = self._data[account.account_id], self._clock()
-        state, records = data.state, data.record_state
-        if self._lock.locked() or not (watermark.can_close(state, now) or watermark.can_close_records(records, now)):
+        data = self._data[account.account_id]
+        closed = watermark.close_states((data.state, data.record_state), self._clock())
+        if closed is None or self._lock.locked():
             return False
-        data.state, data.record_state = watermark.close(state, now), watermark.close_records(records, now)
+        data.state, data.record_state = closed
         return True
 
     def _listed(self, account: Account, tickets: TicketList) -> list[TicketRow]:
@@ -212,11 +214,9 @@ class MemoryStore:
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
-            data = self._data[account.account_id]
-            now = self._clock()
-            data.state = watermark.fence(data.state, now, clock_error_seconds)
-            records = watermark.fence(data.record_state, now, clock_error_seconds)
-            data.record_state = replace(records, invalidations=0, record_changes=0)
+            data, now = self._data[account.account_id], self._clock()
+            states = data.state, data.record_state
+            data.state, data.record_state = watermark.fence_states(states, now, clock_error_seconds)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             return data.state
 
@@ -247,29 +247,25 @@ class MemoryStore:
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._requests.get(account.account_id, [])
 
-    async def find_credential(self, account: Account, credential_id: int) -> tuple[str, bytes] | None:
-        return next((found[1:] for found in self._in_force(account) if found[0].id == credential_id), None)
+    async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
+        return next((found for token, found in self._in_force(account) if token.id == credential_id), None)
 
-    async def find_token_user(self, account: Account, secret_hash: str) -> tuple[int, bytes] | None:
-        for token, stored, body in self._in_force(account):
-            if token.kind == "api_token" and stored == secret_hash:
-                return token.id, body
+    async def find_token_user(self, account: Account, secret_hash: str) -> Credential | None:
+        for token, found in self._in_force(account):
+            if token.kind == "api_token" and found.secret_hash == secret_hash:
+                return found
         return None
 
-    async def find_passwords(self, account: Account, email: str) -> list[tuple[int, str, bytes]]:
-        records = self._data[account.account_id].records
-        return [
-            (token.id, stored, body)
-            for token, stored, body in self._in_force(account)
-            if token.kind == "password" and records["users", token.user_id].email == email
-        ]
+    async def find_passwords(self, account: Account, email: str) -> list[Credential]:
+        users = self._data[account.account_id].records
+        passwords = [(token, found) for token, found in self._in_force(account) if token.kind == "password"]
+        return [found for token, found in passwords if users["users", token.user_id].email == email]
 
-    def _in_force(self, account: Account) -> list[tuple[Token, str, bytes]]:
-        """Credentials that are not revoked and have a user, each with its hash and the user's body."""
+    def _in_force(self, account: Account) -> list[tuple[Token, Credential]]:
         data = self._data[account.account_id]
         return [
-            (token, stored, user.body)
-            for token, stored in data.credentials.values()
+            (token, Credential(token.id, secret_hash, user.body))
+            for token, secret_hash in data.credentials.values()
             if token.revoked_at is None and (user := data.records.get(("users", token.user_id)))
         ]
 

@@ -1,4 +1,4 @@
-"""One write of the store in memory: on a copy of all that the account holds, which takes its place at the end."""
+"""A write transaction of the store in memory: on a copy of the account's data, which replaces it at the end."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,14 +7,15 @@ from operator import attrgetter
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
-from ticketfeed.protocol.invalidations import InvalidationLog
+from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import FeedState, Position, Token
+from ticketfeed.protocol.model import FeedState, Token
+from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.contract import CredentialKind
+from ticketfeed.storage.contract import CredentialKind, JobItem
 
 __all__ = ["AccountData", "MemoryTransaction"]
 
@@ -28,7 +29,7 @@ class AccountData:
     tickets: dict[int, TicketRow] = field(default_factory=dict)
     records: dict[tuple[str, int], RecordRow] = field(default_factory=dict)
     credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
-    invalidations: tuple[tuple[int, int, int], ...] = ()
+    invalidations: tuple[Invalidation, ...] = ()
     jobs: dict[str, tuple[Job, list[tuple[bytes, bytes | None]]]] = field(default_factory=dict)
     answers: dict[str, IdempotentAnswer] = field(default_factory=dict)
 
@@ -54,32 +55,38 @@ class MemoryTransaction:
         return watermark.next_generated_timestamp(self.state, self.now)
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
+        return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
+
+    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
+        return self.load(drafts)
+
+    def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
         if keep_generated_timestamp and not watermark.can_keep(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
-        second = self.second
         newest_by_id: dict[int, int] = {}
         count = 0
         for draft in drafts:
             count += 1
-            if draft.generated_timestamp < newest_by_id.get(draft.id, 0):
-                continue
-            newest_by_id[draft.id] = draft.generated_timestamp
-            row = draft.row if keep_generated_timestamp else draft.row_at(second)
-            if before := self._data.tickets.get(row.id):
-                self._invalidations.note(Position(before.generated_timestamp, before.id))
-            self._data.tickets[row.id] = row
-            self._newest = max(row.generated_timestamp, self._newest or 0)
+            if not isinstance(draft, TicketDraft):
+                self._put_record(draft)
+            elif draft.generated_timestamp >= newest_by_id.get(draft.id, 0):
+                newest_by_id[draft.id] = draft.generated_timestamp
+                self._put_ticket(draft.row if keep_generated_timestamp else draft.row_at(self.second))
         return count
 
-    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
-        state, count = self._data.record_state, 0
-        keep, second = watermark.can_keep_records(state), watermark.next_generated_timestamp(state, self.now)
-        for count, draft in enumerate(drafts, 1):  # noqa: B007
-            row = draft if keep else draft._replace(generated_timestamp=second)
-            self._data.records[row.kind, row.id] = row
-            self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
-            self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
-        return count
+    def _put_ticket(self, row: TicketRow) -> None:
+        if before := self._data.tickets.get(row.id):
+            self._invalidations.add(position_of(before))
+        self._data.tickets[row.id] = row
+        self._newest = max(row.generated_timestamp, self._newest or 0)
+
+    def _put_record(self, draft: RecordDraft) -> None:
+        state = self._data.record_state
+        second = watermark.next_generated_timestamp(state, self.now)
+        row = draft if watermark.can_keep_records(state) else draft._replace(generated_timestamp=second)
+        self._data.records[row.kind, row.id] = row
+        self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
+        self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
 
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()
@@ -113,18 +120,18 @@ class MemoryTransaction:
         return answer if answer and answer.stored_at > self.now - IDEMPOTENCY_SECONDS else None
 
     def put_idempotent_answer(self, key: str, answer: IdempotentAnswer) -> None:
-        kept = self._data.answers.items()
-        since = answer.stored_at - IDEMPOTENCY_SECONDS
-        self._data.answers = {name: other for name, other in kept if other.stored_at > since} | {key: answer}
+        answers, since = self._data.answers, answer.stored_at - IDEMPOTENCY_SECONDS
+        recent = {name: other for name, other in answers.items() if other.stored_at > since}
+        self._data.answers = recent | {key: answer}
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
         self._data.jobs[job.id] = job, [(item, None) for item in items]
 
-    def next_item(self, job_id: str) -> tuple[Job, int, bytes] | None:
+    def next_item(self, job_id: str) -> JobItem | None:
         if job_id not in self._data.jobs:
             return None
         job, items = self._data.jobs[job_id]
-        return next(((job, number, item) for number, (item, result) in enumerate(items) if result is None), None)
+        return next((JobItem(job, number, item) for number, (item, result) in enumerate(items) if result is None), None)
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
         items = self._data.jobs[job_id][1]
@@ -163,8 +170,8 @@ class MemoryTransaction:
             log.count,
             bumps_record_changes=self._bumps_record_changes,
         )
-        logged = (*data.invalidations, *log.numbered())
-        data.invalidations = tuple(invalidation for invalidation in logged if invalidation[0] > log.forgotten)
+        entries = (*data.invalidations, *log.entries())
+        data.invalidations = tuple(entry for entry in entries if entry.number > log.forgotten)
         data.state, data.record_state = after
         return data
 

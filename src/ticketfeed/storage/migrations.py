@@ -1,6 +1,6 @@
-"""Applies the numbered migrations of a dialect, each recorded in the transaction that made it.
+"""Applies the numbered migrations of an engine, each recorded in the transaction that applied it.
 
-A store that was written by a newer release is refused, never guessed at.
+A store that was written by a newer release is refused.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,10 @@ from ticketfeed.storage.queries import load_migrations
 
 __all__ = ["CREATE_MIGRATION_TABLE", "apply_migrations", "migration_faults"]
 
-CREATE_MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+# In the forms of `queries.py`.
+CREATE_MIGRATION_TABLE = (
+    "CREATE TABLE IF NOT EXISTS ticketfeed.migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+)
 
 
 def apply_migrations(dialect: str, applied: set[int], apply: Callable[[int, str, str], None]) -> None:
@@ -32,7 +35,7 @@ def apply_migrations(dialect: str, applied: set[int], apply: Callable[[int, str,
 
 
 def migration_faults(dialect: str, recorded: list[tuple[int, str]]) -> Iterator[str]:
-    """What is wrong with the migrations that a store has recorded."""
+    """Describe what is wrong with the migrations that a store has recorded."""
     known = [(number, name) for number, name, _ in load_migrations(dialect)]
     for number, name in known:
         if (number, name) not in recorded:

@@ -1,23 +1,144 @@
-"""Loads the SQL that stands in .sql files: named queries, and numbered migrations.
+"""Named queries from .sql files, translated for an engine when they are loaded; and numbered migrations.
 
-A query begins with `-- name: the_name`. The dialects keep the same names, so that they can be compared.
+`sql/queries.sql` holds what both engines run; `sql/sqlite.sql` and `sql/postgres.sql` what only one of them can. A
+query begins with `-- name: NAME`, followed by comments. Its text is PostgreSQL's, apart from these forms:
+
+    :name               a parameter: `%(name)s` for PostgreSQL
+    = ANY (:names)      a parameter that is a list: for SQLite a JSON array, `IN (SELECT value FROM json_each(:names))`
+    ticketfeed.TABLE    a table: SQLite has no schemas, so only TABLE
+    {row}, {alias.row}  the columns of the class that its rows are read into, see `Queries.select`
+    {StateRow}          the columns of that class, with an alias or without
+
+A query whose text depends on more than its parameters is made by a function: `insert_rows` and `orphans_sql` here,
+lists in `list_query.py`.
 """
 
+import json
 import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any, NamedTuple, TypeVar, cast
 
-__all__ = ["load_migrations", "load_queries"]
+from ticketfeed.protocol.rows import make_rows
+from ticketfeed.storage.account_row import StateRow
+
+__all__ = [
+    "POSTGRES",
+    "SQLITE",
+    "Dialect",
+    "Queries",
+    "build",
+    "columns_of",
+    "insert_rows",
+    "load_migrations",
+    "orphans_sql",
+    "translate",
+]
+
+T = TypeVar("T")
+
+# All that belong to accounts, but those of the sidecar.
+_TABLES = (
+    "feed_state",
+    "ticket",
+    "invalidation",
+    "record",
+    "job",
+    "job_item",
+    "idempotent_answer",
+    "credential",
+)
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
+_PARAMETER = re.compile(r"(?<!:):(\w+)")  # and not the type behind a `::`
+_LIST = re.compile(r"= ANY \(:(\w+)\)")
+_SCHEMA = re.compile(r"\bticketfeed\.")
+_ROW = re.compile(r"\{(?:(\w+)\.)?row\}")
+_STATE_ROW = re.compile(r"\{(?:(\w+)\.)?StateRow\}")
+
+
+class Dialect(NamedTuple):
+    """An engine's SQL. `placeholder`: a parameter without a name. `bind_list`: a list as a parameter is bound to it."""
+
+    name: str
+    placeholder: str
+    bind_list: Callable[[Sequence[Any]], Any]
+
+
+SQLITE = Dialect("sqlite", "?", lambda values: json.dumps(list(values)))
+POSTGRES = Dialect("postgres", "%s", list)
+
+
+class Queries:
+    """The queries of one engine."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.bind_list = dialect.bind_list
+        self._texts = {name: translate(dialect, sql) for name, sql in _load(dialect).items()}
+        self._selects: dict[tuple[str, type[Any]], str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        return self._texts[name]
+
+    def select(self, name: str, row_type: type[Any]) -> str:
+        """A query whose rows are read into `row_type`: a NamedTuple or dataclass, which names their columns."""
+        key = name, row_type
+        if key not in self._selects:
+            self._selects[key] = _ROW.sub(lambda match: _columns(row_type, match[1]), self._texts[name])
+        return self._selects[key]
 
 
 @cache
-def load_queries(dialect: str) -> dict[str, str]:
-    """Name -> SQL of one dialect's queries.sql."""
-    text = files(__package__).joinpath("sql", dialect, "queries.sql").read_text("utf-8")
-    _, *parts = _NAME.split(text)
-    return {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+def translate(dialect: Dialect, sql: str) -> str:
+    """A query in the forms of the module's docstring, as `dialect` spells it."""
+    sql = _STATE_ROW.sub(lambda match: _columns(StateRow, match[1]), sql)
+    if dialect is SQLITE:
+        return _SCHEMA.sub("", _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", sql))
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+@cache
+def insert_rows(dialect: Dialect, table: str, row_type: type[Any], *, key: tuple[str, ...] = (), count: int = 1) -> str:
+    """An INSERT of `count` rows with parameters without names: of each its account_id, then the columns of `row_type`.
+
+    With `key`, the columns that identify a row within its account, a row that exists is updated.
+    """
+    columns = columns_of(row_type)
+    row = f"({', '.join([dialect.placeholder] * (1 + len(columns)))})"
+    sql = f"INSERT INTO ticketfeed.{table} (account_id, {', '.join(columns)}) VALUES {', '.join([row] * count)}"
+    if key:
+        updates = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+        sql += f" ON CONFLICT (account_id, {', '.join(key)}) DO UPDATE SET {updates}"
+    return _SCHEMA.sub("", sql) if dialect is SQLITE else sql
+
+
+@cache
+def orphans_sql(dialect: Dialect) -> str:
+    """A query of (table, account_id, rows) for rows whose account is missing."""
+    counts = (
+        f"SELECT '{table}', account_id, count(*) FROM ticketfeed.{table}"
+        " WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id"
+        for table in _TABLES
+    )
+    return translate(dialect, " UNION ALL ".join(counts))
+
+
+def columns_of(row_type: type[Any]) -> tuple[str, ...]:
+    """The columns that a NamedTuple or a dataclass names."""
+    if is_dataclass(row_type):
+        return tuple(field.name for field in fields(row_type))
+    return cast(tuple[str, ...], row_type._fields)
+
+
+def build(row_type: type[T], rows: Iterable[tuple[Any, ...]]) -> list[T]:
+    """The rows of a query that was selected with `row_type`."""
+    if is_dataclass(row_type):
+        return [row_type(*row) for row in rows]
+    return cast(list[T], make_rows(cast(type[Any], row_type), rows))
 
 
 def load_migrations(dialect: str) -> list[tuple[int, str, str]]:
@@ -25,3 +146,19 @@ def load_migrations(dialect: str) -> list[tuple[int, str, str]]:
     folder = files(__package__).joinpath("sql", dialect, "migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(int(name[:4]), name, folder.joinpath(name).read_text("utf-8")) for name in names]
+
+
+def _load(dialect: Dialect) -> dict[str, str]:
+    queries: dict[str, str] = {}
+    for name in ("queries.sql", f"{dialect.name}.sql"):
+        text = files(__package__).joinpath("sql", name).read_text("utf-8")
+        _, *parts = _NAME.split(text)
+        for query, sql in zip(parts[::2], parts[1::2], strict=True):
+            if query in queries:
+                raise ValueError(f"the query {query} stands twice, the second time in {name}")
+            queries[query] = _COMMENT.sub("", sql).strip()
+    return queries
+
+
+def _columns(row_type: type[Any], alias: str | None) -> str:
+    return ", ".join(f"{alias}.{column}" if alias else column for column in columns_of(row_type))

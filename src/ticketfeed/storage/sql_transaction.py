@@ -1,87 +1,208 @@
-"""What a write finds and stores beside tickets and records, the same on every engine with SQL: queries by name."""
+"""A write transaction on an engine with SQL: all of the WriteTransaction but how a batch of tickets is stored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
+from ticketfeed.protocol import watermark
+from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
+from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
+from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.contract import CredentialKind, JobItem
+from ticketfeed.storage.dedup import LastWins, batches
+from ticketfeed.storage.queries import insert_rows
+from ticketfeed.storage.sql_session import SqlSession
 
-__all__ = ["SqlTransaction", "jobs_of"]
+__all__ = ["BATCH", "SqlTransaction"]
+
+T = TypeVar("T")
+
+# Tickets found and stored at once: some hundred kilobytes, and a few thousand parameters of one statement.
+BATCH = 250
 
 
 class SqlTransaction(ABC):
-    """A part of a WriteTransaction. An engine says how a query is run, with the account's id among its bindings."""
+    """A WriteTransaction whose account row is locked. `finish` returns the row after it, for the caller to store."""
 
-    now: int
+    def __init__(self, session: SqlSession, account: Account, states: States, now: int) -> None:
+        self._session, self._account_id, self.now = session, account.account_id, now
+        self.state, self._record_state = states
+        self._invalidations = InvalidationLog(self.state)
+        self._newest: int | None = None
+        self._newest_record: int | None = None
+        self._bumps_record_changes = False
+        self._added = 0
 
     @abstractmethod
-    def _rows(self, name: str, bindings: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Run a query that finds something."""
+    def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
+        """Store rows, each of another ticket; returns the positions that those had which existed."""
 
-    @abstractmethod
-    def _do(self, name: str, bindings: dict[str, Any]) -> None:
-        """Run one that changes something."""
+    @property
+    def second(self) -> int:
+        return watermark.next_generated_timestamp(self.state, self.now)
 
-    @abstractmethod
-    def _ids(self, ids: Sequence[int]) -> Any:
-        """Ids in the form that queries take them in."""
+    def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
+        return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
 
-    def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
-        return {row[0]: row[1] for row in self._rows("find_ticket_bodies", {"ids": self._ids(ids)})}
+    def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
+        if keep_generated_timestamp and not watermark.can_keep(self.state):
+            raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
+        last_wins, count = LastWins(_WrittenTable(self._session)), 0
+        for batch in batches(drafts, BATCH):
+            count += len(batch)
+            self.put_records([draft for draft in batch if isinstance(draft, RecordRow)])
+            tickets = last_wins.newest([draft for draft in batch if isinstance(draft, TicketDraft)])
+            self._put_tickets(tickets, None if keep_generated_timestamp else self.second)
+        return count
 
-    def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
-        return {row[0]: row[1] for row in self._rows("read_records", {"kind": kind, "ids": self._ids(ids)})}
+    def _put_tickets(self, drafts: list[TicketDraft], second: int | None) -> None:
+        """Store drafts of different tickets, with their own seconds where `second` is None."""
+        if not drafts:
+            return
+        rows = [draft.row if second is None else draft.row_at(second) for draft in drafts]
+        left = self._store_tickets(rows)
+        for position in left:
+            self._invalidations.add(position)
+        self._added += len(rows) - len(left)
+        self._newest = max(self._newest or 0, *(row.generated_timestamp for row in rows))
 
-    def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
-        return [row[2] for row in self._rows("read_of_tickets", {"kind": kind, "ids": self._ids([ticket_id])})]
+    def put_records(self, drafts: Iterable[RecordDraft]) -> int:
+        second, count = watermark.next_generated_timestamp(self._record_state, self.now), 0
+        keep = watermark.can_keep_records(self._record_state)
+        sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
+        for batch in batches(drafts, BATCH):
+            count += len(batch)
+            rows = batch if keep else [draft._replace(generated_timestamp=second) for draft in batch]
+            self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
+            self._bumps_record_changes |= any(row.kind in SIDELOADED_KINDS for row in rows)
+            self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
+        return count
 
-    def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
-        row = self._one("find_metric_state", {"ticket_id": ticket_id})
-        assert row is not None
-        return row[0], row[1]
-
-    def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
-        row = self._one("find_idempotent_answer", {"key": key, "since": self.now - IDEMPOTENCY_SECONDS})
-        return IdempotentAnswer(*row) if row else None
-
-    def put_idempotent_answer(self, key: str, answer: IdempotentAnswer) -> None:
-        self._do("forget_answers", {"since": answer.stored_at - IDEMPOTENCY_SECONDS})
-        self._do("put_idempotent_answer", {"key": key, **asdict(answer)})
-
-    def add_job(self, job: Job, items: Sequence[bytes]) -> None:
-        self._do("add_job", asdict(job))
-        for number, item in enumerate(items):
-            self._do("add_job_item", {"job_id": job.id, "number": number, "item": item})
-
-    def next_item(self, job_id: str) -> tuple[Job, int, bytes] | None:
-        row = self._one("next_item", {"job_id": job_id})
-        return (Job(*row[:6]), row[6], row[7]) if row else None
-
-    def put_result(self, job_id: str, number: int, result: bytes) -> None:
-        self._do("put_result", {"job_id": job_id, "number": number, "result": result})
-
-    def finish_job(self, job_id: str) -> None:
-        self._do("finish_job", {"job_id": job_id, "finished_at": self.now})
+    def find_user(self, email: str) -> bytes | None:
+        return self._body("find_user", email=email.strip().lower())
 
     def find_external(self, kind: str, external_id: str) -> bytes | None:
-        row = self._one("find_external", {"kind": kind, "external_id": external_id})
-        return row[0] if row else None
+        return self._body("find_external", kind=kind, external_id=external_id)
+
+    def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
+        rows = self._rows("find_tickets", BodyRow, ids=self._list(ids))
+        return {row.id: row.body for row in rows}
+
+    def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
+        rows = self._rows("read_records", BodyRow, kind=kind, ids=self._list(ids))
+        return {row.id: row.body for row in rows}
+
+    def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
+        rows = self._rows("read_of_tickets", TicketRecordRow, kind=kind, ids=self._list([ticket_id]))
+        return [row.body for row in rows]
+
+    def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
+        state: bytes | None = self._value("find_metric_state", ticket_id=ticket_id)
+        return state, int(self._value("count_records_of_ticket", kind="audits", ticket_id=ticket_id))
 
     def next_id(self, kind: str) -> int:
-        row = self._one("next_ticket_id", {}) if kind == "tickets" else self._one("next_record_id", {"kind": kind})
-        assert row is not None
-        return int(row[0])
+        if kind == "tickets":
+            return int(self._value("next_ticket_id"))
+        return int(self._value("next_record_id", kind=kind))
 
-    def _one(self, name: str, bindings: dict[str, Any]) -> tuple[Any, ...] | None:
-        rows = self._rows(name, bindings)
-        return rows[0] if rows else None
+    def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
+        since = self.now - IDEMPOTENCY_SECONDS
+        return next(iter(self._rows("find_idempotent_answer", IdempotentAnswer, key=key, since=since)), None)
+
+    def put_idempotent_answer(self, key: str, answer: IdempotentAnswer) -> None:
+        self._execute("forget_answers", since=answer.stored_at - IDEMPOTENCY_SECONDS)
+        self._execute("put_idempotent_answer", key=key, **asdict(answer))
+
+    def add_job(self, job: Job, items: Sequence[bytes]) -> None:
+        self._execute("add_job", **asdict(job))
+        for number, item in enumerate(items):
+            self._execute("add_job_item", job_id=job.id, number=number, item=item)
+
+    def next_item(self, job_id: str) -> JobItem | None:
+        for number, item in self._fetch("next_item", job_id=job_id):
+            (job,) = self._rows("find_job", Job, job_id=job_id)
+            return JobItem(job, number, item)
+        return None
+
+    def put_result(self, job_id: str, number: int, result: bytes) -> None:
+        self._execute("put_result", job_id=job_id, number=number, result=result)
+
+    def finish_job(self, job_id: str) -> None:
+        self._execute("finish_job", job_id=job_id, finished_at=self.now)
+
+    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+        if self._value("find_secret", secret_hash=secret_hash) is not None:
+            raise BadInput("this token is in use already")
+        id = int(self._value("next_credential_id"))
+        self._execute("add_credential", id=id, user_id=user_id, kind=kind, secret_hash=secret_hash, created_at=self.now)
+        self._bumps_record_changes = True
+        return id
+
+    def revoke_credential(self, credential_id: int) -> bool:
+        was_in_force = self._execute("revoke_credential", id=credential_id, revoked_at=self.now) > 0
+        self._bumps_record_changes |= was_in_force
+        return was_in_force
+
+    def finish(self) -> States:
+        """Store the invalidations; returns the states after the transaction."""
+        if self._invalidations.count:
+            self._execute("forget_invalidations", forgotten=self._invalidations.forgotten)
+            sql = insert_rows(self._session.queries.dialect, "invalidation", Invalidation)
+            self._session.execute_many(sql, [(self._account_id, *entry) for entry in self._invalidations.entries()])
+        return watermark.after_write(
+            (self.state, self._record_state),
+            self._newest,
+            self._newest_record,
+            self.now,
+            self._added,
+            self._invalidations.count,
+            bumps_record_changes=self._bumps_record_changes,
+        )
+
+    def _list(self, values: Sequence[Any]) -> Any:
+        return self._session.queries.bind_list(values)
+
+    def _fetch(self, name: str, **bindings: Any) -> list[Any]:
+        return self._session.fetch(self._session.queries[name], self._bind(bindings))
+
+    def _rows(self, name: str, row_type: type[T], **bindings: Any) -> list[T]:
+        return self._session.rows(name, row_type, self._bind(bindings))
+
+    def _value(self, name: str, **bindings: Any) -> Any:
+        return self._session.value(name, self._bind(bindings))
+
+    def _body(self, name: str, **bindings: Any) -> bytes | None:
+        body: bytes | None = self._value(name, **bindings)
+        return body
+
+    def _execute(self, name: str, **bindings: Any) -> int:
+        return self._session.execute(name, self._bind(bindings))
+
+    def _bind(self, bindings: dict[str, Any]) -> Mapping[str, Any]:
+        return {"account_id": self._account_id, **bindings}
 
 
-def jobs_of(jobs: Sequence[tuple[Any, ...]], results: Sequence[tuple[Any, ...]]) -> list[tuple[Job, list[bytes]]]:
-    """What a store found: jobs in order, and (job id, result) of their items in order."""
-    found: dict[str, list[bytes]] = {}
-    for job_id, result in results:
-        found.setdefault(job_id, []).append(result)
-    return [(Job(*row), found.get(row[0], [])) for row in jobs]
+class _WrittenTable:
+    """The table of LastWins, in the engine."""
+
+    def __init__(self, session: SqlSession) -> None:
+        self._session = session
+
+    def start(self) -> None:
+        self._session.execute("start_written", {})
+
+    def find(self, ids: Sequence[int]) -> dict[int, int]:
+        queries = self._session.queries
+        return dict(self._session.fetch(queries["find_written"], {"ids": queries.bind_list(ids)}))
+
+    def add(self, written: Mapping[int, int]) -> None:
+        rows = [{"id": id, "generated_timestamp": second} for id, second in written.items()]
+        self._session.execute_many(self._session.queries["add_written"], rows)

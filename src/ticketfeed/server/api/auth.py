@@ -99,15 +99,15 @@ class Authenticator:
 
     async def _token(self, account: Account, token: str) -> Identity | None:
         found = await self._store.find_token_user(account, hash_token(token)) if token else None
-        return identity_of(*found) if found else None
+        return identity_of(found.id, found.user) if found else None
 
     async def _password(self, account: Account, email: str, password: str) -> Identity | None:
         found = await self._store.find_passwords(account, email)
         if not found:  # takes as long as a wrong password: how long a refusal takes must not tell who is there
             await self._matches(_nobodys_hash(), password)
-        for credential_id, stored, body in found:
-            if await self._matches(stored, password):
-                return identity_of(credential_id, body)
+        for credential in found:
+            if await self._matches(credential.secret_hash, password):
+                return identity_of(credential.id, credential.user)
         return None
 
     async def _matches(self, stored: str, password: str) -> bool:

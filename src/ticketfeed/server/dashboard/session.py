@@ -53,7 +53,7 @@ async def find_session(request: Request, service: Service, account: Account) -> 
     credential = await service.store.find_credential(account, credential_id) if credential_id is not None else None
     if credential is None:
         return None
-    secret_hash, body = credential
+    secret_hash, body = credential.secret_hash, credential.user
     try:
         claims = _signer(account, secret_hash).loads(cookie, max_age=SESSION_SECONDS)
     except BadData:
@@ -99,7 +99,7 @@ async def open_session(request: Request, response: Response, account: Account, i
     service: Service = request.app.state.service
     credential = await service.store.find_credential(account, identity.credential_id)
     if credential is not None:
-        cookie = _signer(account, credential[0]).dumps([identity.credential_id, secrets.token_urlsafe(16)])
+        cookie = _signer(account, credential.secret_hash).dumps([identity.credential_id, secrets.token_urlsafe(16)])
         _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
 
 

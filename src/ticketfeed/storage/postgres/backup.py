@@ -1,8 +1,8 @@
 """Backup and restore of a PostgreSQL store, by PostgreSQL's own pg_dump and pg_restore.
 
-A restored store must not be used before it is fenced, and pg_restore commits by itself. So the account rows and the
-list of migrations are held back from it: until both are there, a process that starts finds no store it can open, and
-one that already runs can neither read nor write. They come last, fenced, in one transaction.
+A restored store must not be used before it is fenced, and pg_restore commits by itself. So the rows of feed_state and
+of migration are deferred: until both are there, a process that starts finds no store it can open, and one that already
+runs can neither read nor write. They are restored last, fenced, in one transaction.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
-from ticketfeed.storage.postgres.transaction import fence_account, lock_states
-from ticketfeed.storage.queries import load_queries
+from ticketfeed.storage.postgres.session import PostgresSession
+from ticketfeed.storage.sql_session import fence_account, lock_states
 
 __all__ = ["backup_postgres", "restore_postgres"]
 
@@ -35,12 +35,10 @@ BACKUP_MODE = 0o600
 CONNECT_SECONDS = 10
 # program -> the environment variable that says where it is
 PROGRAMS = {"pg_dump": "PG_DUMP", "pg_restore": "PG_RESTORE"}
-HELD_BACK = ("migration", "feed_state")
+DEFERRED = ("migration", "feed_state")
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _COPY = re.compile(r"COPY ticketfeed\.(\w+) \(.*\) FROM stdin;")
-
-Q = load_queries("postgres")
 
 
 def backup_postgres(url: str, file: Path) -> None:
@@ -62,62 +60,63 @@ def restore_postgres(file: Path, url: str, clock: Clock, clock_error_seconds: in
         raise StoreError(f"there is no backup at {file}")
     with _connected(url) as connection:
         program = _find_program("pg_restore", connection)
-        held_back = _read_held_back(program, file)
+        deferred = _read_deferred(program, file)
         if connection.execute("SELECT to_regnamespace('ticketfeed')").fetchone() != (None,):
             raise StoreError("this database has a schema ticketfeed already; restore into one without it")
-        _restore_all_but_held_back(program, file, url)
+        _restore_others(program, file, url)
         try:
-            return _start_anew(connection, held_back, clock, clock_error_seconds)
+            return _fence_copy(connection, deferred, clock, clock_error_seconds)
         except BaseException:
             with contextlib.suppress(psycopg.Error):
                 connection.execute("DROP SCHEMA ticketfeed CASCADE")
             raise
 
 
-def _start_anew(
-    connection: psycopg.Connection[Any], held_back: dict[str, list[str]], clock: Clock, clock_error_seconds: int
+def _fence_copy(
+    connection: psycopg.Connection[Any], deferred: dict[str, list[str]], clock: Clock, clock_error_seconds: int
 ) -> list[tuple[Account, FeedState]]:
-    """Bring what was held back, migrate, fence every account and give the store an id of its own, all at once.
+    """Restore what was deferred, migrate, fence every account and give the store an id of its own, in one transaction.
 
-    A new id, because from here on the store may go another way than the one it was copied from, and ETags are made
-    of the store's id and positions: with the old id, two different pages could carry one ETag.
+    From here on the store may differ from the one it was copied from, and ETags are made of the store's id and
+    positions: with the same id, two different pages could have one ETag.
     """
-    fenced = []
+    fenced, session = [], PostgresSession(connection)
     with connection.transaction():
-        for header, *rows in held_back.values():
+        for header, *rows in deferred.values():
             with connection.cursor().copy(header.rstrip(";").encode()) as copy:
                 copy.write("".join(f"{row}\n" for row in rows))
         prepare_schema(connection, create=False)
-        for account in [Account(*row) for row in connection.execute(Q["list_accounts"].encode()).fetchall()]:
-            states = lock_states(connection, account)
-            fenced.append((account, fence_account(connection, account, states, clock(), clock_error_seconds)))
+        accounts = session.rows("list_accounts", Account, {})
+        for account in accounts:
+            states = lock_states(session, account)
+            fenced.append((account, fence_account(session, account, states, clock(), clock_error_seconds)))
         connection.execute("UPDATE ticketfeed.meta SET value = %s WHERE name = 'store_id'", (uuid.uuid4().hex,))
     return fenced
 
 
-def _read_held_back(program: str, file: Path) -> dict[str, list[str]]:
+def _read_deferred(program: str, file: Path) -> dict[str, list[str]]:
     """Table -> its COPY statement and rows, in the backup. Raises StoreError when we cannot know what it holds."""
-    tables = [f"--table={table}" for table in HELD_BACK]
+    tables = [f"--table={table}" for table in DEFERRED]
     found: dict[str, list[str]] = {}
     lines = iter(_run(program, ["--data-only", "--schema=ticketfeed", *tables, "--file=-", str(file)]).splitlines())
     for line in lines:
         if match := _COPY.fullmatch(line):
             found[match[1]] = [line, *iter(lines.__next__, "\\.")]
-    if set(found) != set(HELD_BACK):
+    if set(found) != set(DEFERRED):
         raise StoreError(f"{file} is not a backup of a ticketfeed store")
     applied = {int(row.partition("\t")[0]) for row in found["migration"][1:]}
     apply_migrations("postgres", applied, lambda _number, _name, _sql: None)  # refuses a newer store
-    return {table: found[table] for table in HELD_BACK}
+    return {table: found[table] for table in DEFERRED}
 
 
-def _restore_all_but_held_back(program: str, file: Path, url: str) -> None:
-    kept_out = tuple(f" TABLE DATA ticketfeed {table} " for table in HELD_BACK)
+def _restore_others(program: str, file: Path, url: str) -> None:
+    excluded = tuple(f" TABLE DATA ticketfeed {table} " for table in DEFERRED)
     entries = _run(program, ["--list", str(file)]).splitlines()
     with tempfile.NamedTemporaryFile("w", suffix=".list") as listed:
-        listed.write("".join(f"{entry}\n" for entry in entries if not any(text in entry for text in kept_out)))
+        listed.write("".join(f"{entry}\n" for entry in entries if not any(text in entry for text in excluded)))
         listed.flush()
-        once = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
-        _run(program, [*once, f"--use-list={listed.name}", str(file)], url)
+        options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
+        _run(program, [*options, f"--use-list={listed.name}", str(file)], url)
 
 
 def _find_program(name: str, connection: psycopg.Connection[Any]) -> str:
@@ -137,7 +136,7 @@ def _find_program(name: str, connection: psycopg.Connection[Any]) -> str:
 
 
 def _run(program: str, arguments: list[str], url: str | None = None) -> str:
-    """Run it and return what it prints. A password goes by the environment: arguments can be read by everybody."""
+    """Run a program and return its output. A password is passed in the environment: every user can read arguments."""
     environment = dict(os.environ)
     if url is not None:
         parameters = conninfo_to_dict(url)
@@ -158,10 +157,12 @@ def _run(program: str, arguments: list[str], url: str | None = None) -> str:
 
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to the database; its errors become ours."""
+    """A connection to the database. Its errors are translated into StoreError."""
     refuse_unreadable(url)
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as made:
-            yield made
+        with psycopg.connect(
+            url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
+        ) as connection:
+            yield connection
     except psycopg.Error as error:
         raise StoreError(f"the database cannot serve: {str(error).strip().partition(chr(10))[0]}") from error

@@ -1,4 +1,4 @@
-"""Reading from PostgreSQL: from replicas in turn where there are some, repeated for a bounded time while one is away.
+"""Reading from PostgreSQL: from replicas in turn where there are any, retried for a bounded time while one is away.
 
 Decisions on errors rest on SQLSTATE alone.
 """
@@ -13,26 +13,27 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketfeed.protocol.errors import StoreUnavailable
 
-__all__ = ["CONNECTION", "RETRY_SECONDS", "WAIT_SECONDS", "PostgresReaders", "explain", "is_passing"]
+__all__ = ["CONNECTION", "RETRY_SECONDS", "WAIT_SECONDS", "PostgresReaders", "explain", "is_transient"]
 
 T = TypeVar("T")
 Pool = AsyncConnectionPool[Any]
 
-# How long a request waits for a database that is away before it is answered with 503.
+# How long a request waits for a database that is away before its answer is 503: less than clients wait for one.
 WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.1
+# A server that failed is asked last for so long.
 AVOID_SECONDS = 10.0
 # Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting; no such table or
-# schema, on a replica that has not heard yet of a store just made.
-PASSING = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
+# schema, on a replica that has not replicated a new store yet.
+TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
 # Connections of one process to each server.
 READERS_MAX = 8
-# No server-side prepared statements: a pooler in transaction mode would not find them again.
+# No server-side prepared statements: a pooler in transaction mode gives the next transaction another connection.
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
     "prepare_threshold": None,
     "connect_timeout": 5,
-    # A host that is gone without a word is noticed within some ten seconds.
+    # A host that vanished without closing its connections is noticed within some ten seconds.
     "tcp_user_timeout": 10000,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -47,7 +48,7 @@ class PostgresReaders:
         self.primary = _reader_pool(url)
         self._replicas = [_reader_pool(read_url) for read_url in read_urls]
         self._turn = 0
-        self._given_up: set[asyncio.Future[Any]] = set()
+        self._abandoned: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[Pool, float] = {}
 
     async def open(self) -> None:
@@ -65,31 +66,31 @@ class PostgresReaders:
         return await self._read(sql, bindings, [*self._replicas[turn:], *self._replicas[:turn], self.primary])
 
     async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """What must be current, such as a token just made, is asked of the primary as long as it answers."""
+        """From the primary, as long as it answers: what must be current, such as a new token."""
         return await self._read(sql, bindings, [self.primary, *self._replicas])
 
     async def read_primary(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """From the primary alone."""
+        """From the primary only."""
         return await self._read(sql, bindings, [self.primary])
 
     async def _read(self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool]) -> list[Any]:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             for pool in sorted(pools, key=self._is_avoided):
-                left = deadline - time.monotonic()
+                remaining = deadline - time.monotonic()
                 try:
-                    return await self.within(min(left, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
+                    return await self.within(min(remaining, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
                 except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-                    if not is_passing(error):
+                    if not is_transient(error):
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
                     self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
                     if time.monotonic() > deadline:
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def within(self, seconds: float, asking: Coroutine[Any, Any, T]) -> T:
-        """Give up after so long, also when the server hangs: to cancel a query, it would have to be asked."""
-        task = asyncio.ensure_future(asking)
+    async def within(self, seconds: float, query: Coroutine[Any, Any, T]) -> T:
+        """Raise TimeoutError after so long, even if the server hangs: cancelling a query takes its cooperation."""
+        task = asyncio.ensure_future(query)
         try:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
             if done:
@@ -97,17 +98,17 @@ class PostgresReaders:
             raise TimeoutError(f"no answer within {seconds:.1f} seconds")
         finally:
             if not task.done():
-                task.cancel()  # it ends by itself some time, and nobody waits for it
-                self._given_up.add(task)
+                task.cancel()  # it ends at some time, in the background
+                self._abandoned.add(task)
                 task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Future[Any]) -> None:
-        self._given_up.discard(task)
+        self._abandoned.discard(task)
         if not task.cancelled():
-            task.exception()  # has been looked at: nobody else will
+            task.exception()  # retrieved, or asyncio would log that it never was
 
     def _is_avoided(self, pool: Pool) -> bool:
-        """A server that just failed is asked last for a while, so that one is not waited for on every request."""
+        """Whether a server failed lately, so that it is not waited for on every request."""
         return self._avoided_until.get(pool, 0.0) > time.monotonic()
 
 
@@ -124,8 +125,8 @@ def _reader_pool(url: str) -> Pool:
 
 
 async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
-    """A page is a walk along the feed's index. Without current statistics the planner would rather gather all that
-    is left of the feed and sort it: thirty times the work at thirty thousand tickets, and growing."""
+    """Make pages scan the feed's index. Without current statistics the planner prefers to gather all the rest of the
+    feed and to sort it: thirty times the work at thirty thousand tickets, and growing."""
     await connection.execute("SET enable_bitmapscan = off")
     await connection.execute("SET enable_sort = off")
 
@@ -136,11 +137,11 @@ async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return rows
 
 
-def is_passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether the same statement may succeed in a moment: lost connections, restarts, lost races."""
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError)
-    return error.sqlstate[:2] == "08" or error.sqlstate in PASSING
+    return error.sqlstate[:2] == "08" or error.sqlstate in TRANSIENT_STATES
 
 
 def explain(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Bringing a PostgreSQL database to the current schema, also when several processes start at once.
+"""Migrating a PostgreSQL database, also when several processes start at once.
 
-Everything of ours stands in the schema `ticketfeed`. The table of migrations is locked first, so one process
-applies what is missing while the others wait, and then find nothing to do.
+All tables are in the schema `ticketfeed`. The table of migrations is locked first, so one process applies what is
+missing while the others wait, and then find nothing to do.
 """
 
 import uuid
@@ -13,13 +13,13 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Uni
 
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
-from ticketfeed.storage.queries import load_migrations
+from ticketfeed.storage.queries import POSTGRES, load_migrations, translate
 
 __all__ = ["prepare_schema", "refuse_unreadable"]
 
 
 def refuse_unreadable(url: str) -> None:
-    """Raises StoreError for a URL that the driver cannot read; its own words would repeat the password."""
+    """Raise StoreError for a URL that the driver cannot parse; the driver's message would contain the password."""
     try:
         readable = url.startswith(("postgresql://", "postgres://")) and bool(conninfo_to_dict(url))
     except psycopg.Error:
@@ -29,12 +29,12 @@ def refuse_unreadable(url: str) -> None:
 
 
 def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
-    """Apply what is missing; returns the store's id. Raises StoreError when nothing is there and not `create`."""
+    """Apply missing migrations; returns the store's id. Raises StoreError if there is no store and not `create`."""
     if connection.execute("SELECT to_regclass('ticketfeed.migration')").fetchone() == (None,):
         if not create:
             raise StoreError("there is no store in this database")
         _create_migration_table(connection)
-    # Looked at without a lock first: a backup reads the table for as long as it takes, and a standby cannot lock.
+    # Read without a lock first: a backup holds one on the table for as long as it takes, and a standby cannot lock.
     if _applied(connection) == {number for number, _, _ in load_migrations("postgres")}:
         return _read_store_id(connection)
     with connection.transaction():
@@ -57,13 +57,12 @@ def _applied(connection: psycopg.Connection[Any]) -> set[int]:
 
 def _read_store_id(connection: psycopg.Connection[Any]) -> str:
     row = connection.execute("SELECT value FROM ticketfeed.meta WHERE name = 'store_id'").fetchone()
-    return str(row[0]) if row else ""
+    return "".join(row or ())
 
 
 def _create_migration_table(connection: psycopg.Connection[Any]) -> None:
-    """IF NOT EXISTS does not hold against a process that makes the same thing at the same moment."""
-    table = CREATE_MIGRATION_TABLE.replace("migration", "ticketfeed.migration", 1)
-    for statement in ("CREATE SCHEMA IF NOT EXISTS ticketfeed", table):
+    """IF NOT EXISTS raises an error nevertheless if another process creates the same thing at the same moment."""
+    for statement in ("CREATE SCHEMA IF NOT EXISTS ticketfeed", translate(POSTGRES, CREATE_MIGRATION_TABLE)):
         try:
             connection.execute(statement.encode())
         except (UniqueViolation, DuplicateSchema, DuplicateTable, DuplicateObject):

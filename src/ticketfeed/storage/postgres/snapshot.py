@@ -1,7 +1,7 @@
-"""Everything that a PostgreSQL store holds, of one instant, for `check`. The rows are read as they are, sound or not.
+"""A snapshot of PostgreSQL, and what it says of itself, for the integrity check.
 
-Walks go through server-side cursors, each in a savepoint of its own: after a page that cannot be read the next walk
-still can be tried. They are made to use the very indexes that pages and writes use, so that a damaged one shows.
+Scans go through server-side cursors, each in a savepoint of its own, so that after a page that cannot be read the next
+scan can still be tried. They use the very indexes that pages and writes use, so that a damaged one is found.
 """
 
 import re
@@ -11,11 +11,9 @@ from typing import Any
 import psycopg
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position
-from ticketfeed.protocol.rows import RecordRow, TicketRow
-from ticketfeed.storage.list_query import COUNT_CHANGES, change_bindings
-from ticketfeed.storage.migrations import migration_faults
-from ticketfeed.storage.queries import load_migrations, load_queries
+from ticketfeed.storage.postgres.session import QUERIES
+from ticketfeed.storage.queries import load_migrations
+from ticketfeed.storage.sql_snapshot import SqlSnapshot
 
 __all__ = ["PostgresSnapshot", "start_snapshot"]
 
@@ -26,83 +24,44 @@ _CHANGES = re.compile(
     r"|ALTER (?:TABLE|INDEX) ticketfeed\.(?P<old>\w+) RENAME TO (?P<new>\w+)"
 )
 
-Q = load_queries("postgres")
-
 
 def start_snapshot(connection: psycopg.Connection[Any]) -> None:
-    """Make the transaction that was just begun a read-only snapshot whose walks follow indexes."""
+    """Make the transaction that was just begun a read-only snapshot whose scans use indexes."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
         connection.execute(f"SET LOCAL {setting} = off".encode())
 
 
-class PostgresSnapshot:
+class PostgresSnapshot(SqlSnapshot):
     """A Snapshot over a connection on which `start_snapshot` was called."""
+
+    queries = QUERIES
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        for account_id, subdomain, *state in self._walk("walk_accounts"):
-            yield Account(account_id, subdomain), None if state[0] is None else FeedState(*state)
-
-    def tickets(self, account: Account) -> Iterator[TicketRow]:
-        return map(TicketRow._make, self._walk("walk_tickets", account))
-
-    def positions_by_id(self, account: Account) -> Iterator[Position]:
-        return map(Position._make, self._walk("walk_positions_by_id", account))
-
-    def records(self, account: Account) -> Iterator[RecordRow]:
-        return map(RecordRow._make, self._walk("walk_records", account))
-
-    def record_state(self, account: Account) -> FeedState | None:
-        return next((FeedState(*row) for row in self._walk("read_record_state", account)), None)
-
-    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
-        return self._walk("walk_dangling_credentials", account)
-
-    def orphans(self) -> Iterator[tuple[str, int, int]]:
-        return self._walk("walk_orphans")
-
-    def count_changes(
-        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
-    ) -> tuple[int, int | None]:
-        bindings = {"kind": kind, "limit": limit, **change_bindings(after, until, filters)}
-        count, first = next(self._walk(COUNT_CHANGES.get(kind, "count_record_changes"), account, bindings))
-        return count, first
-
-    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
-        return list(self._walk("count_by_time", account, {"since": since, "seconds": seconds}))
-
-    def size_bytes(self) -> int:
-        return int(next(self._walk("size_bytes"))[0])
-
     def self_check(self) -> Iterator[str]:
         """Tables and indexes that are missing or not in force, pages whose checksum failed, the migrations."""
-        there = {name for (name,) in self._walk("check_relations")}
+        there = set(self._values("list_relations"))
         for name in sorted(_relations() - there):
             yield f"the table or index ticketfeed.{name} is missing"
-        for (name,) in self._walk("check_indexes"):
+        for name in self._values("list_invalid_indexes"):
             yield f"the index ticketfeed.{name} is not valid; make it anew with REINDEX"
-        for (failures,) in self._walk("check_checksums"):
+        for failures in self._values("count_checksum_failures"):
             if failures:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
         yield from self.migration_faults()
 
     def risks(self) -> Iterator[str]:
-        for name, value in self._walk("risky_settings"):
+        for name, value in self._query("risky_settings"):
             yield f"PostgreSQL runs with {name} = {value}: what was acknowledged may be lost in a crash"
 
-    def migration_faults(self) -> Iterator[str]:
-        return migration_faults("postgres", list(self._walk("check_migrations")))
-
-    def _walk(self, name: str, account: Account | None = None, more: Mapping[str, Any] = {}) -> Iterator[Any]:
-        """XX: the server met data or an index that it cannot read. Other errors are those of the connection."""
-        bindings = {"account_id": account.account_id, **more} if account else None
+    def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
+        """Class XX of SQLSTATE means that the server met data or an index that it cannot read."""
         try:
-            with self._connection.transaction(), self._connection.cursor(name) as cursor:
+            with self._connection.transaction(), self._connection.cursor("scan") as cursor:
                 cursor.itersize = ROWS_A_TRIP
-                yield from cursor.execute(Q[name].encode(), bindings, binary=True)
+                yield from cursor.execute(sql.encode(), bindings, binary=True)
         except psycopg.Error as error:
             if (error.sqlstate or "")[:2] != "XX":
                 raise

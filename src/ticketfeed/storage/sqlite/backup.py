@@ -1,7 +1,8 @@
-"""Backup and restore of an SQLite store. Both end with one whole file, or leave nothing behind.
+"""Backup and restore of an SQLite store. Both end with one complete file, or none.
 
-A copy is taken in one read transaction, so it is of one instant, and writers go on meanwhile. It needs no log
-beside it. A restored store is checked, migrated and fenced before it gets its name: nobody can open it earlier.
+A copy is taken in one read transaction, so it is of one instant, and writers go on meanwhile. It is a single file,
+without a write-ahead log. A restored store is checked, migrated and fenced before it gets its name: no process can open
+it before.
 """
 
 import contextlib
@@ -16,17 +17,16 @@ from ticketfeed.clock import Clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
-from ticketfeed.storage.queries import load_queries
+from ticketfeed.storage.queries import build
+from ticketfeed.storage.sql_session import fence_account, lock_states
 from ticketfeed.storage.sqlite.file import APPLICATION_ID, explain, prepare, snapshot, transaction
-from ticketfeed.storage.sqlite.transaction import fence_account
+from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
 
 __all__ = ["backup_sqlite", "restore_sqlite"]
 
 BUSY_SECONDS = 10.0
-# Copied between two looks at the keyboard: some tens of megabytes.
+# Copied between two reports of progress, which also are when an interrupt is noticed: some tens of megabytes.
 PAGES_A_STEP = 1024
-
-Q = load_queries("sqlite")
 
 
 def backup_sqlite(path: Path, file: Path, advance: Callable[[int, int], None]) -> None:
@@ -34,11 +34,11 @@ def backup_sqlite(path: Path, file: Path, advance: Callable[[int, int], None]) -
 
     `advance` is called with the pages copied so far, and how many there are.
     """
-    with atomic_file(file, _mode(path, "store")) as part, _told("back up", path):
+    with atomic_file(file, _mode(path, "store")) as part, _errors_of("back up", path):
         with _opened(path) as source, _opened(part) as copy:
             _refuse_foreign(source, path)
             _copy(source, copy, advance)
-        _leave_no_log(part)
+        _remove_log(part)
 
 
 def restore_sqlite(
@@ -48,28 +48,29 @@ def restore_sqlite(
 
     Raises StoreError.
     """
-    with atomic_file(path, _mode(file, "backup"), may_be_empty=True) as part, _told("restore", file):
+    with atomic_file(path, _mode(file, "backup"), may_be_empty=True) as part, _errors_of("restore", file):
         with _opened(file, apsw.SQLITE_OPEN_READONLY) as source, _opened(part) as copy:
             _refuse_foreign(source, file)
             _copy(source, copy, advance)
         prepare(part, BUSY_SECONDS)
         with _opened(part) as copy:
             _refuse_damaged(copy, file)
-            fenced = _start_anew(copy, clock, clock_error_seconds)
-        _leave_no_log(part)
+            fenced = _fence_copy(copy, clock, clock_error_seconds)
+        _remove_log(part)
     return fenced
 
 
-def _start_anew(connection: apsw.Connection, clock: Clock, clock_error_seconds: int) -> list[tuple[Account, FeedState]]:
+def _fence_copy(connection: apsw.Connection, clock: Clock, clock_error_seconds: int) -> list[tuple[Account, FeedState]]:
     """Fence every account, and give the store an id of its own.
 
-    From here on it may go another way than the store it was copied from, and ETags are made of the store's id and
-    positions: with the old id, two different pages could carry one ETag.
+    From here on it may differ from the store it was copied from, and ETags are made of the store's id and positions:
+    with the same id, two different pages could have one ETag.
     """
-    fenced = []
+    fenced, session = [], SqliteSession(connection)
     with transaction(connection):
-        for account in [Account(*row) for row in connection.execute(Q["list_accounts"])]:
-            fenced.append((account, fence_account(connection, account, clock(), clock_error_seconds)))
+        for account in build(Account, connection.execute(QUERIES.select("list_accounts", Account)).fetchall()):
+            states = lock_states(session, account)
+            fenced.append((account, fence_account(session, account, states, clock(), clock_error_seconds)))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'store_id'", (uuid.uuid4().hex,))
     return fenced
 
@@ -84,7 +85,8 @@ def _copy(source: apsw.Connection, copy: apsw.Connection, advance: Callable[[int
                 advance(backup.page_count - backup.remaining, backup.page_count)
 
 
-def _leave_no_log(part: Path) -> None:
+def _remove_log(part: Path) -> None:
+    """Take the copy out of WAL mode; its first write puts it back."""
     with _opened(part) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
 
@@ -119,8 +121,8 @@ def _opened(path: Path, flags: int = apsw.SQLITE_OPEN_READWRITE) -> Iterator[aps
 
 
 @contextlib.contextmanager
-def _told(verb: str, path: Path) -> Iterator[None]:
-    """SQLite's errors become ours, the cause kept."""
+def _errors_of(verb: str, path: Path) -> Iterator[None]:
+    """Translate SQLite's errors into StoreError, with the original as the cause."""
     try:
         yield
     except apsw.Error as error:

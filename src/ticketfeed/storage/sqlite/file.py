@@ -1,4 +1,4 @@
-"""The file of an SQLite store: made, marked as ours, brought to the current schema, connected to; errors translated."""
+"""The file of an SQLite store: creating it, migrating it, connecting to it, and translating its errors."""
 
 import contextlib
 import time
@@ -10,7 +10,7 @@ import apsw
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
-from ticketfeed.storage.queries import load_migrations
+from ticketfeed.storage.queries import SQLITE, load_migrations, translate
 
 __all__ = [
     "APPLICATION_ID",
@@ -24,18 +24,18 @@ __all__ = [
     "use_write_ahead_log",
 ]
 
-# "tkfd": marks the file as ours, so that nobody else's database is ever migrated.
+# "tkfd": marks the file as ours, so that the database of another program is never migrated.
 APPLICATION_ID = 0x746B6664
 # A ticket takes 2 to 3 KB. With the default 4 KB pages, reading takes twice the time and half as much disk again.
 PAGE_BYTES = 32768
-# What is kept of the write-ahead log's file after a large load.
-WAL_BYTES_KEPT = 64 * 1024 * 1024
+# The write-ahead log is truncated to this after a large load.
+WAL_BYTES_MAX = 64 * 1024 * 1024
 RETRY_SECONDS = 0.01
 
 
 def prepare(path: Path, busy_seconds: float) -> None:
-    """Make or check the file: ours, of a known version, its schema current. Nothing is written that need not be: a
-    backup can be looked at, and stays as it was."""
+    """Create the file or check it, and apply missing migrations. A current file is not written to, so that a backup can
+    be opened without changing it."""
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(round(busy_seconds * 1000))
@@ -44,7 +44,7 @@ def prepare(path: Path, busy_seconds: float) -> None:
             use_write_ahead_log(connection, busy_seconds)
         elif connection.execute("PRAGMA application_id").get != APPLICATION_ID:
             raise StoreError(f"{path} is a database of another program, not a ticketfeed store")
-        if not _is_current(connection):  # looked at first: the write lock may be held for as long as a load takes
+        if not _is_current(connection):  # read first: a load may hold the write lock for minutes
             with transaction(connection):
                 _migrate(connection)
     finally:
@@ -52,9 +52,10 @@ def prepare(path: Path, busy_seconds: float) -> None:
 
 
 def use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> None:
-    """Readers and the writer then never wait for each other. It is a property of the file, and lasts.
+    """Switch the file to WAL mode, in which readers and the writer never wait for each other; it lasts.
 
-    Where two processes make one file, SQLite refuses this to the second at once, whatever its busy timeout."""
+    If two processes create one file, SQLite refuses this to the second at once, whatever its busy timeout; so it is
+    repeated here."""
     deadline = time.monotonic() + busy_seconds
     while True:
         try:
@@ -74,7 +75,7 @@ def _is_current(connection: apsw.Connection) -> bool:
 
 
 def _migrate(connection: apsw.Connection) -> None:
-    connection.execute(CREATE_MIGRATION_TABLE)
+    connection.execute(translate(SQLITE, CREATE_MIGRATION_TABLE))
     applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
 
     def apply(number: int, name: str, sql: str) -> None:
@@ -88,16 +89,16 @@ def _migrate(connection: apsw.Connection) -> None:
 
 
 def connect(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
-    """A connection to the file, which must be there."""
+    """A connection to the file, which must exist."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     connection.set_busy_timeout(round(busy_seconds * 1000))
-    # Otherwise a statement is compiled anew whenever a value is bound that a plan might depend on: a tenth of a read.
+    # Without it a statement is compiled again whenever a value is bound that a plan might depend on: a tenth of a read.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in (
         "synchronous = FULL",
         f"cache_size = -{cache_kib}",
         "mmap_size = 0",
-        f"journal_size_limit = {WAL_BYTES_KEPT}",
+        f"journal_size_limit = {WAL_BYTES_MAX}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -105,7 +106,7 @@ def connect(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
 
 @contextlib.contextmanager
 def snapshot(connection: apsw.Connection) -> Iterator[None]:
-    """Everything read inside is of one instant, that of the first read."""
+    """A read transaction: everything in it is of one instant, that of its first read."""
     connection.execute("BEGIN")
     try:
         yield
@@ -115,7 +116,7 @@ def snapshot(connection: apsw.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Takes the write lock at once: a transaction that reads first could be refused it later."""
+    """A write transaction. It takes the write lock at once: one that reads first could be refused it later."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -128,7 +129,7 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """The seam where SQLite's errors become ours, the cause kept."""
+    """Translate SQLite's errors into StoreUnavailable, with the original as the cause."""
     try:
         yield
     except apsw.Error as error:
@@ -136,7 +137,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def explain(error: apsw.Error) -> str:
-    """The reason in plain words."""
+    """The reason of an error, for an operator."""
     reasons: dict[type[apsw.Error], str] = {
         apsw.BusyError: "another process holds the write lock",
         apsw.FullError: "the disk is full",

@@ -1,37 +1,47 @@
-"""What stands beside an SQLite store, in a small file of its own: budgets, consumers, the newest requests.
+"""The sidecar of an SQLite store, FILE-sidecar: rate limits, consumers, recent requests.
 
-A load holds the store's own write lock for minutes, and none of this can wait. It is not waited for on its way to the
-disk, belongs to no backup, and is made anew where it is missing.
+A file of its own, because a load holds the store's write lock for minutes, and none of this can wait for it. Its
+commits do not wait for the disk, no backup contains it, and it is created again where it is missing.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
 
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate, kept_consumers, note
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.rate_limits import RateLimit, Spent, Window, spend
-from ticketfeed.storage.queries import load_queries
+from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.storage.queries import SQLITE
+from ticketfeed.storage.sql_sidecar import (
+    Steps,
+    decode_consumers,
+    decode_requests,
+    record_usage_steps,
+    spend_steps,
+)
 from ticketfeed.storage.sqlite.file import explain, transaction
+from ticketfeed.storage.sqlite.session import QUERIES
 
 __all__ = ["SqliteSidecar"]
 
-BUSY_SECONDS = 2.0
+T = TypeVar("T")
 
-Q = load_queries("sqlite")
+# Longer than any transaction here takes, and short enough for a request to wait.
+BUSY_SECONDS = 2.0
 
 
 class SqliteSidecar:
-    """Of all accounts; opened when it is first asked for. Raises StoreUnavailable."""
+    """Opened when it is first used. Its methods raise StoreUnavailable."""
 
-    def __init__(self, path: Path) -> None:
-        self._store_path, self._path = path, path.with_name(path.name + "-beside")
+    def __init__(self, store_path: Path) -> None:
+        self._store_path, self._path = store_path, _find(store_path)
         self._connection: apsw.Connection | None = None
 
     def close(self) -> None:
@@ -40,47 +50,39 @@ class SqliteSidecar:
             self._connection = None
 
     def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        """One request."""
-        with self._transaction() as connection:
-            rows = connection.execute(Q["read_windows"], {"account_id": account.account_id})
-            windows, spent = spend({name: Window(*window) for name, *window in rows}, limits, now)
-            for name, window in windows.items() if spent.refused is None else ():
-                connection.execute(Q["write_window"], (account.account_id, name, *window))
-            return spent
+        return self._run(spend_steps(SQLITE, account, limits, now))
 
     def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        with self._transaction() as connection:
-            bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
-            for key, noted in consumers.items():
-                body = connection.execute(Q["read_consumer"], {**bindings, "key": key}).get
-                consumer = note(msgspec.json.decode(body, type=Consumer) if body else None, noted)
-                row = (account.account_id, key, consumer.last_at, msgspec.json.encode(consumer))
-                connection.execute(Q["write_consumer"], row)
-            if consumers:
-                seen: list[Any] = connection.execute(Q["list_consumers"], bindings).fetchall()
-                kept = kept_consumers(seen, now)
-                for key in [key for key, _ in seen if key not in kept]:
-                    connection.execute(Q["forget_consumer"], {**bindings, "key": key})
-            for request in requests:
-                connection.execute(Q["put_request"], (account.account_id, msgspec.json.encode(request)))
-            if requests:
-                connection.execute(Q["forget_requests"], bindings)
+        self._run(record_usage_steps(SQLITE, account, consumers, requests, now))
 
     def read_consumers(self, account: Account) -> list[Consumer]:
-        if not self._path.exists():  # who only looks makes nothing
+        if not self._path.exists():  # a read creates no file
             return []
         with self._transaction() as connection:
-            rows = connection.execute(Q["read_consumers"], {"account_id": account.account_id})
-            return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
+            rows = connection.execute(QUERIES["read_consumers"], {"account_id": account.account_id})
+            return decode_consumers(rows.fetchall())
 
     def read_requests(self, account: Account) -> list[RequestRecord]:
         if not self._path.exists():
             return []
         with self._transaction() as connection:
-            rows = connection.execute(Q["read_requests"], {"account_id": account.account_id})
-            return [msgspec.json.decode(body, type=RequestRecord) for (body,) in rows]
+            bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
+            return decode_requests(connection.execute(QUERIES["read_requests"], bindings).fetchall())
+
+    def _run(self, steps: Steps[T]) -> T:
+        with self._transaction() as connection:
+            try:
+                statement = next(steps)
+                while True:
+                    rows: list[Any] = []
+                    for bindings in statement.bindings:
+                        rows = connection.execute(QUERIES[statement.name], bindings).fetchall()
+                    statement = steps.send(rows)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
@@ -95,10 +97,23 @@ class SqliteSidecar:
     def _open(self) -> apsw.Connection:
         is_new = not self._path.exists()
         connection = apsw.Connection(str(self._path))
-        if is_new and os.geteuid() == 0:  # a server that is not root must be able to go on with it
+        if is_new and os.geteuid() == 0:  # a server that does not run as root must be able to use it later
             owner = self._store_path.stat()
             os.chown(self._path, owner.st_uid, owner.st_gid)
         connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(Q["make_beside"])
+        connection.execute(QUERIES["create_sidecar"])
         return connection
+
+
+def _find(store_path: Path) -> Path:
+    """The path of the sidecar. One that an older release has named FILE-beside is renamed, with its journal first.
+
+    Where it cannot be renamed, another process has just done so, or the folder is read-only and no sidecar can be used.
+    """
+    path, old = (store_path.with_name(f"{store_path.name}-{name}") for name in ("sidecar", "beside"))
+    if not path.exists():
+        for suffix in ("-journal", ""):
+            with contextlib.suppress(OSError):
+                old.with_name(old.name + suffix).rename(path.with_name(path.name + suffix))
+    return path

@@ -1,8 +1,8 @@
-"""The one writer of an SQLite file in this process: a thread, and the works that wait for it.
+"""The single writer of an SQLite file in this process: a thread with a queue of writes.
 
-A commit waits for the disk, so all works that wait at the same time share one. Each runs behind a savepoint of its
-own: one that raises undoes itself alone. Nobody is told of success before the commit, and when it fails, it fails for
-all of them.
+A commit waits for the disk, so writes that are queued at the same time share one (group commit). Each has a savepoint
+of its own: one that raises is rolled back to it, and the rest still commit. No write returns before the commit, and if
+that fails, all of them fail.
 """
 
 import asyncio
@@ -19,9 +19,11 @@ import apsw
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
-from ticketfeed.storage.sqlite.transaction import SqliteTransaction, States, read_states, write_states
+from ticketfeed.storage.sqlite.session import SqliteSession, SqliteTransaction
 
 __all__ = ["SqliteWriter"]
 
@@ -29,13 +31,13 @@ T = TypeVar("T")
 Work = Callable[[WriteTransaction], Any]
 
 WRITE_CACHE_KIB = 32768
-# Works of one commit: beyond a hundred there is little to gain, and the first of them waits for the last.
+# Writes that share a commit. A hundred give nearly all there is to gain, and the first of them waits for the last.
 GROUP_MAX = 100
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A job of its own, or the work of an account; and who waits for it."""
+class _Queued:
+    """A job with a transaction of its own, or a write of an account; and the future of its caller."""
 
     future: "asyncio.Future[Any]"
     job: Callable[[], Any] | None = None
@@ -45,7 +47,7 @@ class _Waiting:
     error: BaseException | None = None
 
     def settle(self) -> None:
-        """In the loop's own thread. Whoever waited may have given up."""
+        """Resolve the future, in the thread of its loop. A caller that was cancelled has resolved it already."""
         if self.future.done():
             return
         if self.error is not None:
@@ -55,14 +57,15 @@ class _Waiting:
 
 
 class SqliteWriter:
-    """Runs one thing after the other, in the order they came."""
+    """Runs jobs and writes one after the other, in order."""
 
     def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
         self.connection = connect(path, busy_seconds, WRITE_CACHE_KIB)
+        self.session = SqliteSession(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._lock = threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
+        self._queue: deque[_Queued] = deque()
         self._has_log = False
         self.is_busy = False
 
@@ -71,69 +74,69 @@ class SqliteWriter:
         self.connection.close()
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Run `job` in the writer's thread, apart from all else. It begins its own transaction."""
-        return cast(T, await self._wait_for(_Waiting(_new_future(), job=job)))
+        """Run `job` in the writer's thread. It begins a transaction of its own."""
+        return cast(T, await self._enqueue(_Queued(_new_future(), job=job)))
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool) -> T:
-        """Run `work` in a transaction that holds the account's row; unless `alone`, others may share its commit."""
-        waiting = _Waiting(_new_future(), account=account, work=work)
+        """Run `work` in a transaction that holds the account's row; unless `exclusive`, others may share its commit."""
+        queued = _Queued(_new_future(), account=account, work=work)
         if exclusive:
-            return cast(T, await self.run(lambda: self._write_alone(waiting)))
-        return cast(T, await self._wait_for(waiting))
+            return cast(T, await self.run(lambda: self._write_exclusively(queued)))
+        return cast(T, await self._enqueue(queued))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """For a job: from here on it holds the write lock."""
-        if not self._has_log:  # a restored file has none before its first write
+        """Hold the write lock, for a job."""
+        if not self._has_log:  # a restored file has no write-ahead log before its first write
             use_write_ahead_log(self.connection, self._busy_seconds)
             self._has_log = True
         with transaction(self.connection):
             yield
 
-    async def _wait_for(self, waiting: _Waiting) -> Any:
+    async def _enqueue(self, queued: _Queued) -> Any:
         with self._lock:
-            self._waiting.append(waiting)
+            self._queue.append(queued)
             was_busy, self.is_busy = self.is_busy, True
         if not was_busy:
-            self._thread.submit(self._run_waiting)
-        return await waiting.future
+            self._thread.submit(self._run_queue)
+        return await queued.future
 
-    def _run_waiting(self) -> None:
+    def _run_queue(self) -> None:
         while self.is_busy:
             group = self._next_group()
             if group[0].job is not None:
                 _run_into(group[0], group[0].job)
             else:
                 self._commit_together(group)
-            with self._lock:  # before anybody is told: who then looks finds the writer at rest
-                self.is_busy = bool(self._waiting)
+            with self._lock:  # before futures resolve: a caller that then asks must not find the writer busy with it
+                self.is_busy = bool(self._queue)
             _settle(group)
 
-    def _next_group(self) -> list[_Waiting]:
-        """One job, or works up to the next job."""
-        group: list[_Waiting] = []
+    def _next_group(self) -> list[_Queued]:
+        """One job, or writes up to the next job."""
+        group: list[_Queued] = []
         with self._lock:
-            while self._waiting and len(group) < GROUP_MAX and (not group or self._waiting[0].job is None):
-                group.append(self._waiting.popleft())
+            while self._queue and len(group) < GROUP_MAX and (not group or self._queue[0].job is None):
+                group.append(self._queue.popleft())
                 if group[0].job is not None:
                     break
         return group
 
-    def _commit_together(self, group: list[_Waiting]) -> None:
+    def _commit_together(self, group: list[_Queued]) -> None:
         states: dict[Account, States] = {}
         try:
             with translated(self._path), self.transaction():
-                for waiting in group:
-                    with self._undone_alone(waiting, is_only=len(group) == 1):
-                        self._write(waiting, states)
+                for queued in group:
+                    with self._savepoint(queued, is_only=len(group) == 1):
+                        self._write(queued, states)
                 self._write_states(states)
         except BaseException as error:
-            for waiting in group:
-                waiting.error = waiting.error or error
+            for queued in group:
+                queued.error = queued.error or error
 
     @contextlib.contextmanager
-    def _undone_alone(self, waiting: _Waiting, is_only: bool) -> Iterator[None]:
-        """A work that raises takes back what it wrote, and the others go on. When the engine fails, all fail."""
+    def _savepoint(self, queued: _Queued, is_only: bool) -> Iterator[None]:
+        """Roll back one write that raises; the rest still commit. An error of the engine fails the whole group."""
         if is_only:
             yield
             return
@@ -143,51 +146,51 @@ class SqliteWriter:
         except Exception as error:
             if isinstance(error, apsw.Error) or not self.connection.in_transaction:
                 raise
-            waiting.error = error
+            queued.error = error
             self.connection.execute("ROLLBACK TO work")
         self.connection.execute("RELEASE work")
 
-    def _write_alone(self, waiting: _Waiting) -> Any:
+    def _write_exclusively(self, queued: _Queued) -> Any:
         with translated(self._path), self.transaction():
             states: dict[Account, States] = {}
-            self._write(waiting, states)
+            self._write(queued, states)
             self._write_states(states)
-        return waiting.result
+        return queued.result
 
-    def _write(self, waiting: _Waiting, states: dict[Account, States]) -> None:
-        """`states` are the rows of accounts as they stand in this transaction: read once, written once at its end."""
-        assert waiting.account is not None
-        assert waiting.work is not None
-        before = states.get(waiting.account) or read_states(self.connection, waiting.account)
-        write = SqliteTransaction(self.connection, waiting.account, before, self._clock())
-        waiting.result = waiting.work(write)
-        states[waiting.account] = write.finish()
+    def _write(self, queued: _Queued, states: dict[Account, States]) -> None:
+        """`states` are the accounts' rows as of now in this transaction: each is read once, and written at its end."""
+        assert queued.account is not None
+        assert queued.work is not None
+        before = states.get(queued.account) or lock_states(self.session, queued.account)
+        write = SqliteTransaction(self.session, queued.account, before, self._clock())
+        queued.result = queued.work(write)
+        states[queued.account] = write.finish()
 
     def _write_states(self, states: dict[Account, States]) -> None:
         for account, after in states.items():
-            if after != read_states(self.connection, account):
-                write_states(self.connection, account, after)
+            if after != lock_states(self.session, account):
+                write_states(self.session, account, after)
 
 
 def _new_future() -> "asyncio.Future[Any]":
     return asyncio.get_running_loop().create_future()
 
 
-def _run_into(waiting: _Waiting, job: Callable[[], Any]) -> None:
+def _run_into(queued: _Queued, job: Callable[[], Any]) -> None:
     try:
-        waiting.result = job()
+        queued.result = job()
     except BaseException as error:
-        waiting.error = error
+        queued.error = error
 
 
-def _settle(group: list[_Waiting]) -> None:
-    """Wake each event loop once, for all who wait there."""
-    for loop in {waiting.future.get_loop() for waiting in group}:
-        here = [waiting for waiting in group if waiting.future.get_loop() is loop]
+def _settle(group: list[_Queued]) -> None:
+    """Resolve all futures of a group, waking each event loop once."""
+    for loop in {queued.future.get_loop() for queued in group}:
+        here = [queued for queued in group if queued.future.get_loop() is loop]
 
-        def settle(here: list[_Waiting] = here) -> None:
-            for waiting in here:
-                waiting.settle()
+        def settle(here: list[_Queued] = here) -> None:
+            for queued in here:
+                queued.settle()
 
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any longer
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
             loop.call_soon_threadsafe(settle)

@@ -1,0 +1,51 @@
+"""Queries on a connection to PostgreSQL, and how a write stores tickets there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psycopg
+
+from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.rows import TicketRow
+from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.queries import POSTGRES, Queries, insert_rows
+from ticketfeed.storage.sql_session import SqlSession
+from ticketfeed.storage.sql_transaction import SqlTransaction
+
+__all__ = ["QUERIES", "PostgresSession", "PostgresTransaction"]
+
+QUERIES = Queries(POSTGRES)
+
+
+class PostgresSession(SqlSession):
+    """A connection inside a transaction."""
+
+    queries = QUERIES
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    def fetch(self, sql: str, bindings: Mapping[str, Any]) -> list[Any]:
+        return self.connection.execute(sql.encode(), bindings, binary=True).fetchall()
+
+    def execute(self, name: str, bindings: Mapping[str, Any]) -> int:
+        return self.connection.execute(QUERIES[name].encode(), bindings).rowcount
+
+    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(sql.encode(), list(rows))
+
+
+class PostgresTransaction(SqlTransaction):
+    """A WriteTransaction on PostgreSQL."""
+
+    def __init__(self, session: PostgresSession, account: Account, states: States, now: int) -> None:
+        super().__init__(session, account, states, now)
+        self._connection = session.connection
+
+    def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
+        left = self._rows("find_positions", Position, ids=self._list([row.id for row in rows]))
+        sql = insert_rows(POSTGRES, "ticket", TicketRow, key=("id",), count=len(rows))
+        parameters = [value for row in rows for value in (self._account_id, *row)]
+        self._connection.execute(sql.encode(), parameters)
+        return left

@@ -1,0 +1,110 @@
+-- What only PostgreSQL runs. Locks are taken row by row, and each page is one statement, hence one snapshot.
+
+-- name: read_fenced_at
+-- The newest watermark that a fence has set, which no fence can change until the new account is there.
+SELECT value::bigint FROM ticketfeed.meta WHERE name = 'fenced_at' FOR SHARE
+
+-- name: write_fenced_at
+-- Raise it.
+UPDATE ticketfeed.meta SET value = greatest(value::bigint, :fenced_at)::text WHERE name = 'fenced_at'
+
+-- name: lock_state
+-- The account's row, locked until the end of the transaction: writes of one account run one after the other.
+SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
+
+-- name: lock_state_nowait
+-- The same, or an error at once if a write holds it.
+SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
+
+-- name: read_changes
+-- A page of tickets, each with the account's row after it; where there are none, the account's row after nulls.
+SELECT {change.row}, {state.StateRow}
+FROM ticketfeed.feed_state AS state
+LEFT JOIN LATERAL (
+    SELECT {row}
+    FROM ticketfeed.ticket
+    WHERE account_id = :account_id
+      AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+      AND generated_timestamp <= least(:until, state.watermark)
+      AND (NOT :exclude_deleted OR status <> 'deleted')
+      AND CASE :scope
+            WHEN 'agent' THEN support_type IS DISTINCT FROM 'ai_agent'
+            WHEN 'ai_agent' THEN support_type IS NOT DISTINCT FROM 'ai_agent'
+            ELSE TRUE
+          END
+    ORDER BY generated_timestamp, id
+    LIMIT :limit
+) AS change ON TRUE
+WHERE state.account_id = :account_id
+
+-- name: read_record_changes
+-- A page of records of one kind, in the same form.
+SELECT {change.row}, {state.StateRow}
+FROM ticketfeed.feed_state AS state
+LEFT JOIN LATERAL (
+    SELECT {row}
+    FROM ticketfeed.record
+    WHERE account_id = :account_id AND kind = :kind
+      AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+      AND generated_timestamp <= least(:until, state.record_watermark)
+    ORDER BY generated_timestamp, id
+    LIMIT :limit
+) AS change ON TRUE
+WHERE state.account_id = :account_id
+
+-- name: start_written
+-- An empty table of the tickets that a long write has stored. It ends with the transaction.
+CREATE TEMPORARY TABLE written_ticket (id bigint PRIMARY KEY, generated_timestamp bigint NOT NULL) ON COMMIT DROP
+
+-- name: lock_windows
+-- Rate-limit windows, locked in the order of their names, so that two processes cannot block each other for good.
+SELECT name, started, used FROM ticketfeed.request_window
+WHERE account_id = :account_id AND name = ANY (:names)
+ORDER BY name FOR UPDATE
+
+-- name: lock_consumers
+-- Consumers, locked in the order of their keys.
+SELECT key, body FROM ticketfeed.consumer
+WHERE account_id = :account_id AND key = ANY (:keys)
+ORDER BY key FOR UPDATE
+
+-- name: scan_positions_by_id
+-- Where every ticket is, by the index that writes use.
+SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id ORDER BY id
+
+-- name: count_by_time
+-- How many tickets were last changed in each span of time.
+SELECT generated_timestamp / :seconds * :seconds AS begin, count(*)
+FROM ticketfeed.ticket
+WHERE account_id = :account_id AND generated_timestamp >= :since
+GROUP BY begin ORDER BY begin
+
+-- name: size_bytes
+-- The size of our tables with their indexes.
+SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+WHERE pg_namespace.nspname = 'ticketfeed' AND pg_class.relkind IN ('r', 'p')
+
+-- name: risky_settings
+-- Settings with which a crash may lose commits.
+SELECT name, setting FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+ORDER BY name
+
+-- name: list_relations
+-- Our tables and indexes.
+SELECT class.relname FROM pg_class AS class
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed'
+
+-- name: list_invalid_indexes
+-- Indexes that are not in use, as after a CREATE INDEX that failed.
+SELECT class.relname FROM pg_index AS index
+JOIN pg_class AS class ON class.oid = index.indexrelid
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed' AND NOT (index.indisvalid AND index.indisready)
+ORDER BY class.relname
+
+-- name: count_checksum_failures
+-- Pages of this database whose checksum failed, as far as PostgreSQL has counted.
+SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()

@@ -1,0 +1,363 @@
+-- The queries that both engines run, in the forms that storage/queries.py translates. Rules, so that they also run where
+-- the tables are distributed by account_id (Citus): each names the account_id of every table in it, except account, meta
+-- and migration; time is a parameter; a write is an INSERT of values, an UPDATE or a DELETE, none of them a CTE.
+
+-- Accounts and their rows in feed_state.
+
+-- name: list_accounts
+-- Every account; the table is small, and the same on every node.
+SELECT {row} FROM ticketfeed.account ORDER BY account_id
+
+-- name: create_account
+-- Add an account, unless there is one of this name.
+INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subdomain) DO NOTHING
+
+-- name: find_account
+-- The account of this name.
+SELECT {row} FROM ticketfeed.account WHERE subdomain = :subdomain
+
+-- name: create_state
+-- Add an account's row. Both watermarks begin at the newest fence: the account may have existed before a restore.
+INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)
+VALUES (:account_id, :watermark, :watermark)
+ON CONFLICT (account_id) DO NOTHING
+
+-- name: read_state
+-- The account's row, without locking it.
+SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id
+
+-- name: write_state
+-- Store the account's row, which the transaction has locked.
+UPDATE ticketfeed.feed_state
+SET last_generated_timestamp = :last_generated_timestamp,
+    watermark = :watermark,
+    ticket_count = :ticket_count,
+    invalidations = :invalidations,
+    record_changes = :record_changes,
+    record_last_timestamp = :record_last_timestamp,
+    record_watermark = :record_watermark
+WHERE account_id = :account_id
+
+-- Tickets and records in a write.
+
+-- name: find_positions
+-- Where tickets are in the feed, before they are written.
+SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id AND id = ANY (:ids)
+
+-- name: find_tickets
+-- The bodies of tickets, deleted ones included.
+SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id AND id = ANY (:ids)
+
+-- name: find_user
+-- The user with this email. Deleted ones come last.
+SELECT body FROM ticketfeed.record
+WHERE account_id = :account_id AND email = :email AND kind = 'users'
+ORDER BY is_deleted, id LIMIT 1
+
+-- name: find_external
+-- The user or organization with this external_id. Deleted ones come last.
+SELECT body FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND external_id = :external_id
+ORDER BY is_deleted, id LIMIT 1
+
+-- name: find_metric_state
+-- What the metric set of a ticket was computed from.
+SELECT metric_state FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = 'ticket_metrics' AND id = :ticket_id
+
+-- name: next_ticket_id
+-- One more than the largest id of a ticket.
+SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = :account_id
+
+-- name: next_record_id
+-- One more than the largest id of a record of this kind.
+SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind
+
+-- name: forget_invalidations
+-- Delete the oldest entries of the invalidation log.
+DELETE FROM ticketfeed.invalidation WHERE account_id = :account_id AND number <= :forgotten
+
+-- name: find_written
+-- Which of these tickets an earlier batch of the same write has stored, and what second their input carried. The table is
+-- temporary: start_written makes it.
+SELECT id, generated_timestamp FROM written_ticket WHERE id = ANY (:ids)
+
+-- name: add_written
+-- Note a stored ticket.
+INSERT INTO written_ticket (id, generated_timestamp) VALUES (:id, :generated_timestamp)
+ON CONFLICT (id) DO UPDATE SET generated_timestamp = excluded.generated_timestamp
+
+-- Reads of a feed and of lists. The pages themselves are in sqlite.sql and postgres.sql, lists in list_query.py.
+
+-- name: read_invalidations
+-- The account's row together with the newest entries of the invalidation log, or with nulls where there are none.
+SELECT {state.StateRow}, invalidation.generated_timestamp, invalidation.id
+FROM ticketfeed.feed_state AS state
+LEFT JOIN ticketfeed.invalidation ON invalidation.account_id = state.account_id AND invalidation.number > :since
+WHERE state.account_id = :account_id
+
+-- name: read_tickets
+-- Tickets by id, deleted ones included.
+SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id AND id = ANY (:ids) ORDER BY id
+
+-- name: read_records
+-- Records of one kind by id, deleted ones included.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
+ORDER BY id
+
+-- name: read_of_tickets
+-- All audits or metric events of these tickets.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND ticket_id = ANY (:ids)
+ORDER BY ticket_id, id
+
+-- name: count_records
+-- How many records of one kind are listed.
+SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0
+
+-- name: count_records_of_ticket
+-- How many audits or metric events one ticket has.
+SELECT count(*) FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND ticket_id = :ticket_id
+
+-- name: count_comments
+-- How many comments tickets have: the index record_by_ticket holds the counts.
+SELECT ticket_id, sum(comment_count) FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = 'audits' AND ticket_id = ANY (:ids)
+GROUP BY ticket_id
+
+-- name: count_incidents
+-- How many incidents problems have, deleted ones aside.
+SELECT problem_id, count(*) FROM ticketfeed.ticket
+WHERE account_id = :account_id AND problem_id = ANY (:ids) AND status <> 'deleted'
+GROUP BY problem_id
+
+-- name: list_aged
+-- Solved or deleted tickets that have not changed since :until. The first condition lets the partial index ticket_ageing
+-- serve this, whatever :status is.
+SELECT {row} FROM ticketfeed.ticket
+WHERE account_id = :account_id AND status IN ('solved', 'deleted') AND status = :status
+  AND (generated_timestamp, id) > (:after_timestamp, :after_id) AND generated_timestamp <= :until
+ORDER BY generated_timestamp, id LIMIT :limit
+
+-- Idempotency answers.
+
+-- name: find_idempotent_answer
+-- What was answered to a request with this Idempotency-Key.
+SELECT {row} FROM ticketfeed.idempotent_answer
+WHERE account_id = :account_id AND key = :key AND stored_at > :since
+
+-- name: put_idempotent_answer
+-- Store what is answered.
+INSERT INTO ticketfeed.idempotent_answer (account_id, key, fingerprint, stored_at, status, location, body)
+VALUES (:account_id, :key, :fingerprint, :stored_at, :status, :location, :body)
+ON CONFLICT (account_id, key) DO UPDATE
+SET fingerprint = excluded.fingerprint, stored_at = excluded.stored_at, status = excluded.status,
+    location = excluded.location, body = excluded.body
+
+-- name: forget_answers
+-- Delete answers whose time is over.
+DELETE FROM ticketfeed.idempotent_answer WHERE account_id = :account_id AND stored_at <= :since
+
+-- Background jobs.
+
+-- name: add_job
+-- Store a new job.
+INSERT INTO ticketfeed.job (account_id, id, action, actor_id, created_at, total, finished_at)
+VALUES (:account_id, :id, :action, :actor_id, :created_at, :total, :finished_at)
+
+-- name: add_job_item
+-- Store one item of a new job.
+INSERT INTO ticketfeed.job_item (account_id, job_id, number, item) VALUES (:account_id, :job_id, :number, :item)
+
+-- name: find_job
+-- One job.
+SELECT {row} FROM ticketfeed.job WHERE account_id = :account_id AND id = :job_id
+
+-- name: next_item
+-- The first item of a job that has no result.
+SELECT number, item FROM ticketfeed.job_item
+WHERE account_id = :account_id AND job_id = :job_id AND result IS NULL
+ORDER BY number LIMIT 1
+
+-- name: put_result
+-- Store the result of one item.
+UPDATE ticketfeed.job_item SET result = :result
+WHERE account_id = :account_id AND job_id = :job_id AND number = :number
+
+-- name: finish_job
+-- Mark a job as finished.
+UPDATE ticketfeed.job SET finished_at = :finished_at WHERE account_id = :account_id AND id = :job_id
+
+-- name: list_open_jobs
+-- The jobs that are not finished, oldest first.
+SELECT id FROM ticketfeed.job WHERE account_id = :account_id AND finished_at IS NULL ORDER BY created_at, id
+
+-- name: list_job_ids
+-- The newest jobs.
+SELECT id FROM ticketfeed.job WHERE account_id = :account_id ORDER BY created_at DESC, id LIMIT 100
+
+-- name: read_jobs
+-- Jobs by id, newest first.
+SELECT {row} FROM ticketfeed.job WHERE account_id = :account_id AND id = ANY (:ids) ORDER BY created_at DESC, id
+
+-- name: read_results
+-- The results of jobs, item by item.
+SELECT job_id, result FROM ticketfeed.job_item
+WHERE account_id = :account_id AND job_id = ANY (:ids) AND result IS NOT NULL
+ORDER BY job_id, number
+
+-- Credentials. One without its user cannot be used, so all but list_credentials join the user.
+
+-- name: find_credential
+-- A credential by its id, unless revoked.
+SELECT credential.id, credential.secret_hash, record.body
+FROM ticketfeed.credential
+JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id AND credential.id = :id AND credential.revoked_at IS NULL
+
+-- name: find_token
+-- An API token by its hash, unless revoked.
+SELECT credential.id, credential.secret_hash, record.body
+FROM ticketfeed.credential
+JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id
+  AND credential.secret_hash = :secret_hash AND credential.kind = 'api_token' AND credential.revoked_at IS NULL
+
+-- name: find_passwords
+-- The passwords of the users with this email, unless revoked.
+SELECT credential.id, credential.secret_hash, record.body
+FROM ticketfeed.record
+JOIN ticketfeed.credential ON credential.account_id = record.account_id AND credential.user_id = record.id
+WHERE record.account_id = :account_id AND record.kind = 'users' AND record.email = :email
+  AND credential.kind = 'password' AND credential.revoked_at IS NULL
+ORDER BY credential.id
+
+-- name: list_credentials
+-- Every credential with its user's email, or an empty one where the user or the email is missing.
+SELECT credential.id, credential.user_id, coalesce(record.email, ''), credential.kind,
+       credential.created_at, credential.revoked_at
+FROM ticketfeed.credential
+LEFT JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id
+ORDER BY credential.id
+
+-- name: find_secret
+-- Whether this hash is in use.
+SELECT id FROM ticketfeed.credential
+WHERE account_id = :account_id AND secret_hash = :secret_hash AND revoked_at IS NULL
+
+-- name: next_credential_id
+-- One more than the largest id of a credential.
+SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.credential WHERE account_id = :account_id
+
+-- name: add_credential
+-- Store a new credential.
+INSERT INTO ticketfeed.credential (account_id, id, user_id, kind, secret_hash, created_at)
+VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
+
+-- name: revoke_credential
+-- Revoke a credential that is in force.
+UPDATE ticketfeed.credential SET revoked_at = :revoked_at
+WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL
+
+-- The sidecar: rate limits, consumers, recent requests. A row is added first, then locked, changed and written back in one
+-- transaction, so that processes that do the same at once wait for each other.
+
+-- name: add_window
+-- Add an unused rate-limit window, unless there is one.
+INSERT INTO ticketfeed.request_window (account_id, name, started, used) VALUES (:account_id, :name, 0, 0)
+ON CONFLICT (account_id, name) DO NOTHING
+
+-- name: write_window
+-- Store how much of a window is used.
+UPDATE ticketfeed.request_window SET started = :started, used = :used
+WHERE account_id = :account_id AND name = :name
+
+-- name: add_consumer
+-- Add a consumer without a body, unless there is one.
+INSERT INTO ticketfeed.consumer (account_id, key, last_at, body) VALUES (:account_id, :key, 0, :body)
+ON CONFLICT (account_id, key) DO NOTHING
+
+-- name: write_consumer
+-- Store what is known of a consumer.
+UPDATE ticketfeed.consumer SET last_at = :last_at, body = :body WHERE account_id = :account_id AND key = :key
+
+-- name: list_consumers
+-- Every consumer, and when it was last seen.
+SELECT key, last_at FROM ticketfeed.consumer WHERE account_id = :account_id
+
+-- name: read_consumers
+-- Every consumer, last seen first.
+SELECT body FROM ticketfeed.consumer WHERE account_id = :account_id ORDER BY last_at DESC, key
+
+-- name: forget_consumers
+-- Delete consumers.
+DELETE FROM ticketfeed.consumer WHERE account_id = :account_id AND key = ANY (:keys)
+
+-- name: add_request
+-- Store a recent request; its number is made by the engine.
+INSERT INTO ticketfeed.request (account_id, body) VALUES (:account_id, :body)
+
+-- name: read_requests
+-- The newest requests, newest first.
+SELECT body FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+
+-- name: forget_requests
+-- Delete all but the newest requests.
+DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
+    SELECT number FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
+)
+
+-- Scans of everything, for the integrity check.
+
+-- name: scan_tickets
+-- Every ticket in feed order, by the index that pages use.
+SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id ORDER BY generated_timestamp, id
+
+-- name: scan_records
+-- Every record.
+SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id ORDER BY kind, id
+
+-- name: scan_dangling_credentials
+-- Credentials whose user is missing.
+SELECT credential.id, credential.user_id
+FROM ticketfeed.credential
+LEFT JOIN ticketfeed.record
+  ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
+WHERE credential.account_id = :account_id AND record.id IS NULL
+ORDER BY credential.id
+
+-- name: count_changes
+-- How many tickets a range of the feed holds, up to :limit, and the second of the first.
+SELECT count(*), min(generated_timestamp) FROM (
+    SELECT generated_timestamp FROM ticketfeed.ticket
+    WHERE account_id = :account_id
+      AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+      AND (generated_timestamp, id) <= (:until_timestamp, :until_id)
+      AND (NOT :exclude_deleted OR status <> 'deleted')
+      AND CASE :scope
+            WHEN 'agent' THEN support_type IS DISTINCT FROM 'ai_agent'
+            WHEN 'ai_agent' THEN support_type = 'ai_agent'
+            ELSE TRUE
+          END
+    ORDER BY generated_timestamp, id LIMIT :limit
+) AS pending
+
+-- name: count_record_changes
+-- How many records of one kind a range of their feed holds, up to :limit, and the second of the first.
+SELECT count(*), min(generated_timestamp) FROM (
+    SELECT generated_timestamp FROM ticketfeed.record
+    WHERE account_id = :account_id AND kind = :kind
+      AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+      AND (generated_timestamp, id) <= (:until_timestamp, :until_id)
+    ORDER BY generated_timestamp, id LIMIT :limit
+) AS pending
+
+-- name: list_migrations
+-- The migrations that are recorded as applied.
+SELECT number, name FROM ticketfeed.migration ORDER BY number

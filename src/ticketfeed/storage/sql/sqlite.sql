@@ -1,0 +1,111 @@
+-- What only SQLite runs. Its tickets are clustered in feed order, its writes hold the lock of the whole file, and its
+-- sidecar is a file of its own, whose tables have no migrations: they can be dropped with the file.
+
+-- name: read_fenced_at
+-- The newest watermark that a fence has set.
+SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'fenced_at'
+
+-- name: write_fenced_at
+-- Raise it.
+UPDATE meta SET value = max(CAST(value AS INTEGER), :fenced_at) WHERE name = 'fenced_at'
+
+-- name: lock_state
+-- The account's row in a write, which holds the lock of the file already.
+SELECT {row} FROM feed_state WHERE account_id = :account_id
+
+-- name: read_changes
+-- A page of tickets: one range of the clustered table. The caller reads the account's row in the same transaction.
+SELECT {row}
+FROM ticket
+WHERE account_id = :account_id
+  AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+  AND generated_timestamp <= :until
+  AND (NOT :exclude_deleted OR status <> 'deleted')
+  AND CASE :scope
+        WHEN 'agent' THEN support_type IS NOT 'ai_agent'
+        WHEN 'ai_agent' THEN support_type IS 'ai_agent'
+        ELSE TRUE
+      END
+ORDER BY generated_timestamp, id
+LIMIT :limit
+
+-- name: read_record_changes
+-- A page of records of one kind.
+SELECT {row}
+FROM record
+WHERE account_id = :account_id AND kind = :kind
+  AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+  AND generated_timestamp <= :until
+ORDER BY generated_timestamp, id
+LIMIT :limit
+
+-- name: find_position
+-- As find_positions for one ticket, in half the time.
+SELECT {row} FROM ticket WHERE account_id = ? AND id = ?
+
+-- name: delete_ticket
+-- Delete a ticket at its old position: the position is the key, so a changed ticket is a new row.
+DELETE FROM ticket WHERE account_id = ? AND generated_timestamp = ? AND id = ?
+
+-- name: start_written
+-- An empty table of the tickets that a long write has stored. It lasts as long as the connection.
+CREATE TEMP TABLE IF NOT EXISTS written_ticket (id INTEGER PRIMARY KEY, generated_timestamp INTEGER NOT NULL);
+DELETE FROM written_ticket
+
+-- name: create_sidecar
+-- The tables of the sidecar file.
+CREATE TABLE IF NOT EXISTS request_window (
+    account_id INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    started    INTEGER NOT NULL,
+    used       INTEGER NOT NULL,
+    PRIMARY KEY (account_id, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS consumer (
+    account_id INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    last_at    REAL NOT NULL,
+    body       BLOB NOT NULL,
+    PRIMARY KEY (account_id, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS request (
+    number     INTEGER PRIMARY KEY,
+    account_id INTEGER NOT NULL,
+    body       BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS request_of_account ON request (account_id, number)
+
+-- name: lock_windows
+-- Rate-limit windows, in a transaction that holds the lock of the file.
+SELECT name, started, used FROM request_window WHERE account_id = :account_id AND name = ANY (:names) ORDER BY name
+
+-- name: lock_consumers
+-- Consumers, in a transaction that holds the lock of the file.
+SELECT key, body FROM consumer WHERE account_id = :account_id AND key = ANY (:keys) ORDER BY key
+
+-- name: scan_positions_by_id
+-- Where every ticket is, by the index that writes use.
+SELECT {row} FROM ticket INDEXED BY ticket_by_id WHERE account_id = :account_id ORDER BY id
+
+-- name: count_by_time
+-- How many tickets were last changed in each span of time; the index is smaller than the table.
+SELECT generated_timestamp / :seconds * :seconds, count(*)
+FROM ticket INDEXED BY ticket_by_id
+WHERE account_id = :account_id AND generated_timestamp >= :since
+GROUP BY 1 ORDER BY 1
+
+-- name: size_bytes
+-- The size of the file.
+SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
+
+-- name: journal_mode
+-- Whether the file has a write-ahead log.
+PRAGMA journal_mode
+
+-- name: check_pages
+-- SQLite's own check of every page and index.
+PRAGMA integrity_check(100)
+
+-- name: list_schema
+-- Tables and indexes as they were created.
+SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name

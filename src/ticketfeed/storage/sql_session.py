@@ -1,0 +1,91 @@
+"""A connection to an engine inside one transaction, and what any transaction does with an account's row."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from ticketfeed.protocol import watermark
+from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.queries import Queries, build
+
+__all__ = [
+    "SqlSession",
+    "create_account",
+    "fence_account",
+    "lock_states",
+    "no_account_row",
+    "state_bindings",
+    "write_states",
+]
+
+T = TypeVar("T")
+
+
+class SqlSession(ABC):
+    """Runs queries by name. An engine implements the three abstract methods."""
+
+    queries: Queries
+
+    @abstractmethod
+    def fetch(self, sql: str, bindings: Mapping[str, Any]) -> list[Any]:
+        """Run a query and return all its rows, as tuples."""
+
+    @abstractmethod
+    def execute(self, name: str, bindings: Mapping[str, Any]) -> int:
+        """Run a statement by its name; returns how many rows it changed."""
+
+    @abstractmethod
+    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
+        """Run a statement once for each of the rows, which are sequences or mappings of its parameters."""
+
+    def rows(self, name: str, row_type: type[T], bindings: Mapping[str, Any]) -> list[T]:
+        """The rows of a query whose columns are those of `row_type`."""
+        return build(row_type, self.fetch(self.queries.select(name, row_type), bindings))
+
+    def value(self, name: str, bindings: Mapping[str, Any]) -> Any:
+        """The only column of a query's first row; None where there is no row."""
+        return next((value for (value,) in self.fetch(self.queries[name], bindings)), None)
+
+
+def lock_states(session: SqlSession, account: Account) -> States:
+    """Lock the account's row until the end of the transaction, and read it. Raises StoreUnavailable."""
+    for row in session.rows("lock_state", StateRow, {"account_id": account.account_id}):
+        return row.states
+    raise no_account_row(account)
+
+
+def write_states(session: SqlSession, account: Account, states: States) -> None:
+    """Store the account's row, which must be locked."""
+    session.execute("write_state", state_bindings(account, states))
+
+
+def state_bindings(account: Account, states: States) -> dict[str, int]:
+    """The parameters of the query write_state."""
+    return {"account_id": account.account_id, **StateRow.of(states)._asdict()}
+
+
+def create_account(session: SqlSession, subdomain: str) -> Account:
+    """The account of this name, added with its row if there is none."""
+    session.execute("create_account", {"subdomain": subdomain})
+    (account,) = session.rows("find_account", Account, {"subdomain": subdomain})
+    fenced_at = session.value("read_fenced_at", {})
+    session.execute("create_state", {"account_id": account.account_id, "watermark": fenced_at})
+    return account
+
+
+def fence_account(
+    session: SqlSession, account: Account, states: States, now: int, clock_error_seconds: int
+) -> FeedState:
+    """Fence one account, whose row is locked, and those that are created later. Returns the state of its tickets."""
+    tickets, _ = fenced = watermark.fence_states(states, now, clock_error_seconds)
+    write_states(session, account, fenced)
+    fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
+    session.execute("write_fenced_at", {"fenced_at": fenced_at})
+    return tickets
+
+
+def no_account_row(account: Account) -> StoreUnavailable:
+    return StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")

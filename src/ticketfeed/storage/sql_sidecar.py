@@ -1,0 +1,83 @@
+"""What happens in the sidecar's transactions, without I/O: generators that yield statements and are sent rows.
+
+One engine runs them on a connection of its own thread, the other on one of its event loop. Rows are added first, then
+locked, changed and written back, so that processes which do the same at once wait for each other.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate, kept_consumers, note
+from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.rate_limits import RateLimit, Spent, Window, spend
+from ticketfeed.storage.queries import Dialect
+
+__all__ = ["Statement", "Steps", "decode_consumers", "decode_requests", "record_usage_steps", "spend_steps"]
+
+T = TypeVar("T")
+
+
+class Statement(NamedTuple):
+    """A query by name, to be run once for each of the bindings. Rows are sent back where there is one."""
+
+    name: str
+    bindings: Sequence[Mapping[str, Any]]
+
+
+# Each is sent the rows of its statement: an empty list for one that returns none.
+Steps = Generator[Statement, list[Any], T]
+
+
+def spend_steps(dialect: Dialect, account: Account, limits: Sequence[RateLimit], now: int) -> Steps[Spent]:
+    """Count one request."""
+    own = {"account_id": account.account_id}
+    names = sorted(limit.name for limit in limits)
+    yield Statement("add_window", [{**own, "name": name} for name in names])
+    rows = yield Statement("lock_windows", [{**own, "names": dialect.bind_list(names)}])
+    windows, spent = spend({name: Window(started, used) for name, started, used in rows}, limits, now)
+    if spent.refused is None:
+        yield Statement("write_window", [{**own, "name": name, **windows[name]._asdict()} for name in sorted(windows)])
+    return spent
+
+
+def record_usage_steps(
+    dialect: Dialect,
+    account: Account,
+    consumers: Mapping[str, UsageUpdate],
+    requests: Sequence[RequestRecord],
+    now: float,
+) -> Steps[None]:
+    """Add what one process has seen."""
+    own = {"account_id": account.account_id}
+    if consumers:
+        keys = sorted(consumers)
+        yield Statement("add_consumer", [{**own, "key": key, "body": b""} for key in keys])
+        rows = yield Statement("lock_consumers", [{**own, "keys": dialect.bind_list(keys)}])
+        after = {
+            key: note(msgspec.json.decode(body, type=Consumer) if body else None, consumers[key]) for key, body in rows
+        }
+        yield Statement(
+            "write_consumer",
+            [
+                {**own, "key": key, "last_at": after[key].last_at, "body": msgspec.json.encode(after[key])}
+                for key in after
+            ],
+        )
+        seen = yield Statement("list_consumers", [own])
+        old = {key for key, _ in seen} - kept_consumers(seen, now)
+        yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(sorted(old))}])
+    if requests:
+        yield Statement("add_request", [{**own, "body": msgspec.json.encode(request)} for request in requests])
+        yield Statement("forget_requests", [{**own, "keep": REQUESTS_KEPT}])
+
+
+def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:
+    """The rows of read_consumers."""
+    return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
+
+
+def decode_requests(rows: Sequence[tuple[Any, ...]]) -> list[RequestRecord]:
+    """The rows of read_requests."""
+    return [msgspec.json.decode(body, type=RequestRecord) for (body,) in rows]

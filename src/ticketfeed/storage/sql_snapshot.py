@@ -1,0 +1,89 @@
+"""A snapshot of an engine with SQL: all of the Snapshot but what the engine says of itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.list_query import range_bindings
+from ticketfeed.storage.migrations import migration_faults
+from ticketfeed.storage.queries import Queries, build, orphans_sql
+
+__all__ = ["SqlSnapshot"]
+
+
+class SqlSnapshot(ABC):
+    """A Snapshot over a connection inside a read transaction. Rows are returned as they are, valid or not."""
+
+    queries: Queries
+
+    @abstractmethod
+    def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
+        """The rows of a query one by one. Raises StoreError if the engine cannot read them."""
+
+    @abstractmethod
+    def self_check(self) -> Iterator[str]:
+        """As in the contract."""
+
+    @abstractmethod
+    def risks(self) -> Iterator[str]:
+        """As in the contract."""
+
+    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
+        for account in build(Account, self._scan(self.queries.select("list_accounts", Account), {})):
+            state = self._state(account)
+            yield account, state.tickets if state else None
+
+    def record_state(self, account: Account) -> FeedState | None:
+        state = self._state(account)
+        return state.records if state else None
+
+    def tickets(self, account: Account) -> Iterator[TicketRow]:
+        return map(TicketRow._make, self._rows("scan_tickets", TicketRow, account))
+
+    def positions_by_id(self, account: Account) -> Iterator[Position]:
+        return map(Position._make, self._rows("scan_positions_by_id", Position, account))
+
+    def records(self, account: Account) -> Iterator[RecordRow]:
+        return map(RecordRow._make, self._rows("scan_records", RecordRow, account))
+
+    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
+        return self._query("scan_dangling_credentials", account_id=account.account_id)
+
+    def orphans(self) -> Iterator[tuple[str, int, int]]:
+        return self._scan(orphans_sql(self.queries.dialect), {})
+
+    def count_changes(
+        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
+    ) -> tuple[int, int | None]:
+        own = {"account_id": account.account_id, "limit": limit, **range_bindings(after, until)}
+        if kind == "tickets":
+            scope = {"exclude_deleted": filters.exclude_deleted, "scope": filters.support_type_scope}
+            counted = self._query("count_changes", **own, **scope)
+        else:
+            counted = self._query("count_record_changes", **own, kind=kind)
+        count, first = next(counted)
+        return count, first
+
+    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
+        return list(self._query("count_by_time", account_id=account.account_id, since=since, seconds=seconds))
+
+    def size_bytes(self) -> int:
+        return int(self._values("size_bytes")[0])
+
+    def migration_faults(self) -> Iterator[str]:
+        return migration_faults(self.queries.dialect.name, list(self._query("list_migrations")))
+
+    def _state(self, account: Account) -> StateRow | None:
+        return next(map(StateRow._make, self._rows("read_state", StateRow, account)), None)
+
+    def _rows(self, name: str, row_type: type[Any], account: Account) -> Iterator[Any]:
+        return self._scan(self.queries.select(name, row_type), {"account_id": account.account_id})
+
+    def _values(self, name: str) -> list[Any]:
+        return [value for (value,) in self._query(name)]
+
+    def _query(self, name: str, **bindings: Any) -> Iterator[Any]:
+        return self._scan(self.queries[name], bindings)

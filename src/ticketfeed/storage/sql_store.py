@@ -1,0 +1,182 @@
+"""The reads of a store on an engine with SQL, over two primitives: rows of a query, and a page of a feed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
+from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LinkedTicketRow, ListRow, TicketRecordRow
+from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.contract import Credential
+from ticketfeed.storage.list_query import (
+    count_tickets_sql,
+    list_records_sql,
+    list_tickets_sql,
+    slice_bindings,
+    ticket_bindings,
+)
+from ticketfeed.storage.queries import Queries, build, translate
+from ticketfeed.storage.sql_session import no_account_row
+
+__all__ = ["SqlStore"]
+
+T = TypeVar("T")
+
+
+class SqlStore(ABC):
+    """The part of a Store that reads."""
+
+    queries: Queries
+
+    @abstractmethod
+    async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
+        """All rows of a query, as tuples; a replica may answer where it need not be `current`."""
+
+    @abstractmethod
+    async def _read_feed(
+        self, account: Account, name: str, row_type: type[T], bindings: dict[str, Any]
+    ) -> tuple[StateRow, list[T]]:
+        """The account's row, and the rows of a page in the same snapshot, up to the feed's watermark."""
+
+    async def list_accounts(self) -> list[Account]:
+        sql = self.queries.select("list_accounts", Account)
+        return build(Account, await self._fetch(sql, {}, current=True))
+
+    async def read_state(self, account: Account) -> FeedState:
+        for row in await self._rows("read_state", StateRow, account, current=True):
+            return row.tickets
+        raise no_account_row(account)
+
+    async def read_changes(
+        self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool
+    ) -> tuple[FeedState, Sequence[FeedRow]]:
+        row_type: type[Any] = LinkedTicketRow if links else ChangeRow
+        bindings = {
+            "account_id": account.account_id,
+            "after_timestamp": after.generated_timestamp,
+            "after_id": after.id,
+            "until": until,
+            "exclude_deleted": filters.exclude_deleted,
+            "scope": filters.support_type_scope,
+            "limit": limit,
+        }
+        state, rows = await self._read_feed(account, "read_changes", row_type, bindings)
+        return state.tickets, rows
+
+    async def read_record_changes(
+        self, account: Account, kind: str, after: Position, until: int, limit: int
+    ) -> tuple[FeedState, Sequence[FeedRow]]:
+        bindings = {
+            "account_id": account.account_id,
+            "kind": kind,
+            "after_timestamp": after.generated_timestamp,
+            "after_id": after.id,
+            "until": until,
+            "limit": limit,
+        }
+        state, rows = await self._read_feed(account, "read_record_changes", ChangeRow, bindings)
+        return state.records, rows
+
+    async def read_invalidations(self, account: Account, since: int) -> tuple[FeedState, list[Position]]:
+        rows = await self._query("read_invalidations", account, since=since)
+        if not rows:  # a replica that does not have the account yet
+            return FeedState(), []
+        *columns, _, _ = rows[0]
+        positions = [Position(second, id) for *_, second, id in rows if id is not None]
+        return StateRow(*columns).tickets, positions
+
+    async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
+        return await self._rows("read_records", BodyRow, account, kind=kind, ids=self._list(ids))
+
+    async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
+        return await self._rows("read_tickets", LinkedTicketRow, account, ids=self._list(ids))
+
+    async def read_of_tickets(
+        self, account: Account, kind: str, ticket_ids: Sequence[int]
+    ) -> Sequence[TicketRecordRow]:
+        return await self._rows("read_of_tickets", TicketRecordRow, account, kind=kind, ids=self._list(ticket_ids))
+
+    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
+        bindings = {**ticket_bindings(tickets), **slice_bindings(part)}
+        return build(ListRow, await self._fetch_made(list_tickets_sql(tickets, part), account, bindings))
+
+    async def count_tickets(self, account: Account, tickets: TicketList) -> int:
+        ((count,),) = await self._fetch_made(count_tickets_sql(tickets), account, ticket_bindings(tickets))
+        return int(count)
+
+    async def list_records(
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+    ) -> Sequence[ListRow]:
+        bindings = {"kind": kind, "ticket_id": ticket_id, **slice_bindings(part)}
+        sql = list_records_sql(part, of_ticket=ticket_id is not None)
+        return build(ListRow, await self._fetch_made(sql, account, bindings))
+
+    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        name = "count_records" if ticket_id is None else "count_records_of_ticket"
+        ((count,),) = await self._query(name, account, kind=kind, ticket_id=ticket_id)
+        return int(count)
+
+    async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
+        return dict(await self._query("count_comments", account, ids=self._list(ticket_ids)))
+
+    async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
+        return dict(await self._query("count_incidents", account, ids=self._list(problem_ids)))
+
+    async def list_aged(
+        self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
+    ) -> list[Position]:
+        return await self._rows(
+            "list_aged",
+            Position,
+            account,
+            status=status,
+            after_timestamp=after.generated_timestamp,
+            after_id=after.id,
+            until=until,
+            limit=limit,
+        )
+
+    async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
+        if ids is None:
+            ids = [id for (id,) in await self._query("list_job_ids", account, current=True)]
+        jobs = await self._rows("read_jobs", Job, account, current=True, ids=self._list(ids))
+        results: dict[str, list[bytes]] = {job.id: [] for job in jobs}
+        for job_id, result in await self._query("read_results", account, current=True, ids=self._list(ids)):
+            results.setdefault(job_id, []).append(result)
+        return [(job, results[job.id]) for job in jobs]
+
+    async def list_open_jobs(self, account: Account) -> list[str]:
+        return [id for (id,) in await self._query("list_open_jobs", account, current=True)]
+
+    async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
+        return next(iter(await self._credentials("find_credential", account, id=credential_id)), None)
+
+    async def find_token_user(self, account: Account, secret_hash: str) -> Credential | None:
+        return next(iter(await self._credentials("find_token", account, secret_hash=secret_hash)), None)
+
+    async def find_passwords(self, account: Account, email: str) -> list[Credential]:
+        return await self._credentials("find_passwords", account, email=email)
+
+    async def list_credentials(self, account: Account) -> list[Token]:
+        return build(Token, await self._query("list_credentials", account, current=True))
+
+    async def _credentials(self, name: str, account: Account, **bindings: Any) -> list[Credential]:
+        return build(Credential, await self._query(name, account, current=True, **bindings))
+
+    def _list(self, values: Sequence[Any]) -> Any:
+        return self.queries.bind_list(values)
+
+    async def _rows(
+        self, name: str, row_type: type[T], account: Account, *, current: bool = False, **bindings: Any
+    ) -> list[T]:
+        sql, bindings = self.queries.select(name, row_type), {"account_id": account.account_id, **bindings}
+        return build(row_type, await self._fetch(sql, bindings, current=current))
+
+    async def _query(self, name: str, account: Account, *, current: bool = False, **bindings: Any) -> list[Any]:
+        bindings = {"account_id": account.account_id, **bindings}
+        return await self._fetch(self.queries[name], bindings, current=current)
+
+    async def _fetch_made(self, sql: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
+        bindings = {"account_id": account.account_id, **bindings}
+        return await self._fetch(translate(self.queries.dialect, sql), bindings, current=False)
