@@ -102,8 +102,11 @@ def _call(name: str, *arguments: int | bytes | None, step: str = "") -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def _raise_loopback() -> None:

@@ -103,19 +103,25 @@ class _Connections:
 
 
 class Relay(_Connections):
-    """Leads every connection to one address. Where that cannot be reached, the connection ends."""
+    """Leads every connection to a port of this machine. Where nothing listens there, the connection ends."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__()
-        self._address = address
+        self._port = port
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _carry((reader, writer), await _connect(self._address))
+            await _carry((reader, writer), await self._connect())
         except Refused:
             pass
         finally:
             await _close(writer)
+
+    async def _connect(self) -> _Streams:
+        try:
+            return await _connect(Address("127.0.0.1", self._port))
+        except Refused:
+            return await _connect(Address("::1", self._port))
 
 
 class Proxy(_Connections):

@@ -53,7 +53,7 @@ async def _start(
             return await _start_isolated(command, plan, services, accounts)
         except CannotIsolate as problem:
             if plan.settings.isolate == "always":
-                raise BadInput(f"this system does not let a command be isolated: {problem}") from None
+                raise BadInput(f"this system does not let a command be isolated: {problem}; see --isolate") from None
             services.why_not_isolated = str(problem)
     try:
         return await asyncio.create_subprocess_exec(*command, env=services.environment)

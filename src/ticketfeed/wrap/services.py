@@ -95,7 +95,7 @@ class Services:
         self.serve(server_socket)
         await self.listen(self.proxy, proxy_socket)
         for port, bound in zip(host_ports, relayed, strict=True):
-            await self.listen(Relay(Address("localhost", port)), bound)
+            await self.listen(Relay(port), bound)
         loop = asyncio.get_running_loop()
         names, _ = await loop.create_datagram_endpoint(lambda: _NameServer(self.proxy), sock=inside.names)
         self._listening.append(names)
