@@ -429,9 +429,9 @@ def test_where_the_kernel_refuses(home: Path, stored: dict[str, list[Any]]) -> N
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--isolate", "perhaps"), "Invalid value for '--isolate' "),
-        (("--host-port", "0"), "Invalid value for '--host-port' "),
-        (("--host-port", "x"), "Invalid value for '--host-port' "),
+        (("--isolate", "perhaps"), "invalid value for --isolate"),
+        (("--host-port", "0"), "--host-port '0' is not a port "),
+        (("--host-port", "x"), "--host-port 'x' is not a port "),
         (("--host-port", "443"), "--host-port 443: "),
     ],
 )
