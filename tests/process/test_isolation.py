@@ -18,6 +18,7 @@ import pytest
 from tests.connectors.venvs import connector_bin
 from tests.process.conftest import COMMAND, ENVIRONMENT, SECONDS_MAX, Done, run
 from tests.process.walks import NODE, PYTHON, URL, WALK, can_isolate, check_walk, fill_home, read_stored
+from tests.test_docs import ROOT
 
 pytestmark = pytest.mark.skipif(not can_isolate(), reason="this system does not let a command be isolated")
 
@@ -424,6 +425,25 @@ def test_where_the_kernel_refuses(home: Path, stored: dict[str, list[Any]]) -> N
     )
     never = refused(home, "--isolate", "never", "--", "true")
     assert (never.code, never.out, never.err) == (0, b"", "")
+
+
+def test_recipe(home: Path, tmp_path: Path) -> None:
+    """What the how-to page has for those who isolate a command by themselves works as written."""
+    if not shutil.which("ip"):
+        pytest.skip("no iproute2 here")
+    page = (ROOT / "docs/how-to/point-your-connector.md").read_text()
+    (recipe,) = re.findall(r"^\$ (unshare .*?')$", page, re.M | re.S)
+    shutil.copy(home / "ticketfeed.db", tmp_path)
+    program = "import urllib.request as r; print(r.urlopen('https://acme.zendesk.com/_ticketfeed/health').status)"
+    (tmp_path / "connector").write_text(f"#!{sys.executable}\n{program}\n")
+    (tmp_path / "connector").chmod(0o755)
+    recipe = recipe.replace("\\\n", "").replace("my-connector", "./connector")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**ENVIRONMENT, "PATH": path, "TICKETFEED_CA_DIR": str(tmp_path / "ca")}
+    done = subprocess.run(
+        recipe, shell=True, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout == b"200\n"
 
 
 @pytest.mark.parametrize(
