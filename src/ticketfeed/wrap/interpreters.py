@@ -27,7 +27,7 @@ def find_certificates(command: Sequence[str], environ: Mapping[str, str]) -> lis
         prefixes.append(Path("/usr/local"))
     found = [file for prefix in dict.fromkeys(prefixes) for pattern in _BUNDLES for file in prefix.glob(pattern)]
     folders = filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))
-    return [*found, *(file for each in folders if (file := Path(each, "certifi", "cacert.pem")).exists())]
+    return [*found, *(file for each in folders if os.path.exists(file := Path(each, "certifi", "cacert.pem")))]
 
 
 def find_java_roots(command: Sequence[str], environ: Mapping[str, str]) -> list[Path]:
@@ -37,7 +37,7 @@ def find_java_roots(command: Sequence[str], environ: Mapping[str, str]) -> list[
     homes = [Path(os.path.realpath(each)).parent.parent for each in programs if each and Path(each).name == "java"]
     homes += [Path(environ["JAVA_HOME"])] if environ.get("JAVA_HOME") else []
     files = (home / part / "security" / "cacerts" for home in homes for part in ("lib", "jre/lib"))
-    return [file for file in files if file.exists()]
+    return [file for file in files if os.path.exists(file)]
 
 
 def find_interpreter(program: str, path: str) -> str | None:

@@ -24,6 +24,8 @@ import struct
 import sys
 from collections.abc import Sequence
 
+__all__ = ["main"]
+
 LOOPBACK = "127.0.0.1"
 DNS_PORT = 53
 BACKLOG = 2048

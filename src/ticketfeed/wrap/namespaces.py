@@ -48,7 +48,7 @@ async def start_isolated(
         with theirs:
             process = await _start_script(theirs, command, environment)
         try:
-            plan = json.dumps({**prepare()._asdict(), "ports": ports}).encode()
+            plan = json.dumps({**_prepare(prepare)._asdict(), "ports": ports}).encode()
             sockets = await asyncio.to_thread(_exchange, ours, plan)
             await _await_start(ours, command, sockets)
         except BaseException:
@@ -57,6 +57,13 @@ async def start_isolated(
             await process.wait()
             raise
     return Inside(process, sockets[:-1], sockets[-1])
+
+
+def _prepare(prepare: Callable[[], PrivateFiles]) -> PrivateFiles:
+    try:
+        return prepare()
+    except OSError as error:
+        raise CannotIsolate(f"{error.filename}: {error.strerror}") from None
 
 
 async def _start_script(

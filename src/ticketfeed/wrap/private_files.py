@@ -64,7 +64,9 @@ def _name_files(accounts: Collection[str]) -> dict[Path, bytes]:
         NAME_SERVICES: [*services, "hosts: files dns"],
         RESOLVER: ["nameserver 127.0.0.1"],
     }
-    return {file: "".join(f"{line}\n" for line in text).encode() for file, text in texts.items() if file.exists()}
+    return {
+        file: "".join(f"{line}\n" for line in text).encode() for file, text in texts.items() if os.path.exists(file)
+    }
 
 
 def _lines(file: Path) -> list[str]:
@@ -97,4 +99,4 @@ def _certificate_folders(private: Path, root_pem: bytes) -> Iterator[tuple[str, 
 
 def _real(paths: Iterable[Path]) -> Iterable[Path]:
     """Those that exist, each once, whatever links lead there."""
-    return dict.fromkeys(Path(os.path.realpath(path)) for path in paths if path.exists())
+    return dict.fromkeys(Path(os.path.realpath(path)) for path in paths if os.path.exists(path))
