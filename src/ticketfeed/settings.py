@@ -150,6 +150,16 @@ class Settings:
     allow_host: tuple[str, ...] = _setting(
         (), "Another host that COMMAND may reach, or *.DOMAIN. Repeatable; separated by spaces in the environment."
     )
+    isolate: Literal["auto", "always", "never"] = _setting(
+        "auto",
+        "Run COMMAND in Linux namespaces of its own, so that programs without proxy support reach the store too. auto: "
+        "where the system allows it.",
+    )
+    host_port: tuple[str, ...] = _setting(
+        (),
+        "Port of this machine that an isolated COMMAND can reach at 127.0.0.1, besides those that are in use when it "
+        "starts. Repeatable; separated by spaces in the environment.",
+    )
     profile: ProfileName = _setting(
         "open",
         "open: changes are readable within a second, no rate limits. zendesk: the last minute is withheld, and "

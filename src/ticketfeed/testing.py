@@ -139,19 +139,19 @@ class FeedServer:
         `options` are those of subprocess.run. Needs the extra `tls`. Raises CalledProcessError, unless not `check`.
         """
         options = {"capture_output": True, "text": True, "timeout": RUN_SECONDS_MAX, **options}
-        with self._surroundings({**os.environ, **(env or {})}) as environment:
+        with self._wrapped({**os.environ, **(env or {})}) as environment:
             return subprocess.run(list(command), env=environment, check=check, **options)
 
     @contextmanager
-    def _surroundings(self, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    def _wrapped(self, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
         from ticketfeed.wrap.authority import make_authority
-        from ticketfeed.wrap.run import RunPlan, wrapped_environment
+        from ticketfeed.wrap.services import RunPlan, wrapped_services
 
         plan = RunPlan(Settings(), make_authority(system_clock()), frozenset(), lambda _refused: None)
-        opened = wrapped_environment(self, plan, environ)
-        environment = self._await(opened.__aenter__())
+        opened = wrapped_services(self, plan, environ)
+        services = self._await(opened.__aenter__())
         try:
-            yield environment
+            yield services.environment
         finally:
             self._await(opened.__aexit__(None, None, None))
 

@@ -18,43 +18,11 @@ from typing import Any
 import pytest
 
 from tests.process.conftest import COMMAND, ENVIRONMENT, SECONDS_MAX, Done, run
+from tests.process.walks import NODE, PATH, PYTHON, URL, WALK, can_isolate, check_walk, fill_home, read_stored
 from ticketfeed.clock import system_clock
 from ticketfeed.wrap.authority import make_authority
 from ticketfeed.wrap.contexts import file_context
 
-PATH = "/api/v2/incremental/tickets/cursor.json"
-ACCOUNTS = {"acme": 230, "beta": 40}
-URL = f"https://acme.zendesk.com{PATH}"
-# A client's program is given a URL and a token, follows after_url to the end, and prints each page as a line.
-WALK = """
-import json, sys
-{preparation}
-url, token = sys.argv[1:]
-while True:
-    page = json.loads(fetch(url, {{"Authorization": "Bearer " + token}}))
-    print(json.dumps(page), flush=True)
-    if page["end_of_stream"]:
-        break
-    url = page["after_url"]
-"""
-PYTHON = {
-    "requests": "import requests\ndef fetch(url, headers): return requests.get(url, headers=headers).text",
-    "httpx": "import httpx\ndef fetch(url, headers): return httpx.get(url, headers=headers).text",
-    "urllib": "import urllib.request\ndef fetch(url, headers):\n"
-    "    return urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read()",
-    "curl": "import subprocess\ndef fetch(url, headers):\n"
-    "    heads = [text for name in headers for text in ('-H', f'{name}: {headers[name]}')]\n"
-    "    return subprocess.run(['curl', '-sSf', *heads, url], check=True, capture_output=True).stdout",
-}
-NODE = """
-let [url, token] = process.argv.slice(-2);
-for (;;) {
-    const page = await (await fetch(url, {headers: {authorization: `Bearer ${token}`}})).json();
-    console.log(JSON.stringify(page));
-    if (page.end_of_stream) break;
-    url = page.after_url;
-}
-"""
 # Node itself trusts our authority; without support for proxies, the program makes its own tunnel.
 NODE_TUNNEL = """
 const http = require("http"), tls = require("tls"), proxy = new URL(process.env.HTTPS_PROXY);
@@ -90,22 +58,18 @@ def node_version() -> tuple[int, ...]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store of two accounts under the default name; NAME-token is an admin's of NAME."""
-    folder = tmp_path_factory.mktemp("run")
-    for name, count in ACCOUNTS.items():
-        token = ["token", "create", "--email", "a@example.com", "--token", f"{name}-token"]
-        for arguments in (["generate", str(count)], token):
-            done = run(*arguments, "--account", name, cwd=folder)
-            assert done.code == 0, done.err
-    return folder
+    return fill_home(tmp_path_factory.mktemp("run"))
 
 
 Wrap = Callable[..., Done]
 
 
-@pytest.fixture(scope="module")
-def environment(home: Path) -> dict[str, str]:
-    return {"TICKETFEED_CA_DIR": str(home / "ca")}
+@pytest.fixture(scope="module", params=["always", "never"])
+def environment(home: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Everything holds for an isolated command and for one that is not."""
+    if request.param == "always" and not can_isolate():
+        pytest.skip("this system does not let a command be isolated")
+    return {"TICKETFEED_CA_DIR": str(home / "ca"), "TICKETFEED_ISOLATE": request.param}
 
 
 @pytest.fixture(scope="module")
@@ -120,23 +84,7 @@ def wrap(home: Path, environment: dict[str, str]) -> Wrap:
 
 @pytest.fixture(scope="module")
 def stored(home: Path) -> dict[str, list[Any]]:
-    """Every ticket of each account, in order, read without a server."""
-
-    def read(name: str) -> list[Any]:
-        done = run("get", f"{PATH}?start_time=0", "--account", name, cwd=home)
-        page = json.loads(done.out)
-        assert page["end_of_stream"]
-        return list(page["tickets"])
-
-    return {name: read(name) for name in ACCOUNTS}
-
-
-def check_walk(done: Done, expected: list[Any], account: str = "acme") -> None:
-    assert (done.code, done.err) == (0, "")
-    pages = [json.loads(line) for line in done.out.splitlines()]
-    assert len(pages) > 1
-    assert [ticket for page in pages for ticket in page["tickets"]] == expected
-    assert all(page["after_url"].startswith(f"https://{account}.zendesk.com{PATH}?cursor=") for page in pages)
+    return read_stored(home)
 
 
 @pytest.mark.parametrize("client", PYTHON)

@@ -134,7 +134,7 @@ def test_access_log(server: Running) -> None:
         "logger": "ticketfeed.access",
         "method": "GET",
         "path": PATH,
-        "query": {"start_time": "0", "per_page": "3"},
+        "query": {"start_time": "0", "per_page": "3", "access_token": "REDACTED", "secret": "REDACTED"},
         "status": 200,
         "client": "127.0.0.1",
     }

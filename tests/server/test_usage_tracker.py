@@ -131,7 +131,7 @@ def test_requests_hold_no_secret() -> None:
         (401, PATH, ""),
         (200, PATH, "admin@example.com"),
     ]
-    assert found[2].query == {"start_time": "0", "per_page": "2"}
+    assert found[2].query == {"start_time": "0", "per_page": "2", "secret": "REDACTED"}
     assert "hidden" not in repr(found)
     assert ADMIN.removeprefix("Basic ") not in repr(found)
 

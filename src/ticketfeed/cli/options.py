@@ -46,7 +46,7 @@ RULE_HELP = (
     "Set one rule of the profile. Repeatable; separated by spaces in the environment. Rules: " + ", ".join(RULES) + "."
 )
 
-_SETTINGS_OF_OTHER_COMMANDS = {"account", "allow_host"}
+_SETTINGS_OF_OTHER_COMMANDS = {"account", "allow_host", "isolate", "host_port"}
 SERVE_SETTINGS = (
     *(name for name, row in SETTINGS.items() if row.has_option and name not in _SETTINGS_OF_OTHER_COMMANDS),
     RULE,

@@ -12,15 +12,18 @@ from ticketfeed.cli.tls import choose_authority, require_tls_extra
 from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.settings import Settings
-from ticketfeed.wrap.hosts import parse_allowed_host
+from ticketfeed.wrap.hosts import parse_allowed_host, parse_host_port
 
 if TYPE_CHECKING:
-    from ticketfeed.wrap.run import RunPlan
+    from ticketfeed.wrap.services import RunPlan
 
 __all__ = ["run"]
 
 
-@with_settings("store", "profile", "allow_host", "settle_seconds", "start_time_margin_seconds", "rule", "ca_dir")
+@with_settings(
+    *("store", "profile", "isolate", "allow_host", "host_port", "settle_seconds", "start_time_margin_seconds", "rule"),
+    "ca_dir",
+)
 def run(
     settings: Settings,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", show_default=False)],
@@ -33,15 +36,16 @@ def run(
     The exit code is that of COMMAND.
     """
     require_tls_extra()
-    from ticketfeed.wrap.run import RunPlan
+    from ticketfeed.wrap.services import RunPlan
 
     if settings.store == "memory:":
         raise BadInput("a memory: store is empty when it is opened; name another one with --store")
     allowed = frozenset(parse_allowed_host(host) for host in settings.allow_host)
+    host_ports = frozenset(parse_host_port(port) for port in settings.host_port)
     _, authority = choose_authority(settings.ca_dir)
     # By default, standard error belongs to COMMAND.
     configure_logs(logging.INFO if log_requests else logging.WARNING)
-    return run_async(_run(command, RunPlan(settings, authority, allowed, print_err), settings.store))
+    return run_async(_run(command, RunPlan(settings, authority, allowed, print_err, host_ports), settings.store))
 
 
 async def _run(command: list[str], plan: "RunPlan", store_url: str) -> int:

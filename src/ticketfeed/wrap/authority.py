@@ -5,6 +5,7 @@ root, which has signed one issuer and will sign no more, since its key is thrown
 vouch for stands in its certificate; in the root's too, but Java does not hold a root to that. All keys are P-256.
 """
 
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ticketfeed.wrap.hosts import ZENDESK
 
-__all__ = ["Authority", "make_authority", "read_authority"]
+__all__ = ["Authority", "make_authority", "read_authority", "root_hash"]
 
 DAY_SECONDS = 86_400
 AUTHORITY_DAYS = 5 * 365
@@ -107,6 +108,15 @@ def read_authority(root_pem: bytes, issuer_pem: bytes) -> Authority:
     except InvalidSignature:
         raise ValueError("the issuer is another root's") from None
     return Authority(root, issuer, key)
+
+
+def root_hash(root_pem: bytes) -> str:
+    """What OpenSSL calls this root's file in a folder of certificates, as `openssl x509 -hash` does.
+
+    It is made from the name in small letters, as ours are, without the two bytes that begin its outermost sequence.
+    """
+    name = x509.load_pem_x509_certificate(root_pem).subject.public_bytes()[2:]
+    return hashlib.sha1(name, usedforsecurity=False).digest()[3::-1].hex()
 
 
 def _builder(name: str, key: ec.EllipticCurvePrivateKey, now: int, until: int) -> x509.CertificateBuilder:

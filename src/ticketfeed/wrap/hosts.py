@@ -10,13 +10,26 @@ from typing import NamedTuple
 
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["ZENDESK", "Address", "is_allowed", "is_served", "is_zendesk", "parse_address", "parse_allowed_host"]
+__all__ = [
+    "HTTPS_PORT",
+    "PORT_MAX",
+    "ZENDESK",
+    "Address",
+    "is_allowed",
+    "is_served",
+    "is_zendesk",
+    "parse_address",
+    "parse_allowed_host",
+    "parse_host_port",
+]
 
 ZENDESK = "zendesk.com"
+HTTPS_PORT = 443
 PORT_MAX = 65535
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
+_PORT = re.compile(r"[0-9]{1,5}")
 _IPV6 = re.compile(r"[0-9a-f:.]{2,45}")
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 _ZENDESK_HOST = re.compile(rf"{_LABEL}\.zendesk\.com")
@@ -51,6 +64,16 @@ def parse_allowed_host(text: str) -> str:
     if is_zendesk(host.replace("*", "any")):
         raise BadInput(f"--allow-host {text!r}: the hosts of help desks are always answered here")
     return host
+
+
+def parse_host_port(text: str) -> int:
+    """A port of this machine that an isolated command can reach. Raises BadInput."""
+    port = int(text) if _PORT.fullmatch(text) else 0
+    if not 1 <= port <= PORT_MAX:
+        raise BadInput(f"--host-port {text!r} is not a port from 1 to {PORT_MAX}")
+    if port == HTTPS_PORT:
+        raise BadInput(f"--host-port {port}: COMMAND reaches the store at this port")
+    return port
 
 
 def is_zendesk(host: str) -> bool:

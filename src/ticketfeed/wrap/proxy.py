@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from ticketfeed.wrap.hosts import Address, is_allowed, is_zendesk, parse_address
+from ticketfeed.wrap.hosts import Address, is_allowed, is_served, is_zendesk, parse_address
+from ticketfeed.wrap.names import Query, answer_query
 
-__all__ = ["HEAD_BYTES_MAX", "Head", "Proxy", "Refused", "parse_head"]
+__all__ = ["HEAD_BYTES_MAX", "Head", "Proxy", "Refused", "Relay", "parse_head"]
 
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_SECONDS_MAX = 30.0
@@ -79,14 +80,10 @@ def parse_head(head: bytes) -> Head:
     return Head(address, is_tunnel=False, path=path, forwarded="\r\n".join(lines).encode("latin-1"))
 
 
-class Proxy:
-    """Handles connections, each by `handle`. `server` answers for help desks; `report` hears of a refused host once."""
+class _Connections:
+    """Handles connections, each by `handle`."""
 
-    def __init__(self, server: Address, allowed: Collection[str], report: Callable[[str], None]) -> None:
-        self._server = server
-        self._allowed = allowed
-        self._report = report
-        self._reported: set[str] = set()
+    def __init__(self) -> None:
         self._open: set[asyncio.Task[None]] = set()
 
     def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,9 +99,63 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
+
+
+class Relay(_Connections):
+    """Leads every connection to a port of this machine. Where nothing listens there, the connection ends."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await _carry((reader, writer), await self._connect())
+        except Refused:
+            pass
+        finally:
+            await _close(writer)
+
+    async def _connect(self) -> _Streams:
+        try:
+            return await _connect(Address("127.0.0.1", self._port))
+        except Refused:
+            return await _connect(Address("::1", self._port))
+
+
+class Proxy(_Connections):
+    """`server` answers for help desks; `report` hears of a refused host once."""
+
+    def __init__(self, server: Address, allowed: Collection[str], report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._server = server
+        self._allowed = allowed
+        self._report = report
+        self._reported: set[str] = set()
+        self.is_used = False
+
+    def look_up(self, query: Query) -> bytes:
+        """Answers a query for a name from a program that did not ask the proxy for it."""
+        name = query.name
+        # A name without a dot is this machine's or network's; programs look it up by themselves.
+        if query.wants_address and "." in name and not is_served(name):
+            if is_allowed(name, self._allowed):
+                self._tell(name, f"the program looked up {name}, which is reached through the proxy only")
+            else:
+                self._tell(name, f"refused to look up {name}; to allow it: --allow-host {name}")
+        return answer_query(query)
+
+    def _tell(self, host: str, text: str) -> None:
+        if host not in self._reported and len(self._reported) < REPORTED_MAX:
+            self._reported.add(host)
+            self._report(f"ticketfeed: {text}")
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(HEAD_SECONDS_MAX):
                 text = await reader.readuntil(b"\r\n\r\n")
+            self.is_used = True
             head = parse_head(text)
             there = await _connect(self._route(head))
             if head.is_tunnel:
@@ -132,9 +183,7 @@ class Proxy:
             raise Refused(HTTPStatus.MOVED_PERMANENTLY, "help desks are served over https", location)
         if is_allowed(host, self._allowed):
             return head.address
-        if host not in self._reported and len(self._reported) < REPORTED_MAX:
-            self._reported.add(host)
-            self._report(f"ticketfeed: refused a connection to {host} port {port}; to allow it: --allow-host {host}")
+        self._tell(host, f"refused a connection to {host} port {port}; to allow it: --allow-host {host}")
         raise Refused(
             HTTPStatus.FORBIDDEN, f"{host} is not allowed here; to allow it: ticketfeed run --allow-host {host}"
         )

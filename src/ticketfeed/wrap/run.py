@@ -7,89 +7,79 @@ import asyncio
 import contextlib
 import os
 import signal
-import ssl
-import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from starlette.types import ASGIApp
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.server.app import create_app
-from ticketfeed.server.run import QuietServer, bind, server_config
-from ticketfeed.settings import Settings
 from ticketfeed.storage import Store
-from ticketfeed.wrap.authority import Authority
-from ticketfeed.wrap.contexts import local_context
-from ticketfeed.wrap.environment import proxied_environment
-from ticketfeed.wrap.hosts import Address
-from ticketfeed.wrap.proxy import HEAD_BYTES_MAX, Proxy
-from ticketfeed.wrap.trust import write_trust_files
+from ticketfeed.wrap.hosts import HTTPS_PORT
+from ticketfeed.wrap.listeners import find_listening_ports
+from ticketfeed.wrap.namespaces import HOST_PORTS_MAX, CannotIsolate, start_isolated
+from ticketfeed.wrap.private_files import PrivateFiles, write_private_files
+from ticketfeed.wrap.services import RunPlan, Services, wrapped_services
 
-__all__ = ["RunPlan", "run_command", "wrapped_environment"]
+__all__ = ["run_command"]
 
-LOOPBACK = "127.0.0.1"
-# Nobody is left to wait for an answer that is under way when the command has ended.
-DRAIN_SECONDS = 1
+NOT_REACHED = (
+    "ticketfeed: COMMAND did not use the proxy, and this system does not let it be isolated ({reason}); if it reads no "
+    'proxy variables, see "Programs that read no proxy" in docs/how-to/point-your-connector.md'
+)
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What a command is to find around it. `report` is told of each host that it is refused, once."""
-
-    settings: Settings
-    authority: Authority
-    allowed: Collection[str]
-    report: Callable[[str], None]
-
-
 async def run_command(command: Sequence[str], plan: RunPlan, store: Store, environ: Mapping[str, str]) -> int:
     """Run a command to its end; returns its exit code, 128 and the number for a signal. Raises BadInput."""
     app = create_app(plan.settings, store)
+    accounts = [account.subdomain for account in await store.list_accounts()]
     app.state.service.usage_tracker.start()
     try:
-        async with wrapped_environment(app, plan, environ) as environment:
-            return await _run(command, environment)
+        async with wrapped_services(app, plan, environ) as services:
+            code = await _run(lambda: _start(command, plan, services, accounts))
+            if services.why_not_isolated and not services.proxy.is_used:
+                plan.report(NOT_REACHED.format(reason=services.why_not_isolated))
+            return code
     finally:
         await app.state.service.jobs.end()
         await app.state.service.usage_tracker.stop()
 
 
-@contextlib.asynccontextmanager
-async def wrapped_environment(app: ASGIApp, plan: RunPlan, environ: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
-    """What a command's environment must say so that every host of zendesk.com is `app`."""
-    with (
-        bind(LOOPBACK, 0) as server_socket,
-        bind(LOOPBACK, 0) as proxy_socket,
-        tempfile.TemporaryDirectory(prefix="ticketfeed-run-") as folder,
-    ):
-        files = write_trust_files(Path(folder), plan.authority.root_pem, environ)
-        environment = proxied_environment(environ, Address(*proxy_socket.getsockname()), files)
-        proxy = Proxy(Address(*server_socket.getsockname()), plan.allowed, plan.report)
-        server = _server(app, plan)
-        serving = asyncio.create_task(server.serve([server_socket]))
-        listening = await asyncio.start_server(proxy.handle, sock=proxy_socket, limit=HEAD_BYTES_MAX)
+async def _start(
+    command: Sequence[str], plan: RunPlan, services: Services, accounts: Sequence[str]
+) -> asyncio.subprocess.Process:
+    if plan.settings.isolate != "never":
         try:
-            yield environment
-        finally:
-            listening.close()
-            await proxy.close()
-            server.should_exit = True
-            await serving
+            return await _start_isolated(command, plan, services, accounts)
+        except CannotIsolate as problem:
+            if plan.settings.isolate == "always":
+                raise BadInput(f"this system does not let a command be isolated: {problem}; see --isolate") from None
+            services.why_not_isolated = str(problem)
+    try:
+        return await asyncio.create_subprocess_exec(*command, env=services.environment)
+    except OSError as error:
+        raise BadInput(f"cannot run {command[0]}: {error.strerror}") from None
 
 
-def _server(app: ASGIApp, plan: RunPlan) -> QuietServer:
-    def make_context() -> ssl.SSLContext:
-        return local_context(plan.authority.root_pem, plan.authority.issuer_pem)
+async def _start_isolated(
+    command: Sequence[str], plan: RunPlan, services: Services, accounts: Sequence[str]
+) -> asyncio.subprocess.Process:
+    def prepare() -> PrivateFiles:
+        folder = services.folder / "private"
+        folder.mkdir()
+        return write_private_files(folder, plan.authority.root_pem, accounts, command, services.environment)
 
-    return QuietServer(server_config(app, make_context, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS))
+    # What is reached at 127.0.0.1 stays so.
+    own = {HTTPS_PORT, services.proxy_port}
+    listening = sorted(find_listening_ports() - own)
+    host_ports = list(dict.fromkeys([*(plan.host_ports - own), *listening]))[:HOST_PORTS_MAX]
+    ports = (HTTPS_PORT, services.proxy_port, *host_ports)
+    inside = await start_isolated(command, services.environment, ports, prepare)
+    await services.join(inside, host_ports)
+    return inside.process
 
 
-async def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+async def _run(start: Callable[[], Awaitable[asyncio.subprocess.Process]]) -> int:
     early: list[signal.Signals] = []
     process: asyncio.subprocess.Process | None = None
 
@@ -101,10 +91,7 @@ async def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
                 process.send_signal(number)
 
     with _handled(pass_on):
-        try:
-            process = await asyncio.create_subprocess_exec(*command, env=environment)
-        except OSError as error:
-            raise BadInput(f"cannot run {command[0]}: {error.strerror}") from None
+        process = await start()
         for number in early:
             pass_on(number)
         code = await process.wait()

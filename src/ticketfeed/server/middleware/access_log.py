@@ -1,11 +1,13 @@
 """A request id for every answer, and one log line for every request; whoever else wants to know of it is told here.
 
-The line holds no secret: no Authorization header, and of the query only what the export reads. An error that
-nobody expected is logged here, once and under the same id, and answered in the wire's shape.
+The line holds no secret: no Authorization header, and of the query, values with the name of a secret are masked. An
+error that nobody expected is logged here, once and under the same id, and answered in the wire's shape.
 """
 
+import itertools
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -22,9 +24,17 @@ from ticketfeed.server.responses import error_response
 
 __all__ = ["AccessLog", "logged_query"]
 
-_LOGGED_PARAMETERS = ("cursor", "start_time", "exclude_deleted", "include", "per_page", "support_type_scope")
-# The longest text of a caller's that a line repeats.
+# Of a caller's own words, so that a line has an end.
+_PARAMETERS_MAX = 30
+_NAME_CHARS_MAX = 60
 _TEXT_CHARS_MAX = 500
+# As OpenTelemetry writes it.
+_MASK = "REDACTED"
+# `code` and `key` stand in harmless words, so they count as words alone: `code_verifier`, not `encoded`.
+_SECRET_NAME = re.compile(
+    r"token|secret|passw|credential|authorization|signature|apikey|(?<![a-z])(?:code|key)(?![a-z])", re.IGNORECASE
+)
+_PARAMETER_INSIDE = re.compile(r"([\w.\[\]-]*)=[^&#?\s]*")
 
 _log = logging.getLogger("ticketfeed.access")
 
@@ -99,6 +109,22 @@ def _new_request_id() -> str:
 
 @lru_cache(1024)
 def logged_query(query: bytes) -> dict[str, str]:
-    """Of a query what may be told: the parameters of an export."""
+    """The parameters of a query as they may be told."""
     parameters = parse_query(query.decode("latin-1"))
-    return {name: parameters[name][:_TEXT_CHARS_MAX] for name in _LOGGED_PARAMETERS if name in parameters}
+    return {
+        _shorten(name, _NAME_CHARS_MAX): _MASK if _SECRET_NAME.search(name) else _shorten(_mask(text), _TEXT_CHARS_MAX)
+        for name, text in itertools.islice(parameters.items(), _PARAMETERS_MAX)
+    }
+
+
+def _mask(text: str) -> str:
+    """A value may be an address with a query of its own."""
+
+    def mask(found: re.Match[str]) -> str:
+        return f"{found[1]}={_MASK}" if _SECRET_NAME.search(found[1]) else found[0]
+
+    return _PARAMETER_INSIDE.sub(mask, text)
+
+
+def _shorten(text: str, chars_max: int) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:chars_max])

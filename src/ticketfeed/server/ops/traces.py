@@ -7,6 +7,7 @@ headers, and the query only as it is logged.
 import importlib.util
 from collections.abc import Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
@@ -55,7 +56,7 @@ def _mask_url(span: Any, scope: MutableMapping[str, Any]) -> None:
     """Replace the URL attributes, under their old and new names, by the URL as it is logged."""
     if not span.is_recording():
         return
-    query = "&".join(f"{name}={value}" for name, value in logged_query(scope["query_string"]).items())
+    query = urlencode(logged_query(scope["query_string"]))
     for name in ("http.url", "http.target", "url.query", "url.full"):
         if name in (span.attributes or {}):
             base = str(span.attributes[name]).partition("?")[0] if name != "url.query" else ""
