@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
@@ -104,6 +105,9 @@ def with_values(*names: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     return decorate
 
 
+_METAVARS = {int: "<int>", Path: "<path>"}
+
+
 def _option_parameters(name: str) -> Iterator[inspect.Parameter]:
     """The parameter of a setting's option, and a hidden one for each of its former names."""
     if name == RULE:
@@ -112,7 +116,7 @@ def _option_parameters(name: str) -> Iterator[inspect.Parameter]:
     row = SETTINGS[name]
     # All but lists and flags are text here; settings.py parses them, wherever they come from.
     kind: Any = list[str] if row.is_list else bool if row.kind is bool else str
-    metavar = f"<{'|'.join(row.choices)}>" if row.choices else "<int>" if row.kind is int else None
+    metavar = f"<{'|'.join(row.choices)}>" if row.choices else _METAVARS.get(row.kind)
     for each in (row.name, *row.aliases):
         spelling = option_name(each) + (f"/--no-{option_name(each)[2:]}" if row.default is True else "")
         yield _parameter(each, kind, spelling, _help(row.help, row.variable, _default_text(row)), metavar, each != name)
