@@ -24,7 +24,7 @@ from ticketfeed.server.responses import error_response
 
 __all__ = ["AccessLog", "logged_query"]
 
-# Of a caller's own words, so that a line has an end.
+# Bounds on what a line repeats of a request.
 _PARAMETERS_MAX = 30
 _NAME_CHARS_MAX = 60
 _TEXT_CHARS_MAX = 500
@@ -109,16 +109,16 @@ def _new_request_id() -> str:
 
 @lru_cache(1024)
 def logged_query(query: bytes) -> dict[str, str]:
-    """The parameters of a query as they may be told."""
+    """The parameters of a query as the log shows them: bounded, with secrets masked."""
     parameters = parse_query(query.decode("latin-1"))
     return {
-        _shorten(name, _NAME_CHARS_MAX): _MASK if _SECRET_NAME.search(name) else _shorten(_mask(text), _TEXT_CHARS_MAX)
+        _shorten(name, _NAME_CHARS_MAX): _MASK if _SECRET_NAME.search(name) else _mask(_shorten(text, _TEXT_CHARS_MAX))
         for name, text in itertools.islice(parameters.items(), _PARAMETERS_MAX)
     }
 
 
 def _mask(text: str) -> str:
-    """A value may be an address with a query of its own."""
+    """A value may be an address with a query of its own. It is short: the pattern takes quadratic time."""
 
     def mask(found: re.Match[str]) -> str:
         return f"{found[1]}={_MASK}" if _SECRET_NAME.search(found[1]) else found[0]
