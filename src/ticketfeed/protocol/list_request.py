@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from ticketfeed.protocol.errors import InvalidPaginationDepth, InvalidPaginationParameter, InvalidValue, TooManyValues
-from ticketfeed.protocol.model import INT64_MAX, ListOrder, Slice
-from ticketfeed.protocol.query import parse_integer
+from ticketfeed.protocol.model import INT64_MAX, ListOrder, Slice, TicketList
+from ticketfeed.protocol.query import parse_integer, parse_scope
 from ticketfeed.protocol.rows import ListRow
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "paginate",
     "parse_ids",
     "parse_list_request",
+    "parse_ticket_list",
     "slice_rows",
 ]
 
@@ -189,3 +190,16 @@ def parse_ids(parameters: Mapping[str, str]) -> list[int]:
     if not ids or None in ids:
         raise InvalidValue("ids must be whole numbers, separated by commas")
     return [id for id in ids if id is not None]
+
+
+def parse_ticket_list(parameters: Mapping[str, str]) -> TicketList:
+    """Which tickets a list holds: all of them by default, unlike an export. Raises InvalidValue."""
+    start_time = parse_integer(parameters["start_time"]) if "start_time" in parameters else None
+    if "start_time" in parameters and start_time is None:
+        raise InvalidValue("start_time must be a time in Unix seconds")
+    external_id = parameters.get("external_id")
+    return TicketList(
+        support_type_scope=parse_scope(parameters.get("support_type_scope", "all")),
+        external_id=external_id.replace("\0", "") if external_id else None,  # no stored one has a NUL
+        start_time=start_time,
+    )

@@ -1,6 +1,6 @@
-"""Authorization header -> Identity. A credential acts as the user it was made for, whose role counts.
+"""Authorization header -> Identity. A credential acts as the user who owns it, with that user's role.
 
-Three ways in: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`.
+Three schemes: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from ticketfeed.storage.contract import Store
 
 __all__ = ["Authenticate", "Authenticator", "identity_of"]
 
-# What an app needs of an authenticator; `ticketfeed get` brings its own, which trusts the local user.
+# The authenticator of an app. `ticketfeed get` has one of its own, which trusts the local user.
 Authenticate = Callable[[Account, str | None], Awaitable[Identity]]
 
-# Checking a password takes argon2 tens of milliseconds; one that was right is taken as right for this long.
-PASSWORD_REMEMBERED_SECONDS = 60.0
-PASSWORDS_REMEMBERED_MAX = 1000
-HEADERS_KNOWN_MAX = 1000
+# argon2 takes tens of milliseconds for a password, so a correct one is cached for this long.
+PASSWORD_CACHE_SECONDS = 60.0
+PASSWORD_CACHE_ENTRIES_MAX = 1000
+IDENTITY_CACHE_ENTRIES_MAX = 1000
 
 
 class _User(msgspec.Struct):
@@ -45,34 +45,37 @@ class Authenticator:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._remembered: dict[str, float] = {}
-        # Who is behind a header, with the account's record_changes then: right for as long as these stay the same.
-        self._known: dict[tuple[int, str | None], tuple[int, Identity]] = {}
-        # The store's stamp when an account's record_changes were last read, and what they were.
-        self._changes: dict[int, tuple[int, int]] = {}
-        # One password at a time: a flood of wrong ones must not take every core.
-        self._checking = asyncio.Lock()
+        # Hash of a correct password and its stored hash -> when the entry expires, on the monotonic clock.
+        self._passwords: dict[str, float] = {}
+        # (account_id, header) -> the account's record_changes when it was checked, and the identity. Every write of a
+        # credential or a user bumps record_changes, so an entry is valid while they stay the same.
+        self._identities: dict[tuple[int, str | None], tuple[int, Identity]] = {}
+        # account_id -> the store's change_counter when record_changes were last read, and record_changes.
+        self._record_changes: dict[int, tuple[int, int]] = {}
+        # One password at a time: many wrong ones at once must not take every core.
+        self._password_lock = asyncio.Lock()
 
     async def __call__(self, account: Account, authorization: str | None) -> Identity:
         """Raises NotAuthenticated or InvalidToken."""
         change_counter, key = self._store.change_counter(), (account.account_id, authorization)
         if change_counter is None:
             return await self._identify(account, authorization)
-        changes = await self._record_changes(account, change_counter)
-        known = self._known.get(key)
-        if known is not None and known[0] == changes:
-            return known[1]
+        changes = await self._read_record_changes(account, change_counter)
+        cached = self._identities.get(key)
+        if cached is not None and cached[0] == changes:
+            return cached[1]
         identity = await self._identify(account, authorization)
-        if len(self._known) >= HEADERS_KNOWN_MAX:
-            self._known.clear()
-        self._known[key] = changes, identity  # read before we looked: what changed meanwhile is seen next time
+        if len(self._identities) >= IDENTITY_CACHE_ENTRIES_MAX:
+            self._identities.clear()
+        # `changes` were read first: a change since then makes the entry invalid.
+        self._identities[key] = changes, identity
         return identity
 
-    async def _record_changes(self, account: Account, change_counter: int) -> int:
-        last_stamp, changes = self._changes.get(account.account_id, (None, 0))
-        if change_counter != last_stamp:
+    async def _read_record_changes(self, account: Account, change_counter: int) -> int:
+        last_counter, changes = self._record_changes.get(account.account_id, (None, 0))
+        if change_counter != last_counter:
             changes = (await self._store.read_state(account)).record_changes
-            self._changes[account.account_id] = change_counter, changes
+            self._record_changes[account.account_id] = change_counter, changes
         return changes
 
     async def _identify(self, account: Account, authorization: str | None) -> Identity:
@@ -92,8 +95,8 @@ class Authenticator:
             raise NotAuthenticated
         if name.endswith("/token"):
             identity = await self._token(account, secret)
-            wanted = name.removesuffix("/token").strip().lower()
-            is_owner = identity and wanted and identity.email.strip().lower() == wanted
+            email = name.removesuffix("/token").strip().lower()
+            is_owner = identity and email and identity.email.strip().lower() == email
             return identity if identity and is_owner else _refuse(NotAuthenticated(with_token=True))
         return await self._password(account, name.strip().lower(), secret) or _refuse(NotAuthenticated())
 
@@ -103,8 +106,8 @@ class Authenticator:
 
     async def _password(self, account: Account, email: str, password: str) -> Identity | None:
         found = await self._store.find_passwords(account, email)
-        if not found:  # takes as long as a wrong password: how long a refusal takes must not tell who is there
-            await self._matches(_nobodys_hash(), password)
+        if not found:  # check one all the same: the time of a refusal must not tell whether the email exists
+            await self._matches(_dummy_hash(), password)
         for credential in found:
             if await self._matches(credential.secret_hash, password):
                 return identity_of(credential.id, credential.user)
@@ -112,24 +115,24 @@ class Authenticator:
 
     async def _matches(self, stored: str, password: str) -> bool:
         key = sha256(f"{stored}\n{password}".encode()).hexdigest()
-        if self._remembered.get(key, 0.0) > time.monotonic():
+        if self._passwords.get(key, 0.0) > time.monotonic():
             return True
-        async with self._checking:
-            right = await asyncio.to_thread(is_password, password, stored)
-        if right:
-            if len(self._remembered) >= PASSWORDS_REMEMBERED_MAX:
-                self._remembered.clear()
-            self._remembered[key] = time.monotonic() + PASSWORD_REMEMBERED_SECONDS
-        return right
+        async with self._password_lock:
+            is_correct = await asyncio.to_thread(is_password, password, stored)
+        if is_correct:
+            if len(self._passwords) >= PASSWORD_CACHE_ENTRIES_MAX:
+                self._passwords.clear()
+            self._passwords[key] = time.monotonic() + PASSWORD_CACHE_SECONDS
+        return is_correct
 
 
 @cache
-def _nobodys_hash() -> str:
+def _dummy_hash() -> str:
     return hash_password("")
 
 
 def identity_of(credential_id: int, body: bytes) -> Identity | None:
-    """The user that a credential stands for; None for one who may not come in."""
+    """The user who owns a credential; None for one who is inactive or suspended."""
     user = _USER.decode(body)
     if not user.active or user.suspended:
         return None

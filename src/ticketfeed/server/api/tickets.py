@@ -3,7 +3,7 @@
 Only the exports and /deleted_tickets return deleted tickets: all other addresses answer 404 for one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -13,10 +13,10 @@ from starlette.responses import Response
 from ticketfeed.export.sideload_reader import sideload_tickets
 from ticketfeed.protocol.audit_views import comments_of, deletion_of
 from ticketfeed.protocol.envelope import embed, join_arrays, join_object
-from ticketfeed.protocol.errors import InvalidValue, RecordNotFound
-from ticketfeed.protocol.list_request import parse_ids, parse_list_request, slice_rows
+from ticketfeed.protocol.errors import RecordNotFound
+from ticketfeed.protocol.list_request import parse_ids, parse_list_request, parse_ticket_list, slice_rows
 from ticketfeed.protocol.model import TicketList
-from ticketfeed.protocol.query import parse_include, parse_integer, parse_scope
+from ticketfeed.protocol.query import parse_include, parse_integer
 from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
 from ticketfeed.server.api.call import ApiCall, path_id
@@ -44,7 +44,7 @@ DAY_SECONDS = 86400
 async def list_tickets(request: Request, call: ApiCall) -> Response:
     """Tickets by id or in the order of `sort`, each without its key `fields`; deleted ones are left out."""
     list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
-    tickets = replace(_ticket_list(call.query), archived_at=_archived_at(call))
+    tickets = replace(parse_ticket_list(call.query), archived_at=_archived_at(call))
     store = call.service.store
     rows = await store.list_tickets(call.account, tickets, list_request.part)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
@@ -181,16 +181,3 @@ async def _with_sideloads(call: ApiCall, rows: Sequence[LinkedTicketRow]) -> tup
 def _archived_at(call: ApiCall) -> int | None:
     days = call.service.settings.archive_days
     return call.service.clock() - days * DAY_SECONDS if days else None
-
-
-def _ticket_list(query: Mapping[str, str]) -> TicketList:
-    start_time = parse_integer(query["start_time"]) if "start_time" in query else None
-    if "start_time" in query and start_time is None:
-        raise InvalidValue("start_time must be a time in Unix seconds")
-    scope = parse_scope(query["support_type_scope"]) if "support_type_scope" in query else "all"
-    external_id = query.get("external_id")
-    return TicketList(
-        support_type_scope=scope,
-        external_id=external_id.replace("\0", "") if external_id else None,
-        start_time=start_time,
-    )
