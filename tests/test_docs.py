@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from tests.references import FOLDER, MET
+from tests.errors_reference import provoked_errors
+from tests.references import FOLDER
 from tests.references import PAGES as MADE_PAGES
 from ticketfeed.cli import app
 from ticketfeed.protocol import errors
@@ -50,7 +51,7 @@ def test_every_error_is_told() -> None:
     """The page of errors has every error of the wire that there is."""
     all_errors = [getattr(errors, name) for name in errors.__all__]
     wire_errors = {e for e in all_errors if isinstance(e, type) and issubclass(e, errors.WireError)}
-    assert wire_errors - {errors.WireError} == {type(error) for error, _ in MET}
+    assert wire_errors - {errors.WireError} == {type(error) for _, error in provoked_errors()}
 
 
 def test_site(tmp_path: Path) -> None:

@@ -1,0 +1,177 @@
+"""docs/reference/errors.md, made from the errors of the API as they are raised: each is provoked by a request."""
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+from tests.server.desk import ALL, NOON, Desk, basic, tickets
+from ticketfeed.protocol.envelope import encode_error
+from ticketfeed.protocol.errors import StoreUnavailable, WireError
+from ticketfeed.settings import Settings
+
+__all__ = ["provoked_errors", "render"]
+
+_HEAD = """# Errors
+
+Every error of the API, as an example of its kind. Checks are made in this order: path, host, credentials, role, rate
+limit, parameters. 429 and 503 carry `Retry-After` in seconds. A command reports an error as one line on standard error
+and exits with code 2.
+
+| status | when | body |
+|---|---|---|
+"""
+
+
+def _host_header(desk: Desk) -> None:
+    desk.ask(host="not a host")
+
+
+def _no_start_time(desk: Desk) -> None:
+    desk.ask("/api/v2/incremental/tickets/cursor")
+
+
+def _bad_value(desk: Desk) -> None:
+    desk.ask("/api/v2/incremental/tickets/cursor?start_time=yesterday")
+
+
+def _too_recent(_desk: Desk) -> None:
+    Desk(Settings.of_profile("zendesk")).ask(f"/api/v2/incremental/tickets/cursor?start_time={NOON}")
+
+
+def _bad_cursor(desk: Desk) -> None:
+    desk.ask("/api/v2/incremental/tickets/cursor?cursor=nonsense")
+
+
+def _too_many_ids(desk: Desk) -> None:
+    desk.ask(f"/api/v2/tickets/show_many?ids={','.join(map(str, range(1, 102)))}")
+
+
+def _reused_key(desk: Desk) -> None:
+    for subject, status in (("first", 201), ("second", 400)):
+        body = {"ticket": {"subject": subject, "comment": {"body": "Hello"}}}
+        desk.send("POST", "/tickets", body, headers=[("Idempotency-Key", "k")], expect=status)
+
+
+def _page_size(desk: Desk) -> None:
+    desk.ask("/api/v2/tickets?page[size]=many")
+
+
+def _too_deep(desk: Desk) -> None:
+    desk.ask("/api/v2/tickets?page=101&per_page=100")
+
+
+def _no_credentials(desk: Desk) -> None:
+    desk.ask(authorization=None)
+
+
+def _bad_bearer(desk: Desk) -> None:
+    desk.ask(authorization="Bearer unknown")
+
+
+def _agent(desk: Desk) -> None:
+    desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
+    desk.grant(9, "agent-token")
+    desk.ask(authorization=basic("agent@example.com/token:agent-token"))
+
+
+def _voice(desk: Desk) -> None:
+    desk.ask("/api/v2/channels/voice/phone_numbers")
+
+
+def _unknown_path(desk: Desk) -> None:
+    desk.ask("/api/v2/nonsense")
+
+
+def _unknown_record(desk: Desk) -> None:
+    desk.ask("/api/v2/tickets/4711")
+
+
+def _unknown_account(_desk: Desk) -> None:
+    Desk(accounts=("acme", "other")).ask(host="nobody.example.com")
+
+
+def _conflict(desk: Desk) -> None:
+    desk.put("tickets", *tickets(1))
+    change = {"subject": "x", "safe_update": True, "updated_stamp": "2001-01-01T00:00:00Z"}
+    desk.send("PUT", "/tickets/1", {"ticket": change}, expect=409)
+
+
+def _large_body(desk: Desk) -> None:
+    desk.send("POST", "/tickets", b" " * (5 * 2**20 + 1), expect=413)
+
+
+def _invalid_record(desk: Desk) -> None:
+    desk.send("POST", "/tickets", {"ticket": {"subject": "no comment"}}, expect=422)
+
+
+def _rate_limit(_desk: Desk) -> None:
+    limited = Desk(Settings.of_profile("zendesk"))
+    for _ in range(11):
+        limited.ask(f"{ALL}&per_page=1")
+
+
+def _internal(desk: Desk) -> None:
+    with patch.object(desk.store, "list_accounts", side_effect=ZeroDivisionError), patch("logging.Logger.exception"):
+        desk.ask(host="other.localhost")
+
+
+def _store_down(desk: Desk) -> None:
+    with patch.object(desk.store, "read_changes", side_effect=StoreUnavailable("away")):
+        desk.ask(f"{ALL}&per_page=1")
+
+
+def _overload(desk: Desk) -> None:
+    overload = "ticketfeed.server.middleware.overload"
+    with patch(f"{overload}.UNSENT_BYTES_MAX", -1), patch(f"{overload}.WAIT_SECONDS_MAX", 0.01):
+        desk.ask()
+
+
+_PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
+    ("a Host header that is not a host name, or a body that is not a JSON object", _host_header),
+    ("a required parameter is missing", _no_start_time),
+    ("a parameter is invalid", _bad_value),
+    ("a `start_time` within the last minute, in the profile `zendesk`", _too_recent),
+    ("an unreadable cursor", _bad_cursor),
+    ("too many ids or objects in one request", _too_many_ids),
+    ("an `Idempotency-Key` that was used for another request", _reused_key),
+    ("an invalid pagination parameter", _page_size),
+    ("a page beyond the limit of offset pagination", _too_deep),
+    ("no credentials, or wrong Basic credentials", _no_credentials),
+    ("an unknown or revoked Bearer token", _bad_bearer),
+    ("the role of the user does not allow the request", _agent),
+    ("a feature that is not available", _voice),
+    ("an unknown path or method", _unknown_path),
+    ("an unknown record", _unknown_record),
+    ("an unknown account", _unknown_account),
+    ("a ticket that has changed since `updated_stamp`", _conflict),
+    ("a body that is too large", _large_body),
+    ("an invalid record, with the fields at fault", _invalid_record),
+    ("a rate limit is exceeded", _rate_limit),
+    ("an internal error; the log contains it with the `X-Request-Id` of the response", _internal),
+    ("the store is unavailable", _store_down),
+    ("the process is overloaded", _overload),
+]
+
+
+def provoked_errors() -> list[tuple[str, WireError]]:
+    """(when it is raised, the error) for each kind of error, as the server raised it."""
+    provoked = []
+    for when, provoke in _PROVOKED:
+        raised: list[WireError] = []
+
+        def encode(error: WireError, raised: list[WireError] = raised) -> bytes:
+            raised.append(error)
+            return encode_error(error)
+
+        with patch("ticketfeed.server.responses.encode_error", encode):
+            provoke(Desk())
+        provoked.append((when, raised[-1]))
+    return provoked
+
+
+def render() -> str:
+    """The page."""
+    rows = [
+        f"| {error.status} | {when} | `{encode_error(error).decode()}` |"
+        for when, error in sorted(provoked_errors(), key=lambda pair: pair[1].status)
+    ]
+    return _HEAD + "\n".join(rows) + "\n"
