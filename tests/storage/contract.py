@@ -216,6 +216,32 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
+    def test_a_load_of_tickets_and_records(self) -> None:
+        """Tickets and records come in one pass; of those with one id the newest is stored, however far apart."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            others = [ticket(id, 50) for id in range(1000, 1600)]
+            drafts: list[TicketDraft | RecordDraft] = [user(7, "old@example.com"), ticket(1, 100, subject="newest")]
+            drafts += [
+                ticket(2, 10),
+                *others,
+                ticket(1, 99),
+                user(7, "new@example.com"),
+                ticket(2, 10, subject="later"),
+            ]
+            load = lambda write: write.load(iter(drafts), keep_generated_timestamp=True)  # noqa: E731
+            assert await store.write(account, load, exclusive=True) == len(drafts)
+            assert (await store.read_state(account)).ticket_count == 602
+            rows = await store.read_tickets(account, [1, 2])
+            assert [row.generated_timestamp for row in rows] == [100, 10]
+            assert [msgspec.json.decode(row.body)["subject"] for row in rows] == ["newest", "later"]
+            (found,) = await store.read_records(account, "users", [7])
+            assert msgspec.json.decode(found.body)["email"] == "new@example.com"
+            with pytest.raises(ValueError, match="keeps"):
+                await store.write(account, load)
+
+        self.run(scenario)
+
     def test_a_failed_write_leaves_nothing(self) -> None:
         """When the work raises, tickets, records and the account row are as before, and the store goes on."""
 

@@ -14,6 +14,7 @@ from tests.storage.records_contract import RecordsContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.queries import load_migrations
@@ -161,3 +162,33 @@ def test_the_stamp_knows_other_processes(tmp_path: Path) -> None:
             await store.close()
 
     asyncio.run(main())
+
+
+def test_the_sidecar_of_an_older_release_is_renamed(tmp_path: Path) -> None:
+    """FILE-beside becomes FILE-sidecar with all that is in it; where both are there, the newer one is used."""
+
+    async def spend(times: int) -> int:
+        store = SqliteStore.open(tmp_path / "t.db", ManualClock())
+        account = await store.create_account("acme")
+        for _ in range(times):
+            spent = await store.spend(account, [RateLimit("account_requests", 100, 60)], NOON)
+        await store.close()
+        (_, remaining, _) = spent.left["account_requests"]
+        return remaining
+
+    path, old = tmp_path / "t.db-sidecar", tmp_path / "t.db-beside"
+    assert asyncio.run(spend(3)) == 97
+    path.rename(old)
+    assert asyncio.run(spend(1)) == 96
+    assert (path.exists(), old.exists()) == (True, False)
+    old.write_bytes(b"made again by a process of the older release")
+    assert asyncio.run(spend(1)) == 95
+
+
+def test_a_sidecar_is_renamed_with_its_journal(tmp_path: Path) -> None:
+    """The journal that a killed process left is renamed with the file, which cannot be rolled back without it."""
+    asyncio.run(SqliteStore.open(tmp_path / "t.db", ManualClock()).close())
+    for name in ("t.db-beside", "t.db-beside-journal"):
+        (tmp_path / name).write_bytes(b"")
+    asyncio.run(SqliteStore.open(tmp_path / "t.db", ManualClock()).close())
+    assert {path.name for path in tmp_path.iterdir()} == {"t.db", "t.db-sidecar", "t.db-sidecar-journal"}

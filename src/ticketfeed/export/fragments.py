@@ -15,6 +15,7 @@ from ticketfeed.export.fragment_file import PieceFile
 from ticketfeed.protocol.gzip_splice import Coding, Piece
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.paging import position_of
+from ticketfeed.protocol.rows import column
 from ticketfeed.storage.contract import FeedRows, Store
 
 __all__ = ["RUN_TICKETS", "Run", "Runs", "Shelf", "Whole"]
@@ -133,8 +134,8 @@ class Runs:
 
     def make(self, rows: FeedRows, coding: Coding) -> Piece:
         """A piece of these rows, of which there must be one."""
-        data, size, crc = coding.encode([row.body for row in rows])
-        id_sum = sum([row.id for row in rows])
+        data, size, crc = coding.encode(column(rows, "body"))
+        id_sum = sum(column(rows, "id"))
         return Piece(len(rows), id_sum, position_of(rows[-1]), size, crc, len(data), data)
 
     def keep(self, shelf: Shelf, after: Position, end: Position, piece: Piece, old: Run | None) -> Run | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ticketfeed.protocol.embedded_sideloads import EMBEDDED, dates_of, join_embedded, metric_events_of, slas_of
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.rows import LinkedTicketRow
+from ticketfeed.protocol.rows import LinkedTicketRow, column
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS, plan_sideloads
 from ticketfeed.storage.contract import Store
 
@@ -47,7 +47,7 @@ class _TicketReader:
 
     def __init__(self, store: Store, account: Account, rows: Sequence[LinkedTicketRow], now: int) -> None:
         self._store, self._account, self._now = store, account, datetime.fromtimestamp(now, UTC)
-        self._ids = [row.id for row in rows]
+        self._ids: list[int] = column(rows, "id")
         self._alive = [row.id for row in rows if row.status != "deleted"]
         self._metric_sets: dict[int, bytes] | None = None
         self._events: dict[int, list[bytes]] | None = None

@@ -8,7 +8,6 @@ always says where to go on.
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.gzip_splice import Piece
 from ticketfeed.protocol.model import Page, Position, Span
 from ticketfeed.protocol.paging import position_of
+from ticketfeed.protocol.rows import column
 
 __all__ = [
     "after_url",
@@ -32,9 +32,6 @@ __all__ = [
     "join_object",
     "page_ends",
 ]
-
-
-_ID = attrgetter("id")
 
 
 def after_url(address: str, cursor: str, kept: tuple[tuple[str, str], ...]) -> str:
@@ -117,7 +114,7 @@ def encode_etag(page: Page | Span, *identity: str) -> str:
     the last one, and the sum of their ids, stand for all their positions.
     """
     last = tuple(position_of(page.rows[-1])) if page.rows else ()
-    digest = _tagged(page.end_of_stream, len(page.rows), sum(map(_ID, page.rows)), last, identity)
+    digest = _tagged(page.end_of_stream, len(page.rows), sum(column(page.rows, "id")), last, identity)
     for bodies in (*page.sideloads.values(), page.embedded):
         for body in bodies:
             digest.update(body)
@@ -142,4 +139,4 @@ def encode_error(error: WireError) -> bytes:
 
 
 def _bodies(page: Page | Span) -> list[bytes]:
-    return embed([row.body for row in page.rows], page.embedded)
+    return embed(column(page.rows, "body"), page.embedded)

@@ -4,19 +4,24 @@ A new column needs three places: here, a migration, and where its value is compu
 lists of SQL are made from these classes; code reads a column by its name, never by its place.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 __all__ = [
     "BodyRow",
     "ChangeRow",
     "FeedRow",
+    "LazyRows",
     "LinkedTicketRow",
     "ListRow",
     "RecordRow",
     "TicketRecordRow",
     "TicketRow",
+    "column",
+    "columns_of",
     "make_rows",
 ]
 
@@ -127,9 +132,59 @@ class TicketRecordRow(NamedTuple):
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
-def make_rows(row_type: type[RowT], rows: Iterable[tuple[Any, ...]]) -> list[RowT]:
-    """Tuples of an engine as rows of a NamedTuple, for queries whose column lists are made from it.
+class LazyRows(Sequence[RowT]):
+    """The rows of a page, each made into its class only when it is taken out by itself.
 
-    Without a Python frame for each row, in two thirds of the time that `_make` takes: 0.08 ms for a page of 1000.
+    A page of 1000 rows is joined, counted and cut without that: to make all of them would take 0.1 to 0.2 ms, up to a
+    fifth of reading them. `tuples` may have more columns behind those of the class.
     """
-    return list(map(partial(tuple.__new__, row_type), rows))
+
+    __slots__ = ("_row_type", "_tuples")
+
+    def __init__(self, row_type: type[RowT], tuples: Sequence[tuple[Any, ...]]) -> None:
+        self._row_type, self._tuples = row_type, tuples
+
+    def __len__(self) -> int:
+        return len(self._tuples)
+
+    @overload
+    def __getitem__(self, index: int) -> RowT: ...
+    @overload
+    def __getitem__(self, index: slice) -> "LazyRows[RowT]": ...
+    def __getitem__(self, index: int | slice) -> "RowT | LazyRows[RowT]":
+        if isinstance(index, slice):
+            return LazyRows(self._row_type, self._tuples[index])
+        return self._make(self._tuples[index])
+
+    def __iter__(self) -> Iterator[RowT]:
+        return map(self._make, self._tuples)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any list
+
+    def column(self, name: str) -> list[Any]:
+        """The values of one column."""
+        return list(map(itemgetter(columns_of(self._row_type).index(name)), self._tuples))
+
+    def _make(self, values: tuple[Any, ...]) -> RowT:
+        row: RowT = tuple.__new__(self._row_type, values[: len(columns_of(self._row_type))])
+        return row
+
+
+def column(rows: Sequence[Any], name: str) -> list[Any]:
+    """One column of all rows."""
+    return rows.column(name) if isinstance(rows, LazyRows) else list(map(attrgetter(name), rows))
+
+
+def make_rows(row_type: type[RowT], tuples: Iterable[tuple[Any, ...]]) -> list[RowT]:
+    """Tuples of an engine as rows of a NamedTuple, without the Python frame for each that `_make` takes."""
+    return list(map(partial(tuple.__new__, row_type), tuples))
+
+
+def columns_of(row_type: type[Any]) -> tuple[str, ...]:
+    """The columns that a NamedTuple or a dataclass names."""
+    if is_dataclass(row_type):
+        return tuple(field.name for field in fields(row_type))
+    return tuple(row_type._fields)

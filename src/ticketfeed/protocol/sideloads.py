@@ -6,10 +6,9 @@ Unknown names are ignored, as the wire does.
 
 from array import array
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 
 from ticketfeed.protocol.resources import RESOURCES
-from ticketfeed.protocol.rows import LinkedTicketRow
+from ticketfeed.protocol.rows import LinkedTicketRow, column
 
 __all__ = ["SIDELOADED_KINDS", "pack_ids", "plan_sideloads"]
 
@@ -30,6 +29,6 @@ def plan_sideloads(include: Sequence[str], rows: Sequence[LinkedTicketRow]) -> d
     return {kind: _linked_ids(rows, SIDELOADED_KINDS[kind]) for kind in include if kind in SIDELOADED_KINDS}
 
 
-def _linked_ids(rows: Sequence[LinkedTicketRow], column: str) -> list[int]:
-    links = set(map(attrgetter(column), rows)) - {None}
-    return sorted(set(array("q", b"".join(links))) if column in _PACKED else links)
+def _linked_ids(rows: Sequence[LinkedTicketRow], name: str) -> list[int]:
+    links = set(column(rows, name)) - {None}
+    return sorted(set(array("q", b"".join(links))) if name in _PACKED else links)

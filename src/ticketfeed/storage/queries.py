@@ -16,12 +16,12 @@ lists in `list_query.py`.
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar, cast
 
-from ticketfeed.protocol.rows import make_rows
+from ticketfeed.protocol.rows import columns_of, make_rows
 from ticketfeed.storage.account_row import StateRow
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "Dialect",
     "Queries",
     "build",
-    "columns_of",
     "insert_rows",
     "load_migrations",
     "orphans_sql",
@@ -125,13 +124,6 @@ def orphans_sql(dialect: Dialect) -> str:
         for table in _TABLES
     )
     return translate(dialect, " UNION ALL ".join(counts))
-
-
-def columns_of(row_type: type[Any]) -> tuple[str, ...]:
-    """The columns that a NamedTuple or a dataclass names."""
-    if is_dataclass(row_type):
-        return tuple(field.name for field in fields(row_type))
-    return cast(tuple[str, ...], row_type._fields)
 
 
 def build(row_type: type[T], rows: Iterable[tuple[Any, ...]]) -> list[T]:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
-from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LinkedTicketRow, ListRow, TicketRecordRow
+from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Credential
 from ticketfeed.storage.list_query import (
@@ -22,6 +22,7 @@ from ticketfeed.storage.sql_session import no_account_row
 __all__ = ["SqlStore"]
 
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
 class SqlStore(ABC):
@@ -35,8 +36,8 @@ class SqlStore(ABC):
 
     @abstractmethod
     async def _read_feed(
-        self, account: Account, name: str, row_type: type[T], bindings: dict[str, Any]
-    ) -> tuple[StateRow, list[T]]:
+        self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
+    ) -> tuple[StateRow, LazyRows[RowT]]:
         """The account's row, and the rows of a page in the same snapshot, up to the feed's watermark."""
 
     async def list_accounts(self) -> list[Account]:

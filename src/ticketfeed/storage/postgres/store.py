@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import psycopg
@@ -19,8 +20,8 @@ from ticketfeed.protocol import watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
-from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
@@ -36,7 +37,7 @@ from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession, PostgresTransaction
 from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
-from ticketfeed.storage.queries import POSTGRES, build, columns_of
+from ticketfeed.storage.queries import POSTGRES, build
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,
@@ -57,6 +58,7 @@ from ticketfeed.storage.sql_store import SqlStore
 __all__ = ["PostgresStore"]
 
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 # No single statement of a write may take longer, nor wait longer for the account row.
 STATEMENT_SECONDS = 60.0
@@ -165,23 +167,23 @@ class PostgresStore(SqlStore):
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)
 
     async def _read_feed(
-        self, account: Account, name: str, row_type: type[T], bindings: dict[str, Any]
-    ) -> tuple[StateRow, list[T]]:
+        self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
+    ) -> tuple[StateRow, LazyRows[RowT]]:
         """Each row of a page has the account's row after it."""
         sql = QUERIES.select(name, row_type)
         rows = await self._readers.read(sql, bindings)
         rows = rows or await self._readers.read_primary(sql, bindings)  # a replica may not have a new account yet
         if not rows:
             raise no_account_row(account)
-        width = len(columns_of(row_type))
-        state = StateRow(*rows[0][width:])
-        changes: list[Any] = build(row_type, [row[:width] for row in rows])
-        if changes[0].id is None:  # a page without changes
-            return state, []
+        columns = columns_of(row_type)
+        state = StateRow(*rows[0][len(columns) :])
+        position = itemgetter(columns.index("generated_timestamp"), columns.index("id"))
+        if position(rows[0]) == (None, None):  # a page without changes
+            return state, LazyRows(row_type, [])
         # The inner query is in order, but SQL does not promise that of the join around it. An ORDER BY there makes the
         # database sort megabytes; these rows are in order already, and to check that costs a fortieth.
-        changes.sort(key=position_of)
-        return state, changes
+        rows.sort(key=position)
+        return state, LazyRows(row_type, rows)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

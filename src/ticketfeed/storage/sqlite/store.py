@@ -18,6 +18,7 @@ from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.protocol.rows import LazyRows
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.queries import build
@@ -32,6 +33,7 @@ from ticketfeed.storage.sqlite.writer import SqliteWriter
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 # Pages are read once each, in order: a larger cache of our own would copy what the operating system caches.
 READ_CACHE_KIB = 2048
@@ -117,8 +119,8 @@ class SqliteStore(SqlStore):
             return self._reader.execute(sql, bindings).fetchall()
 
     async def _read_feed(
-        self, account: Account, name: str, row_type: type[T], bindings: dict[str, Any]
-    ) -> tuple[StateRow, list[T]]:
+        self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
+    ) -> tuple[StateRow, LazyRows[RowT]]:
         with translated(self._path), snapshot(self._reader):
             own = {"account_id": account.account_id}
             states = build(StateRow, self._reader.execute(QUERIES.select("read_state", StateRow), own))
@@ -128,7 +130,7 @@ class SqliteStore(SqlStore):
             closed = state.watermark if name == "read_changes" else state.record_watermark
             bindings["until"] = min(bindings["until"], closed)
             rows = self._reader.execute(QUERIES.select(name, row_type), bindings).fetchall()
-        return state, build(row_type, rows)
+        return state, LazyRows(row_type, rows)
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
