@@ -14,6 +14,7 @@ import msgspec
 
 from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
 from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.record_input import RecordChange, parse_new_record, parse_record_change
 from ticketfeed.protocol.ticket_input import NEW_TICKET, TICKET_CHANGE, Comment, TicketInput
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.world.languages import LANGUAGES
@@ -105,8 +106,9 @@ class Simulation:
         for number in range(20 - len(self._people)):
             self._people.append(users.create(self._person(f"person{first + number}", "end-user")).id)
 
-    def _person(self, name: str, role: str) -> bytes:
-        return msgspec.json.encode({"name": name.capitalize(), "email": f"{name}@{self.seed}.example", "role": role})
+    def _person(self, name: str, role: str) -> RecordChange:
+        values = {"name": name.capitalize(), "email": f"{name}@{self.seed}.example", "role": role}
+        return parse_new_record("users", msgspec.json.encode(values))
 
     def _by(self, write: WriteTransaction, user_id: int) -> TicketWriter:
         return TicketWriter(write, self.account.subdomain, Identity(user_id, "", "agent"))
@@ -192,7 +194,8 @@ class Simulation:
             if rng.random() < 0.5:
                 self._people.append(users.create(self._person(f"person{write.next_id('users')}", "end-user")).id)
             else:
-                users.update(rng.choice(self._people), msgspec.json.encode({"notes": f"note {rng.random():.6f}"}))
+                notes = msgspec.json.encode({"notes": f"note {rng.random():.6f}"})
+                users.update(rng.choice(self._people), parse_record_change("users", notes))
 
         return work
 

@@ -55,7 +55,7 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
         async with wrapped_environment(app, plan, environ) as environment:
             return await _run(command, environment)
     finally:
-        await app.state.service.jobs.end()
+        await app.state.service.jobs.stop()
         await app.state.service.usage_tracker.stop()
 
 
