@@ -6,7 +6,7 @@ still the next one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -21,19 +21,11 @@ from ticketfeed.protocol.record_input import (
     parse_record_change,
 )
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.contract import JobItem, WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
 
-__all__ = ["JobItem", "ParsedItem", "do_item", "next_item", "parse_item", "put_failure", "start_job"]
-
-
-class JobItem(NamedTuple):
-    """The next item of a job: its number from 0, and what is to be done, a JSON object."""
-
-    job: Job
-    number: int
-    data: bytes
+__all__ = ["ParsedItem", "do_item", "next_item", "parse_item", "put_failure", "start_job"]
 
 
 class _Item(msgspec.Struct):
@@ -86,18 +78,17 @@ def parse_item(item: JobItem) -> ParsedItem:
     """Raises the WireError of an item that cannot be done."""
     verb, _, kind = item.job.action.partition(" ")
     if verb == "merge":
-        return ParsedItem(item, _merge(item.data))
-    values = _ITEM.decode(item.data)
+        return ParsedItem(item, _merge(item.item))
+    values = _ITEM.decode(item.item)
     return ParsedItem(item, _TICKETS[verb](values) if kind == "tickets" else _RECORDS[verb](values, kind))
 
 
 def next_item(write: WriteTransaction, job_id: str) -> JobItem | None:
     """The first item without a result. None if there is no more; the job is finished then."""
-    found = write.next_item(job_id)
-    if found is None:
+    item = write.next_item(job_id)
+    if item is None:
         write.finish_job(job_id)
-        return None
-    return JobItem(*found)
+    return item
 
 
 def do_item(write: WriteTransaction, account: str, parsed: ParsedItem) -> JobItem | None:
@@ -105,7 +96,7 @@ def do_item(write: WriteTransaction, account: str, parsed: ParsedItem) -> JobIte
 
     Raises the WireError of an item that cannot be done.
     """
-    job, number, _ = parsed.item
+    job, number = parsed.item.job, parsed.item.number
     item = next_item(write, job.id)
     if item is None or item.number != number:
         return item
@@ -126,7 +117,7 @@ def put_failure(write: WriteTransaction, item: JobItem, error: WireError) -> Job
 
 def _failure(item: JobItem, error: WireError) -> Result:
     verb = item.job.action.partition(" ")[0]
-    id = _ITEM.decode(item.data).id if verb != "merge" else 0
+    id = _ITEM.decode(item.item).id if verb != "merge" else 0
     details = str(error)
     if isinstance(error, RecordInvalid):
         details = "; ".join(each[0]["description"] for each in error.details.values())

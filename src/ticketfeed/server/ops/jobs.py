@@ -12,8 +12,8 @@ from ticketfeed.data.maintenance import maintain
 from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import Store
-from ticketfeed.writing.jobs import JobItem, do_item, next_item, parse_item, put_failure
+from ticketfeed.storage.contract import JobItem, Store
+from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure
 
 __all__ = ["Jobs", "new_job_id"]
 
