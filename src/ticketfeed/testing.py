@@ -184,7 +184,7 @@ class FeedServer:
 
     async def _end(self) -> None:
         if self._app is not None:
-            await self._app.state.service.jobs.end()
+            await self._app.state.service.jobs.stop()
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from tests.protocol.strategies import BROKEN_JSON, TICKET_KEYS, json_values, keys, short, texts
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import INT64_MAX
-from ticketfeed.protocol.tickets import FUTURE_SECONDS_MAX, TicketDraft, parse_ticket
+from ticketfeed.protocol.records import split_record
+from ticketfeed.protocol.tickets import FUTURE_SECONDS_MAX, TicketDraft, make_ticket, parse_ticket
 
 NOW = 1_700_000_000
+NOW_TEXT = "2023-11-14T22:13:20Z"
 
 ids = st.integers(1, INT64_MAX)
 id_lists = st.lists(ids, max_size=4)
@@ -295,3 +297,35 @@ def test_duplicate_keys(data: bytes, key: str, value: object) -> None:
 def test_body_holds_its_second(second: int) -> None:
     """The body is valid JSON with whatever second the store writes into its gap."""
     assert json.loads(parse(subject='"generated_timestamp":5').body(second))["generated_timestamp"] == second
+
+
+@given(typed)
+def test_a_written_ticket_is_as_if_it_had_been_loaded(values: dict[str, Any]) -> None:
+    """A write makes of values what a load makes of their JSON, byte for byte; also where most stay as stored."""
+    values = {"created_at": NOW_TEXT, "updated_at": NOW_TEXT, **values}
+    encoded = msgspec.json.encode(values)
+    loaded = parse_ticket(encoded, account="acme", now=NOW)
+    decoded = msgspec.json.decode(encoded)
+    second = loaded.generated_timestamp
+    assert make_ticket(decoded, {}, account="acme", generated_timestamp=second).row == loaded.row
+    body = loaded.row.body
+    again = make_ticket(msgspec.json.decode(body), split_record(body), account="acme", generated_timestamp=NOW)
+    assert again.row == loaded.row_at(NOW)
+
+
+def test_stored_values_stay_byte_for_byte() -> None:
+    """A write changes the values that it changes, and no spelling of another."""
+    spelled = rb'{"id":7,"subject":"\u00e9\/","custom_fields":[{"id":1,"value":1.50}],"other":1e2,"tags":["a"]}'
+    body = parse_ticket(spelled, account="acme", now=NOW).row.body
+    stored = split_record(body)
+    del stored["tags"]
+    values = {**msgspec.json.decode(body), "tags": ["b"]}
+    after = make_ticket(values, stored, account="acme", generated_timestamp=NOW).row.body
+    assert after == body.replace(b'["a"]', b'["b"]')
+
+
+@pytest.mark.parametrize("values", [{"id": 0}, {"id": 1, "status": "gone"}, {"id": 1, "tags": [1]}, {}])
+def test_a_written_ticket_is_refused_as_a_loaded_one(values: dict[str, Any]) -> None:
+    """Values that no load takes make no ticket."""
+    with pytest.raises(BadRecord):
+        make_ticket(values, {}, account="acme", generated_timestamp=NOW)

@@ -132,7 +132,7 @@ class Desk:
         jobs = Jobs(self.store)
 
         async def run() -> None:
-            await jobs.pick_up()
+            await jobs.resume()
             await jobs.wait()
 
         asyncio.run(run())

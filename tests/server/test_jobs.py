@@ -3,12 +3,14 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.server.desk import Desk, tickets
+from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.writing.jobs import do_item, start_job
+from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure, start_job
 
 
 @pytest.fixture
@@ -133,9 +135,9 @@ def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
 
     def three(write: WriteTransaction) -> None:
         for _ in range(3):
-            found = write.next_item(job_id)
-            assert found is not None
-            do_item(write, "acme", *found)
+            item = next_item(write, job_id)
+            assert item is not None
+            do_item(write, "acme", parse_item(item))
 
     asyncio.run(desk.store.write(account, three))
     working = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]
@@ -144,7 +146,7 @@ def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
     async def both() -> None:
         processes = Jobs(desk.store), Jobs(desk.store)
         for jobs in processes:
-            await jobs.pick_up()
+            await jobs.resume()
         for jobs in processes:
             await jobs.wait()
 
@@ -152,6 +154,38 @@ def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
     results = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]["results"]
     assert sorted(result["id"] for result in results) == list(range(1, 21))
     assert len(desk.changes()) == 20
+
+
+def test_an_item_is_done_once(desk: Desk) -> None:
+    """A process that comes late with an item does nothing, and is told which one is next."""
+    given = {"tickets": [{"comment": "one"}, {"comment": "two"}]}
+    account, id = desk._account("acme"), new_job_id()
+    items = [msgspec.json.encode({"values": values}) for values in given["tickets"]]
+    asyncio.run(desk.store.write(account, lambda write: start_job(write, id, 1, "create tickets", items)))
+    first = asyncio.run(desk.store.write(account, lambda write: next_item(write, id)))
+    assert first is not None
+    parsed = parse_item(first)
+    for _ in range(3):
+        second = asyncio.run(desk.store.write(account, lambda write: do_item(write, "acme", parsed)))
+        assert second is not None
+        assert second.number == 1
+    late = asyncio.run(desk.store.write(account, lambda write: put_failure(write, first, RecordNotFound())))
+    assert late == second
+    last = parse_item(second)
+    for _ in range(2):
+        assert asyncio.run(desk.store.write(account, lambda write: do_item(write, "acme", last))) is None
+    results = desk.send("GET", f"/job_statuses/{id}")["job_status"]["results"]
+    assert results == [{"index": 0, "id": 1}, {"index": 1, "id": 2}]
+    assert sorted(desk.changes()) == [1, 2]
+
+
+def test_a_record_that_is_not_there_comes_before_bad_values(desk: Desk) -> None:
+    """As for a single record: what is wrong with the values matters only of a record that exists."""
+    own = [{"id": 777, "name": 7}, {"id": 10, "name": 7}, {"id": 10, "name": "Ann"}]
+    results = done(desk, "PUT", "/users/update_many", {"users": own})
+    assert [result.get("error") for result in results] == ["RecordNotFound", "RecordInvalid", None]
+    desk.send("PUT", "/users/777", {"user": {"name": 7}}, expect=404)
+    desk.send("PUT", "/users/10", {"user": {"name": 7}}, expect=422)
 
 
 def test_what_we_fail_at_ourselves(desk: Desk) -> None:

@@ -34,7 +34,8 @@ _AUDIT = msgspec.json.Decoder(_Audit)
 def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
     """Every comment of these audits, as rows of a list by id."""
     found = []
-    for audit in map(_AUDIT.decode, audits):
+    for body in audits:
+        audit = _AUDIT.decode(body)
         for event in audit.events:
             if event.get("type") == "Comment":
                 comment = {
@@ -71,7 +72,8 @@ def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
     """Who deleted a ticket, where its audits say so, and the status that it had before. The newest audits say both."""
     actor: int | None = None
     is_found = False
-    for audit in map(_AUDIT.decode, reversed(audits)):
+    for body in reversed(audits):
+        audit = _AUDIT.decode(body)
         for event in reversed(audit.events):
             if event.get("field_name") != "status":
                 continue

@@ -119,7 +119,8 @@ def scrubbed_audit(body: bytes) -> bytes:
 def steps_of(audits: Iterable[bytes]) -> list[Step]:
     """The steps of a ticket, one an audit; none if the first audit is not that of its creation."""
     steps: list[Step] = []
-    for audit in map(_AUDIT.decode, audits):
+    for body in audits:
+        audit = _AUDIT.decode(body)
         if not steps and not any(event.get("type") == "Create" for event in audit.events):
             return []
         before = steps[-1] if steps else None

@@ -5,17 +5,19 @@ outside the shape is ignored.
 """
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from ticketfeed.protocol.errors import BadRecord, MalformedRequest, RecordInvalid
-from ticketfeed.protocol.records import encode, split_record
+from ticketfeed.protocol.records import SearchText, encode, split_record
 from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.protocol.resources import RESOURCES, Writes
 from ticketfeed.protocol.ticket_rules import split_tags
 
-__all__ = ["WRITES", "check_input"]
+__all__ = ["WRITES", "RecordChange", "RecordKeys", "parse_create_or_update", "parse_new_record", "parse_record_change"]
 
 # Kind -> how clients write it, for the kinds that they may write.
 WRITES: dict[str, Writes] = {kind: row.writes for kind, row in RESOURCES.items() if row.writes is not None}
@@ -32,35 +34,74 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 EMAIL_CHARACTERS_MAX = 320
 
 
-def check_input(kind: str, data: bytes, *, is_new: bool) -> dict[str, Raw]:
-    """The keys that may be written, with their values. Raises RecordInvalid, MalformedRequest."""
-    record = decode_input(_DECODERS[kind], data)
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """What a client sent of a record. `declared`: the keys that have a type. `values`: those to store, as JSON."""
+
+    kind: str
+    declared: Any
+    sent: dict[str, Raw]
+    values: dict[str, Raw]
+
+    def check(self, *, is_new: bool) -> None:
+        """Refuse a new record that lacks a required key, and one that is blank. Raises RecordInvalid."""
+        for key in WRITES[self.kind].required:
+            value = self._value(key)
+            if value is None or (value is UNSET and is_new) or (isinstance(value, str) and not value.strip()):
+                raise RecordInvalid(**{key: ("cannot be blank", "BlankValue")})
+        email = getattr(self.declared, "email", None)
+        if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
+            raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))
+
+    def _value(self, key: str) -> Any:
+        if hasattr(self.declared, key):
+            return getattr(self.declared, key)
+        return msgspec.json.decode(self.sent[key]) if key in self.sent else UNSET
+
+
+class RecordKeys(msgspec.Struct):
+    """What names the record that create_or_update may change."""
+
+    id: int | None = None
+    email: SearchText | None = None
+    external_id: SearchText | int | None = None
+
+
+_KEYS = msgspec.json.Decoder(RecordKeys)
+
+
+def parse_new_record(kind: str, data: bytes) -> RecordChange:
+    """Raises RecordInvalid, MalformedRequest."""
+    change = _parse(kind, data)
+    change.check(is_new=True)
+    return change
+
+
+def parse_record_change(kind: str, data: bytes) -> RecordChange:
+    """Raises RecordInvalid, MalformedRequest."""
+    change = _parse(kind, data)
+    change.check(is_new=False)
+    return change
+
+
+def parse_create_or_update(kind: str, data: bytes) -> tuple[RecordKeys, RecordChange]:
+    """A record that is new or not; whoever knows checks it. Raises RecordInvalid, MalformedRequest."""
+    return decode_input(_KEYS, data), _parse(kind, data)
+
+
+def _parse(kind: str, data: bytes) -> RecordChange:
+    declared: Any = decode_input(_DECODERS[kind], data)
     try:
         sent = split_record(data)
     except BadRecord as error:  # the text of keys that are ignored must be valid, too
         raise MalformedRequest(f"The body is not valid JSON: {error}") from None
-    _check_required(WRITES[kind].required, sent, is_new=is_new)
-    _check_email(getattr(record, "email", None))
     writable = _WRITABLE_KEYS[kind]
     values = {key: value for key, value in sent.items() if key in writable}
     for key, value in sent.items():
         if f"raw_{key}" in writable:
             values.setdefault(f"raw_{key}", value)
     if "tags" in values:
-        values["tags"] = Raw(encode(split_tags(getattr(record, "tags", ()))))
-    if isinstance(number := getattr(record, "external_id", None), int):
+        values["tags"] = Raw(encode(split_tags(getattr(declared, "tags", ()))))
+    if isinstance(number := getattr(declared, "external_id", None), int):
         values["external_id"] = Raw(encode(str(number)))
-    return values
-
-
-def _check_required(required: tuple[str, ...], sent: dict[str, Raw], *, is_new: bool) -> None:
-    """A new record has each required key, and a change blanks none."""
-    for key in required:
-        value = msgspec.json.decode(sent[key]) if key in sent else "" if is_new else UNSET
-        if value is None or (isinstance(value, str) and not value.strip()):
-            raise RecordInvalid(**{key: ("cannot be blank", "BlankValue")})
-
-
-def _check_email(email: str | None) -> None:
-    if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
-        raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))
+    return RecordChange(kind, declared, sent, values)

@@ -225,12 +225,12 @@ class _WorkerApp:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         service = app.state.service
-        await service.jobs.pick_up()
-        service.jobs.keep_up(settings, system_clock)
+        await service.jobs.resume()
+        service.jobs.start_maintenance(settings, system_clock)
         service.usage_tracker.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await service.jobs.end()
+        await service.jobs.stop()
         await service.usage_tracker.stop()
         await asyncio.to_thread(end_traces)
         if store is not self._store:

@@ -41,7 +41,7 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
                 plan.report(NOT_REACHED.format(reason=services.why_not_isolated))
             return code
     finally:
-        await app.state.service.jobs.end()
+        await app.state.service.jobs.stop()
         await app.state.service.usage_tracker.stop()
 
 

@@ -1,6 +1,11 @@
-"""Jobs: one item at a time, each in a write of its own that stores the item's result, too."""
+"""Jobs: one item at a time, each in a write of its own that stores its result, too.
+
+An item is parsed before its write. Several processes may do one job, so the write first makes sure that the item is
+still the next one.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,16 +14,22 @@ from msgspec import Raw
 from ticketfeed.protocol.errors import RecordInvalid, TooManyValues, WireError
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, Job
 from ticketfeed.protocol.model import Identity
+from ticketfeed.protocol.record_input import (
+    RecordChange,
+    parse_create_or_update,
+    parse_new_record,
+    parse_record_change,
+)
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.contract import JobItem, WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
 
-__all__ = ["do_item", "put_failure", "start_job"]
+__all__ = ["ParsedItem", "do_item", "next_item", "parse_item", "put_failure", "start_job"]
 
 
 class _Item(msgspec.Struct):
-    """What is to be done with one record, named by one of the two. `values`: what is to be written."""
+    """The record that an item is about, by `id` or `external_id`, and the values to write."""
 
     id: int = 0
     external_id: str | None = None
@@ -32,14 +43,30 @@ class _Merge(msgspec.Struct):
     source_comment: str | None = None
 
 
+class _Actor(msgspec.Struct):
+    role: str = "admin"
+
+
 _ITEM = msgspec.json.Decoder(_Item)
 _MERGE = msgspec.json.Decoder(_Merge)
-# What is done with a record that is there.
-_OF_ONE = ("update", "delete", "scrub")
+_ACTOR = msgspec.json.Decoder(_Actor)
+Result = dict[str, Any]
+# Does an item inside a write of an account, in the name of a user.
+Work = Callable[[WriteTransaction, str, Identity], Result]
+# Verbs for a record that exists -> the status in the result.
+_STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedItem:
+    """An item and the work that it asks for."""
+
+    item: JobItem
+    work: Work
 
 
 def start_job(write: WriteTransaction, job_id: str, actor_id: int, action: str, items: Sequence[bytes]) -> Job:
-    """Store a job, which is done later. Raises TooManyValues."""
+    """Store a new job. Raises TooManyValues."""
     if len(items) > JOB_ITEMS_MAX:
         raise TooManyValues(JOB_ITEMS_MAX)
     job = Job(job_id, action, actor_id, write.now, len(items))
@@ -47,111 +74,176 @@ def start_job(write: WriteTransaction, job_id: str, actor_id: int, action: str, 
     return job
 
 
-def do_item(write: WriteTransaction, account: str, job: Job, number: int, item: bytes) -> None:
-    """Do what `WriteTransaction.next_item` gave, and store its result. Raises the WireError of what cannot be done."""
-    verb, _, kind = job.action.partition(" ")
-    body = write.find_records("users", [job.actor_id]).get(job.actor_id, b"{}")
-    actor = Identity(job.actor_id, "", str(msgspec.json.decode(body).get("role", "admin")))
+def parse_item(item: JobItem) -> ParsedItem:
+    """Raises the WireError of an item that cannot be done."""
+    verb, _, kind = item.job.action.partition(" ")
     if verb == "merge":
-        result = _merge(write, account, actor, item)
-    elif kind == "tickets":
-        result = _TICKETS[verb](TicketWriter(write, account, actor), _ITEM.decode(item))
-    else:
-        result = _RECORDS[verb](RecordWriter(write, account, actor, kind), _ITEM.decode(item))
+        return ParsedItem(item, _merge(item.item))
+    values = _ITEM.decode(item.item)
+    return ParsedItem(item, _TICKETS[verb](values) if kind == "tickets" else _RECORDS[verb](values, kind))
+
+
+def next_item(write: WriteTransaction, job_id: str) -> JobItem | None:
+    """The first item without a result. None if there is no more; the job is finished then."""
+    item = write.next_item(job_id)
+    if item is None:
+        write.finish_job(job_id)
+    return item
+
+
+def do_item(write: WriteTransaction, account: str, parsed: ParsedItem) -> JobItem | None:
+    """Do an item and store its result, unless another process has; returns the next one.
+
+    Raises the WireError of an item that cannot be done.
+    """
+    job, number = parsed.item.job, parsed.item.number
+    item = next_item(write, job.id)
+    if item is None or item.number != number:
+        return item
+    body = write.find_records("users", [job.actor_id]).get(job.actor_id, b"{}")
+    result = parsed.work(write, account, Identity(job.actor_id, "", _ACTOR.decode(body).role))
     write.put_result(job.id, number, msgspec.json.encode({"index": number, **result}))
+    return next_item(write, job.id)
 
 
-def put_failure(write: WriteTransaction, job_id: str, number: int, error: WireError) -> None:
-    """Tell why an item could not be done, unless another process has done so."""
-    found = write.next_item(job_id)
-    if found is not None and found[1] == number:
-        job, _, item = found
-        write.put_result(job_id, number, msgspec.json.encode(_failure(job, number, item, error)))
+def put_failure(write: WriteTransaction, item: JobItem, error: WireError) -> JobItem | None:
+    """Store why an item could not be done, unless another process has; returns the next one."""
+    following = next_item(write, item.job.id)
+    if following is None or following.number != item.number:
+        return following
+    write.put_result(item.job.id, item.number, msgspec.json.encode(_failure(item, error)))
+    return next_item(write, item.job.id)
 
 
-def _failure(job: Job, number: int, item: bytes, error: WireError) -> dict[str, Any]:
-    verb = job.action.partition(" ")[0]
-    id = _ITEM.decode(item).id if verb != "merge" else 0
-    known = {"id": id} if id else {}
-    code = type(error).__name__
+def _failure(item: JobItem, error: WireError) -> Result:
+    verb = item.job.action.partition(" ")[0]
+    id = _ITEM.decode(item.item).id if verb != "merge" else 0
     details = str(error)
     if isinstance(error, RecordInvalid):
         details = "; ".join(each[0]["description"] for each in error.details.values())
-    told = {"action": verb, "success": False, "status": "Failed", "errors": details} if verb in _OF_ONE else {}
-    return {"index": number, **known, **told, "error": code, "details": details}
+    return {
+        "index": item.number,
+        **({"id": id} if id else {}),
+        **({"action": verb, "success": False, "status": "Failed", "errors": details} if verb in _STATUSES else {}),
+        "error": type(error).__name__,
+        "details": details,
+    }
 
 
-def _done(verb: str, id: int) -> dict[str, Any]:
-    status = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted"}[verb]
-    return {"action": "delete" if verb == "scrub" else verb, "id": id, "status": status, "success": True}
+def _success(verb: str, id: int) -> Result:
+    return {"action": "delete" if verb == "scrub" else verb, "id": id, "status": _STATUSES[verb], "success": True}
 
 
-def _create_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    return {"id": tickets.create(NEW_TICKET.parse(bytes(item.values))).draft.id}
+def _create_ticket(item: _Item) -> Work:
+    ticket = NEW_TICKET.parse(bytes(item.values))
+    return lambda write, account, actor: {"id": TicketWriter(write, account, actor).create(ticket).draft.id}
 
 
-def _import_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    return {"id": tickets.import_ticket(IMPORTED_TICKET.parse(bytes(item.values))).draft.id}
+def _import_ticket(item: _Item) -> Work:
+    ticket = IMPORTED_TICKET.parse(bytes(item.values))
+    return lambda write, account, actor: {"id": TicketWriter(write, account, actor).import_ticket(ticket).draft.id}
 
 
-def _update_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    tickets.update(item.id, TICKET_CHANGE.parse(bytes(item.values)))
-    return _done("update", item.id)
+def _update_ticket(item: _Item) -> Work:
+    change = TICKET_CHANGE.parse(bytes(item.values))
+
+    def update(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        TicketWriter(write, account, actor).update(item.id, change)
+        return _success("update", item.id)
+
+    return update
 
 
-def _delete_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    tickets.delete(item.id)
-    return _done("delete", item.id)
+def _delete_ticket(item: _Item) -> Work:
+    def delete(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        TicketWriter(write, account, actor).delete(item.id)
+        return _success("delete", item.id)
+
+    return delete
 
 
-def _scrub_ticket(tickets: TicketWriter, item: _Item) -> dict[str, Any]:
-    tickets.scrub(item.id)
-    return _done("scrub", item.id)
+def _scrub_ticket(item: _Item) -> Work:
+    def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        TicketWriter(write, account, actor).scrub(item.id)
+        return _success("scrub", item.id)
+
+    return scrub
 
 
-def _merge(write: WriteTransaction, account: str, actor: Identity, item: bytes) -> dict[str, Any]:
+def _merge(data: bytes) -> Work:
     try:
-        asked = _MERGE.decode(item)
+        merge = _MERGE.decode(data)
     except msgspec.ValidationError as error:
         raise RecordInvalid(ids=(str(error), "InvalidValue")) from None
-    told = asked.target_comment or "", asked.source_comment or ""
-    TicketWriter(write, account, actor).merge(asked.id, asked.ids, *told)
-    return {"action": "merge", "id": asked.id, "status": "Merged", "success": True}
+
+    def work(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        comments = merge.target_comment or "", merge.source_comment or ""
+        TicketWriter(write, account, actor).merge(merge.id, merge.ids, *comments)
+        return {"action": "merge", "id": merge.id, "status": "Merged", "success": True}
+
+    return work
 
 
-def _create_record(records: RecordWriter, item: _Item) -> dict[str, Any]:
-    return {"id": records.create(bytes(item.values)).id, "status": "Created"}
+def _create_record(item: _Item, kind: str) -> Work:
+    record = parse_new_record(kind, bytes(item.values))
+
+    def create(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        return {"id": RecordWriter(write, account, actor, kind).create(record).id, "status": "Created"}
+
+    return create
 
 
-def _create_or_update_record(records: RecordWriter, item: _Item) -> dict[str, Any]:
-    draft, is_new = records.create_or_update(bytes(item.values))
-    return {"id": draft.id, "status": "Created" if is_new else "Updated"}
+def _create_or_update_record(item: _Item, kind: str) -> Work:
+    key, record = parse_create_or_update(kind, bytes(item.values))
+
+    def create_or_update(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        draft, is_new = RecordWriter(write, account, actor, kind).create_or_update(key, record)
+        return {"id": draft.id, "status": "Created" if is_new else "Updated"}
+
+    return create_or_update
 
 
-def _update_record(records: RecordWriter, item: _Item) -> dict[str, Any]:
-    id = _id_of(records, item)
-    records.update(id, bytes(item.values))
-    return _done("update", id)
+def _update_record(item: _Item, kind: str) -> Work:
+    change: RecordChange | RecordInvalid
+    try:
+        change = parse_record_change(kind, bytes(item.values))
+    except RecordInvalid as error:  # raised below: that the record does not exist comes first
+        change = error
+
+    def update(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        records = RecordWriter(write, account, actor, kind)
+        id = _id_of(records, item)
+        if isinstance(change, RecordInvalid):
+            records.find(id)
+            raise change
+        records.update(id, change)
+        return _success("update", id)
+
+    return update
 
 
-def _delete_record(records: RecordWriter, item: _Item) -> dict[str, Any]:
-    id = _id_of(records, item)
-    records.delete(id)
-    return _done("delete", id)
+def _delete_record(item: _Item, kind: str) -> Work:
+    def delete(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        records = RecordWriter(write, account, actor, kind)
+        id = _id_of(records, item)
+        records.delete(id)
+        return _success("delete", id)
+
+    return delete
 
 
 def _id_of(records: RecordWriter, item: _Item) -> int:
     return item.id if item.external_id is None else records.id_of(item.external_id)
 
 
-_TICKETS: dict[str, Callable[[TicketWriter, _Item], dict[str, Any]]] = {
+_TICKETS: dict[str, Callable[[_Item], Work]] = {
     "create": _create_ticket,
     "import": _import_ticket,
     "update": _update_ticket,
     "delete": _delete_ticket,
     "scrub": _scrub_ticket,
 }
-_RECORDS: dict[str, Callable[[RecordWriter, _Item], dict[str, Any]]] = {
+_RECORDS: dict[str, Callable[[_Item, str], Work]] = {
     "create": _create_record,
     "create_or_update": _create_or_update_record,
     "update": _update_record,

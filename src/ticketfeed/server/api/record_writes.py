@@ -7,6 +7,8 @@ from typing import TypeVar, assert_never
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.protocol.errors import RecordInvalid
+from ticketfeed.protocol.record_input import parse_create_or_update, parse_new_record, parse_record_change
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.resources import RESOURCES, ManyVerb, Resource, Writes
 from ticketfeed.server.api.bulk import create_many, destroy_many, update_many
@@ -70,8 +72,8 @@ def _verb_route(resource: Resource, writes: Writes, verb: ManyVerb) -> ApiRoute:
 
 def _create(resource: Resource) -> Handler:
     async def create(request: Request, call: ApiCall) -> Response:
-        data = await read_envelope(request, resource.singular)
-        draft = await _write(call, resource, lambda records: records.create(data))
+        record = parse_new_record(resource.kind, await read_envelope(request, resource.singular))
+        draft = await _write(call, resource, lambda records: records.create(record))
         return _created(request, call, resource, draft)
 
     return create
@@ -79,8 +81,8 @@ def _create(resource: Resource) -> Handler:
 
 def _create_or_update(resource: Resource) -> Handler:
     async def create_or_update(request: Request, call: ApiCall) -> Response:
-        data = await read_envelope(request, resource.singular)
-        draft, is_new = await _write(call, resource, lambda records: records.create_or_update(data))
+        keys, record = parse_create_or_update(resource.kind, await read_envelope(request, resource.singular))
+        draft, is_new = await _write(call, resource, lambda records: records.create_or_update(keys, record))
         return _created(request, call, resource, draft) if is_new else _answer(request, resource, draft)
 
     return create_or_update
@@ -89,7 +91,12 @@ def _create_or_update(resource: Resource) -> Handler:
 def _update(resource: Resource) -> Handler:
     async def update(request: Request, call: ApiCall) -> Response:
         data, id = await read_envelope(request, resource.singular), path_id(request)
-        return _answer(request, resource, await _write(call, resource, lambda records: records.update(id, data)))
+        try:
+            change = parse_record_change(resource.kind, data)
+        except RecordInvalid:
+            await _write(call, resource, lambda records: records.find(id))  # that it does not exist comes first
+            raise
+        return _answer(request, resource, await _write(call, resource, lambda records: records.update(id, change)))
 
     return update
 
