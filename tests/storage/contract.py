@@ -412,7 +412,7 @@ class StoreContract(StoreCase):
         self.run(scenario)
 
     def test_concurrent_writes_fail_alone(self) -> None:
-        """Of many at once each that raises gets its own error, and leaves nothing that another sees; the rest are whole."""
+        """Each of many concurrent writes that raises gets its own error and leaves nothing; the others are whole."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             def work(transaction: WriteTransaction, number: int) -> int:
