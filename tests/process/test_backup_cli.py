@@ -95,7 +95,7 @@ def keep_promise(folder: Path, serve: Start, source: str, target: str, env: dict
     assert reader.ids >= {3 * 10**12 + number for number in range(5)}
     done = run("check", "--store", target, cwd=folder)
     assert (done.code, done.err) == (0, ""), done.out
-    assert done.out.endswith(b"nothing wrong\n")
+    assert done.out.endswith(b"no problems\n")
 
 
 def test_sqlite_backup_and_restore(folder: Path, serve: Start) -> None:
@@ -122,7 +122,7 @@ def test_check(folder: Path) -> None:
     done = run("check", cwd=folder)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"accounts 1, tickets {TICKETS:,}, ".encode())
-    assert done.out.endswith(b": nothing wrong\n")
+    assert done.out.endswith(b": no problems\n")
     with opened(folder / "ticketfeed.db") as connection:
         connection.execute("DELETE FROM ticket WHERE id = (SELECT min(id) FROM ticket)")
         connection.execute("UPDATE feed_state SET watermark = 5")

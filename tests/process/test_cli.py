@@ -175,7 +175,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
             "newer.db": "was written by a newer ticketfeed",
             "damaged.db": "damaged.db",
             "good/x.db": "good/x.db",
-            "": "say sqlite:///FILE",
+            "": "use sqlite:///FILE",
             "missing/x.db": "missing/x.db",
         }.items()
     ),

@@ -134,11 +134,11 @@ USER = user(7, "a@example.com").body
 
 # what is done to the store -> the one line that tells it
 DAMAGE: list[tuple[str, tuple[object, ...], str]] = [
-    ("DELETE FROM ticket WHERE id = 3", (), "account acme: its ticket_count is 50, but it holds 49 tickets"),
+    ("DELETE FROM ticket WHERE id = 3", (), "account acme: its ticket_count is 50, but it has 49 tickets"),
     (
         "UPDATE feed_state SET ticket_count = 51",
         (),
-        "account acme: its ticket_count is 51, but it holds 50 tickets",
+        "account acme: its ticket_count is 51, but it has 50 tickets",
     ),
     (
         "UPDATE feed_state SET watermark = watermark - 10",
@@ -148,7 +148,7 @@ DAMAGE: list[tuple[str, tuple[object, ...], str]] = [
     (
         "UPDATE feed_state SET last_generated_timestamp = last_generated_timestamp - 1",
         (),
-        f"account acme: ticket 50 carries second {LAST}, beyond the account's last_generated_timestamp {LAST - 1}",
+        f"account acme: ticket 50 has second {LAST}, after the account's last_generated_timestamp {LAST - 1}",
     ),
     ("DELETE FROM feed_state WHERE account_id = 1", (), "account acme has no row in feed_state"),
     (
@@ -185,9 +185,13 @@ DAMAGE: list[tuple[str, tuple[object, ...], str]] = [
         "UPDATE ticket SET body = ? WHERE id = 3",
         (BODY.replace(b"{", b"{ ", 1),),
         "account acme: ticket 3: its body is not in the form that is stored: "
-        "a key is missing, or keys stand in another order",
+        "a key is missing, or keys are in another order",
     ),
-    ("DELETE FROM record WHERE kind = 'users'", (), "account acme: credential 1 belongs to user 7, who is not there"),
+    (
+        "DELETE FROM record WHERE kind = 'users'",
+        (),
+        "account acme: credential 1 belongs to user 7, which does not exist",
+    ),
     (
         "UPDATE record SET email = 'b@example.com' WHERE id = 7",
         (),
@@ -201,7 +205,7 @@ DAMAGE: list[tuple[str, tuple[object, ...], str]] = [
     (
         "UPDATE record SET generated_timestamp = 2000000000 WHERE id = 7",
         (),
-        "account acme: users 7 carries second 2000000000, beyond the account's record_last_timestamp 1700000000",
+        "account acme: users 7 has second 2000000000, after the account's record_last_timestamp 1700000000",
     ),
     ("UPDATE migration SET name = 'x'", (), "migration 1 (x) is recorded, but unknown to this release"),
 ]
@@ -234,7 +238,7 @@ def test_orphans_are_named(engine: Engine) -> None:
         engine.execute(url, sql)
     found = findings(url)
     for table, count in (("ticket", TICKETS), ("record", 1), ("credential", 1), ("feed_state", 1)):
-        assert f"{table} holds {count} rows of account_id 99, which is no account" in found
+        assert f"{table} has {count} rows of account_id 99, which does not exist" in found
 
 
 def test_findings_are_bounded(engine: Engine) -> None:
@@ -263,11 +267,9 @@ def test_a_damaged_index_shows_in_sqlite(tmp_path: Path) -> None:
         connection.close()
     found = findings(url)
     second = LAST - TICKETS + 3
-    assert f"account acme: ticket 777 of second {second} stands in the feed, but is not found there by its id" in found
-    assert (
-        f"account acme: ticket 3 of second {second} is found by its id, but does not stand there in the feed" in found
-    )
-    assert any(line.startswith("SQLite says: row") for line in found)
+    assert f"account acme: ticket 777 of second {second} is in the feed, but not in the index by id" in found
+    assert f"account acme: ticket 3 of second {second} is in the index by id, but not in the feed" in found
+    assert any(line.startswith("SQLite reports: row") for line in found)
 
 
 def test_a_damaged_index_shows_in_postgres(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -276,12 +278,12 @@ def test_a_damaged_index_shows_in_postgres(postgres: PostgresServer, tmp_path: P
     url = filled(engine)
     switch = "UPDATE pg_index SET indisready = ? WHERE indexrelid = 'ticketfeed.ticket_feed'::regclass"
     engine.execute(url, switch, False)
-    assert "the index ticketfeed.ticket_feed is not valid; make it anew with REINDEX" in findings(url)
+    assert "the index ticketfeed.ticket_feed is not valid; rebuild it with REINDEX" in findings(url)
     columns = "account_id, generated_timestamp, status, user_ids, body"
     engine.execute(url, f"INSERT INTO ticket (id, {columns}) SELECT 777, {columns} FROM ticket WHERE id = 3")
     engine.execute(url, switch, True)
     second = LAST - TICKETS + 3
-    expected = f"account acme: ticket 777 of second {second} is found by its id, but does not stand there in the feed"
+    expected = f"account acme: ticket 777 of second {second} is in the index by id, but not in the feed"
     assert expected in findings(url)
 
 
@@ -304,9 +306,9 @@ def test_an_unreadable_page_is_a_finding(tmp_path: Path) -> None:
         file.seek((root - 1) * 32768)
         file.write(b"\xff" * 32768)
     found = findings(url)
-    assert any(line.startswith("SQLite says: ") for line in found)
+    assert any(line.startswith("SQLite reports: ") for line in found)
     assert any(line.startswith("reading the tickets ended early") for line in found)
-    assert "account acme: credential 1 belongs to user 7, who is not there" in found
+    assert "account acme: credential 1 belongs to user 7, which does not exist" in found
 
 
 class Reader:
@@ -629,7 +631,7 @@ def test_a_file_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
 
 def test_no_care_in_memory(tmp_path: Path) -> None:
     """A store in memory is refused, and so is a URL that names no store."""
-    for url, message in (("memory:", "no backup"), ("mysql://x", "no store is called 'mysql'")):
+    for url, message in (("memory:", "no backup"), ("mysql://x", "unknown store URL scheme 'mysql'")):
         with pytest.raises(StoreError, match=message):
             backup_store(url, tmp_path / "b", nothing)
         with pytest.raises(StoreError, match=message):

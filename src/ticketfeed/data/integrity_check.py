@@ -1,7 +1,8 @@
-"""Is everything in a store as it must be? Each thing that is not becomes one line.
+"""The integrity check of a store: each problem becomes one line.
 
-The feed is walked twice, in feed order as pages read it and by id as writes find it. Both walks must meet the same
-tickets; where they do not, an index is damaged. They are compared in constant memory, by sums over buckets of ids.
+The tickets are scanned twice, in feed order as pages read them and by id as writes find them. Both scans must return
+the same tickets; where they differ, an index is damaged. They are compared in constant memory, by sums over buckets of
+ids.
 """
 
 from collections import Counter
@@ -18,16 +19,18 @@ __all__ = ["CheckSummary", "check_store"]
 
 T = TypeVar("T")
 
+# Problems of one kind that are reported one by one: enough to see a pattern, and a screen full.
 REPORTS_MAX = 20
+# 32 KB of sums; a bucket of ten million tickets has 2,400.
 BUCKETS = 4096
-# Of the buckets that differ, this many are looked into: a sixty-fourth of the tickets, or fewer.
-BUCKETS_NAMED_MAX = 64
+# Of the buckets that differ, this many are compared ticket by ticket: a sixty-fourth of the tickets, or fewer.
+BUCKETS_COMPARED_MAX = 64
 _SUM_MASK = 2**64 - 1
 
 
 @dataclass
 class CheckSummary:
-    """How much was looked at, and how much of it is wrong."""
+    """How much was checked, and how many problems of each kind were found."""
 
     accounts: int = 0
     tickets: int = 0
@@ -35,8 +38,9 @@ class CheckSummary:
     findings: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        looked_at = f"accounts {self.accounts:,}, tickets {self.tickets:,}, records {self.records:,}"
-        return f"{looked_at}: {self.findings.total() or 'nothing'} wrong"
+        checked = f"accounts {self.accounts:,}, tickets {self.tickets:,}, records {self.records:,}"
+        problems = self.findings.total()
+        return f"{checked}: {problems or 'no'} problem{'' if problems == 1 else 's'}"
 
 
 def check_store(
@@ -44,9 +48,9 @@ def check_store(
     report: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> CheckSummary:
-    """Look at everything. The first findings of each kind are told to `report`, then how many more there are.
+    """Check everything. The first problems of each kind are passed to `report`, then how many more there are.
 
-    `advance` is called with the number of tickets done, and how many there should be. Raises StoreUnavailable.
+    `advance` is called with the number of tickets checked, and how many there should be. Raises StoreUnavailable.
     """
     check = _Check(snapshot, report)
     check.whole_store()
@@ -69,61 +73,61 @@ class _Check:
         return list(self._readable("accounts", self._snapshot.accounts()))
 
     def whole_store(self) -> None:
-        """The engine's own findings, and rows that belong to no account."""
+        """What the engine reports of itself, and rows whose account is missing."""
         for fault in self._readable("store", self._snapshot.self_check()):
-            self._found("store", fault)
+            self._add("store", fault)
         for table, account_id, count in self._readable("orphans", self._snapshot.orphans()):
-            self._found("orphans", f"{table} holds {count:,} rows of account_id {account_id}, which is no account")
+            self._add("orphans", f"{table} has {count:,} rows of account_id {account_id}, which does not exist")
 
     def account(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
-        """Everything of one account."""
+        """Check everything of one account."""
         self.summary.accounts += 1
         if state is None:
-            self._found("account rows", f"account {account.subdomain} has no row in feed_state")
+            self._add("account rows", f"account {account.subdomain} has no row in feed_state")
         self._tickets(account, state, advance)
         self._records(account)
         for credential_id, user_id in self._readable("credentials", self._snapshot.dangling_credentials(account)):
-            text = f"credential {credential_id} belongs to user {user_id}, who is not there"
-            self._found("credentials", f"account {account.subdomain}: {text}")
+            text = f"credential {credential_id} belongs to user {user_id}, which does not exist"
+            self._add("credentials", f"account {account.subdomain}: {text}")
 
     def _tickets(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
-        in_feed, by_id, held = _Positions(), _Positions(), 0
+        in_feed, by_id, count = _Positions(), _Positions(), 0
         previous: Position | None = None
         for row in self._readable("tickets", self._snapshot.tickets(account)):
-            held += 1
-            advance(self.summary.tickets + held)
+            count += 1
+            advance(self.summary.tickets + count)
             place = f"account {account.subdomain}: ticket {row.id}"
             for fault in ticket_faults(row, account.subdomain):
-                self._found("tickets", f"{place}: {fault}")
-            if state is not None and _is_beyond(row.generated_timestamp, state.last_generated_timestamp):
-                text = f"carries second {row.generated_timestamp}, beyond the account's last_generated_timestamp"
-                self._found("seconds", f"{place} {text} {state.last_generated_timestamp}")
+                self._add("tickets", f"{place}: {fault}")
+            if state is not None and _is_after(row.generated_timestamp, state.last_generated_timestamp):
+                text = f"has second {row.generated_timestamp}, after the account's last_generated_timestamp"
+                self._add("seconds", f"{place} {text} {state.last_generated_timestamp}")
             position = Position(row.generated_timestamp, row.id)
             if previous is not None and not _is_before(previous, position):
-                self._found("order", f"{place} stands in the feed behind ticket {previous.id}, which is later")
+                self._add("order", f"{place} follows ticket {previous.id} in the feed, whose position is later")
             previous = position
             in_feed.add(position)
         for position in self._readable("tickets by id", self._snapshot.positions_by_id(account)):
             by_id.add(position)
-        self.summary.tickets += held
-        for fault in state_faults(state, held) if state is not None else ():
-            self._found("account rows", f"account {account.subdomain}: {fault}")
+        self.summary.tickets += count
+        for fault in state_faults(state, count) if state is not None else ():
+            self._add("account rows", f"account {account.subdomain}: {fault}")
         if differing := in_feed.differing(by_id):
-            self._compare_walks(account, differing)
+            self._compare_scans(account, differing)
 
-    def _compare_walks(self, account: Account, buckets: frozenset[int]) -> None:
-        """Walk again, and name the tickets that only one of the walks meets."""
+    def _compare_scans(self, account: Account, buckets: frozenset[int]) -> None:
+        """Scan again, and name the tickets that only one of the scans returns."""
         tickets = self._readable("tickets", self._snapshot.tickets(account))
         in_feed = _Positions.of_buckets(buckets, (Position(row.generated_timestamp, row.id) for row in tickets))
         positions = self._readable("tickets by id", self._snapshot.positions_by_id(account))
         by_id = _Positions.of_buckets(buckets, positions)
         for only, others, text in (
-            (in_feed, by_id, "stands in the feed, but is not found there by its id"),
-            (by_id, in_feed, "is found by its id, but does not stand there in the feed"),
+            (in_feed, by_id, "is in the feed, but not in the index by id"),
+            (by_id, in_feed, "is in the index by id, but not in the feed"),
         ):
             for position in sorted((only - others).elements(), key=repr):
                 place = f"ticket {position.id} of second {position.generated_timestamp}"
-                self._found("indexes", f"account {account.subdomain}: {place} {text}")
+                self._add("indexes", f"account {account.subdomain}: {place} {text}")
 
     def _records(self, account: Account) -> None:
         states = self._readable("account rows", self._record_states(account))
@@ -132,10 +136,10 @@ class _Check:
             self.summary.records += 1
             place = f"account {account.subdomain}: {row.kind} {row.id}"
             for fault in record_faults(row, account.subdomain):
-                self._found("records", f"{place}: {fault}")
-            if last is not None and _is_beyond(row.generated_timestamp, last):
-                text = f"carries second {row.generated_timestamp}, beyond the account's record_last_timestamp {last}"
-                self._found("seconds", f"{place} {text}")
+                self._add("records", f"{place}: {fault}")
+            if last is not None and _is_after(row.generated_timestamp, last):
+                text = f"has second {row.generated_timestamp}, after the account's record_last_timestamp {last}"
+                self._add("seconds", f"{place} {text}")
 
     def _record_states(self, account: Account) -> Iterator[FeedState]:
         state = self._snapshot.record_state(account)
@@ -143,20 +147,20 @@ class _Check:
             yield state
 
     def _readable(self, kind: str, rows: Iterable[T]) -> Iterator[T]:
-        """The rows, up to the first that the engine cannot read."""
+        """The rows up to the first that the engine cannot read, which is a problem of its own."""
         try:
             yield from rows
         except StoreError as error:
-            self._found("unreadable", f"reading the {kind} ended early: {error}")
+            self._add("unreadable", f"reading the {kind} ended early: {error}")
 
-    def _found(self, kind: str, text: str) -> None:
+    def _add(self, kind: str, text: str) -> None:
         self.summary.findings[kind] += 1
         if self.summary.findings[kind] <= REPORTS_MAX:
             self._report(" ".join(text.split()))
 
 
 class _Positions:
-    """Any number of positions in constant memory: per bucket of ids, the sum of their hashes."""
+    """A set of positions in constant memory: for each bucket of ids, the sum of their hashes."""
 
     def __init__(self) -> None:
         self._sums = [0] * BUCKETS
@@ -166,13 +170,13 @@ class _Positions:
         self._sums[bucket] = (self._sums[bucket] + hash(position)) & _SUM_MASK
 
     def differing(self, other: "_Positions") -> frozenset[int]:
-        """The first buckets in which the two are not the same."""
+        """The first buckets in which the two differ."""
         unequal = [bucket for bucket in range(BUCKETS) if self._sums[bucket] != other._sums[bucket]]
-        return frozenset(unequal[:BUCKETS_NAMED_MAX])
+        return frozenset(unequal[:BUCKETS_COMPARED_MAX])
 
     @staticmethod
     def of_buckets(buckets: frozenset[int], positions: Iterable[Position]) -> Counter[Position]:
-        """Those of the positions that fall into `buckets`, and how often."""
+        """Those of the positions that fall into `buckets`, with their counts."""
         return Counter(position for position in positions if _bucket(position) in buckets)
 
 
@@ -180,10 +184,10 @@ def _bucket(position: Position) -> int:
     return hash(position.id) % BUCKETS
 
 
-def _is_beyond(second: object, last: int) -> bool:
+def _is_after(second: object, last: int) -> bool:
     return isinstance(second, int) and second > last
 
 
 def _is_before(earlier: Position, later: Position) -> bool:
-    """Values of a wrong type, which are told elsewhere, have no order."""
+    """Values of a wrong type, which are reported elsewhere, have no order."""
     return not all(isinstance(value, int) for value in (*earlier, *later)) or earlier < later

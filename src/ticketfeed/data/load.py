@@ -16,7 +16,7 @@ from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import WriteStore, WriteTransaction
 
 __all__ = ["LoadSummary", "OnError", "load_records"]
 
@@ -36,7 +36,7 @@ class LoadSummary:
 
 
 async def load_records(
-    store: Store,
+    store: WriteStore,
     account: Account,
     records: Iterable[InputRecord],
     *,

@@ -16,7 +16,7 @@ from ticketfeed.protocol.gzip_splice import Coding, Piece
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.rows import column
-from ticketfeed.storage.contract import FeedRows, Store
+from ticketfeed.storage.contract import FeedRows, FeedStore
 
 __all__ = ["RUN_TICKETS", "Run", "Runs", "Shelf", "Whole"]
 
@@ -110,7 +110,7 @@ class Shelf:
 class Runs:
     """What one process keeps of a store."""
 
-    def __init__(self, store: Store, capacity: int) -> None:
+    def __init__(self, store: FeedStore, capacity: int) -> None:
         self._store = store
         self.file = PieceFile(capacity)
         self._shelves: dict[int, dict[tuple[Filters, str], Shelf]] = {}

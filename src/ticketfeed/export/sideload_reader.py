@@ -8,7 +8,7 @@ from ticketfeed.protocol.embedded_sideloads import EMBEDDED, dates_of, join_embe
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rows import LinkedTicketRow, column
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS, plan_sideloads
-from ticketfeed.storage.contract import Store
+from ticketfeed.storage.contract import RecordStore
 
 __all__ = ["needs_links", "sideload_tickets"]
 
@@ -21,7 +21,7 @@ def needs_links(include: Sequence[str]) -> bool:
 
 
 async def sideload_tickets(
-    store: Store, account: Account, include: Sequence[str], rows: Sequence[LinkedTicketRow], now: int
+    store: RecordStore, account: Account, include: Sequence[str], rows: Sequence[LinkedTicketRow], now: int
 ) -> tuple[dict[str, list[bytes]], list[bytes]]:
     """The arrays beside the tickets, by name, and for each row what is put into it.
 
@@ -45,7 +45,7 @@ async def sideload_tickets(
 class _TicketReader:
     """Reads what one page of tickets needs, each thing once."""
 
-    def __init__(self, store: Store, account: Account, rows: Sequence[LinkedTicketRow], now: int) -> None:
+    def __init__(self, store: RecordStore, account: Account, rows: Sequence[LinkedTicketRow], now: int) -> None:
         self._store, self._account, self._now = store, account, datetime.fromtimestamp(now, UTC)
         self._ids: list[int] = column(rows, "id")
         self._alive = [row.id for row in rows if row.status != "deleted"]

@@ -131,8 +131,8 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
 
     def rate(self, now: float) -> tuple[float, float]:
         """Pages and rows a minute, over the last RATE_MINUTES."""
-        recent = [row for row in self.minutes if row[0] > now // 60 - RATE_MINUTES]
-        return sum(row[1] for row in recent) / RATE_MINUTES, sum(row[2] for row in recent) / RATE_MINUTES
+        recent = [(pages, rows) for minute, pages, rows in self.minutes if minute > now // 60 - RATE_MINUTES]
+        return sum(pages for pages, _ in recent) / RATE_MINUTES, sum(rows for _, rows in recent) / RATE_MINUTES
 
 
 class UsageUpdate(NamedTuple):

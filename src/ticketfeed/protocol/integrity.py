@@ -1,7 +1,7 @@
-"""What must hold of every stored row, and in plain words what does not.
+"""The integrity rules of stored rows: what must hold for each, and a description of what does not.
 
-A body is the truth that readers are served; the columns beside it exist to be searched by. So each row's body is
-parsed as if it were given anew: it must come out byte for byte the same, and its columns must say what it says.
+A body is what readers get; the other columns repeat what is searched. So each row's body is parsed as if it were
+loaded: the result must be the same body, byte for byte, and the same columns.
 """
 
 from array import array
@@ -17,7 +17,7 @@ from ticketfeed.protocol.tickets import parse_ticket
 
 __all__ = ["record_faults", "state_faults", "ticket_faults"]
 
-# The end of the year 9999: whatever was stored, it was not in the future.
+# The end of the year 9999, as `now` of the parser: no stored time is too far in the future for it.
 _LATEST = 253_402_300_799
 _SHOWN_MAX = 60
 _TICKET_COLUMNS = tuple(name for name in TicketRow._fields if name not in ("generated_timestamp", "body"))
@@ -27,7 +27,7 @@ _RECORD_COLUMNS = tuple(name for name in RecordRow._fields if name not in _NOT_I
 
 
 def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:
-    """What is wrong with one ticket; nothing where it is sound."""
+    """Describe what is wrong with one ticket."""
     if type(row.id) is not int or type(row.generated_timestamp) is not int or type(row.body) is not bytes:
         yield "its id, its generated_timestamp or its body has the wrong type"
         return
@@ -40,14 +40,14 @@ def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:
         if draft.generated_timestamp != row.generated_timestamp:
             yield _differs("generated_timestamp", row.generated_timestamp, draft.generated_timestamp)
         if draft.body(draft.generated_timestamp) != row.body:
-            yield "its body is not in the form that is stored: a key is missing, or keys stand in another order"
+            yield "its body is not in the form that is stored: a key is missing, or keys are in another order"
     yield from _column_faults(_TICKET_COLUMNS, row, draft.row)
 
 
 def record_faults(row: RecordRow, account: str) -> Iterator[str]:
-    """What is wrong with one record; nothing where it is sound."""
+    """Describe what is wrong with one record."""
     if row.kind not in RESOURCES:
-        yield f"there is no kind {_shown(row.kind)}"
+        yield f"its kind {_shown(row.kind)} is unknown"
         return
     if type(row.generated_timestamp) is not int or type(row.body) is not bytes:
         yield "its generated_timestamp or its body has the wrong type"
@@ -58,34 +58,34 @@ def record_faults(row: RecordRow, account: str) -> Iterator[str]:
         yield f"its body cannot be read: {error}"
         return
     if draft.body != row.body:
-        yield "its body is not in the form that is stored: a key is missing, or keys stand in another order"
+        yield "its body is not in the form that is stored: a key is missing, or keys are in another order"
     yield from _column_faults(_RECORD_COLUMNS, row, draft)
 
 
-def state_faults(state: FeedState, tickets_held: int) -> Iterator[str]:
-    """What is wrong with an account row beside a feed of `tickets_held`."""
+def state_faults(state: FeedState, ticket_count: int) -> Iterator[str]:
+    """Describe what is wrong with the row of an account that has `ticket_count` tickets."""
     if state.watermark < state.last_generated_timestamp - 1:
         yield (
             f"its watermark {state.watermark} is more than a second before its last_generated_timestamp "
             f"{state.last_generated_timestamp}"
         )
-    if state.ticket_count != tickets_held:
-        yield f"its ticket_count is {state.ticket_count}, but it holds {tickets_held} tickets"
+    if state.ticket_count != ticket_count:
+        yield f"its ticket_count is {state.ticket_count}, but it has {ticket_count} tickets"
 
 
 def _column_faults(columns: tuple[str, ...], row: Any, draft: Any) -> Iterator[str]:
     for column in columns:
-        stored, told = getattr(row, column), getattr(draft, column)
-        if stored != told:
-            yield _differs(column, stored, told)
+        stored, expected = getattr(row, column), getattr(draft, column)
+        if stored != expected:
+            yield _differs(column, stored, expected)
 
 
-def _differs(column: str, stored: object, told: object) -> str:
-    return f"its {column} is {_shown(stored)} in the row, but {_shown(told)} in the body"
+def _differs(column: str, stored: object, expected: object) -> str:
+    return f"its {column} is {_shown(stored)} in the row, but {_shown(expected)} in the body"
 
 
 def _shown(value: object) -> str:
-    """On one line, and not long; None as the wire spells it."""
+    """A value on one short line; None as JSON spells it."""
     if value is None:
         return "null"
     if isinstance(value, bytes) and len(value) % 8 == 0:

@@ -1,4 +1,4 @@
-"""Stores by URL: the scheme names the engine, whose driver is imported only then."""
+"""Stores by URL: its scheme names the engine, whose driver is imported only when it is used."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ async def open_store(
 ) -> Store:
     """Open the store at `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...` or `memory:`.
 
-    Pages are read from the replicas at `read_urls`, if any; PostgreSQL only. A missing store is made, unless
+    Pages are read from the replicas at `read_urls`, if any; PostgreSQL only. A missing store is created, unless
     `create` is false. Raises StoreError.
     """
     if read_urls and not url.startswith(("postgresql://", "postgres://")):
-        raise StoreError("only a PostgreSQL store has replicas to read from")
+        raise StoreError("read replicas are supported for PostgreSQL stores only")
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite.store import SqliteStore
 
@@ -35,20 +35,20 @@ async def open_store(
 
         return MemoryStore(clock)
     scheme = url.partition(":")[0]  # the rest may hold a password
-    raise StoreError(f"no store is called {scheme!r}; say sqlite:///FILE, postgresql://..., or memory:")
+    raise StoreError(f"unknown store URL scheme {scheme!r}; use sqlite:///FILE, postgresql://... or memory:")
 
 
 def sqlite_path(url: str) -> Path:
     """The file of `sqlite:///FILE`, relative unless FILE begins with a slash. Raises StoreError."""
     name = url.removeprefix("sqlite:///")
     if name in ("", ":memory:"):
-        raise StoreError("say sqlite:///FILE for a file, or memory: for none")
+        raise StoreError("use sqlite:///FILE for a file, or memory: for a store in memory")
     return Path(name)
 
 
 @contextlib.contextmanager
 def needs_driver() -> Iterator[None]:
-    """Around the import of what needs PostgreSQL's driver, which is an extra. Raises StoreError."""
+    """Import PostgreSQL's driver inside it: raises StoreError with the name of the extra where it is missing."""
     try:
         yield
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Backup and restore by store URL: the scheme names the engine, as in `open_store`."""
+"""Backup and restore by store URL, whose scheme names the engine as in `open_store`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from ticketfeed.storage import needs_driver, sqlite_path
 
 __all__ = ["Advance", "backup_store", "restore_store"]
 
-# Called with the pages copied so far, and how many there are; only where the engine tells.
+# Called with the pages copied so far, and how many there are; PostgreSQL does not report them.
 Advance = Callable[[int, int], None]
 
 
@@ -25,15 +25,15 @@ def backup_store(url: str, file: Path, advance: Advance) -> None:
             from ticketfeed.storage.postgres.backup import backup_postgres
 
         return backup_postgres(url, file)
-    raise _no_care(url)
+    raise _no_backup(url)
 
 
 def restore_store(
     url: str, file: Path, clock_error_seconds: int, advance: Advance, clock: Clock = system_clock
 ) -> list[tuple[Account, FeedState]]:
-    """Make a store of the backup `file` where there is none, fenced before anybody can use it.
+    """Create a store from the backup `file` where there is none, fenced before any process can use it.
 
-    Returns every account with its row. Raises StoreError, and then nothing was made.
+    Returns every account with its state. Raises StoreError, and then nothing was created.
     """
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite.backup import restore_sqlite
@@ -44,10 +44,10 @@ def restore_store(
             from ticketfeed.storage.postgres.backup import restore_postgres
 
         return restore_postgres(file, url, clock, clock_error_seconds)
-    raise _no_care(url)
+    raise _no_backup(url)
 
 
-def _no_care(url: str) -> StoreError:
+def _no_backup(url: str) -> StoreError:
     if url == "memory:":
-        return StoreError("a store in memory ends with its process: it has no backup")
-    return StoreError(f"no store is called {url.partition(':')[0]!r}; say sqlite:///FILE or postgresql://...")
+        return StoreError("a store in memory has no backup: it ends with its process")
+    return StoreError(f"unknown store URL scheme {url.partition(':')[0]!r}; use sqlite:///FILE or postgresql://...")

@@ -228,7 +228,7 @@ class FeedStore(Protocol):
         """A number that differs after any change of the store, by any process; it says nothing of what changed.
 
         Two equal numbers mean that nothing was committed between the calls, so what was read before the first may be
-        used again. Never waits for the engine. None if it cannot be told at once, as for a database on a network: then
+        used again. Never waits for the engine. None if the engine cannot say at once, as a database on a network: then
         `read_state` and `read_invalidations` say the same of one account.
         """
 

@@ -1,7 +1,7 @@
 """Last-wins deduplication of a load: of several drafts with one id, the newest is stored.
 
 The drafts come in batches of any number, and memory is bounded by one batch: the ids of the batches before it are in a
-temporary table of the engine, which is made only when there is a second batch.
+temporary table of the engine, which is created only when there is a second batch.
 """
 
 import itertools
@@ -19,7 +19,7 @@ class WrittenTable(Protocol):
     """The tickets that a write has stored: id -> generated_timestamp of the draft."""
 
     def start(self) -> None:
-        """Make it, empty."""
+        """Create it, empty."""
 
     def find(self, ids: Sequence[int]) -> dict[int, int]:
         """Those of `ids` that are in it."""

@@ -234,9 +234,9 @@ class MemoryStore:
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
         known = self._consumers.get(account.account_id, {})
-        known = known | {key: note(known.get(key), noted) for key, noted in consumers.items()}
-        kept = kept_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
-        self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in kept}
+        known = known | {key: note(known.get(key), update) for key, update in consumers.items()}
+        recent = kept_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
+        self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in recent}
         newest = [*reversed(requests), *self._requests.get(account.account_id, [])]
         self._requests[account.account_id] = newest[:REQUESTS_KEPT]
 

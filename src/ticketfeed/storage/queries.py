@@ -147,7 +147,7 @@ def _load(dialect: Dialect) -> dict[str, str]:
         _, *parts = _NAME.split(text)
         for query, sql in zip(parts[::2], parts[1::2], strict=True):
             if query in queries:
-                raise ValueError(f"the query {query} stands twice, the second time in {name}")
+                raise ValueError(f"the query {query} is defined twice, the second time in {name}")
             queries[query] = _COMMENT.sub("", sql).strip()
     return queries
 

@@ -10,7 +10,7 @@ from ticketfeed.protocol.credentials import hash_password, hash_token
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import parse_record
-from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
+from ticketfeed.storage.contract import CredentialKind, WriteStore, WriteTransaction
 
 __all__ = ["Role", "add_user_credential"]
 
@@ -23,7 +23,7 @@ class _User(msgspec.Struct):
 
 
 async def add_user_credential(
-    store: Store, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
+    store: WriteStore, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
 ) -> int:
     """Bind a token or password to the user with this email, made when new; returns its id.
 

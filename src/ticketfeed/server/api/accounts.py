@@ -4,7 +4,7 @@ import re
 
 from ticketfeed.protocol.errors import MalformedRequest, UnknownAccount
 from ticketfeed.protocol.model import Account
-from ticketfeed.storage.contract import Store
+from ticketfeed.storage.contract import WriteStore
 
 __all__ = ["Accounts"]
 
@@ -14,7 +14,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 class Accounts:
     """The accounts of a store, cached for good: none is ever deleted or renamed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: WriteStore) -> None:
         self._store = store
         self._cache: dict[str, Account] = {}
 

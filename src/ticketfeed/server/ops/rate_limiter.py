@@ -9,7 +9,7 @@ from ticketfeed.protocol.errors import APIRateLimitExceeded
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import ACCOUNT, RATE_LIMITS, UNLIMITED, RateLimit, headers_of
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import Store
+from ticketfeed.storage.contract import SidecarStore
 
 __all__ = ["RATE_LIMIT_HEADERS", "RateLimiter"]
 
@@ -33,7 +33,9 @@ class RateLimiter:
         # The headers of a response to a request that was not counted.
         self.full_headers = headers_of({ACCOUNT: self._full[ACCOUNT]})
 
-    async def spend(self, store: Store, account: Account, limit_names: Sequence[str], now: int) -> dict[str, str]:
+    async def spend(
+        self, store: SidecarStore, account: Account, limit_names: Sequence[str], now: int
+    ) -> dict[str, str]:
         """Count one request against the account's limit and those named; returns the headers of its response.
 
         Raises APIRateLimitExceeded.

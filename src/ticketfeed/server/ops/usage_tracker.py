@@ -29,7 +29,7 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
 from ticketfeed.protocol.query import parse_filters
 from ticketfeed.server.request_context import RequestContext
-from ticketfeed.storage.contract import Store
+from ticketfeed.storage.contract import SidecarStore
 
 __all__ = ["Answered", "UsageTracker", "header_text", "logged_path"]
 
@@ -67,7 +67,7 @@ class _Buffer:
 class UsageTracker:
     """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
 
-    def __init__(self, store: Store, instant: Callable[[], float]) -> None:
+    def __init__(self, store: SidecarStore, instant: Callable[[], float]) -> None:
         self._store, self._instant = store, instant
         self._buffers: dict[Account, _Buffer] = {}
         self._task: asyncio.Task[None] | None = None

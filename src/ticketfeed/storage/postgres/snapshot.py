@@ -20,7 +20,7 @@ __all__ = ["PostgresSnapshot", "start_snapshot"]
 # Rows that one round trip brings: some hundred kilobytes of tickets.
 ROWS_A_TRIP = 250
 _CHANGES = re.compile(
-    r"CREATE (?:UNIQUE |UNLOGGED )?(?:TABLE|INDEX) (?:ticketfeed\.)?(?P<made>\w+)"
+    r"CREATE (?:UNIQUE |UNLOGGED )?(?:TABLE|INDEX) (?:ticketfeed\.)?(?P<created>\w+)"
     r"|ALTER (?:TABLE|INDEX) ticketfeed\.(?P<old>\w+) RENAME TO (?P<new>\w+)"
 )
 
@@ -46,7 +46,7 @@ class PostgresSnapshot(SqlSnapshot):
         for name in sorted(_relations() - there):
             yield f"the table or index ticketfeed.{name} is missing"
         for name in self._values("list_invalid_indexes"):
-            yield f"the index ticketfeed.{name} is not valid; make it anew with REINDEX"
+            yield f"the index ticketfeed.{name} is not valid; rebuild it with REINDEX"
         for failures in self._values("count_checksum_failures"):
             if failures:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
@@ -54,7 +54,7 @@ class PostgresSnapshot(SqlSnapshot):
 
     def risks(self) -> Iterator[str]:
         for name, value in self._query("risky_settings"):
-            yield f"PostgreSQL runs with {name} = {value}: what was acknowledged may be lost in a crash"
+            yield f"PostgreSQL runs with {name} = {value}: acknowledged writes may be lost in a crash"
 
     def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
         """Class XX of SQLSTATE means that the server met data or an index that it cannot read."""
@@ -74,5 +74,5 @@ def _relations() -> set[str]:
     for _, _, sql in load_migrations("postgres"):
         for change in _CHANGES.finditer(sql):
             names -= {change["old"]}
-            names.add(change["made"] or change["new"])
+            names.add(change["created"] or change["new"])
     return names

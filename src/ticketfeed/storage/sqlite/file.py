@@ -142,7 +142,7 @@ def explain(error: apsw.Error) -> str:
         apsw.BusyError: "another process holds the write lock",
         apsw.FullError: "the disk is full",
         apsw.ReadOnlyError: "the file or its folder is read-only",
-        apsw.CantOpenError: "the file cannot be opened or made; is its folder there, and writable?",
+        apsw.CantOpenError: "the file cannot be opened or created; does its folder exist, and is it writable?",
         apsw.NotADBError: "it is not an SQLite database",
         apsw.CorruptError: "the file is damaged",
     }

@@ -26,10 +26,10 @@ class SqliteSnapshot(SqlSnapshot):
         """SQLite's own check of every page and index; the tables as the migrations make them; the migrations."""
         for (text,) in self._query("check_pages"):  # one by one: it may fail after some findings
             if text != "ok":
-                yield from (f"SQLite says: {line}" for line in text.splitlines())
+                yield from (f"SQLite reports: {line}" for line in text.splitlines())
         found, expected = set(self._query("list_schema")), _expected_schema()
         for type_, name, _ in sorted(expected - found):
-            yield f"the {type_} {name} is missing, or is not as the migrations make it"
+            yield f"the {type_} {name} is missing, or differs from the migrations"
         yield from self.migration_faults()
 
     def risks(self) -> Iterator[str]:
