@@ -385,6 +385,44 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
+    def test_concurrent_writes_fail_alone(self) -> None:
+        """Of many at once each that raises gets its own error and leaves nothing to others; the rest are whole."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def work(transaction: WriteTransaction, number: int) -> int:
+                if number % 7 == 3:
+                    raise BadInput(f"early {number}")
+                if (number - 1) % 11 == 5 and transaction.find_tickets([number - 1]):
+                    raise BadInput("a write that failed can be seen")
+                transaction.put_tickets([ticket(number)])
+                transaction.put_records([user(number, f"{number}@example.com")])
+                if number % 11 == 5:
+                    raise BadInput(f"late {number}")
+                return number
+
+            async def write(number: int) -> str:
+                try:
+                    return str(await store.write(account, lambda transaction: work(transaction, number)))
+                except BadInput as error:
+                    return str(error)
+
+            async def write_all(numbers: range) -> list[str]:
+                return list(await asyncio.gather(*map(write, numbers)))
+
+            def expected(number: int) -> str:
+                return f"early {number}" if number % 7 == 3 else f"late {number}" if number % 11 == 5 else str(number)
+
+            # The last of them fail early alone, so that no group of them runs a second time.
+            numbers = range(1, 100)
+            for part in (range(1, 82), range(82, 93), range(93, 100)):
+                assert await write_all(part) == [expected(number) for number in part]
+            good = [number for number in numbers if expected(number) == str(number)]
+            assert (await store.read_state(account)).ticket_count == len(good)
+            assert [row.id for row in await store.read_tickets(account, list(numbers))] == good
+            assert [row.id for row in await store.read_records(account, "users", list(numbers))] == good
+
+        self.run(scenario)
+
     def test_concurrent_writes_are_serial(self) -> None:
         """Many writes at once each see the row as the one before left it."""
 

@@ -329,10 +329,12 @@ class WriteStore(Protocol):
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
 
-        `work` runs in another thread, once, and may block; it must not call the store. If it raises, nothing of it is
-        stored, and the error is raised here. If the engine fails at the end, the write may or may not be stored: repeat
-        only work that is idempotent. Concurrent writes may share a commit, each whole or not at all, and each waits for
-        those before it; `exclusive` for one that takes long, whose commit no other then waits for.
+        `work` runs in another thread and may block; it must not call the store. It may run again from the start, if a
+        write that shares its commit fails: nothing of the first run is stored, so all effects of `work` must be in the
+        transaction or in what it returns. If it raises, nothing of it is stored, and the error is raised here. If the
+        engine fails at the end, the write may or may not be stored: repeat only work that is idempotent. Concurrent
+        writes may share a commit, each whole or not at all, and each waits for those before it; `exclusive` for one
+        that takes long, whose commit no other then waits for, and that runs once.
         """
 
 
