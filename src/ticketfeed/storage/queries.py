@@ -13,13 +13,13 @@ A query whose text depends on more than its parameters is made by a function: `i
 lists in `list_query.py`.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import is_dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from ticketfeed.protocol.rows import columns_of, make_rows
 from ticketfeed.storage.account_row import StateRow
@@ -67,7 +67,7 @@ class Dialect(NamedTuple):
     bind_list: Callable[[Sequence[Any]], Any]
 
 
-SQLITE = Dialect("sqlite", "?", lambda values: json.dumps(list(values)))
+SQLITE = Dialect("sqlite", "?", lambda values: msgspec.json.encode(list(values)).decode())
 POSTGRES = Dialect("postgres", "%s", list)
 
 
@@ -128,7 +128,7 @@ def orphans_sql(dialect: Dialect) -> str:
 
 def build(row_type: type[T], rows: Iterable[tuple[Any, ...]]) -> list[T]:
     """The rows of a query that was selected with `row_type`."""
-    if is_dataclass(row_type):
+    if not hasattr(row_type, "_fields"):
         return [row_type(*row) for row in rows]
     return cast(list[T], make_rows(cast(type[Any], row_type), rows))
 

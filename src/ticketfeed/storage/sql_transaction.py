@@ -80,7 +80,7 @@ class SqlTransaction(ABC):
         sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
         for batch in batches(drafts, BATCH):
             count += len(batch)
-            rows = batch if keep else [draft._replace(generated_timestamp=second) for draft in batch]
+            rows = batch if keep else [_at(draft, second) for draft in batch]
             self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
             self._bumps_record_changes |= any(row.kind in SIDELOADED_KINDS for row in rows)
             self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
@@ -188,6 +188,11 @@ class SqlTransaction(ABC):
 
     def _bind(self, bindings: dict[str, Any]) -> Mapping[str, Any]:
         return {"account_id": self._account_id, **bindings}
+
+
+def _at(draft: RecordDraft, second: int) -> RecordDraft:
+    """The draft, carrying this second; most drafts of a write do already."""
+    return draft if draft.generated_timestamp == second else draft._replace(generated_timestamp=second)
 
 
 class _WrittenTable:
