@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ticketfeed.protocol.errors import MalformedRequest, RecordInvalid
-from ticketfeed.protocol.record_input import parse_create_or_update, parse_new_record, parse_record_change
+from ticketfeed.protocol.record_input import WRITES, parse_create_or_update, parse_new_record, parse_record_change
 
 STORED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("users", {"name": "Ann"}, {"name": "Ann"}),
@@ -85,3 +85,84 @@ def test_create_or_update() -> None:
         record.check(is_new=True)
     with pytest.raises(RecordInvalid):
         parse_create_or_update("users", b'{"id":"x"}')
+
+
+# What a new record of each kind needs, written from the facts of the wire.
+NEEDED: dict[str, dict[str, Any]] = {
+    "users": {"name": "Ann"},
+    "organizations": {"name": "ACME"},
+    "groups": {"name": "Support"},
+    "group_memberships": {"user_id": 1, "group_id": 2},
+    "ticket_fields": {"type": "text", "title": "Colour"},
+    "ticket_forms": {"name": "Returns"},
+    "brands": {"name": "Acme", "subdomain": "acme"},
+    "custom_statuses": {"status_category": "open", "agent_label": "Waiting"},
+}
+
+
+def written(kind: str, values: Any, *, is_new: bool = True) -> dict[str, Any]:
+    parse = parse_new_record if is_new else parse_record_change
+    return {key: msgspec.json.decode(value) for key, value in parse(kind, msgspec.json.encode(values)).values.items()}
+
+
+def test_every_written_kind_is_here() -> None:
+    """The table below has each kind that clients may write."""
+    assert set(NEEDED) == set(WRITES)
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+def test_what_a_new_record_needs(kind: str) -> None:
+    """A new record lacks none of its keys, and no write blanks one; a change may leave all of them out."""
+    assert written(kind, NEEDED[kind]).items() >= NEEDED[kind].items()
+    assert written(kind, {}, is_new=False) == {}
+    for key in NEEDED[kind]:
+        with pytest.raises(RecordInvalid) as missing:
+            written(kind, {other: value for other, value in NEEDED[kind].items() if other != key})
+        assert list(missing.value.details) == [key]
+        blank = {**NEEDED[kind], key: "  "}
+        if isinstance(NEEDED[kind][key], str) and key != "status_category":
+            for is_new in (True, False):
+                with pytest.raises(RecordInvalid):
+                    written(kind, blank, is_new=is_new)
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+def test_what_only_the_server_writes(kind: str) -> None:
+    """Ids, addresses, times and the mark of deletion are never taken from a client, nor keys that no record has."""
+    own = {
+        "id": 9,
+        "url": "https://example.com",
+        "created_at": "2020-01-01T00:00:00Z",
+        "updated_at": "2020-01-01T00:00:00Z",
+        "deleted": True,
+        "deleted_at": "2020-01-01T00:00:00Z",
+        "is_deleted": True,
+        "unheard_of": 1,
+    }
+    stored = written(kind, {**NEEDED[kind], **own})
+    assert not own.keys() & stored.keys()
+    assert {key.removeprefix("raw_") for key in stored} <= NEEDED[kind].keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "field"),
+    [
+        ("users", {"email": "no address"}, "email"),
+        ("users", {"email": "a@" + "b" * 319}, "email"),
+        ("users", {"role": "owner"}, "role"),
+        ("users", {"name": "n" * 256}, "name"),
+        ("users", {"external_id": "a\0b"}, "external_id"),
+        ("users", {"organization_id": 0}, "organization_id"),
+        ("users", {"tags": 1}, "tags"),
+        ("organizations", {"domain_names": "acme.com"}, "domain_names"),
+        ("group_memberships", {"user_id": "1"}, "user_id"),
+        ("custom_statuses", {"status_category": "closed"}, "status_category"),
+        ("brands", {"active": "yes"}, "active"),
+        ("groups", [], "base"),
+    ],
+)
+def test_wrong_types(kind: str, sent: Any, field: str) -> None:
+    """A value of the wrong type or form is refused under its key."""
+    with pytest.raises(RecordInvalid) as refused:
+        written(kind, sent, is_new=False)
+    assert list(refused.value.details) == [field]

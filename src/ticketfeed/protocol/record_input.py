@@ -12,7 +12,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from ticketfeed.protocol.errors import BadRecord, MalformedRequest, RecordInvalid
-from ticketfeed.protocol.records import SearchText, encode, split_record
+from ticketfeed.protocol.record_types import SearchText
+from ticketfeed.protocol.records import encode, split_record
 from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.protocol.resources import RESOURCES, Writes
 from ticketfeed.protocol.ticket_rules import split_tags

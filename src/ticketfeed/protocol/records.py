@@ -17,11 +17,8 @@ from msgspec import UNSET, Raw, UnsetType
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.record_types import (
     AuditRecord,
-    DateTime,
-    Id,
     OrganizationRecord,
     Record,
-    SearchText,
     TicketMetricEventRecord,
     TicketRelatedRecord,
     UserRecord,
@@ -31,10 +28,7 @@ from ticketfeed.protocol.rows import RecordRow
 
 __all__ = [
     "FUTURE_SECONDS_MAX",
-    "DateTime",
-    "Id",
     "RecordDraft",
-    "SearchText",
     "decode_as",
     "defaults_of",
     "is_deleted",

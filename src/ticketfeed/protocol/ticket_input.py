@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid
-from ticketfeed.protocol.records import DateTime, Id, SearchText, wire_time
+from ticketfeed.protocol.record_types import DateTime, Id, SearchText
+from ticketfeed.protocol.records import wire_time
 from ticketfeed.protocol.request_body import InputParser
 
 __all__ = ["IMPORTED_TICKET", "NEW_TICKET", "TICKET_CHANGE", "Comment", "ImportedTicket", "Person", "TicketInput"]

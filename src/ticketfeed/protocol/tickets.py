@@ -15,11 +15,9 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.record_types import DateTime, Id, SearchText
 from ticketfeed.protocol.records import (
     FUTURE_SECONDS_MAX,
-    DateTime,
-    Id,
-    SearchText,
     decode_as,
     defaults_of,
     encode,

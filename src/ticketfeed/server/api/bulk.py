@@ -13,7 +13,7 @@ from ticketfeed.protocol.errors import BodyTooLarge, InvalidValue, MalformedRequ
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
 from ticketfeed.protocol.list_request import parse_ids
 from ticketfeed.protocol.model import INT64_MAX
-from ticketfeed.protocol.records import SearchText
+from ticketfeed.protocol.record_types import SearchText
 from ticketfeed.protocol.request_body import take_envelope
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.server.api.call import ApiCall, Handler, path_id
