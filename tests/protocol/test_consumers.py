@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from ticketfeed.protocol.consumers import (
     CONSUMER_DAYS_MAX,
     CONSUMERS_MAX,
-    GIVEN_MAX,
     LOOP_REQUESTS,
+    RANGES_MAX,
     Consumer,
     Event,
-    Given,
+    ReadRange,
     Served,
     UsageUpdate,
     consumer_key,
-    kept_consumers,
     merge_events,
-    note,
-    unite,
+    merge_ranges,
+    merge_usage,
+    recent_consumers,
 )
 from ticketfeed.protocol.model import Filters, Position
 
@@ -43,11 +43,11 @@ def events(*pages: Served) -> list[Event]:
 
 def read(*pages: Served) -> Consumer:
     """All noted by one process."""
-    return note(None, UsageUpdate(BLANK, events(*pages)))
+    return merge_usage(None, UsageUpdate(BLANK, events(*pages)))
 
 
 positions = st.builds(Position, st.integers(0, 40), st.integers(0, 1))
-ranges = st.builds(lambda ends: Given(min(ends), max(ends)), st.tuples(positions, positions))
+ranges = st.builds(lambda ends: ReadRange(min(ends), max(ends)), st.tuples(positions, positions))
 walks = st.lists(
     st.builds(lambda ends, last: page(*sorted(ends), is_last=last), st.tuples(*[st.integers(0, 9)] * 2), st.booleans()),
     max_size=8,
@@ -55,10 +55,10 @@ walks = st.lists(
 
 
 @given(st.lists(ranges, max_size=12))
-def test_ranges_unite(given_ranges: Sequence[Given]) -> None:
+def test_ranges_unite(given_ranges: Sequence[ReadRange]) -> None:
     """United ranges cover the same ground, apart from one another and in order, whatever the order they came in."""
-    united = unite(given_ranges)
-    assert united == unite(reversed(given_ranges)) == unite(united)
+    united = merge_ranges(given_ranges)
+    assert united == merge_ranges(reversed(given_ranges)) == merge_ranges(united)
     assert all(before.end < behind.after for before, behind in pairwise(united))
     for second in range(41):
         inside = [any(r.after < (second, 0) <= r.end for r in some) for some in (given_ranges, united)]
@@ -76,8 +76,8 @@ def test_processes_know_together_what_one_would_know(
     chance.shuffle(parts)
     together: Consumer | None = None
     for part in parts:
-        together = note(together, UsageUpdate(BLANK, part))
-    exclusive = note(None, UsageUpdate(BLANK, noted))
+        together = merge_usage(together, UsageUpdate(BLANK, part))
+    exclusive = merge_usage(None, UsageUpdate(BLANK, noted))
     assert together is not None
     for name in ("requests", "pages", "tickets", "bytes", "given", "position", "asked", "page_at", "minutes"):
         assert getattr(together, name) == getattr(exclusive, name), name
@@ -90,26 +90,26 @@ def test_a_walk_spread_over_processes(pages: int, processes: int) -> None:
     noted = events(*[page(number, number + 1) for number in range(pages)])
     whole: Consumer | None = None
     for turn in range(processes):
-        whole = note(whole, UsageUpdate(BLANK, noted[turn::processes]))
+        whole = merge_usage(whole, UsageUpdate(BLANK, noted[turn::processes]))
     assert whole is not None
     assert (whole.pages, whole.tickets, whole.repeats, whole.loops) == (pages, pages, 0, 0)
     assert whole.position == Position(pages, 0)
     # Ranges are joined from the oldest on when there are too many of them at once.
-    assert pages > GIVEN_MAX or whole.gaps() == []
+    assert pages > RANGES_MAX or whole.gaps() == []
 
 
 def test_a_repeat_that_another_process_serves() -> None:
     """Everything given by one process, and then again by another, is repeated."""
     walk = [page(number, number + 1) for number in range(5)]
-    first = note(None, UsageUpdate(BLANK, events(*walk)))
+    first = merge_usage(None, UsageUpdate(BLANK, events(*walk)))
     again = [event._replace(at=event.at + 60) for event in events(*walk)]
-    assert note(first, UsageUpdate(BLANK, again)).repeats == 5
+    assert merge_usage(first, UsageUpdate(BLANK, again)).repeats == 5
 
 
 def test_a_loop_that_two_processes_serve() -> None:
     """One loop, however many processes it goes round in."""
     noted = events(*[page(5, 9)] * 6)
-    both = note(note(None, UsageUpdate(BLANK, noted[::2])), UsageUpdate(BLANK, noted[1::2]))
+    both = merge_usage(merge_usage(None, UsageUpdate(BLANK, noted[::2])), UsageUpdate(BLANK, noted[1::2]))
     assert (both.same, both.loops, both.is_looping) == (6, 1, True)
 
 
@@ -128,9 +128,9 @@ def test_going_back_skips_nothing() -> None:
 
 def test_many_gaps() -> None:
     """Of more gaps than can be kept the oldest are forgotten."""
-    consumer = read(*[page(10 * number, 10 * number + 1) for number in range(GIVEN_MAX + 5)])
-    assert len(consumer.given) == GIVEN_MAX
-    assert consumer.gaps()[-1] == (Position(10 * (GIVEN_MAX + 3) + 1, 0), Position(10 * (GIVEN_MAX + 4), 0))
+    consumer = read(*[page(10 * number, 10 * number + 1) for number in range(RANGES_MAX + 5)])
+    assert len(consumer.given) == RANGES_MAX
+    assert consumer.gaps()[-1] == (Position(10 * (RANGES_MAX + 3) + 1, 0), Position(10 * (RANGES_MAX + 4), 0))
 
 
 def test_a_repeat() -> None:
@@ -159,13 +159,13 @@ def test_a_loop() -> None:
 def test_in_one_instant() -> None:
     """Of two pages with one time the later noted is where the consumer stands."""
     noted = [Event(NOON, page(0, 5)), Event(NOON, page(5, 9)), Event(NOON, page(0, 5))]
-    assert note(None, UsageUpdate(BLANK, noted)).position == Position(5, 0)
+    assert merge_usage(None, UsageUpdate(BLANK, noted)).position == Position(5, 0)
 
 
 def test_a_failure_keeps_the_position() -> None:
     """A refused request is counted and told of, and changes nothing of where the consumer stands."""
     before = read(page(0, 5))
-    after = note(
+    after = merge_usage(
         before, UsageUpdate(BLANK, [Event(NOON + 60, error="400 InvalidCursor"), Event(NOON + 30, error="429")])
     )
     assert (after.position, after.errors, after.last_error) == (before.position, 2, "400 InvalidCursor")
@@ -182,7 +182,7 @@ def test_pages_in_a_row_joined(sizes: list[int]) -> None:
         both = merge_events(joined, event)
         assert both is not None
         joined = both
-    one, many = note(None, UsageUpdate(BLANK, [joined])), note(None, UsageUpdate(BLANK, noted))
+    one, many = merge_usage(None, UsageUpdate(BLANK, [joined])), merge_usage(None, UsageUpdate(BLANK, noted))
     for name in ("requests", "pages", "tickets", "bytes", "given", "position", "minutes", "last_at"):
         assert getattr(one, name) == getattr(many, name), name
 
@@ -213,5 +213,5 @@ def test_rate() -> None:
 def test_which_are_kept() -> None:
     """The newest, so many, and none that was not seen for long."""
     seen = [(str(number), NOON + number) for number in range(CONSUMERS_MAX + 10)]
-    assert kept_consumers(seen, NOON) == {key for key, _ in seen[10:]}
-    assert kept_consumers(seen, NOON + (CONSUMER_DAYS_MAX + 1) * 86400) == set()
+    assert recent_consumers(seen, NOON) == {key for key, _ in seen[10:]}
+    assert recent_consumers(seen, NOON + (CONSUMER_DAYS_MAX + 1) * 86400) == set()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticketfeed.protocol.model import FeedState
-from ticketfeed.protocol.watermark import can_close, can_keep, close, fence, next_generated_timestamp, written
+from ticketfeed.protocol.watermark import allows_own_times, can_close, close, fence, next_generated_timestamp, written
 
 NOON = 1_700_000_000
 
@@ -34,7 +34,7 @@ def test_no_write_lands_at_a_position_given_out(lost: FeedState, now: int, error
     fenced = fence(older, now, error)
     for later in (now - 7200, now, now + 1):
         assert next_generated_timestamp(fenced, later) > given_out
-        assert not can_keep(fenced) or given_out <= 0
+        assert not allows_own_times(fenced) or given_out <= 0
 
 
 @given(states(), seconds, errors)
@@ -88,4 +88,4 @@ KEEPING = [
 @pytest.mark.parametrize(("state", "expected"), KEEPING)
 def test_what_may_be_kept(state: FeedState, expected: bool) -> None:
     """Only an account as it was made lets tickets keep their seconds."""
-    assert can_keep(state) is expected
+    assert allows_own_times(state) is expected

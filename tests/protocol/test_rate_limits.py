@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketfeed.protocol.rate_limits import RATE_LIMITS, RateLimit, Window, headers_of, spend
+from ticketfeed.protocol.rate_limits import RATE_LIMITS, RateLimit, Window, count_request, headers_of
 from ticketfeed.settings import PROFILES, RULES
 
 NOON = 1_700_000_000
@@ -19,8 +19,8 @@ def test_never_more_than_the_limit_in_a_window(steps: list[int], limit: int) -> 
     now = NOON
     for step in steps:
         now += step
-        after, spent = spend(windows, [RateLimit("a", limit, 60)], now)
-        if spent.refused is None:
+        after, result = count_request(windows, [RateLimit("a", limit, 60)], now)
+        if result.refused is None:
             windows = after
             allowed.append(now)
             assert after["a"].started <= now < after["a"].started + 60
@@ -33,16 +33,16 @@ def test_never_more_than_the_limit_in_a_window(steps: list[int], limit: int) -> 
 def test_a_refused_request_spends_nothing() -> None:
     """With one budget used up, none of the others is touched."""
     windows = {"exports": Window(NOON, 10), "all": Window(NOON, 3)}
-    after, spent = spend(windows, [RateLimit("all", 100, 60), TEN], NOON + 5)
-    assert spent.refused == "exports"
+    after, result = count_request(windows, [RateLimit("all", 100, 60), TEN], NOON + 5)
+    assert result.refused == "exports"
     assert after == windows
-    assert spent.left == {"all": (100, 97, 55), "exports": (10, 0, 55)}
+    assert result.left == {"all": (100, 97, 55), "exports": (10, 0, 55)}
 
 
 def test_the_first_answer_of_a_window() -> None:
     """A fresh window has its whole period before it: total=10; remaining=9; resets=60."""
-    _, spent = spend({}, [TEN], NOON)
-    assert spent.left == {"exports": (10, 9, 60)}
+    _, result = count_request({}, [TEN], NOON)
+    assert result.left == {"exports": (10, 9, 60)}
     assert headers_of({"incremental_exports": (10, 9, 60)}) == {
         "zendesk-ratelimit-incremental-exports": "total=10; remaining=9; resets=60"
     }
@@ -50,8 +50,8 @@ def test_the_first_answer_of_a_window() -> None:
 
 def test_a_clock_that_steps_back_opens_a_window() -> None:
     """A window of the future is none: after a step back nobody is locked out."""
-    _, spent = spend({"exports": Window(NOON, 10)}, [TEN], NOON - 1)
-    assert spent.refused is None
+    _, result = count_request({"exports": Window(NOON, 10)}, [TEN], NOON - 1)
+    assert result.refused is None
 
 
 def test_every_budget_is_a_rule() -> None:

@@ -72,7 +72,7 @@ def test_not_ready_with_another_schema() -> None:
     """A schema that this release does not know is not served."""
 
     async def inspect(work: Any) -> Any:
-        snapshot = Mock(migration_faults=lambda: iter(["migration 9 is unknown"]))
+        snapshot = Mock(migration_problems=lambda: iter(["migration 9 is unknown"]))
         return work(snapshot)
 
     desk = Desk()

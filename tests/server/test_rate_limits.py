@@ -105,7 +105,7 @@ def test_7_2_headers_on_every_answer(profile: Any, path: str) -> None:
 def test_7_2_open_figures_never_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the open profile the figures are large and stay so, and the store is never asked to count."""
     desk = Desk()
-    monkeypatch.setattr(desk.store, "spend", None)
+    monkeypatch.setattr(desk.store, "count_request", None)
     for _ in range(30):
         headers = desk.ask().headers
         assert headers[EXPORTS] == "total=100000; remaining=100000; resets=60"

@@ -16,16 +16,16 @@ class RateLimitsContract(StoreCase):
         """As many requests pass as the budget holds; then none until its window is over; a refused one is free."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
-            told = [await store.spend(account, [MANY, TWO], NOON + second) for second in (0, 10, 20, 59, 60)]
-            assert [spent.refused for spent in told] == [None, None, TWO.name, TWO.name, None]
-            assert [spent.left[TWO.name] for spent in told] == [
+            told = [await store.count_request(account, [MANY, TWO], NOON + second) for second in (0, 10, 20, 59, 60)]
+            assert [result.refused for result in told] == [None, None, TWO.name, TWO.name, None]
+            assert [result.left[TWO.name] for result in told] == [
                 (2, 1, 60),
                 (2, 0, 50),
                 (2, 0, 40),
                 (2, 0, 1),
                 (2, 1, 60),
             ]
-            assert [spent.left[MANY.name][1] for spent in told] == [99, 98, 98, 98, 99]
+            assert [result.left[MANY.name][1] for result in told] == [99, 98, 98, 98, 99]
 
         self.run(scenario)
 
@@ -35,9 +35,9 @@ class RateLimitsContract(StoreCase):
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             other = await store.create_account("other")
             for _ in range(2):
-                assert (await store.spend(account, [TWO], NOON)).refused is None
-            assert (await store.spend(other, [TWO], NOON)).refused is None
-            assert (await store.spend(account, [MANY], NOON)).left == {MANY.name: (100, 99, 60)}
-            assert (await store.spend(account, [TWO], NOON)).refused == TWO.name
+                assert (await store.count_request(account, [TWO], NOON)).refused is None
+            assert (await store.count_request(other, [TWO], NOON)).refused is None
+            assert (await store.count_request(account, [MANY], NOON)).left == {MANY.name: (100, 99, 60)}
+            assert (await store.count_request(account, [TWO], NOON)).refused == TWO.name
 
         self.run(scenario)

@@ -167,22 +167,22 @@ def test_the_stamp_knows_other_processes(tmp_path: Path) -> None:
 def test_the_sidecar_of_an_older_release_is_renamed(tmp_path: Path) -> None:
     """FILE-beside becomes FILE-sidecar with all that is in it; where both are there, the newer one is used."""
 
-    async def spend(times: int) -> int:
+    async def count_request(times: int) -> int:
         store = SqliteStore.open(tmp_path / "t.db", ManualClock())
         account = await store.create_account("acme")
         for _ in range(times):
-            spent = await store.spend(account, [RateLimit("account_requests", 100, 60)], NOON)
+            result = await store.count_request(account, [RateLimit("account_requests", 100, 60)], NOON)
         await store.close()
-        (_, remaining, _) = spent.left["account_requests"]
+        (_, remaining, _) = result.left["account_requests"]
         return remaining
 
     path, old = tmp_path / "t.db-sidecar", tmp_path / "t.db-beside"
-    assert asyncio.run(spend(3)) == 97
+    assert asyncio.run(count_request(3)) == 97
     path.rename(old)
-    assert asyncio.run(spend(1)) == 96
+    assert asyncio.run(count_request(1)) == 96
     assert (path.exists(), old.exists()) == (True, False)
     old.write_bytes(b"made again by a process of the older release")
-    assert asyncio.run(spend(1)) == 95
+    assert asyncio.run(count_request(1)) == 95
 
 
 def test_a_sidecar_is_renamed_with_its_journal(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def _fsync_seconds(folder: Path) -> float:
 
 async def _check_store(store: Store) -> AsyncIterator[Finding]:
     try:
-        faults = await store.inspect(lambda snapshot: list(snapshot.migration_faults()))
+        faults = await store.inspect(lambda snapshot: list(snapshot.migration_problems()))
         for fault in faults:
             yield Finding("fail", fault)
         for warning in await store.inspect(lambda snapshot: list(snapshot.risks())):

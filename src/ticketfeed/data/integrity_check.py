@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.protocol.integrity import record_faults, state_faults, ticket_faults
+from ticketfeed.protocol.integrity import record_problems, state_problems, ticket_problems
 from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.storage.contract import Snapshot
 
@@ -97,7 +97,7 @@ class _Check:
             count += 1
             advance(self.summary.tickets + count)
             place = f"account {account.subdomain}: ticket {row.id}"
-            for fault in ticket_faults(row, account.subdomain):
+            for fault in ticket_problems(row, account.subdomain):
                 self._add("tickets", f"{place}: {fault}")
             if state is not None and _is_after(row.generated_timestamp, state.last_generated_timestamp):
                 text = f"has second {row.generated_timestamp}, after the account's last_generated_timestamp"
@@ -110,7 +110,7 @@ class _Check:
         for position in self._readable("tickets by id", self._snapshot.positions_by_id(account)):
             by_id.add(position)
         self.summary.tickets += count
-        for fault in state_faults(state, count) if state is not None else ():
+        for fault in state_problems(state, count) if state is not None else ():
             self._add("account rows", f"account {account.subdomain}: {fault}")
         if differing := in_feed.differing(by_id):
             self._compare_scans(account, differing)
@@ -135,7 +135,7 @@ class _Check:
         for row in self._readable("records", self._snapshot.records(account)):
             self.summary.records += 1
             place = f"account {account.subdomain}: {row.kind} {row.id}"
-            for fault in record_faults(row, account.subdomain):
+            for fault in record_problems(row, account.subdomain):
                 self._add("records", f"{place}: {fault}")
             if last is not None and _is_after(row.generated_timestamp, last):
                 text = f"has second {row.generated_timestamp}, after the account's record_last_timestamp {last}"

@@ -51,7 +51,7 @@ async def load_records(
 
     def work(transaction: WriteTransaction) -> None:
         drafts = _parse(records, account, now, on_error, report, summary, cancelled)
-        transaction.load(drafts, keep_generated_timestamp=watermark.can_keep(transaction.state))
+        transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
         if summary.skipped and not summary.counts:
             raise BadInput("no record could be used")
 

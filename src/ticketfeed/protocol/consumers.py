@@ -25,21 +25,21 @@ __all__ = [
     "REQUESTS_KEPT",
     "Consumer",
     "Event",
-    "Given",
+    "ReadRange",
     "RequestRecord",
     "Served",
     "UsageUpdate",
     "consumer_key",
-    "kept_consumers",
     "merge_events",
-    "note",
-    "unite",
+    "merge_ranges",
+    "merge_usage",
+    "recent_consumers",
 ]
 
 # Requests for the same page in a row that count as a loop; two may be a retry.
 LOOP_REQUESTS = 3
 # With more ranges than this, the oldest gap is dropped.
-GIVEN_MAX = 16
+RANGES_MAX = 16
 RATE_MINUTES = 5
 # Bounds of what is stored for one account.
 CONSUMERS_MAX = 200
@@ -73,7 +73,7 @@ class Event(NamedTuple):
     pages: int = 1
 
 
-class Given(NamedTuple):
+class ReadRange(NamedTuple):
     """A range of the feed that a consumer has received: (after, end]."""
 
     after: Position
@@ -109,7 +109,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     page_at: float = 0.0
     end_of_stream: bool = False
     same: int = 0
-    given: tuple[Given, ...] = ()
+    given: tuple[ReadRange, ...] = ()
     minutes: tuple[tuple[int, int, int], ...] = ()
     last_error: str = ""
     last_error_at: float = 0.0
@@ -163,7 +163,7 @@ def consumer_key(who: Consumer) -> str:
     return f"{who.credential_id} {who.reads} {who.user_agent}"
 
 
-def note(known: Consumer | None, noted: UsageUpdate) -> Consumer:
+def merge_usage(known: Consumer | None, noted: UsageUpdate) -> Consumer:
     """The state of a consumer after these requests. `known`: None for a new one."""
     consumer = known or noted.consumer
     for event in noted.events:
@@ -189,7 +189,7 @@ def _note_served(known: Consumer, event: Event, served: Served) -> Consumer:
         loops=known.loops + (known.same < LOOP_REQUESTS <= same),
         same=same,
         kind=served.kind,
-        given=unite([*known.given, Given(served.after, max(served.after, served.end))]),
+        given=merge_ranges([*known.given, ReadRange(served.after, max(served.after, served.end))]),
         minutes=_add_minutes([*known.minutes, (int(event.at // 60), event.pages, served.rows)]),
     )
     if not is_newest:
@@ -221,29 +221,29 @@ def merge_events(before: Event, event: Event) -> Event | None:
     return Event(event.at, served, before.sent + event.sent, pages=before.pages + event.pages)
 
 
-def unite(ranges: Iterable[Given]) -> tuple[Given, ...]:
+def merge_ranges(ranges: Iterable[ReadRange]) -> tuple[ReadRange, ...]:
     """Merge overlapping and adjacent ranges; returns them in feed order."""
-    united: list[Given] = []
+    united: list[ReadRange] = []
     for given in sorted(ranges):
         if united and given.after <= united[-1].end:
             before = united[-1]
-            united[-1] = Given(before.after, max(before.end, given.end))
+            united[-1] = ReadRange(before.after, max(before.end, given.end))
         else:
             united.append(given)
-    while len(united) > GIVEN_MAX:
+    while len(united) > RANGES_MAX:
         first, second = united[0], united[1]
-        united[:2] = [Given(first.after, second.end)]
+        united[:2] = [ReadRange(first.after, second.end)]
     return tuple(united)
 
 
-def kept_consumers(consumers: Sequence[tuple[str, float]], now: float) -> set[str]:
+def recent_consumers(consumers: Sequence[tuple[str, float]], now: float) -> set[str]:
     """The keys of the consumers to keep, out of (key, last seen): those seen recently, the newest first."""
     recent = [pair for pair in consumers if pair[1] > now - CONSUMER_DAYS_MAX * 86400]
     recent.sort(key=lambda pair: pair[1], reverse=True)
     return {key for key, _ in recent[:CONSUMERS_MAX]}
 
 
-def _covers(ranges: Iterable[Given], after: Position, end: Position) -> bool:
+def _covers(ranges: Iterable[ReadRange], after: Position, end: Position) -> bool:
     return any(given.after <= after and end <= given.end for given in ranges)
 
 

@@ -15,7 +15,7 @@ from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.tickets import parse_ticket
 
-__all__ = ["record_faults", "state_faults", "ticket_faults"]
+__all__ = ["record_problems", "state_problems", "ticket_problems"]
 
 # The end of the year 9999, as `now` of the parser: no stored time is too far in the future for it.
 _LATEST = 253_402_300_799
@@ -26,7 +26,7 @@ _NOT_IN_BODY = ("kind", "generated_timestamp", "body", "metric_state")
 _RECORD_COLUMNS = tuple(name for name in RecordRow._fields if name not in _NOT_IN_BODY)
 
 
-def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:
+def ticket_problems(row: TicketRow, account: str) -> Iterator[str]:
     """Describe what is wrong with one ticket."""
     if type(row.id) is not int or type(row.generated_timestamp) is not int or type(row.body) is not bytes:
         yield "its id, its generated_timestamp or its body has the wrong type"
@@ -44,7 +44,7 @@ def ticket_faults(row: TicketRow, account: str) -> Iterator[str]:
     yield from _column_faults(_TICKET_COLUMNS, row, draft.row)
 
 
-def record_faults(row: RecordRow, account: str) -> Iterator[str]:
+def record_problems(row: RecordRow, account: str) -> Iterator[str]:
     """Describe what is wrong with one record."""
     if row.kind not in RESOURCES:
         yield f"its kind {_shown(row.kind)} is unknown"
@@ -62,7 +62,7 @@ def record_faults(row: RecordRow, account: str) -> Iterator[str]:
     yield from _column_faults(_RECORD_COLUMNS, row, draft)
 
 
-def state_faults(state: FeedState, ticket_count: int) -> Iterator[str]:
+def state_problems(state: FeedState, ticket_count: int) -> Iterator[str]:
     """Describe what is wrong with the row of an account that has `ticket_count` tickets."""
     if state.watermark < state.last_generated_timestamp - 1:
         yield (

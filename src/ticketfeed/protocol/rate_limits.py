@@ -1,7 +1,7 @@
-"""Rate limits: how many requests of a kind an account has in a window of time, and what the headers say of it.
+"""Rate limits: the number of requests of a kind that an account may make in a window of time, and their headers.
 
-A window begins with the first request in it. A request spends of every budget that it falls under, or, when one of
-them is used up, of none: what is refused costs nothing.
+A window starts with the first request in it. A request counts against every limit that applies to it, or, if one of
+them is exceeded, against none: a refused request is not counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,20 @@ __all__ = [
     "UNLIMITED",
     "RateLimit",
     "RateLimitKind",
-    "Spent",
+    "RateLimitResult",
     "Window",
+    "count_request",
     "headers_of",
-    "spend",
 ]
 
-# What an unlimited budget shows; clients read the figures to slow down, so they must find some.
+# Reported where there is no limit: clients slow down by these figures, so there must be some.
 UNLIMITED = 100_000
 
 
 class RateLimitKind(NamedTuple):
-    """One kind of requests. `header`: the end of the header's name that tells of it; the account's has its own."""
+    """A kind of requests. `header`: the suffix of its header's name; None for the account's limit, which has its own
+    headers. `refusal`: the description of a 429.
+    """
 
     period_seconds: int
     header: str | None
@@ -35,7 +37,7 @@ _EXPORTS = "Number of allowed incremental export API requests per minute exceede
 _REQUESTS = "Number of allowed API requests per minute exceeded"
 ACCOUNT = "account_requests"
 
-# By the name of the setting that limits it.
+# By the name of the rule that sets the limit.
 RATE_LIMITS: dict[str, RateLimitKind] = {
     ACCOUNT: RateLimitKind(60, None, _REQUESTS),
     "incremental_exports": RateLimitKind(60, "incremental-exports", _EXPORTS),
@@ -47,7 +49,7 @@ RATE_LIMITS: dict[str, RateLimitKind] = {
 
 
 class RateLimit(NamedTuple):
-    """What a request spends of: `limit` requests in `period_seconds`."""
+    """`limit` requests in `period_seconds`."""
 
     name: str
     limit: int
@@ -55,22 +57,25 @@ class RateLimit(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The running window of one budget: when it began, in Unix seconds, and how much of it is used."""
+    """The current window of a limit: its start in Unix seconds, and the requests counted in it."""
 
     started: int
     used: int
 
 
-class Spent(NamedTuple):
-    """How a request went. `refused`: the budget that was used up, or None. `left`: (limit, remaining, resets in
-    seconds) of each budget, after it."""
+class RateLimitResult(NamedTuple):
+    """Whether a request was counted. `refused`: the name of the exceeded limit, or None. `left`: (limit, remaining,
+    seconds until reset) of each limit after the request.
+    """
 
     refused: str | None
     left: dict[str, tuple[int, int, int]]
 
 
-def spend(windows: Mapping[str, Window], limits: Sequence[RateLimit], now: int) -> tuple[dict[str, Window], Spent]:
-    """One request at `now`: the windows after it, and how it went."""
+def count_request(
+    windows: Mapping[str, Window], limits: Sequence[RateLimit], now: int
+) -> tuple[dict[str, Window], RateLimitResult]:
+    """Count one request at `now`; returns the windows after it, and the result."""
     after: dict[str, Window] = {}
     for name, _, period in limits:
         window = windows.get(name)
@@ -83,11 +88,11 @@ def spend(windows: Mapping[str, Window], limits: Sequence[RateLimit], now: int) 
         name: (limit, max(0, limit - after[name].used), after[name].started + period - now)
         for name, limit, period in limits
     }
-    return after, Spent(refused, left)
+    return after, RateLimitResult(refused, left)
 
 
 def headers_of(left: Mapping[str, tuple[int, int, int]]) -> dict[str, str]:
-    """What every answer says of these budgets."""
+    """The rate limit headers of a response."""
     headers: dict[str, str] = {}
     for name, (limit, remaining, resets) in left.items():
         header = RATE_LIMITS[name].header

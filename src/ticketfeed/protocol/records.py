@@ -32,9 +32,9 @@ __all__ = [
     "decode_as",
     "defaults_of",
     "is_deleted",
-    "lay_out",
     "make_record",
     "parse_record",
+    "serialize",
     "split_record",
     "use_wire_times",
     "wire_second",
@@ -60,7 +60,7 @@ _WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2
 
 
 def defaults_of(shape: Mapping[str, bytes | None]) -> dict[str, Raw | None]:
-    """A shape in the form that `lay_out` takes: its JSON as it stands."""
+    """A shape in the form that `serialize` takes: its JSON as it stands."""
     return {key: None if default is None else Raw(default) for key, default in shape.items()}
 
 
@@ -83,7 +83,7 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
         "created_at": lambda: wire_time(created),
         "updated_at": lambda: wire_time(updated),
     }
-    return _draft(kind, record, max(0, generated), lay_out(values, _DEFAULTS[kind], derived))
+    return _draft(kind, record, max(0, generated), serialize(values, _DEFAULTS[kind], derived))
 
 
 def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int) -> RecordDraft:
@@ -93,7 +93,7 @@ def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int)
     """
     values = {**values, "updated_at": wire_second(now)}
     derived = {"url": lambda: _url(account, kind, values["id"]), "created_at": lambda: wire_second(now)}
-    body = lay_out(values, _DEFAULTS[kind], derived)
+    body = serialize(values, _DEFAULTS[kind], derived)
     return _draft(kind, decode_as(_DECODERS[kind], body), now, body)
 
 
@@ -156,7 +156,7 @@ def decode_as(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
         raise BadRecord("nested too deeply") from None
 
 
-def lay_out(
+def serialize(
     values: Mapping[str, Any], defaults: Mapping[str, Raw | None], derived: Mapping[str, Callable[[], Any]]
 ) -> bytes:
     """A record as JSON: the keys of its shape in order, then the others.

@@ -21,7 +21,7 @@ from ticketfeed.protocol.records import (
     decode_as,
     defaults_of,
     encode,
-    lay_out,
+    serialize,
     split_record,
     use_wire_times,
     wire_time,
@@ -174,7 +174,7 @@ def _draft(
         "encoded_id": lambda: _encoded_id(account, ticket.id),
     }
     head_values = {key: values.pop(key) for key in _HEAD_KEYS if key in values}
-    head = lay_out(head_values, _HEAD_DEFAULTS, derived)[:-1] + b',"generated_timestamp":'
+    head = serialize(head_values, _HEAD_DEFAULTS, derived)[:-1] + b',"generated_timestamp":'
     row = TicketRow(
         generated_timestamp=generated_timestamp,
         id=ticket.id,
@@ -189,7 +189,7 @@ def _draft(
         brand_id=ticket.brand_id,
         custom_status_id=ticket.custom_status_id,
         agreement_ids=pack_ids(ticket.sharing_agreement_ids) or None,
-        body=b"%s%d,%s" % (head, generated_timestamp, lay_out(values, _TAIL_DEFAULTS, derived)[1:]),
+        body=b"%s%d,%s" % (head, generated_timestamp, serialize(values, _TAIL_DEFAULTS, derived)[1:]),
     )
     return TicketDraft(row, len(head), metric_set)
 

@@ -18,10 +18,10 @@ __all__ = [
     "CLOCK_BEHIND_SECONDS",
     "States",
     "after_write",
+    "allows_own_record_times",
+    "allows_own_times",
     "can_close",
     "can_close_records",
-    "can_keep",
-    "can_keep_records",
     "clock_behind",
     "close",
     "close_records",
@@ -79,7 +79,7 @@ def close(state: FeedState, now: int) -> FeedState:
     return replace(state, watermark=state.last_generated_timestamp) if can_close(state, now) else state
 
 
-def can_keep(state: FeedState) -> bool:
+def allows_own_times(state: FeedState) -> bool:
     """Whether the tickets of a load may keep the seconds that they come with.
 
     Only in an account as it was made. Once it was written or fenced, readers may have passed those seconds; that
@@ -88,14 +88,14 @@ def can_keep(state: FeedState) -> bool:
     return replace(state, record_changes=0) == FeedState()
 
 
-def can_keep_records(state: FeedState) -> bool:
+def allows_own_record_times(state: FeedState) -> bool:
     """Whether records keep the seconds that they come with: nobody was given any yet, and there was no fence."""
     return state.watermark == 0
 
 
 def written_records(state: FeedState, newest: int, now: int) -> FeedState:
     """The records' part of the row after a write. Its watermark stays 0 until a reader or a fence moves it."""
-    if can_keep_records(state):
+    if allows_own_record_times(state):
         return FeedState(max(state.last_generated_timestamp, newest))
     return written(state, newest, now, 0)
 

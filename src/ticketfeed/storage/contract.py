@@ -31,7 +31,7 @@ from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
-from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
@@ -97,17 +97,18 @@ class WriteTransaction(Protocol):
         """Store each ticket as its latest state, at the end of the feed. Returns how many drafts there were.
 
         All carry `second`; with `keep_generated_timestamp` each keeps its own, which only an account as it was created
-        allows (`watermark.can_keep`; ValueError otherwise). Of several drafts with one id the one with the newer
-        `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory; it must not call
-        back into the transaction. It may block for as long as its input does: such a write should be `exclusive`. If it
-        raises, the error passes through, and the work must not go on.
+        allows (`watermark.allows_own_times`; ValueError otherwise). Of several drafts with one id the one with the
+        newer `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory; it must not
+        call back into the transaction. It may block for as long as its input does: such a write should be
+        `exclusive`. If it raises, the error passes through, and the work must not go on.
         """
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
         """Store or replace users, audits and other records by (kind, id), the last one of each. Returns how many.
 
-        Each keeps its own second until a reader was given records of this account (`watermark.can_keep_records`); from
-        then on all carry that of the transaction. `drafts` as in `put_tickets`.
+        Each keeps its own second until a reader was given records of this account
+        (`watermark.allows_own_record_times`); from then on all carry that of the transaction. `drafts` as in
+        `put_tickets`.
         """
 
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
@@ -213,7 +214,7 @@ class Snapshot(Protocol):
     def risks(self) -> Iterator[str]:
         """Settings of the engine with which acknowledged writes may be lost, one line each."""
 
-    def migration_faults(self) -> Iterator[str]:
+    def migration_problems(self) -> Iterator[str]:
         """Only the migrations of `self_check`: whether the schema is the one that this release knows."""
 
 
@@ -372,13 +373,13 @@ class MaintenanceStore(Protocol):
 class SidecarStore(Protocol):
     """What is stored beside the data and may be lost in a crash. Never waits for a write, however long that is."""
 
-    async def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        """Count one request against all `limits`, or none (`rate_limits.spend`). Processes share the count."""
+    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
+        """Count one request against all `limits`, or none (`rate_limits.count_request`). Processes share the count."""
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        """Add what one process has seen (`consumers.note`), all of it or nothing. Only the newest are stored.
+        """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored.
 
         Not idempotent. If it raises, the caller may repeat it.
         """

@@ -9,12 +9,19 @@ from typing import TypeVar
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import rate_limits, watermark
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate, kept_consumers, note
+from ticketfeed.protocol.consumers import (
+    REQUESTS_KEPT,
+    Consumer,
+    RequestRecord,
+    UsageUpdate,
+    merge_usage,
+    recent_consumers,
+)
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.paging import position_of
-from ticketfeed.protocol.rate_limits import RateLimit, Spent, Window
+from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window
 from ticketfeed.protocol.rows import (
     BodyRow,
     ChangeRow,
@@ -224,18 +231,18 @@ class MemoryStore:
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), data))
 
-    async def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        windows, spent = rate_limits.spend(self._windows.get(account.account_id, {}), limits, now)
-        if spent.refused is None:
+    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
+        windows, result = rate_limits.count_request(self._windows.get(account.account_id, {}), limits, now)
+        if result.refused is None:
             self._windows[account.account_id] = {**self._windows.get(account.account_id, {}), **windows}
-        return spent
+        return result
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
         known = self._consumers.get(account.account_id, {})
-        known = known | {key: note(known.get(key), update) for key, update in consumers.items()}
-        recent = kept_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
+        known = known | {key: merge_usage(known.get(key), update) for key, update in consumers.items()}
+        recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
         self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in recent}
         newest = [*reversed(requests), *self._requests.get(account.account_id, [])]
         self._requests[account.account_id] = newest[:REQUESTS_KEPT]
@@ -331,7 +338,7 @@ class _MemorySnapshot:
     def risks(self) -> Iterator[str]:
         return iter(())
 
-    def migration_faults(self) -> Iterator[str]:
+    def migration_problems(self) -> Iterator[str]:
         return iter(())
 
 

@@ -61,7 +61,7 @@ class MemoryTransaction:
         return self.load(drafts)
 
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and not watermark.can_keep(self.state):
+        if keep_generated_timestamp and not watermark.allows_own_times(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         newest_by_id: dict[int, int] = {}
         count = 0
@@ -83,7 +83,7 @@ class MemoryTransaction:
     def _put_record(self, draft: RecordDraft) -> None:
         state = self._data.record_state
         second = watermark.next_generated_timestamp(state, self.now)
-        row = draft if watermark.can_keep_records(state) else draft._replace(generated_timestamp=second)
+        row = draft if watermark.allows_own_record_times(state) else draft._replace(generated_timestamp=second)
         self._data.records[row.kind, row.id] = row
         self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
         self._newest_record = max(row.generated_timestamp, self._newest_record or 0)

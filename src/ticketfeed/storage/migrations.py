@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.queries import load_migrations
 
-__all__ = ["CREATE_MIGRATION_TABLE", "apply_migrations", "migration_faults"]
+__all__ = ["CREATE_MIGRATION_TABLE", "apply_migrations", "migration_problems"]
 
 # In the forms of `queries.py`.
 CREATE_MIGRATION_TABLE = (
@@ -34,7 +34,7 @@ def apply_migrations(dialect: str, applied: set[int], apply: Callable[[int, str,
             apply(number, name, sql)
 
 
-def migration_faults(dialect: str, recorded: list[tuple[int, str]]) -> Iterator[str]:
+def migration_problems(dialect: str, recorded: list[tuple[int, str]]) -> Iterator[str]:
     """Describe what is wrong with the migrations that a store has recorded."""
     known = [(number, name) for number, name, _ in load_migrations(dialect)]
     for number, name in known:

@@ -9,12 +9,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate, kept_consumers, note
+from ticketfeed.protocol.consumers import (
+    REQUESTS_KEPT,
+    Consumer,
+    RequestRecord,
+    UsageUpdate,
+    merge_usage,
+    recent_consumers,
+)
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.rate_limits import RateLimit, Spent, Window, spend
+from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window, count_request
 from ticketfeed.storage.queries import Dialect
 
-__all__ = ["Statement", "Steps", "decode_consumers", "decode_requests", "record_usage_steps", "spend_steps"]
+__all__ = ["Statement", "Steps", "count_request_steps", "decode_consumers", "decode_requests", "record_usage_steps"]
 
 T = TypeVar("T")
 
@@ -30,16 +37,18 @@ class Statement(NamedTuple):
 Steps = Generator[Statement, list[Any], T]
 
 
-def spend_steps(dialect: Dialect, account: Account, limits: Sequence[RateLimit], now: int) -> Steps[Spent]:
+def count_request_steps(
+    dialect: Dialect, account: Account, limits: Sequence[RateLimit], now: int
+) -> Steps[RateLimitResult]:
     """Count one request."""
     own = {"account_id": account.account_id}
     names = sorted(limit.name for limit in limits)
     yield Statement("add_window", [{**own, "name": name} for name in names])
     rows = yield Statement("lock_windows", [{**own, "names": dialect.bind_list(names)}])
-    windows, spent = spend({name: Window(started, used) for name, started, used in rows}, limits, now)
-    if spent.refused is None:
+    windows, result = count_request({name: Window(started, used) for name, started, used in rows}, limits, now)
+    if result.refused is None:
         yield Statement("write_window", [{**own, "name": name, **windows[name]._asdict()} for name in sorted(windows)])
-    return spent
+    return result
 
 
 def record_usage_steps(
@@ -56,7 +65,8 @@ def record_usage_steps(
         yield Statement("add_consumer", [{**own, "key": key, "body": b""} for key in keys])
         rows = yield Statement("lock_consumers", [{**own, "keys": dialect.bind_list(keys)}])
         after = {
-            key: note(msgspec.json.decode(body, type=Consumer) if body else None, consumers[key]) for key, body in rows
+            key: merge_usage(msgspec.json.decode(body, type=Consumer) if body else None, consumers[key])
+            for key, body in rows
         }
         yield Statement(
             "write_consumer",
@@ -66,7 +76,7 @@ def record_usage_steps(
             ],
         )
         seen = yield Statement("list_consumers", [own])
-        old = {key for key, _ in seen} - kept_consumers(seen, now)
+        old = {key for key, _ in seen} - recent_consumers(seen, now)
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(sorted(old))}])
     if requests:
         yield Statement("add_request", [{**own, "body": msgspec.json.encode(request)} for request in requests])

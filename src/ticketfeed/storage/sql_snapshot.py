@@ -8,7 +8,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.list_query import range_bindings
-from ticketfeed.storage.migrations import migration_faults
+from ticketfeed.storage.migrations import migration_problems
 from ticketfeed.storage.queries import Queries, build, orphans_sql
 
 __all__ = ["SqlSnapshot"]
@@ -73,8 +73,8 @@ class SqlSnapshot(ABC):
     def size_bytes(self) -> int:
         return int(self._values("size_bytes")[0])
 
-    def migration_faults(self) -> Iterator[str]:
-        return migration_faults(self.queries.dialect.name, list(self._query("list_migrations")))
+    def migration_problems(self) -> Iterator[str]:
+        return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")))
 
     def _state(self, account: Account) -> StateRow | None:
         return next(map(StateRow._make, self._rows("read_state", StateRow, account)), None)

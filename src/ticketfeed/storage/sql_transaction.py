@@ -53,7 +53,7 @@ class SqlTransaction(ABC):
         return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
 
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and not watermark.can_keep(self.state):
+        if keep_generated_timestamp and not watermark.allows_own_times(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         last_wins, count = LastWins(_WrittenTable(self._session)), 0
         for batch in batches(drafts, BATCH):
@@ -76,7 +76,7 @@ class SqlTransaction(ABC):
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
         second, count = watermark.next_generated_timestamp(self._record_state, self.now), 0
-        keep = watermark.can_keep_records(self._record_state)
+        keep = watermark.allows_own_record_times(self._record_state)
         sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
         for batch in batches(drafts, BATCH):
             count += len(batch)

@@ -169,7 +169,7 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
 async def _count_request(request: Request, call: ApiCall, limits: Sequence[str]) -> None:
     """Count it against the account's rate limit and `limits`. Raises APIRateLimitExceeded."""
     service = call.service
-    headers = await service.rate_limiter.spend(service.store, call.account, limits, service.clock())
+    headers = await service.rate_limiter.count_request(service.store, call.account, limits, service.clock())
     request.scope[RATE_LIMIT_HEADERS] = headers
 
 

@@ -44,7 +44,7 @@ async def _ready(request: Request) -> Response:
         return JSONResponse({"status": "unready", "checks": {"store": "cannot be read"}}, 503, headers=_NO_STORE)
     try:
         async with asyncio.timeout(READY_SECONDS_MAX):
-            faults = await store.inspect(lambda snapshot: list(snapshot.migration_faults()))
+            faults = await store.inspect(lambda snapshot: list(snapshot.migration_problems()))
         is_ready = not faults
         checks["migrations"] = "; ".join(faults) or "ok"
     except (StoreError, StoreUnavailable, TimeoutError):  # the primary is down: replicas still answer

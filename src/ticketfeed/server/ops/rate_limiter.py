@@ -33,7 +33,7 @@ class RateLimiter:
         # The headers of a response to a request that was not counted.
         self.full_headers = headers_of({ACCOUNT: self._full[ACCOUNT]})
 
-    async def spend(
+    async def count_request(
         self, store: SidecarStore, account: Account, limit_names: Sequence[str], now: int
     ) -> dict[str, str]:
         """Count one request against the account's limit and those named; returns the headers of its response.
@@ -45,7 +45,7 @@ class RateLimiter:
         left = {name: self._full[name] for name in names}
         if not limited:
             return headers_of(left)
-        result = await store.spend(account, limited, now)
+        result = await store.count_request(account, limited, now)
         left |= result.left
         if result.refused is not None:
             kind = RATE_LIMITS[result.refused]

@@ -50,7 +50,7 @@ class PostgresSnapshot(SqlSnapshot):
         for failures in self._values("count_checksum_failures"):
             if failures:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
-        yield from self.migration_faults()
+        yield from self.migration_problems()
 
     def risks(self) -> Iterator[str]:
         for name, value in self._query("risky_settings"):

@@ -20,7 +20,7 @@ from ticketfeed.protocol import watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
-from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
@@ -48,10 +48,10 @@ from ticketfeed.storage.sql_session import (
 )
 from ticketfeed.storage.sql_sidecar import (
     Steps,
+    count_request_steps,
     decode_consumers,
     decode_requests,
     record_usage_steps,
-    spend_steps,
 )
 from ticketfeed.storage.sql_store import SqlStore
 
@@ -137,8 +137,8 @@ class PostgresStore(SqlStore):
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         return await self._in_thread(lambda: _translate_errors(lambda: self._inspect(work)))
 
-    async def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        return await self._run_sidecar(spend_steps(POSTGRES, account, limits, now))
+    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
+        return await self._run_sidecar(count_request_steps(POSTGRES, account, limits, now))
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float

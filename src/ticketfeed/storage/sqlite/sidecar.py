@@ -17,14 +17,14 @@ import msgspec
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.storage.queries import SQLITE
 from ticketfeed.storage.sql_sidecar import (
     Steps,
+    count_request_steps,
     decode_consumers,
     decode_requests,
     record_usage_steps,
-    spend_steps,
 )
 from ticketfeed.storage.sqlite.file import explain, transaction
 from ticketfeed.storage.sqlite.session import QUERIES
@@ -49,8 +49,8 @@ class SqliteSidecar:
             self._connection.close()
             self._connection = None
 
-    def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        return self._run(spend_steps(SQLITE, account, limits, now))
+    def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
+        return self._run(count_request_steps(SQLITE, account, limits, now))
 
     def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float

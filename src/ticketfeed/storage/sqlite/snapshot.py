@@ -30,7 +30,7 @@ class SqliteSnapshot(SqlSnapshot):
         found, expected = set(self._query("list_schema")), _expected_schema()
         for type_, name, _ in sorted(expected - found):
             yield f"the {type_} {name} is missing, or differs from the migrations"
-        yield from self.migration_faults()
+        yield from self.migration_problems()
 
     def risks(self) -> Iterator[str]:
         (mode,) = self._values("journal_mode")

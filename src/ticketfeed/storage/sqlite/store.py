@@ -17,7 +17,7 @@ from ticketfeed.protocol import watermark
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
-from ticketfeed.protocol.rate_limits import RateLimit, Spent
+from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
@@ -100,8 +100,8 @@ class SqliteStore(SqlStore):
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         return await asyncio.to_thread(self._inspect, work)
 
-    async def spend(self, account: Account, limits: Sequence[RateLimit], now: int) -> Spent:
-        return self._sidecar.spend(account, limits, now)
+    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
+        return self._sidecar.count_request(account, limits, now)
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
