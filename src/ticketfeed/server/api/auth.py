@@ -101,14 +101,14 @@ class Authenticator:
         return await self._password(account, name.strip().lower(), secret) or _refuse(NotAuthenticated())
 
     async def _token(self, account: Account, token: str) -> Identity | None:
-        found = await self._store.find_token_user(account, hash_token(token)) if token else None
-        return identity_of(found.id, found.user) if found else None
+        credential = await self._store.find_token_user(account, hash_token(token)) if token else None
+        return identity_of(credential.id, credential.user) if credential else None
 
     async def _password(self, account: Account, email: str, password: str) -> Identity | None:
-        found = await self._store.find_passwords(account, email)
-        if not found:  # check one all the same: the time of a refusal must not tell whether the email exists
+        credentials = await self._store.find_passwords(account, email)
+        if not credentials:  # check one all the same: the time of a refusal must not tell whether the email exists
             await self._matches(_dummy_hash(), password)
-        for credential in found:
+        for credential in credentials:
             if await self._matches(credential.secret_hash, password):
                 return identity_of(credential.id, credential.user)
         return None
