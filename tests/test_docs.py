@@ -16,7 +16,7 @@ from tests.references import PAGES as MADE_PAGES
 from ticketfeed.cli import app
 from ticketfeed.protocol import errors
 from ticketfeed.protocol.embedded_sideloads import EMBEDDED
-from ticketfeed.protocol.query import KEPT_PARAMETERS
+from ticketfeed.protocol.query import REPEATED_PARAMETERS
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.server.api.parameters import PARAMETERS
@@ -94,7 +94,7 @@ def test_commands_exist(line: str) -> None:
 def test_endpoint_page() -> None:
     """The endpoint's page names every parameter, sideload and error code there is."""
     text = (ROOT / "docs/reference/tickets-cursor-export.md").read_text()
-    for name in ("start_time", "cursor", *KEPT_PARAMETERS, *SIDELOADED_KINDS, *EMBEDDED):
+    for name in ("start_time", "cursor", *REPEATED_PARAMETERS, *SIDELOADED_KINDS, *EMBEDDED):
         assert f"`{name}`" in text
     wire_errors = [getattr(errors, name) for name in errors.__all__]
     statuses = {str(e.status) for e in wire_errors if isinstance(e, type) and issubclass(e, errors.WireError)}

@@ -1,4 +1,4 @@
-"""Pieces joined are the page, in every coding, for every decoder."""
+"""Segments joined are the page, in every coding, for every decoder."""
 
 import gzip
 import shutil
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from ticketfeed.export.fragment_file import Body, PieceFile
-from ticketfeed.protocol.gzip_splice import GZIP, PLAIN, Coding, Piece
+from ticketfeed.export.fragment_file import FragmentFile, SplicedBody
+from ticketfeed.protocol.gzip_splice import GZIP, PLAIN, Coding, Segment
 from ticketfeed.protocol.model import Position
 
 bodies = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=5)
@@ -21,20 +21,19 @@ bodies = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=5)
 ends = st.binary(max_size=40) | st.integers(65_530, 140_000).map(lambda size: b"x" * size)
 
 
-def make(coding: Coding, part: list[bytes]) -> Piece:
+def make(coding: Coding, part: list[bytes]) -> Segment:
     data, size, crc = coding.encode(part)
-    return Piece(len(part), 0, Position(1, 1), size, crc, len(data), data)
+    return Segment(len(part), 0, Position(1, 1), size, crc, len(data), data)
 
 
 def join(
-    coding: Coding, head: bytes, parts: list[list[bytes]], tail: bytes, file: PieceFile, kept: list[bool]
+    coding: Coding, head: bytes, parts: list[list[bytes]], tail: bytes, file: FragmentFile, stored: list[bool]
 ) -> bytes:
-    pieces = [make(coding, part) for part in parts]
-    for piece, is_kept in zip(pieces, kept, strict=False):
-        if is_kept:
-            assert file.keep(piece, coding.comma)
-    begin, end = coding.ends(head, pieces, tail)
-    joined = file.read(Body(begin, end, pieces, coding.comma))
+    segments = [make(coding, part) for part in parts]
+    for segment, is_stored in zip(segments, stored, strict=False):
+        if is_stored:
+            assert file.store(segment, coding.separator)
+    joined = file.read(SplicedBody(coding, head, segments, tail))
     assert joined is not None
     return bytes(joined)
 
@@ -43,10 +42,10 @@ def join(
 def test_every_coding_gives_the_same_bytes(
     head: bytes, parts: list[list[bytes]], tail: bytes, kept: list[bool]
 ) -> None:
-    """Plain, or one gzip member with nothing behind it: head, all bodies with commas between, tail; whatever of it
-    comes out of the file."""
+    """Plain, or one gzip member with nothing behind it: head, all bodies with commas between, tail; whichever
+    segments are in the file."""
     expected = head + b",".join(body for part in parts for body in part) + tail
-    file = PieceFile(1 << 20)
+    file = FragmentFile(1 << 20)
     assert join(PLAIN, head, parts, tail, file, kept) == expected
     packed = join(GZIP, head, parts, tail, file, kept)
     assert gzip.decompress(packed) == expected
@@ -59,7 +58,7 @@ def test_every_coding_gives_the_same_bytes(
 def test_other_decoders(tmp_path: Path) -> None:
     """The gzip command, isal, and node where it is there, read the same bytes."""
     parts = [[b'{"id":%d,"text":"%s"}' % (n, b"abc" * n) for n in range(at, at + 50)] for at in range(0, 500, 50)]
-    packed = join(GZIP, b'{"tickets":[', parts, b"]}", PieceFile(1 << 20), [])
+    packed = join(GZIP, b'{"tickets":[', parts, b"]}", FragmentFile(1 << 20), [])
     expected = b'{"tickets":[' + b",".join(body for part in parts for body in part) + b"]}"
     assert len(msgspec.json.decode(expected)["tickets"]) == 500
     assert isal_zlib.decompress(packed, 31) == expected
@@ -73,36 +72,38 @@ def test_other_decoders(tmp_path: Path) -> None:
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout == expected
 
 
-def test_the_file_goes_round() -> None:
-    """What has been overwritten is known to be gone; what has not is read as it was written."""
-    file, kept = PieceFile(1000), []
+def test_the_oldest_segment_is_overwritten() -> None:
+    """An overwritten segment is known to be gone; any other is read as it was written."""
+    file, written = FragmentFile(1000), []
     for number in range(40):
-        piece = make(PLAIN, [b"%03d" % number * 30])
-        assert file.keep(piece, b",")
-        kept.append((number, piece))
-        assert file.holds(piece)
-        for other, old in kept:
-            body = file.read(Body(b"<", b">", [old], b","))
+        segment = make(PLAIN, [b"%03d" % number * 30])
+        assert file.store(segment, b",")
+        written.append((number, segment))
+        assert file.holds(segment)
+        for other, old in written:
+            body = file.read(SplicedBody(PLAIN, b"<", [old], b">"))
             if file.holds(old):
                 assert body == b"<" + b"%03d" % other * 30 + b">"
             else:
                 assert body is None
-    assert 5 <= sum(file.holds(piece) for _, piece in kept) <= 10
+    assert 5 <= sum(file.holds(segment) for _, segment in written) <= 10
 
 
-def test_what_does_not_fit_is_not_kept() -> None:
-    """A piece larger than the file stays with whoever has it, and so does everything where nothing is to be kept."""
-    piece = make(PLAIN, [b"x" * 2000])
-    assert not PieceFile(1000).keep(piece, b",")
-    assert not PieceFile(0).keep(piece, b",")
-    assert piece.data == b"x" * 2000
+def test_a_segment_larger_than_the_file() -> None:
+    """A segment larger than the file stays in memory, and so does every segment when the capacity is 0."""
+    segment = make(PLAIN, [b"x" * 2000])
+    assert not FragmentFile(1000).store(segment, b",")
+    assert not FragmentFile(0).store(segment, b",")
+    assert segment.data == b"x" * 2000
 
 
 def test_a_file_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told once, and from then on nothing is kept."""
+    """It is logged once, and from then on nothing is stored."""
     monkeypatch.setenv("TMPDIR", "/nowhere")
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
-    file = PieceFile(1000)
-    assert not file.keep(make(PLAIN, [b"x"]), b",")
-    assert not file.is_open
-    assert [record.message for record in caplog.records] == ["pages are no longer kept: No such file or directory"]
+    file = FragmentFile(1000)
+    assert not file.store(make(PLAIN, [b"x"]), b",")
+    assert not file.is_enabled
+    assert [record.message for record in caplog.records] == [
+        "page cache disabled, cannot write its file: No such file or directory"
+    ]

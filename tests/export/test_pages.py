@@ -1,4 +1,4 @@
-"""A page out of runs is the page that the store would give: under any writes, borders, filters and evictions."""
+"""A cached page is the page that the store would return: under any writes, boundaries, filters and evictions."""
 
 import asyncio
 import copy
@@ -16,20 +16,21 @@ from hypothesis import strategies as st
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import NOON, START, ManualClock, putting, ticket
-from ticketfeed.export.assemble import read_pieces
-from ticketfeed.export.fragment_file import Body
-from ticketfeed.export.fragments import Runs
-from ticketfeed.export.source import Source, read_page
-from ticketfeed.protocol.envelope import encode_etag, encode_page, encode_pieces_etag, page_ends
+from ticketfeed.export.assembly import assemble_page
+from ticketfeed.export.fragment_file import SplicedBody
+from ticketfeed.export.fragments import FragmentCache
+from ticketfeed.export.source import FeedReader, read_page
+from ticketfeed.protocol.envelope import encode_etag, encode_page, encode_segments_etag, page_frame
 from ticketfeed.protocol.gzip_splice import GZIP, PLAIN, Coding
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import ExportRequest
 from ticketfeed.storage.contract import FeedRows, Store
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.sqlite.store import SqliteStore
 
-ADDRESS = "http://acme.localhost/x"
+URL = "http://acme.localhost/x"
 IDS = st.integers(1, 30)
 FILTERS = [Filters(support_type_scope="all"), Filters(True, "all"), Filters(support_type_scope="ai_agent")]
 writes = st.tuples(st.just("write"), st.lists(IDS, min_size=1, max_size=4), st.sampled_from([0, 1, 3]))
@@ -73,12 +74,15 @@ def first_load() -> list[Any]:
     ]
 
 
-async def ask(runs: Runs, store: Store, account: Account, request: ExportRequest, coding: Coding, now: int) -> Any:
-    source = Source(store, account, "tickets", request.filters, (), now, now)
-    page = await read_pieces(runs, source, request.after, request.page_limit, coding)
-    head, tail = page_ends(page.after if page.pieces else None, page.end_of_stream, ADDRESS, ())
-    body = runs.file.read(Body(*coding.ends(head, page.pieces, tail), page.pieces, coding.comma))
-    if body is None:  # what was kept has been overwritten meanwhile: the server then takes the rows
+async def ask(
+    cache: FragmentCache, store: Store, account: Account, request: ExportRequest, coding: Coding, now: int
+) -> Any:
+    reader = FeedReader(store, account, "tickets", request.filters, (), now, now)
+    await cache.refresh(account)
+    page = await assemble_page(cache, reader, request.after, request.page_limit, coding)
+    head, tail = page_frame(page.after if page.segments else None, page.end_of_stream, URL, ())
+    body = cache.file.read(SplicedBody(coding, head, page.segments, tail))
+    if body is None:  # a part has been overwritten meanwhile: the server then reads the page from the store
         return page, None
     return page, gzip.decompress(body) if coding is GZIP else bytes(body)
 
@@ -92,7 +96,7 @@ def test_the_same_page(capacity: int, story: list[tuple[Any, ...]]) -> None:
     async def main() -> None:
         clock = ManualClock()
         store = MemoryStore(clock)
-        account, runs = await store.create_account("acme"), Runs(store, capacity)
+        account, cache = await store.create_account("acme"), FragmentCache(store, capacity)
         await store.write(account, putting(first_load(), keep=True))
         for event, *how in story:
             if event == "write":
@@ -107,29 +111,29 @@ def test_the_same_page(capacity: int, story: list[tuple[Any, ...]]) -> None:
             else:
                 place, limit, filters, coding = how
                 rows = (await store.read_changes(account, Position(0, -1), NOON * 2, 50, FILTERS[0], links=False))[1]
-                after = Position(*rows[place][:2]) if 0 <= place < len(rows) else Position(0, -1)
+                after = position_of(rows[place]) if 0 <= place < len(rows) else Position(0, -1)
                 request = ExportRequest(after, limit, filters, (), ())
                 plain = await read_page(store, account, request, now=clock.now, settle_seconds=0)
-                page, body = await ask(runs, store, account, request, coding, clock.now)
-                assert body == encode_page(plain, ADDRESS, ()) or (body is None and capacity == 3000)
+                page, body = await ask(cache, store, account, request, coding, clock.now)
+                assert body == encode_page(plain, URL, ()) or (body is None and capacity == 3000)
                 assert page.after == plain.after
-                tag = encode_pieces_etag(page.pieces, page.end_of_stream, "acme")
+                tag = encode_segments_etag(page.segments, page.end_of_stream, "acme")
                 assert tag == encode_etag(plain, "acme")
 
-    with patch("ticketfeed.export.assemble.RUN_TICKETS", 4), patch("ticketfeed.export.assemble.GAP_TICKETS", 6):
+    with patch.object(FragmentCache, "fragment_tickets", 4):
         asyncio.run(main())
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(writes | st.sampled_from([("copy",), ("behind",), ("level",)]) | reads, max_size=60))
 def test_nothing_is_missed_beside_a_replica_that_is_behind(story: list[tuple[Any, ...]]) -> None:
-    """A reader that is served now from fresh, now from old rows, and from runs made of both, ends with the latest
+    """A reader that is served now from fresh, now from old rows, and from fragments made of both, ends with the latest
     state of every ticket."""
 
     async def main() -> None:
         clock = ManualClock()
         store = Replicated(clock)
-        account, runs = await store.create_account("acme"), Runs(store, 1 << 20)
+        account, cache = await store.create_account("acme"), FragmentCache(store, 1 << 20)
         await store.write(account, putting(first_load(), keep=True))
         store.copy_now()
         seen: dict[int, int] = {}
@@ -138,7 +142,7 @@ def test_nothing_is_missed_beside_a_replica_that_is_behind(story: list[tuple[Any
         async def read(limit: int) -> bool:
             nonlocal after
             request = ExportRequest(after, limit, FILTERS[0], (), ())
-            page, body = await ask(runs, store, account, request, PLAIN, clock.now)
+            page, body = await ask(cache, store, account, request, PLAIN, clock.now)
             assert body is not None
             for part in body.split(b'"url"')[1:]:
                 id = int(part.partition(b'"id":')[2].partition(b",")[0])
@@ -163,7 +167,7 @@ def test_nothing_is_missed_beside_a_replica_that_is_behind(story: list[tuple[Any
         rows = (await store.read_changes(account, Position(0, -1), NOON * 2, 50, FILTERS[0], links=False))[1]
         assert seen == {row.id: row.generated_timestamp for row in rows}
 
-    with patch("ticketfeed.export.assemble.RUN_TICKETS", 4), patch("ticketfeed.export.assemble.GAP_TICKETS", 6):
+    with patch.object(FragmentCache, "fragment_tickets", 4):
         asyncio.run(main())
 
 
@@ -187,13 +191,15 @@ def open_store(request: pytest.FixtureRequest) -> Callable[[Path, ManualClock], 
     return open_postgres
 
 
-async def read_both(runs: Runs, store: Store, account: Account, asked: tuple[Any, ...], clock: ManualClock) -> Position:
+async def read_both(
+    cache: FragmentCache, store: Store, account: Account, asked: tuple[Any, ...], clock: ManualClock
+) -> Position:
     """Read a page both ways, in bounded time, and compare them."""
     after, limit, filters, coding = asked
     request = ExportRequest(after, limit, filters, (), ())
     plain = await read_page(store, account, request, now=clock.now, settle_seconds=0)
-    page, body = await asyncio.wait_for(ask(runs, store, account, request, coding, clock.now), 10)
-    assert body == encode_page(plain, ADDRESS, ())
+    page, body = await asyncio.wait_for(ask(cache, store, account, request, coding, clock.now), 10)
+    assert body == encode_page(plain, URL, ())
     assert (page.after, page.end_of_stream) == (plain.after, plain.end_of_stream)
     return plain.after
 
@@ -227,7 +233,7 @@ def test_a_clock_that_goes_back(
         clock = ManualClock()
         store = await open_store(Path(folder), clock)
         try:
-            account, runs = await store.create_account("acme"), Runs(store, 1 << 20)
+            account, cache = await store.create_account("acme"), FragmentCache(store, 1 << 20)
             ids = itertools.count(100)
             for event, *how in story:
                 if event == "clock":
@@ -237,11 +243,11 @@ def test_a_clock_that_goes_back(
                     drafts = [ticket(id, subject=str(clock.now)) for id in numbers]
                     await store.write(account, putting(drafts))
                 elif event == "read":
-                    await read_both(runs, store, account, (Position(clock.now + how[0], -1), *how[1:]), clock)
+                    await read_both(cache, store, account, (Position(clock.now + how[0], -1), *how[1:]), clock)
                 else:
                     at, after = Position(-1, 0), START
                     while at != after:
-                        at, after = after, await read_both(runs, store, account, (after, *how), clock)
+                        at, after = after, await read_both(cache, store, account, (after, *how), clock)
         finally:
             await store.close()
 

@@ -148,7 +148,7 @@ class Reader:
         parameters = self._parameters(per_page)
         request = parse_export_request(parameters, now=now, start_time_margin_seconds=0)
         page = await read_page(store, account, request, now=now, settle_seconds=settle_seconds)
-        return self._given(encode_page(page, "http://localhost" + PATH, request.kept), began)
+        return self._given(encode_page(page, "http://localhost" + PATH, request.repeated), began)
 
     def ask_server(self, connection: http.client.HTTPConnection, token: str, per_page: int) -> GivenPage | int:
         """The page, or the Retry-After of a server that cannot serve now."""

@@ -14,7 +14,7 @@ from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.envelope import after_url, encode_etag, encode_page
 from ticketfeed.protocol.model import Page, Position
 from ticketfeed.protocol.paging import position_of
-from ticketfeed.protocol.query import KEPT_PARAMETERS, parse_export_request, parse_query
+from ticketfeed.protocol.query import REPEATED_PARAMETERS, parse_export_request, parse_query
 from ticketfeed.protocol.rows import ChangeRow
 
 ADDRESS = "https://acme.zendesk.com/api/v2/incremental/tickets/cursor.json"
@@ -33,7 +33,7 @@ pages = st.builds(
     st.booleans(),
     st.dictionaries(st.sampled_from(["users", "groups", "organizations"]), st.lists(bodies, max_size=3)),
 )
-kept_parameters = st.lists(st.sampled_from(KEPT_PARAMETERS), unique=True).flatmap(
+kept_parameters = st.lists(st.sampled_from(REPEATED_PARAMETERS), unique=True).flatmap(
     lambda names: st.tuples(*(st.tuples(st.just(name), texts.filter(bool)) for name in sorted(names)))
 )
 
@@ -115,7 +115,7 @@ AFTER_URLS = [
 def test_after_url(query: str, behind: str, address: str) -> None:
     """The next address is the asked one with the cursor first, `=` as %3D, and the filters kept, by alphabet."""
     asked = parse_export_request(parse_query(query), now=2**40, start_time_margin_seconds=60)
-    assert after_url(address, CURSOR, asked.kept) == f"{address}?cursor=MTY5NTA2MjcyNC4wfHwxNTcxfA%3D%3D{behind}"
+    assert after_url(address, CURSOR, asked.repeated) == f"{address}?cursor=MTY5NTA2MjcyNC4wfHwxNTcxfA%3D%3D{behind}"
 
 
 @given(kept_parameters)

@@ -150,7 +150,7 @@ KEPT: list[tuple[str, tuple[tuple[str, str], ...]]] = [
 @pytest.mark.parametrize(("query", "kept"), KEPT)
 def test_kept_parameters(query: str, kept: tuple[tuple[str, str], ...]) -> None:
     """What the next address must repeat is kept as it was sent, by alphabet; start_time never."""
-    assert parse(query).kept == kept
+    assert parse(query).repeated == kept
 
 
 REFUSED: list[tuple[str, type[WireError]]] = [
@@ -235,5 +235,5 @@ def test_any_query_is_a_request_or_a_wire_error(query: str, margin: int) -> None
     assert request.after <= Position(INT64_MAX, INT64_MAX)
     assert all(name and name == name.strip() for name in request.include)
     assert len(set(request.include)) == len(request.include)
-    assert list(request.kept) == sorted(request.kept)
-    urlencode(request.kept)
+    assert list(request.repeated) == sorted(request.repeated)
+    urlencode(request.repeated)

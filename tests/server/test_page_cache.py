@@ -1,4 +1,4 @@
-"""A page that is kept is answered like one that is not, and no longer than it is right."""
+"""A cached page is answered like one that is not, and only for as long as it is valid."""
 
 import asyncio
 import gzip
@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.server.desk import ADMIN, NOON, PATH, Desk, basic, tickets
+from ticketfeed.export.fragments import FragmentCache
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
@@ -17,30 +18,26 @@ OWN = {"x-request-id", "x-runtime", "content-length"}
 
 
 @pytest.fixture(autouse=True)
-def _short_runs() -> Iterator[None]:
-    with (
-        patch("ticketfeed.server.api.exports.RUN_TICKETS", 4),
-        patch("ticketfeed.export.assemble.RUN_TICKETS", 4),
-        patch("ticketfeed.export.assemble.GAP_TICKETS", 6),
-    ):
+def _short_fragments() -> Iterator[None]:
+    with patch.object(FragmentCache, "fragment_tickets", 4):
         yield
 
 
-def told(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """What must be the same whoever answers."""
+def shown(answer: Answer) -> tuple[int, dict[str, str], bytes]:
+    """The part of an answer that must be the same with and without a cache."""
     body = gzip.decompress(answer.body) if answer.headers.get("content-encoding") == "gzip" else answer.body
     headers = {name: value for name, value in answer.headers.items() if name not in OWN}
     assert len(answer.body) == int(answer.headers["content-length"])
-    headers.pop("content-encoding", None)  # small answers are not compressed by those who keep nothing
+    headers.pop("content-encoding", None)  # small answers are not compressed without a cache
     return answer.status, headers, body
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_same_answer(seed: int) -> None:
-    """Beside a server of the same store that keeps nothing: every answer, header by header, while tickets change, are
-    deleted and come, seconds close, and the store is fenced."""
+    """A second server of the same store without a cache returns the same: every answer, header by header, while tickets
+    change, are deleted and created, seconds close, and the store is fenced."""
     chance, desk = random.Random(seed), Desk()
-    bumps_record_changes = create_app(Settings(page_cache_mib=0), desk.store, lambda: desk.now)
+    uncached = create_app(Settings(page_cache_mib=0), desk.store, lambda: desk.now)
     desk.put(
         "tickets",
         *(t for n in range(60) for t in tickets(n + 1, second=NOON - 500 + n // 3, requester_id=100 + n % 10)),
@@ -66,25 +63,25 @@ def test_the_same_answer(seed: int) -> None:
         given = {"method": method, "headers": [*headers, ("Authorization", ADMIN)]}
         mine, other = (
             asyncio.run(call_app(app, asked, host="acme.localhost", **given))  # type: ignore[arg-type]
-            for app in (desk.app, bumps_record_changes)
+            for app in (desk.app, uncached)
         )
-        assert told(mine) == told(other)
+        assert shown(mine) == shown(other)
 
 
-def test_asked_again() -> None:
-    """The second answer has the bytes of the first, an id of its own, and the store is not read for it."""
+def test_a_repeated_request() -> None:
+    """The second answer has the bytes of the first, a request id of its own, and the store is not read for it."""
     desk = Desk()
     desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n)))
     target = f"{PATH}?start_time=0&per_page=8"
     first = desk.ask(target)
     with patch.object(desk.store, "read_changes", side_effect=AssertionError("read again")):
         again = desk.ask(target)
-    assert told(again) == told(first)
+    assert shown(again) == shown(first)
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
 
 
 def test_credentials_are_checked_each_time() -> None:
-    """A token that is revoked, and a role that is taken away, end what they could read, kept or not."""
+    """A token that is revoked, and a role that is taken away, lose access to pages, cached or not."""
     desk = Desk()
     desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n)))
     desk.put("users", {"id": 77, "email": "ann@example.com", "role": "admin"})
@@ -102,7 +99,7 @@ def test_credentials_are_checked_each_time() -> None:
 
 
 def test_a_second_account() -> None:
-    """A host that named the only account names none when there are two, whatever was kept."""
+    """A host that named the only account names none when there are two, whatever is cached."""
     desk = Desk()
     desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n)))
     target = f"{PATH}?start_time=0&per_page=8"
@@ -113,25 +110,28 @@ def test_a_second_account() -> None:
     assert desk.ask(target).status == 200
 
 
-def test_requests_are_counted() -> None:
-    """Where requests are limited, one that is kept counts like any other."""
+def test_cached_pages_count_against_rate_limits() -> None:
+    """With rate limits, a request for a cached page counts like any other."""
     desk = Desk(Settings(incremental_exports=3))
     desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n)))
     assert [desk.ask(f"{PATH}?start_time=0&per_page=8").status for _ in range(5)] == [200, 200, 200, 429, 429]
 
 
-def test_an_answer_is_no_longer_kept() -> None:
-    """What is kept is bounded; the oldest goes first, and is made again when asked for."""
+@pytest.mark.parametrize(
+    "bound", ["ticketfeed.export.page_cache.PAGES_MAX", "ticketfeed.export.fragments.SEGMENTS_MAX"]
+)
+def test_the_cache_is_bounded(bound: str) -> None:
+    """Pages and segments are bounded in number; the oldest is removed first, and made again when it is requested."""
     desk = Desk()
     desk.put("tickets", *(t for n in range(40) for t in tickets(n + 1, second=NOON - 500 + n)))
     targets = [f"{PATH}?start_time={NOON - 500 + n}&per_page=8" for n in range(10)]
-    with (
-        patch("ticketfeed.server.middleware.page_cache.READY_MAX", 3),
-        patch("ticketfeed.export.fragments.PIECES_MAX", 5),
-    ):
+    with patch(bound, 5):
         pages = [desk.page(target) for target in targets]
         assert [desk.page(target) for target in targets] == pages
-        service = desk.app.state.service
-        assert len(service.ready) == 3
-        assert service.runs._pieces <= 5
-        assert sum(1 + len(run.clips) for _, run in service.runs._order) == service.runs._pieces
+        cache = desk.app.state.service.exports._cache
+        fragments = cache._fragments
+        if "PAGES_MAX" in bound:
+            assert len(cache._pages) == 5
+        else:
+            assert fragments._segments <= 5
+        assert sum(1 + len(fragment.slices) for _, fragment in fragments._oldest) == fragments._segments

@@ -1,8 +1,8 @@
-"""Where pieces of pages are kept: a file of this process, without a name, of bounded size.
+"""Ring buffer for cached page fragments: one anonymous file per process, bounded in size.
 
-It is written round and round: the newest piece takes the place of the oldest. It lives in the system's own cache as
-long as that has room, costs the process no memory, and is gone with it. Nothing in it is needed: whatever is missing
-is read from the store and made again.
+The newest segment overwrites the oldest. The file lives in the operating system's page cache as long as that has room,
+takes no memory of the process, and disappears with it. It is a cache only: anything missing is read from the store and
+encoded again.
 """
 
 import logging
@@ -13,72 +13,74 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from ticketfeed.protocol.gzip_splice import Piece
+from ticketfeed.protocol.gzip_splice import Coding, Segment
 
-__all__ = ["Body", "PieceFile"]
+__all__ = ["FragmentFile", "SplicedBody"]
 
-# A disk, by convention, where the folder for short-lived files is often memory.
+# /tmp is a file system in memory on many systems; /var/tmp is on disk by convention (FHS 5.15).
 _FOLDER = Path("/var/tmp")
 
-_log = logging.getLogger("ticketfeed.pieces")
+_log = logging.getLogger("ticketfeed.export.fragment_file")
 
 
-class PieceFile:
-    """Pieces in `capacity` bytes of disk. With no capacity, or where no file can be made, nothing is kept."""
+class FragmentFile:
+    """A ring buffer of `capacity` bytes. With a capacity of 0, or when no file can be created, it stores nothing."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._written = 0  # of all rounds together: what lies further back than the capacity is overwritten
+        self._written = 0  # over all rounds; an offset further back than the capacity is overwritten
         self._file: int | None = None
 
     @property
-    def is_open(self) -> bool:
+    def is_enabled(self) -> bool:
         return self._capacity > 0
 
-    def keep(self, piece: Piece, comma: bytes) -> bool:
-        """Take the piece's bytes into the file, each behind a comma, so that neighbours are read as one; or leave it
-        as it is."""
-        assert piece.data is not None
-        size = len(comma) + piece.length
+    def store(self, segment: Segment, separator: bytes) -> bool:
+        """Move the data of a segment into the file; False, and the segment unchanged, if that is not possible.
+
+        Each segment is written after a separator, so that neighbours in the file are read with one call.
+        """
+        assert segment.data is not None
+        size = len(separator) + segment.length
         if size > self._capacity:
             return False
-        begin = self._written
-        if begin % self._capacity + size > self._capacity:  # a piece stands in one place
-            begin += self._capacity - begin % self._capacity
+        offset = self._written
+        if offset % self._capacity + size > self._capacity:  # a segment is never split around the end of the file
+            offset += self._capacity - offset % self._capacity
         try:
-            if os.pwritev(self._descriptor(), [comma, piece.data], begin % self._capacity) != size:
+            if os.pwritev(self._descriptor(), [separator, segment.data], offset % self._capacity) != size:
                 return False
         except OSError as error:
-            self._give_up(error)
+            self._disable(error)
             return False
-        self._written = begin + size
-        piece.place, piece.data = begin, None
+        self._written = offset + size
+        segment.offset, segment.data = offset, None
         return True
 
-    def holds(self, piece: Piece) -> bool:
-        """Whether its bytes can be had."""
-        return piece.data is not None or self._written <= piece.place + self._capacity
+    def holds(self, segment: Segment) -> bool:
+        """Whether the data of this segment is still available, in memory or in the file."""
+        return segment.data is not None or self._written <= segment.offset + self._capacity
 
-    def read(self, body: "Body") -> bytearray | None:
-        """The whole body, put together in one copy; None if a part of it has been overwritten."""
+    def read(self, body: "SplicedBody") -> bytearray | None:
+        """The whole body in one buffer; None if a part of it has been overwritten."""
         if self._written > body.oldest + self._capacity:
             return None
-        joined, at = bytearray(body.size), 0
-        view = memoryview(joined)
+        buffer, at = bytearray(body.size), 0
+        view = memoryview(buffer)
         for part in body.parts:
             if isinstance(part, bytes):
                 end = at + len(part)
                 view[at:end] = part
             else:
-                begin, length = part
+                offset, length = part
                 end = at + length
-                if os.preadv(self._descriptor(), [view[at:end]], begin % self._capacity) != length:
+                if os.preadv(self._descriptor(), [view[at:end]], offset % self._capacity) != length:
                     return None
             at = end
-        return joined
+        return buffer
 
     def _descriptor(self) -> int:
-        """The file, made when it is first needed. It has no name, so it goes with the process, however that ends."""
+        """The file, created at the first use. It has no name, so it disappears with the process, however that ends."""
         if self._file is None:
             folder = _FOLDER if "TMPDIR" not in os.environ and os.access(_FOLDER, os.W_OK) else None
             with tempfile.TemporaryFile(buffering=0, dir=folder) as file:
@@ -86,30 +88,30 @@ class PieceFile:
             weakref.finalize(self, os.close, self._file)
         return self._file
 
-    def _give_up(self, error: OSError) -> None:
-        _log.warning("pages are no longer kept: %s", error.strerror or error)
+    def _disable(self, error: OSError) -> None:
+        _log.warning("page cache disabled, cannot write its file: %s", error.strerror or error)
         self._capacity = 0
 
 
-class Body:
-    """The parts of a body in order: bytes, or (place, length) in the file. `oldest` is the first place of them."""
+class SplicedBody:
+    """A body as a list of parts: bytes, or (offset, length) in a FragmentFile. `oldest` is the lowest offset."""
 
-    def __init__(self, head: bytes, tail: bytes, pieces: Sequence[Piece], comma: bytes) -> None:
-        self.parts: list[bytes | tuple[int, int]] = [head]
+    def __init__(self, coding: Coding, head: bytes, segments: Sequence[Segment], tail: bytes) -> None:
+        first, last = coding.frame(head, segments, tail)
+        self.parts: list[bytes | tuple[int, int]] = [first]
         self.oldest = sys.maxsize
-        first = True
-        for piece in pieces:
-            lead = b"" if first else comma
-            first = False
-            if piece.data is not None:
-                self.parts += (lead, piece.data)
+        for number, segment in enumerate(segments):
+            separator = coding.separator if number else b""
+            if segment.data is not None:
+                self.parts += (separator, segment.data)
                 continue
-            begin, length = piece.place + len(comma) - len(lead), piece.length + len(lead)
-            self.oldest = min(self.oldest, piece.place)
-            before = self.parts[-1]
-            if isinstance(before, tuple) and sum(before) == begin:
-                self.parts[-1] = (before[0], before[1] + length)
+            # The file holds a separator before each segment.
+            offset, length = segment.offset + len(coding.separator) - len(separator), segment.length + len(separator)
+            self.oldest = min(self.oldest, segment.offset)
+            previous = self.parts[-1]
+            if isinstance(previous, tuple) and sum(previous) == offset:
+                self.parts[-1] = (previous[0], previous[1] + length)
             else:
-                self.parts.append((begin, length))
-        self.parts.append(tail)
+                self.parts.append((offset, length))
+        self.parts.append(last)
         self.size = sum([len(part) if isinstance(part, bytes) else part[1] for part in self.parts])

@@ -1,7 +1,8 @@
-"""Query string -> ExportRequest or SpanRequest, once. Below this module nothing is checked again.
+"""Query string -> ExportRequest or SpanRequest. Nothing is validated again after this module.
 
-Rules of the wire: an empty value and the literal `undefined` count as absent, the last of a repeated
-parameter wins, a cursor beats `start_time`, `per_page` is clamped to 1000, unknown parameters are ignored.
+Rules of the wire: an empty value and the literal `undefined` count as absent, the last of several values of one
+parameter wins, `cursor` takes precedence over `start_time`, `per_page` is clamped to 1000, unknown parameters are
+ignored.
 """
 
 import re
@@ -29,8 +30,8 @@ __all__ = [
 
 PAGE_LIMIT_MAX = 1000
 
-# What `after_url` repeats, in the order it stands there; the cursor comes first by alphabet.
-KEPT_PARAMETERS = ("exclude_deleted", "include", "per_page", "support_type_scope")
+# The parameters that the URL of the next page repeats, in alphabetical order, as on the wire; `cursor` comes first.
+REPEATED_PARAMETERS = ("exclude_deleted", "include", "per_page", "support_type_scope")
 
 _DECIMAL = re.compile(r"([0-9]+)(?:\.[0-9]*)?")
 _INTEGER = re.compile(r"[0-9]+")
@@ -39,38 +40,38 @@ _TRUE = frozenset({"true", "1"})
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """One page asked for: everything strictly after `after`, at most `page_limit` tickets.
+    """A request for one page: everything strictly after `after`, at most `page_limit` tickets.
 
-    `include` holds the sideload names in the order asked, each once. `kept` are the parameters, as sent, that
-    the next address must repeat.
+    `include` holds the sideload names in the requested order, each once. `repeated` are the parameters, as sent, that
+    the URL of the next page repeats.
     """
 
     after: Position
     page_limit: int
     filters: Filters
     include: tuple[str, ...]
-    kept: tuple[tuple[str, str], ...]
+    repeated: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SpanRequest:
-    """A time-based page asked for: everything from `start_time` on. The rest as in ExportRequest."""
+    """A request for one page of a time-based export: everything from `start_time` on. The rest as in ExportRequest."""
 
     start_time: int
     page_limit: int
     filters: Filters
     include: tuple[str, ...]
-    kept: tuple[tuple[str, str], ...]
+    repeated: tuple[tuple[str, str], ...]
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters that are present: last one wins, then empty and `undefined` ones are dropped."""
+    """The parameters that are present: the last of several wins, then empty and `undefined` ones are dropped."""
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     return {name: text for name, text in parameters.items() if text not in ("", "undefined")}
 
 
 def parse_export_request(parameters: Mapping[str, str], *, now: int, start_time_margin_seconds: int) -> ExportRequest:
-    """Check what `parse_query` gave. A margin of 0 allows any start_time.
+    """Validate the result of `parse_query`. A margin of 0 allows any start_time.
 
     Raises InvalidCursor, InvalidValue, ParameterMissing, StartTimeTooRecent.
     """
@@ -78,25 +79,30 @@ def parse_export_request(parameters: Mapping[str, str], *, now: int, start_time_
 
 
 def parse_span_request(parameters: Mapping[str, str], *, now: int, start_time_margin_seconds: int) -> SpanRequest:
-    """As `parse_export_request`, for the exports that know no cursor.
+    """As `parse_export_request`, for the time-based exports, which have no cursor.
 
-    Their own `next_page` may name a time one second younger than the youngest that is exported. Of a start_time the
-    leading digits count: tap-zendesk asks for organizations since `2026-01-31T12:00:00Z`, and is answered.
+    Their own `next_page` may name a time one second newer than the newest that is exported. Only the leading digits of
+    `start_time` count: tap-zendesk requests organizations since `2026-01-31T12:00:00Z`, and gets an answer.
     """
-    margin, said = max(0, start_time_margin_seconds - 1), parameters.get("start_time", "").strip()
-    if leading := _INTEGER.match(said):
+    margin, text = max(0, start_time_margin_seconds - 1), parameters.get("start_time", "").strip()
+    if leading := _INTEGER.match(text):
         parameters = {**parameters, "start_time": leading[0]}
     return SpanRequest(_parse_start_time(parameters, now, margin), *_parse_rest(parameters))
 
 
 def _parse_rest(parameters: Mapping[str, str]) -> tuple[int, Filters, tuple[str, ...], tuple[tuple[str, str], ...]]:
     filters = parse_filters(parameters)
-    kept = tuple((name, parameters[name]) for name in KEPT_PARAMETERS if name in parameters)
-    return _parse_page_limit(parameters.get("per_page")), filters, parse_include(parameters.get("include", "")), kept
+    repeated = tuple((name, parameters[name]) for name in REPEATED_PARAMETERS if name in parameters)
+    return (
+        _parse_page_limit(parameters.get("per_page")),
+        filters,
+        parse_include(parameters.get("include", "")),
+        repeated,
+    )
 
 
 def parse_filters(parameters: Mapping[str, str]) -> Filters:
-    """Which tickets are wanted. Raises InvalidValue."""
+    """The filters of a request for tickets. Raises InvalidValue."""
     return Filters(
         exclude_deleted=parameters.get("exclude_deleted", "").strip().lower() in _TRUE,
         support_type_scope=parse_scope(parameters.get("support_type_scope")),
@@ -106,7 +112,7 @@ def parse_filters(parameters: Mapping[str, str]) -> Filters:
 def _parse_after(parameters: Mapping[str, str], now: int, margin_seconds: int) -> Position:
     if "cursor" in parameters:
         return decode_cursor(parameters["cursor"])
-    # start_time is inclusive: no ticket id is below 0, so this lies just before its first ticket.
+    # start_time is inclusive. No ticket id is below 0, so this position is just before the first ticket of that second.
     return Position(_parse_start_time(parameters, now, margin_seconds), -1)
 
 
@@ -132,7 +138,7 @@ def _parse_page_limit(text: str | None) -> int:
 
 
 def parse_scope(text: str | None) -> SupportTypeScope:
-    """Which tickets are wanted; by default those that a person handles. Raises InvalidValue."""
+    """The value of `support_type_scope`; by default tickets handled by agents. Raises InvalidValue."""
     if text is None:
         return "agent"
     if text not in get_args(SupportTypeScope):
@@ -141,13 +147,13 @@ def parse_scope(text: str | None) -> SupportTypeScope:
 
 
 def parse_include(text: str) -> tuple[str, ...]:
-    """Names of sideloads, in the order asked, each once."""
+    """Names of sideloads, in the requested order, each once."""
     names = (name.strip() for name in text.split(","))
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def parse_integer(text: str) -> int | None:
-    """A whole number, not negative, as it stands in a query; None where there is none."""
+    """A non-negative whole number, clamped to 64 bits; None if the text is not one."""
     return _bounded_int(text.strip()) if _INTEGER.fullmatch(text.strip()) else None
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.clock import Clock, system_clock, system_instant
-from ticketfeed.export.fragments import Runs
+from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
@@ -23,7 +23,6 @@ from ticketfeed.server.middleware.access_log import AccessLog
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
-from ticketfeed.server.middleware.page_cache import ReadyAnswers
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
@@ -43,12 +42,12 @@ def create_app(
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
     checked = authenticate or Authenticator(store)
-    runs = Runs(store, settings.page_cache_mib << 20)
+    exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
-        settings, store, clock, Accounts(store), checked, rate_limiter, runs, Jobs(store), usage_tracker, metrics
+        settings, store, clock, Accounts(store), checked, rate_limiter, exports, Jobs(store), usage_tracker, metrics
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = Starlette(
@@ -63,7 +62,6 @@ def create_app(
             Middleware(AccessLog, listeners=listeners),
             Middleware(Overload),
             Middleware(HeadLimit),
-            Middleware(ReadyAnswers, service=service),
             Middleware(CorsPreflight),
         ],
         exception_handlers={WireError: _wire_error, HTTPException: _unrouted},

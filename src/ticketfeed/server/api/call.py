@@ -5,14 +5,16 @@ The path comes before all of them, as on the wire: an unknown one is 404 with or
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
-from ticketfeed.export.fragments import Runs
+from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.errors import InvalidEndpoint, NotAuthenticated, RecordNotFound, RoleTooLow
 from ticketfeed.protocol.model import INT64_MAX, Account, Identity
 from ticketfeed.protocol.query import parse_query
@@ -59,11 +61,10 @@ class Service:
     accounts: Accounts
     authenticate: Authenticate
     rate_limiter: RateLimiter
-    runs: Runs
+    exports: Exports
     jobs: Jobs
     usage_tracker: UsageTracker
     metrics: Metrics | None
-    ready: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +127,29 @@ class ApiRoute:
 def starlette_routes(routes: Sequence[ApiRoute]) -> list[Route]:
     """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both."""
     return [
-        Route(f"/api/v2{route.path}{suffix}", _endpoint(route), methods=[route.method])
+        Route(f"/api/v2{route.path}{suffix}", _Endpoint(route), methods=[route.method])
         for route in routes
         for suffix in (("",) if route.path.endswith("{id}") else ("", ".json"))
     ]
 
 
-def _endpoint(route: ApiRoute) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        request_context(request.scope).endpoint = route.path
+class _Endpoint:
+    """The ASGI application of a route. For a plain function Starlette would add a second layer that catches errors."""
+
+    def __init__(self, route: ApiRoute) -> None:
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, route = Request(scope, receive, send), self._route
+        request_context(scope).endpoint = route.path
         call = await admit(request, allow_anonymous=route.role == "anybody")
         if _RANKS.get(call.identity.role, _RANKS["end-user"]) < _RANKS[route.role]:
             raise RoleTooLow
         if call.identity is not ANONYMOUS:
             limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
             await _count_request(request, call, limits)
-        return await route.handler(request, call)
-
-    return endpoint
+        response = await route.handler(request, call)
+        await response(scope, receive, send)
 
 
 async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
@@ -173,9 +179,14 @@ async def _count_request(request: Request, call: ApiCall, limits: Sequence[str])
     request.scope[RATE_LIMIT_HEADERS] = headers
 
 
-def query_of(request: Request) -> dict[str, str]:
+def query_of(request: Request) -> Mapping[str, str]:
     """The query parameters that are present. A query is ASCII; bytes beyond it are read as Latin-1, never refused."""
-    return parse_query(request.scope["query_string"].decode("latin-1"))
+    return _parse_query(request.scope["query_string"])
+
+
+@lru_cache(1024)
+def _parse_query(query: bytes) -> Mapping[str, str]:
+    return parse_query(query.decode("latin-1"))
 
 
 def path_id(request: Request) -> int:

@@ -12,10 +12,9 @@ from ticketfeed.server.api import ticket_writes as write
 from ticketfeed.server.api import tickets as ticket
 from ticketfeed.server.api.call import JOB, ApiRoute
 from ticketfeed.server.api.exports import (
-    SAMPLE_LIMIT_MAX,
     cursor_export,
-    event_export,
     metric_event_export,
+    sample_export,
     span_export,
 )
 from ticketfeed.server.api.lists import LIST_ROUTES
@@ -84,7 +83,7 @@ _EXPORT_ROUTES = [
     ),
     _limited_export(
         "/incremental/ticket_events",
-        event_export(),
+        span_export("audits", "ticket_events"),
         summary="Export ticket events by time",
         parameters=("start_time", "per_page", "include"),
         answer={"ticket_events": "array", **_BY_TIME},
@@ -98,28 +97,28 @@ _EXPORT_ROUTES = [
     ),
     _sample(
         "/incremental/tickets/sample",
-        span_export("tickets", limit_max=SAMPLE_LIMIT_MAX),
+        sample_export("tickets"),
         summary="Export up to 50 tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
         answer={**_TICKETS, **_BY_TIME},
     ),
     _sample(
         "/incremental/users/sample",
-        span_export("users", limit_max=SAMPLE_LIMIT_MAX),
+        sample_export("users"),
         summary="Export up to 50 users by time",
         parameters=("start_time", "per_page"),
         answer={"users": "array", **_BY_TIME},
     ),
     _sample(
         "/incremental/organizations/sample",
-        span_export("organizations", limit_max=SAMPLE_LIMIT_MAX),
+        sample_export("organizations"),
         summary="Export up to 50 organizations by time",
         parameters=("start_time", "per_page"),
         answer={"organizations": "array", **_BY_TIME},
     ),
     _sample(
         "/incremental/ticket_events/sample",
-        event_export(limit_max=SAMPLE_LIMIT_MAX),
+        sample_export("audits", "ticket_events"),
         summary="Export up to 50 ticket events by time",
         parameters=("start_time", "per_page", "include"),
         answer={"ticket_events": "array", **_BY_TIME},

@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
-from ticketfeed.export.source import Source
+from ticketfeed.export.source import FeedReader
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.model import Filters, Position, Slice, TicketList
@@ -69,9 +69,9 @@ async def feed(request: Request, call: ApiCall) -> Values:
 async def _inspect(request: Request, call: ApiCall, place: Place) -> Values:
     service, account = call.service, call.account
     now, settle = service.clock(), service.settings.settle_seconds
-    source = Source(service.store, account, "tickets", _ALL, (), now, now - settle)
-    rows = await source.read(place.position, NEXT_TICKETS)
-    until = readable_until(source.state, now, settle)
+    reader = FeedReader(service.store, account, "tickets", _ALL, (), now, now - settle)
+    state, rows = await reader.read(place.position, NEXT_TICKETS)
+    until = readable_until(state, now, settle)
 
     def work(snapshot: Snapshot) -> tuple[int, int]:
         every, _ = count_pending(snapshot, account, place.position, until, _ALL)
@@ -81,7 +81,7 @@ async def _inspect(request: Request, call: ApiCall, place: Place) -> Values:
     pending, default_pending = await service.store.inspect(work)
     address = f"{_address(request, call)}{_EXPORT}"
     return {
-        "state": source.state,
+        "state": state,
         "pending": pending,
         "default_pending": default_pending,
         "pending_max": PENDING_MAX,

@@ -102,7 +102,7 @@ class Metrics:
         self._sent = create(prometheus_client.Counter, "ticketfeed_sent_bytes_total")
         self._pages = create(prometheus_client.Counter, "ticketfeed_pages_total")
         self._rows = create(prometheus_client.Counter, "ticketfeed_rows_total")
-        self._children: dict[tuple[str, ...], tuple[Any, Any, Any]] = {}
+        self._children: dict[tuple[str, ...], tuple[Any, ...]] = {}
 
     def add(self, answered: Answered) -> None:
         """Count a request. Label lookups are cached: they cost more than counting."""
@@ -118,8 +118,12 @@ class Metrics:
         children[1].observe(answered.seconds)
         children[2].inc(answered.sent)
         if context.served is not None and answered.status == 200 and answered.is_whole:
-            self._pages.labels(account, context.served.export).inc()
-            self._rows.labels(account, context.served.export).inc(context.served.rows)
+            page_key = account, context.served.export
+            children = self._children.get(page_key)
+            if children is None:
+                children = self._children[page_key] = self._pages.labels(*page_key), self._rows.labels(*page_key)
+            children[0].inc()
+            children[1].inc(context.served.rows)
 
     def text(self, statuses: Sequence[FeedStatus] | None, only: str | None = None) -> tuple[bytes, str]:
         """The exposition text and its content type.

@@ -4,6 +4,7 @@ Without limits, no query is made.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from ticketfeed.protocol.errors import APIRateLimitExceeded
 from ticketfeed.protocol.model import Account
@@ -30,6 +31,8 @@ class RateLimiter:
             for name, limit in limits.items()
         }
         self.is_limited = bool(self._limited)
+        # The headers of a response where nothing is limited: always the same.
+        self._unlimited_headers = cache(lambda names: headers_of({n: self._full[n] for n in (ACCOUNT, *names)}))
         # The headers of a response to a request that was not counted.
         self.full_headers = headers_of({ACCOUNT: self._full[ACCOUNT]})
 
@@ -40,6 +43,8 @@ class RateLimiter:
 
         Raises APIRateLimitExceeded.
         """
+        if not self.is_limited:
+            return self._unlimited_headers(tuple(limit_names))
         names = (ACCOUNT, *limit_names)
         limited = [self._limited[name] for name in names if name in self._limited]
         left = {name: self._full[name] for name in names}

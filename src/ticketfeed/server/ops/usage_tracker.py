@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.types import Scope
@@ -209,7 +210,12 @@ def _event(answered: Answered, at: float) -> Event | None:
 def header_text(scope: Scope, name: bytes) -> str:
     """A request header as printable text of bounded length; empty if it is missing."""
     value: bytes = next((value for found, value in scope["headers"] if found == name), b"")
-    return "".join(c if c.isprintable() else " " for c in value[:TEXT_CHARS_MAX].decode("latin-1"))
+    return _printable(value[:TEXT_CHARS_MAX])
+
+
+@lru_cache(1024)  # a client sends the same with each request
+def _printable(value: bytes) -> str:
+    return "".join(c if c.isprintable() else " " for c in value.decode("latin-1"))
 
 
 def logged_path(scope: Scope) -> str:

@@ -1,0 +1,138 @@
+"""The exports: `Exports.answer` is the only way from a request for a page to the bytes of its answer."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ticketfeed.export.page_cache import PageCache, etag_identity
+from ticketfeed.export.source import FeedReader
+from ticketfeed.protocol.audit_views import ticket_event_of
+from ticketfeed.protocol.consumers import Served
+from ticketfeed.protocol.envelope import body_etag, encode_etag, encode_page, encode_span, join_arrays
+from ticketfeed.protocol.gzip_splice import Coding, compress
+from ticketfeed.protocol.list_request import ListRequest, paginate
+from ticketfeed.protocol.model import Account, Filters, Position, Span
+from ticketfeed.protocol.paging import position_of
+from ticketfeed.protocol.query import ExportRequest, SpanRequest
+from ticketfeed.protocol.rows import ChangeRow, ListRow
+from ticketfeed.storage.contract import Store
+
+__all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export: its name in usage statistics, the kind of records it reads, and their key in the envelope."""
+
+    name: str
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedExportRequest:
+    """A page of an export in the envelope of lists, with `meta` and `links`: everything strictly after `after`."""
+
+    after: Position
+    listed: ListRequest
+
+
+class PageRequest(NamedTuple):
+    """A page of an export, as requested by an account's user at `now`.
+
+    `url` is the requested one without its query, on the host that the client can reach. `coding` is the best one that
+    the client accepts.
+    """
+
+    account: Account
+    export: Export
+    query: ExportRequest | SpanRequest | ListedExportRequest
+    url: str
+    coding: Coding
+    now: int
+
+
+class Answer(NamedTuple):
+    """The bytes of a page in their content coding, its entity tag, and what the page covers."""
+
+    body: bytes | bytearray
+    coding: str
+    etag: str
+    served: Served
+
+
+class Exports:
+    """The export pages of one store, with the page cache of this process.
+
+    `cache_bytes` is the disk that the page cache may use; with 0, every page is read from the store.
+    """
+
+    def __init__(self, store: Store, settle_seconds: int, cache_bytes: int) -> None:
+        self._store, self._settle_seconds = store, settle_seconds
+        self._cache = PageCache(store, cache_bytes)
+
+    async def answer(self, asked: PageRequest) -> Answer:
+        """The page, read from the cache where possible. Raises StoreUnavailable."""
+        query = asked.query
+        if isinstance(query, SpanRequest):
+            return await self._answer_span(asked, query)
+        if isinstance(query, ListedExportRequest):
+            return await self._answer_listed(asked, query)
+        return await self._answer_page(asked, query)
+
+    async def _answer_page(self, asked: PageRequest, query: ExportRequest) -> Answer:
+        export, reader = asked.export, self._reader(asked, query.filters, query.include)
+        if export.kind == "tickets" and self._cache.accepts(query):
+            cached = await self._cache.read(reader, query, asked.url, asked.coding)
+            if cached is not None:
+                page, buffer = cached
+                served = Served(
+                    export.name, "tickets", query.after, page.end, page.count, page.end_of_stream, query.filters
+                )
+                return Answer(buffer, asked.coding.name, page.etag, served)
+        _, read = await reader.read_page(query)
+        served = Served(
+            export.name, export.kind, query.after, read.after, len(read.rows), read.end_of_stream, query.filters
+        )
+        etag = encode_etag(read, *etag_identity(reader, query, asked.url))
+        body, coding = compress(encode_page(read, asked.url, query.repeated, export.key), asked.coding)
+        return Answer(body, coding, etag, served)
+
+    async def _answer_span(self, asked: PageRequest, query: SpanRequest) -> Answer:
+        export, reader = asked.export, self._reader(asked, query.filters, query.include)
+        span = await reader.read_span(query)
+        after = Position(query.start_time, -1)
+        end = position_of(span.rows[-1]) if span.rows else after
+        served = Served(
+            export.name, export.kind, after, end, len(span.rows), span.end_of_stream, query.filters, by_time=True
+        )
+        etag = encode_etag(span, *etag_identity(reader, query, asked.url))
+        shown = _as_events(span, query) if export.kind == "audits" else span
+        body, coding = compress(encode_span(shown, asked.url, query.repeated, export.key), asked.coding)
+        return Answer(body, coding, etag, served)
+
+    async def _answer_listed(self, asked: PageRequest, query: ListedExportRequest) -> Answer:
+        export, limit = asked.export, query.listed.limit
+        reader = self._reader(asked, Filters(), ())
+        _, page = await reader.read_page(ExportRequest(query.after, limit, Filters(), (), ()))
+        listed = [ListRow(row.generated_timestamp, row.id, row.body) for row in page.rows]
+        # `paginate` takes one row more than the page holds as the sign that more follow.
+        more = [] if page.end_of_stream else [ListRow(0, 0, b"")]
+        rows, ends = paginate(query.listed, [*listed, *more], None, asked.url)
+        body = join_arrays([(export.key, [row.body for row in rows])], ends)
+        served = Served(export.name, export.kind, query.after, page.after, len(rows), page.end_of_stream, by_time=True)
+        encoded, coding = compress(body, asked.coding)
+        return Answer(encoded, coding, body_etag(body), served)
+
+    def _reader(self, asked: PageRequest, filters: Filters, include: tuple[str, ...]) -> FeedReader:
+        until = asked.now - self._settle_seconds
+        return FeedReader(self._store, asked.account, asked.export.kind, filters, include, asked.now, until)
+
+
+def _as_events(span: Span, query: SpanRequest) -> Span:
+    """Audits in the form of the ticket event export."""
+    comments = "comment_events" in query.include
+    rows = [
+        ChangeRow(row.generated_timestamp, row.id, ticket_event_of(row.body, comment_events=comments))
+        for row in span.rows
+    ]
+    return replace(span, rows=rows)
