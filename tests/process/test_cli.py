@@ -152,7 +152,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ((*CREATE, "n@example.com", "--token", "two words"), "without spaces"),
     ((*CREATE, "n@example.com", "--token", "\udcff"), "ASCII"),
     ((*CREATE, "n@example.com", "--role", "boss"), "--role"),
-    ((*CREATE, "a@example.com", "--role", "agent"), "is there already, with the role admin"),
+    ((*CREATE, "a@example.com", "--role", "agent"), "exists already, with the role admin"),
     ((*CREATE, "a@example.com", "--token", "process-token"), "in use already"),
     ((*CREATE, "n@example.com", "--password"), "empty"),
     (("token", "revoke", "99"), "there is no active token 99"),

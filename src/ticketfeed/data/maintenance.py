@@ -1,7 +1,7 @@
-"""What time alone does to tickets, in small writes: solved ones are closed, deleted ones lose what they said.
+"""Scheduled maintenance, in small writes: closes old solved tickets and scrubs old deleted ones.
 
-These are changes of the system: they move `generated_timestamp`, and not `updated_at`. A ticket's age counts from the
-last time that anything happened to it.
+These are changes by the system: they move `generated_timestamp` but not `updated_at`. The age of a ticket counts from
+its last change of any kind.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ticketfeed.writing.tickets import TicketWriter
 __all__ = ["maintain"]
 
 DAY_SECONDS = 86400
-# Tickets of one write: others wait for its end.
+# Tickets of one write, for whose end other writes wait.
 BATCH = 100
 
 _SYSTEM = Identity(SYSTEM_ID, "", "admin")
@@ -25,15 +25,18 @@ _SYSTEM = Identity(SYSTEM_ID, "", "admin")
 async def maintain(
     store: Store, account: Account, *, close_solved_days: int = 0, scrub_deleted_days: int = 0, now: int
 ) -> dict[str, int]:
-    """Close and scrub what is old enough; 0 days for never. Returns how many of each. May be repeated, or cut off."""
-    done = {"closed": 0, "scrubbed": 0}
+    """Close and scrub the tickets that are old enough, 0 days for never; returns how many of each.
+
+    May be repeated and interrupted at any time.
+    """
+    counts = {"closed": 0, "scrubbed": 0}
     if close_solved_days:
         until = now - close_solved_days * DAY_SECONDS
-        done["closed"] = await _each(store, account, "solved", until, TicketWriter.close)
+        counts["closed"] = await _each(store, account, "solved", until, TicketWriter.close)
     if scrub_deleted_days:
         until = now - scrub_deleted_days * DAY_SECONDS
-        done["scrubbed"] = await _each(store, account, "deleted", until, TicketWriter.scrub)
-    return done
+        counts["scrubbed"] = await _each(store, account, "deleted", until, TicketWriter.scrub)
+    return counts
 
 
 async def _each(
@@ -44,11 +47,11 @@ async def _each(
     change: Callable[[TicketWriter, int], None],
 ) -> int:
     count, after = 0, Position(0, -1)
-    while found := await store.list_aged(account, status, after, until, BATCH):
-        after = found[-1]
+    while batch := await store.list_aged(account, status, after, until, BATCH):
+        after = batch[-1]
 
-        def work(write: WriteTransaction, found: list[Position] = found) -> int:
-            return sum(_change(write, account, position, status, change) for position in found)
+        def work(write: WriteTransaction, batch: list[Position] = batch) -> int:
+            return sum(_change(write, account, position, status, change) for position in batch)
 
         count += await store.write(account, work)
     return count
@@ -61,12 +64,12 @@ def _change(
     status: str,
     change: Callable[[TicketWriter, int], None],
 ) -> bool:
-    """Unless something has happened to it meanwhile, or nothing is left to do."""
+    """Whether the ticket was changed; not if it has changed since it was listed, or was scrubbed before."""
     tickets = TicketWriter(write, account.subdomain, _SYSTEM)
     if not tickets.is_at(position, status):
         return False
     try:
         change(tickets, position.id)
-    except RecordNotFound:  # scrubbed already
+    except RecordNotFound:  # was scrubbed before
         return False
     return True

@@ -1,7 +1,7 @@
-"""What an audit says, in the forms that other endpoints give it: comments, ticket events, the state before deletion.
+"""Views of audits: comments, ticket events, the deletion of a ticket.
 
-An audit is one change of a ticket with all its events, stored as `GET /tickets/{id}/audits` shows it. The others are
-made of it here, so that they can never disagree.
+An audit is one change of a ticket with all its events, stored as `GET /tickets/{id}/audits` shows it. What other
+endpoints show is made from it, so that they cannot disagree.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,15 @@ from ticketfeed.protocol.rows import ListRow
 
 __all__ = ["comments_of", "deletion_of", "ticket_event_of"]
 
-# How ticket events spell the channel of an audit.
-_VIA = {"web": "Web form", "email": "Mail", "api": "Web service", "rule": "Rule", "chat": "Chat", "mobile": "Mobile"}
+# The channel of an audit -> its name in ticket events.
+_CHANNEL_NAMES = {
+    "web": "Web form",
+    "email": "Mail",
+    "api": "Web service",
+    "rule": "Rule",
+    "chat": "Chat",
+    "mobile": "Mobile",
+}
 
 
 class _Audit(msgspec.Struct):
@@ -32,7 +39,7 @@ _AUDIT = msgspec.json.Decoder(_Audit)
 
 
 def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
-    """Every comment of these audits, as rows of a list by id."""
+    """The comments of these audits as rows of a list by id."""
     found = []
     for body in audits:
         audit = _AUDIT.decode(body)
@@ -50,9 +57,9 @@ def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
 
 
 def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
-    """One audit as the export of ticket events shows it; the text of comments only with `comment_events`."""
+    """An audit as the export of ticket events has it; comments have their text only with `comment_events`."""
     audit = _AUDIT.decode(body)
-    via = _spell(audit.via)
+    via = _channel_name(audit.via)
     event = {
         "child_events": [_child_event(event, via, comment_events) for event in audit.events],
         "id": audit.id,
@@ -86,7 +93,11 @@ def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
 
 def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[str, Any]:
     type_ = event.get("type")
-    child = {"id": event.get("id"), "via": _spell(event["via"]) if "via" in event else via, "via_reference_id": None}
+    child = {
+        "id": event.get("id"),
+        "via": _channel_name(event["via"]) if "via" in event else via,
+        "via_reference_id": None,
+    }
     if type_ == "Comment" and comment_events:
         return {**event, **child, "event_type": "Comment"}
     if type_ == "Comment":
@@ -98,6 +109,6 @@ def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[
     return {**event, **child, "event_type": type_}
 
 
-def _spell(via: dict[str, Any]) -> str:
+def _channel_name(via: dict[str, Any]) -> str:
     channel = str(via.get("channel", "api"))
-    return _VIA.get(channel, channel.replace("_", " ").capitalize())
+    return _CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())

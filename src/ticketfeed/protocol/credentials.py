@@ -11,7 +11,7 @@ _HASHER = PasswordHasher()
 
 
 def hash_token(token: str) -> str:
-    """SHA-256 of an API token, in hex. Tokens are long and random, so a fast hash is as safe as a slow one."""
+    """SHA-256 of an API token, in hex. Tokens are long and random, so a slow hash would add no safety."""
     return sha256(token.encode()).hexdigest()
 
 

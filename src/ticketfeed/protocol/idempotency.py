@@ -1,16 +1,16 @@
-"""What was answered to a request that carried an Idempotency-Key: the same request again gets the same answer."""
+"""Idempotency keys: a request that is repeated with its Idempotency-Key gets the answer of the first one."""
 
 from dataclasses import dataclass
 
 __all__ = ["IDEMPOTENCY_SECONDS", "IdempotentAnswer"]
 
-# How long a key is remembered.
+# How long a key is valid, as on the wire.
 IDEMPOTENCY_SECONDS = 2 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotentAnswer:
-    """`fingerprint` tells whether it is the same request: a hash of its method, path and body."""
+    """A stored answer. `fingerprint`: a hash of the request's method, path and body, to recognise another request."""
 
     fingerprint: str
     stored_at: int

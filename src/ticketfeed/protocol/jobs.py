@@ -1,6 +1,6 @@
-"""A background job: many changes asked for at once, done one by one, each with a result of its own.
+"""Background jobs: many changes in one request, done one by one, each with a result of its own.
 
-The write that does an item stores its result, too. So after a kill each item was done and reported, or neither.
+The write of an item stores its result, too. So after a crash each item is done and has a result, or neither.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ from msgspec import Raw
 
 __all__ = ["JOB_ITEMS_MAX", "Job", "job_status"]
 
+# The limit of the original.
 JOB_ITEMS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`action`: what is done with each item. `actor_id`: the user who asked. `total`: how many items it has."""
+    """`action`: a verb and a kind, such as "create tickets". `actor_id`: the user in whose name the items are done.
+    `total`: how many items there are."""
 
     id: str
     action: str
@@ -28,7 +30,7 @@ class Job:
 
 
 def job_status(job: Job, results: Sequence[bytes], account: str) -> dict[str, Any]:
-    """The job as the wire shows it. `results`: of the items that are done, one JSON object each."""
+    """The job as on the wire. `results`: of the items that are done, one JSON object each."""
     is_done = job.finished_at is not None
     started = bool(results) or is_done
     message = f"{datetime.fromtimestamp(job.finished_at or 0, UTC):Completed at %Y-%m-%d %H:%M:%S +0000}"

@@ -1,7 +1,7 @@
-"""One input record -> its exact wire bytes, and the few values a store searches by.
+"""Records that are loaded or written -> their exact wire bytes, and the columns that a store searches by.
 
-Bytes in, bytes out: a value that the input has is kept byte for byte; a missing key is completed; keys come in
-wire order, unknown ones behind them. What a client relies on is checked against a declared type first. Only a time
+Bytes in, bytes out: a value of the input stays byte for byte as it is; a missing key is completed; keys come in the
+order of the wire, unknown ones behind them. What clients rely on is checked against a declared type first. Only a time
 in another form than the wire's (a fraction, an offset) is rewritten, as the wire has one form alone.
 """
 
@@ -43,12 +43,12 @@ __all__ = [
 
 T = TypeVar("T")
 
-# A second this far ahead of the clock is an error of the input, not of two clocks that differ: kept, it would
-# push every later change of the account behind it.
+# A time further ahead of the clock is an error of the input, and no difference between two clocks. Stored, it would
+# push all later changes of the account behind it.
 FUTURE_SECONDS_MAX = 300
 
 
-# A record ready to be stored: its row as it would be in an account that keeps its time.
+# A record ready to be stored: its row as in an account where records keep their own times.
 RecordDraft = RecordRow
 
 
@@ -60,7 +60,7 @@ _WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2
 
 
 def defaults_of(shape: Mapping[str, bytes | None]) -> dict[str, Raw | None]:
-    """A shape in the form that `serialize` takes: its JSON as it stands."""
+    """A shape in the form that `serialize` takes."""
     return {key: None if default is None else Raw(default) for key, default in shape.items()}
 
 
@@ -110,19 +110,19 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         ticket_id if isinstance(record, AuditRecord | TicketMetricEventRecord) else None,
         sum(event.type == "Comment" for event in record.events) if isinstance(record, AuditRecord) else None,
         record.email.strip().lower() if isinstance(record, UserRecord) and record.email else None,
-        _searched(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,
+        _searchable(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,
         int(_is_deleted(record)),
         body,
     )
 
 
 def is_deleted(kind: str, body: bytes) -> bool:
-    """Whether a stored record is no longer listed. Of users the record can still be read."""
+    """Whether a stored record is marked as deleted, so that it is no longer listed."""
     return _is_deleted(_DECODERS[kind].decode(body))
 
 
-def _searched(text: object) -> str | None:
-    """What a store can search by: PostgreSQL keeps no NUL in it."""
+def _searchable(text: object) -> str | None:
+    """The text, unless no store can search for it: PostgreSQL has no NUL in text."""
     return text if isinstance(text, str) and "\0" not in text else None
 
 
@@ -133,9 +133,9 @@ def _is_deleted(record: Record) -> bool:
 
 
 def split_record(data: bytes) -> dict[str, Raw]:
-    """The top-level keys of a JSON object with their values as they stand. Raises BadRecord.
+    """The keys of a JSON object with their values byte for byte. Raises BadRecord.
 
-    The decoder checks the syntax of values it leaves alone, but not their text; hence the first line.
+    The decoder checks the syntax of values that it does not decode, but not their encoding; hence the first line.
     """
     try:
         data.decode("utf-8")
@@ -145,7 +145,7 @@ def split_record(data: bytes) -> dict[str, Raw]:
 
 
 def decode_as(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """Decode, with every way in which JSON can be bad told as BadRecord."""
+    """Decode. Raises BadRecord for JSON that is bad in any way."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -171,7 +171,7 @@ def serialize(
 
 
 def use_wire_times(values: dict[str, Raw], **moments: datetime | UnsetType | None) -> None:
-    """Rewrite those of the times in `values` that are in another form than the wire's."""
+    """Rewrite the times in `values` that are in another form than the wire's."""
     for key, moment in moments.items():
         if moment and not _WIRE_TIME.fullmatch(values[key]):
             values[key] = Raw(encode(wire_time(moment)))

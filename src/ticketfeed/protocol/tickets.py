@@ -1,7 +1,7 @@
-"""One ticket -> its exact wire bytes, cut open where `generated_timestamp` stands.
+"""Tickets that are loaded or written -> their exact wire bytes, serialised once.
 
-Only the store knows the second that a change carries, and only once it holds the account's row; so a ticket is
-serialised here once, in two halves, and the store writes the number between them.
+Which second the tickets of a load carry is known only once the store holds the account's row. So a draft knows where
+its `generated_timestamp` is, and the number can be replaced without serialising again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from ticketfeed.protocol.sideloads import pack_ids
 
 __all__ = ["TicketDraft", "make_ticket", "parse_ticket", "without_fields"]
 
-# What a sideload puts into a ticket is never part of the ticket as it is stored.
+# Sideloads embed these keys in a ticket. They are no part of a stored one.
 EMBEDDED_KEYS = ("metric_set", "dates", "comment_count", "incident_count", "slas", "metric_events")
 
 
@@ -75,7 +75,7 @@ class _Field(msgspec.Struct):
 
 
 class _Ticket(msgspec.Struct):
-    """What a client relies on, each key with its type on the wire."""
+    """The keys that clients rely on, each with its type on the wire."""
 
     id: Id
     url: str | UnsetType = UNSET
@@ -114,17 +114,17 @@ class _Ticket(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Ticket)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_GAP = "generated_timestamp"
-_HEAD_KEYS = list(TICKET_SHAPE)[: list(TICKET_SHAPE).index(_GAP)]
+_SECOND = "generated_timestamp"
+_HEAD_KEYS = list(TICKET_SHAPE)[: list(TICKET_SHAPE).index(_SECOND)]
 _HEAD_DEFAULTS = defaults_of({key: TICKET_SHAPE[key] for key in _HEAD_KEYS})
 _TAIL_DEFAULTS = defaults_of(
-    {key: value for key, value in TICKET_SHAPE.items() if key not in _HEAD_DEFAULTS and key != _GAP}
+    {key: value for key, value in TICKET_SHAPE.items() if key not in _HEAD_DEFAULTS and key != _SECOND}
 )
 _EMPTY = Raw(b"[]")
 
 
 def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
-    """Complete one ticket of the input, a JSON object.
+    """Complete one ticket that is loaded, a JSON object.
 
     Without a `generated_timestamp` it counts as generated when it was last updated; without any time, at `now`.
     Raises BadRecord.
@@ -163,8 +163,8 @@ def make_ticket(
 def _draft(
     ticket: _Ticket, values: dict[str, Any], account: str, generated_timestamp: int, metric_set: bytes | None
 ) -> TicketDraft:
-    """`values`: all that is laid out; what it lacks is derived."""
-    values.pop(_GAP, None)
+    """`values`: all keys that are set; the others are derived or have their defaults."""
+    values.pop(_SECOND, None)
     fields, custom_fields = values.get("fields", _EMPTY), values.get("custom_fields", _EMPTY)
     derived = {
         "url": lambda: f"https://{account}.zendesk.com/api/v2/tickets/{ticket.id}.json",
@@ -195,7 +195,7 @@ def _draft(
 
 
 def without_fields(body: bytes) -> bytes:
-    """A stored ticket as lists show it: without `fields`, which says again what `custom_fields` says."""
+    """A stored ticket as lists have it: without `fields`, which repeats `custom_fields`."""
     values = split_record(body)
     values.pop("fields", None)
     return encode(values)
@@ -209,7 +209,7 @@ def _user_ids(ticket: _Ticket) -> bytes:
 
 
 def _encoded_id(account: str, ticket_id: int) -> str:
-    """Six characters, a dash, five characters; always the same for one ticket."""
+    """Six characters, a hyphen and five characters: a hash of the account and the id."""
     digest = blake2b(f"{account}/{ticket_id}".encode(), digest_size=11).digest()
     text = "".join(_ALPHABET[byte % 36] for byte in digest)
     return f"{text[:6]}-{text[6:]}"

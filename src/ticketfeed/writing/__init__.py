@@ -1,3 +1,3 @@
-"""Changes asked for, carried out inside one write: find, decide by the rules, put."""
+"""Writes of tickets, records and jobs inside one transaction: find, apply the rules of protocol/, put."""
 
 __all__: list[str] = []

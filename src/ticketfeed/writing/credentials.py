@@ -1,15 +1,14 @@
-"""Making a credential, and the user it acts as where there is none yet."""
+"""Creates credentials, and the user that one acts as if there is none yet."""
 
 import secrets
 from typing import Literal
 
 import msgspec
 
-from ticketfeed.clock import system_clock
 from ticketfeed.protocol.credentials import hash_password, hash_token
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.records import parse_record
+from ticketfeed.protocol.records import make_record
 from ticketfeed.storage.contract import CredentialKind, WriteStore, WriteTransaction
 
 __all__ = ["Role", "add_user_credential"]
@@ -25,29 +24,28 @@ class _User(msgspec.Struct):
 async def add_user_credential(
     store: WriteStore, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
 ) -> int:
-    """Bind a token or password to the user with this email, made when new; returns its id.
+    """Bind a token or password to the user with this email, created if there is none; returns the credential's id.
 
-    Raises BadInput when the user is there with another role, or the token is in use.
+    Raises BadInput if the user has another role, or the token is in use.
     """
     secret_hash = hash_token(secret) if kind == "api_token" else hash_password(secret)
 
     def work(transaction: WriteTransaction) -> int:
-        user = _find_or_make_user(transaction, account, email, role)
+        user = _find_or_create_user(transaction, account, email, role)
         return transaction.add_credential(user.id, kind, secret_hash)
 
     return await store.write(account, work)
 
 
-def _find_or_make_user(transaction: WriteTransaction, account: Account, email: str, role: str | None) -> _User:
+def _find_or_create_user(transaction: WriteTransaction, account: Account, email: str, role: str | None) -> _User:
     body = transaction.find_user(email)
     if body is not None:
         user = msgspec.json.decode(body, type=_User)
         if role is not None and user.role != role:
-            raise BadInput(f"the user {email} is there already, with the role {user.role}")
+            raise BadInput(f"the user {email} exists already, with the role {user.role}")
         return user
-    # As large as the ids of loaded users, and random, so that a later load does not meet it.
+    # As large as the ids of the original, and random, so that users that are loaded later do not have it.
     user = _User(id=secrets.randbelow(10**13) + 10**13, role=role or "admin")
     record = {"id": user.id, "name": email.partition("@")[0], "email": email.strip(), "role": user.role}
-    data = msgspec.json.encode(record)
-    transaction.put_records([parse_record("users", data, account=account.subdomain, now=system_clock())])
+    transaction.put_records([make_record("users", record, account=account.subdomain, now=transaction.now)])
     return user

@@ -1,4 +1,4 @@
-"""Many changes in one request: each becomes a job, answered at once and done in the background."""
+"""Bulk writes: each request becomes a job, which is answered at once and done in the background."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,24 +30,25 @@ _BY_EXTERNAL_ID = {kind for kind, resource in RESOURCES.items() if resource.has_
 
 
 def create_many(kind: str, verb: str = "create") -> Handler:
-    """Each of the envelope's array is made."""
+    """Create a record of each object in the body's array."""
 
     async def create(request: Request, call: ApiCall) -> Response:
-        given = _array(await read_envelope(request, kind))
-        return await _start(request, call, f"{verb} {kind}", [msgspec.json.encode({"values": each}) for each in given])
+        records = _array(await read_envelope(request, kind))
+        items = [msgspec.json.encode({"values": values}) for values in records]
+        return await _start(request, call, f"{verb} {kind}", items)
 
     return create
 
 
 def update_many(kind: str, singular: str) -> Handler:
-    """The same change for all of `ids` or `external_ids`, or for each its own."""
+    """Change all of `ids` or `external_ids` alike, or each record of the body's array by itself."""
 
     async def update(request: Request, call: ApiCall) -> Response:
         query, body = call.query, await read_body(request)
         named = _named(query, kind) if "ids" in query or ("external_ids" in query and _has(body, singular)) else []
         if named:
             values = Raw(take_envelope(body, singular))
-            if len(values) * len(named) > BODY_BYTES_MAX:  # as much as if each had been sent
+            if len(values) * len(named) > BODY_BYTES_MAX:  # it counts as if it had been sent for each
                 raise BodyTooLarge(BODY_BYTES_MAX)
             items = [msgspec.json.encode({**each, "values": values}) for each in named]
         else:
@@ -58,7 +59,7 @@ def update_many(kind: str, singular: str) -> Handler:
 
 
 def destroy_many(kind: str, verb: str = "delete") -> Handler:
-    """Each of `ids`, or of `external_ids`, is deleted."""
+    """Delete each of `ids` or `external_ids`."""
 
     async def destroy(request: Request, call: ApiCall) -> Response:
         items = [msgspec.json.encode(each) for each in _named(call.query, kind)]
@@ -68,7 +69,7 @@ def destroy_many(kind: str, verb: str = "delete") -> Handler:
 
 
 async def scrub_ticket(request: Request, call: ApiCall) -> Response:
-    """Delete one ticket for good."""
+    """Delete one ticket permanently."""
     ticket_id = path_id(request)
     rows = await call.service.store.read_tickets(call.account, [ticket_id])
     if not rows or rows[0].status != "deleted":
@@ -77,18 +78,18 @@ async def scrub_ticket(request: Request, call: ApiCall) -> Response:
 
 
 async def merge_tickets(request: Request, call: ApiCall) -> Response:
-    """Merge others into this ticket: `ids`, `target_comment`, `source_comment`."""
+    """Merge the tickets `ids` into this one, with a `target_comment` here and a `source_comment` there."""
     body = await read_body(request)
     try:
-        asked = msgspec.json.decode(body, type=dict[str, Raw])
+        merge = msgspec.json.decode(body, type=dict[str, Raw])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise MalformedRequest("The body is not a JSON object") from None
-    asked["id"] = Raw(b"%d" % path_id(request))
-    return await _start(request, call, "merge tickets", [msgspec.json.encode(asked)])
+    merge["id"] = Raw(b"%d" % path_id(request))
+    return await _start(request, call, "merge tickets", [msgspec.json.encode(merge)])
 
 
 async def show_job(request: Request, call: ApiCall) -> Response:
-    """How far one job is."""
+    """One job with its progress."""
     id = request.path_params["id"].removesuffix(".json")
     found = await call.service.store.read_jobs(call.account, [id] if _JOB_ID.fullmatch(id) else [])
     if not found:
@@ -107,7 +108,7 @@ async def list_jobs(request: Request, call: ApiCall) -> Response:
 
 
 async def _start(request: Request, call: ApiCall, action: str, items: Sequence[bytes]) -> Response:
-    """200, with the job as it is when nothing of it is done."""
+    """Store and start a job; 200 with the job before its first item."""
     if len(items) > JOB_ITEMS_MAX:
         raise TooManyValues(JOB_ITEMS_MAX)
     job_id, actor_id = new_job_id(), call.identity.user_id
@@ -121,28 +122,30 @@ def _array(data: bytes) -> list[Raw]:
     try:
         return msgspec.json.decode(data, type=list[Raw])
     except msgspec.MsgspecError:
-        raise InvalidValue("an array of objects is needed") from None
+        raise InvalidValue("expected an array of objects") from None
 
 
-class _Own(msgspec.Struct):
+class _Named(msgspec.Struct):
+    """What names the record of one change."""
+
     id: int | None = None
     external_id: SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)] | None = None
 
 
 def _own_change(item: Raw, kind: str) -> bytes:
     try:
-        own = msgspec.json.decode(item, type=_Own)
+        named = msgspec.json.decode(item, type=_Named)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        own = _Own()
-    if own.id is not None:
-        return msgspec.json.encode({"id": own.id, "values": item})
-    if own.external_id is None or kind not in _BY_EXTERNAL_ID:
-        raise InvalidValue("each change needs the id of what is changed")
-    return msgspec.json.encode({"external_id": str(own.external_id), "values": item})
+        named = _Named()
+    if named.id is not None:
+        return msgspec.json.encode({"id": named.id, "values": item})
+    if named.external_id is None or kind not in _BY_EXTERNAL_ID:
+        raise InvalidValue("each change needs the id of its record")
+    return msgspec.json.encode({"external_id": str(named.external_id), "values": item})
 
 
 def _named(query: Mapping[str, str], kind: str) -> list[dict[str, Any]]:
-    """What the query names. Raises InvalidValue, TooManyValues."""
+    """What the query names, by id or external_id. Raises InvalidValue, TooManyValues."""
     if "external_ids" not in query or kind not in _BY_EXTERNAL_ID:
         return [{"id": id} for id in parse_ids(query)]
     return [{"external_id": text.strip()} for text in query["external_ids"].replace("\0", "").split(",")]
