@@ -114,7 +114,7 @@ def test_postgres_backup_and_restore(folder: Path, serve: Start, postgres: Postg
         connection.execute("UPDATE ticketfeed.feed_state SET ticket_count = 7")
     done = run("check", "--store", target, cwd=folder)
     assert done.code == 1
-    assert b"its ticket_count is 7, but it holds" in done.out
+    assert b"its ticket_count is 7, but it has" in done.out
 
 
 def test_check(folder: Path) -> None:
@@ -128,7 +128,7 @@ def test_check(folder: Path) -> None:
         connection.execute("UPDATE feed_state SET watermark = 5")
     done = run("check", cwd=folder)
     assert (done.code, done.out.count(b"\n")) == (1, 2)
-    assert f"its ticket_count is {TICKETS}, but it holds {TICKETS - 1} tickets".encode() in done.out
+    assert f"its ticket_count is {TICKETS}, but it has {TICKETS - 1} tickets".encode() in done.out
     assert b"its watermark 5 is more than a second before" in done.out
     assert done.err.endswith(": 2 wrong\n")
     assert "there is no store" in run("check", "--store", "sqlite:///none.db", cwd=folder).problem
