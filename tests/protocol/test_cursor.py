@@ -147,6 +147,14 @@ def test_foreign_numbers(number: str, second: int) -> None:
     assert decode_cursor(_cursor(f"{number}||467|")) == Position(second, 467)
 
 
+@pytest.mark.parametrize(
+    ("second", "position"), [(5, Position(4, INT64_MAX)), (0, Position(-1, INT64_MAX)), (1, Position(0, INT64_MAX))]
+)
+def test_a_start_time_as_a_cursor(second: int, position: Position) -> None:
+    """Before all tickets of a second is behind those of the second before, for a cursor has no negative id."""
+    assert decode_cursor(encode_cursor(Position(second, -1))) == position
+
+
 small_positions = st.builds(Position, st.integers(0, 3), st.integers(1, 5))
 
 

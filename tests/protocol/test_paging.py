@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketfeed.protocol.model import Page, Position
-from ticketfeed.protocol.paging import make_page, position_of
+from ticketfeed.protocol.model import Page, Position, Span
+from ticketfeed.protocol.paging import make_page, make_span, position_of
 from ticketfeed.protocol.rows import ChangeRow
 
 # Few seconds and few ids, so that many rows share a second.
@@ -82,3 +82,22 @@ def test_end_of_stream(rows: int, page_limit: int, taken: int, end_of_stream: bo
     """One row more than the page tells whether the stream goes on; that row is not given out."""
     after = Position(1, taken) if taken else START
     assert make_page(START, ROWS[:rows], page_limit) == Page(ROWS[:taken], after, end_of_stream)
+
+
+# seconds of the rows that were read, page_limit -> how many are taken, end_time, end_of_stream
+SPANS = [
+    ([], 2, 0, 5, True),
+    ([7], 2, 1, 8, True),
+    ([7, 7], 2, 2, 8, True),
+    ([7, 7, 9], 2, 2, 8, False),
+    ([7, 8], 2, 2, 8, True),
+    ([7, 8, 8], 2, 2, 8, False),
+    ([7, 8, 9], 2, 2, 8, False),
+]
+
+
+@pytest.mark.parametrize(("seconds", "page_limit", "taken", "end_time", "end_of_stream"), SPANS)
+def test_spans(seconds: list[int], page_limit: int, taken: int, end_time: int, end_of_stream: bool) -> None:
+    """A page by time goes on at its last second, as it may have ended inside; behind a single second, after it."""
+    rows = [ChangeRow(second, number, b"x") for number, second in enumerate(seconds)]
+    assert make_span(5, rows, page_limit) == Span(rows[:taken], end_time, end_of_stream)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.protocol.strategies import short
 from ticketfeed.protocol.errors import InvalidCursor, InvalidValue, ParameterMissing, StartTimeTooRecent, WireError
 from ticketfeed.protocol.model import INT64_MAX, Filters, Position
-from ticketfeed.protocol.query import ExportRequest, parse_export_request, parse_query
+from ticketfeed.protocol.query import ExportRequest, parse_export_request, parse_query, parse_span_request
 
 NOW = 1_700_000_000
 CURSOR = "MTY5NTA2MjcyNC4wfHwxNTcxfA=="
@@ -211,6 +211,31 @@ def test_refused(query: str, error: type[WireError]) -> None:
 def test_margin_of_zero_allows_any_start_time(start_time: int, second: int) -> None:
     """Where no margin is set, even the future is a place to begin."""
     assert parse(f"start_time={start_time}", margin=0).after == Position(second, -1)
+
+
+SPANS: list[tuple[str, int | type[WireError]]] = [
+    ("start_time=0", 0),
+    ("start_time=5.9", 5),
+    ("start_time=2026-01-31T12:00:00Z", 2026),
+    ("start_time=7th", 7),
+    (f"start_time={NOW - 59}", NOW - 59),
+    (f"start_time={NOW - 58}", StartTimeTooRecent),
+    (f"cursor={CURSOR}", ParameterMissing),
+    ("start_time=soon", InvalidValue),
+    ("start_time=-5", InvalidValue),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), SPANS, ids=short)
+def test_start_of_a_span(query: str, expected: int | type[WireError]) -> None:
+    """A time-based export begins at the leading digits of start_time, which may be a second newer than by cursor: its
+    own next_page is."""
+    asked = parse_query(query)
+    if isinstance(expected, int):
+        assert parse_span_request(asked, now=NOW, start_time_margin_seconds=60).start_time == expected
+    else:
+        with pytest.raises(expected):
+            parse_span_request(asked, now=NOW, start_time_margin_seconds=60)
 
 
 def test_missing_parameter_is_named() -> None:

@@ -45,6 +45,13 @@ def test_conditions(text: str, matches: bool) -> None:
     assert parse_search(text).matches(BODY) == matches
 
 
+@pytest.mark.parametrize(("operator", "matches"), [(":", True), (">", False), (">=", True), ("<", False), ("<=", True)])
+def test_a_day_begins_at_midnight(operator: str, matches: bool) -> None:
+    """Compared with a day, its first second is neither before nor after it."""
+    body = b'{"created_at":"2026-01-31T00:00:00Z","updated_at":"2026-01-31T00:00:00Z"}'
+    assert parse_search(f"created{operator}2026-01-31").matches(body) == matches
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -8,8 +8,10 @@ from ticketfeed.protocol.model import FeedState
 from ticketfeed.protocol.watermark import (
     CLOCK_BEHIND_SECONDS,
     can_close,
+    can_close_records,
     clock_behind,
     close,
+    close_records,
     next_generated_timestamp,
     written,
 )
@@ -160,3 +162,31 @@ def test_a_clock_set_back_does_not_run_the_feed_ahead(behind: int, closing: list
     assert state.last_generated_timestamp == NOON
     assert clock_behind(state, NOON - behind) == behind
     assert clock_behind(state, NOON) == 0
+
+
+# (last_generated_timestamp, watermark, now) -> the records' watermark after closing
+CLOSING_RECORDS = [
+    (NOON, 0, NOON - 1, NOON - 2),
+    (NOON, 0, NOON, NOON - 1),
+    (NOON, 0, NOON + 1, NOON),
+    (NOON, NOON - 1, NOON, NOON - 1),
+    (NOON, NOON - 1, NOON + 1, NOON),
+    (NOON, NOON, NOON + 9, NOON),
+    (NOON, NOON + 5, NOON + 9, NOON + 5),
+    (NOON, NOON - 1, NOON - 3600, NOON - 1),
+    (0, 0, NOON, 0),
+]
+
+
+@pytest.mark.parametrize(("last", "watermark", "now", "after"), CLOSING_RECORDS)
+def test_when_records_can_be_closed(last: int, watermark: int, now: int, after: int) -> None:
+    """Of records every second before `now` is closed, the newest one included, and never one that lasts."""
+    state = FeedState(last, watermark)
+    assert can_close_records(state, now) is (after > watermark)
+    assert close_records(state, now) == FeedState(last, after)
+
+
+@pytest.mark.parametrize(("ahead", "behind"), [(-1, 0), (0, 0), (1, 0), (5, 0), (6, 6), (3600, 3600)])
+def test_when_the_clock_is_behind(ahead: int, behind: int) -> None:
+    """A newest change that is a few seconds ahead can come from two clocks; further ahead, the clock was set back."""
+    assert clock_behind(FeedState(NOON + ahead, NOON), NOON) == behind

@@ -158,3 +158,13 @@ def test_what_is_remembered_ends_with_the_next_change() -> None:
     desk.revoke(granted)
     statuses.append(desk.ask(authorization="Bearer x-token").status)
     assert statuses == [200, 200, 200, 403, 401, 200, 401]
+
+
+def test_a_password_is_of_one_user() -> None:
+    """A password that was right a moment ago, and is cached, is no password of another user."""
+    desk = Desk()
+    desk.grant(1, "hunter2", "password")
+    desk.put("users", {"id": 7, "email": "x@example.com", "role": "admin"})
+    desk.grant(7, "another", "password")
+    assert desk.ask(authorization=basic("admin@example.com:hunter2")).status == 200
+    assert desk.ask(authorization=basic("x@example.com:hunter2")).status == 401

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Position
+from ticketfeed.server.dashboard import charts as page_charts
 from ticketfeed.server.dashboard import session as page_session
 from ticketfeed.server.dashboard.filters import parse_place
 from ticketfeed.settings import Settings
@@ -231,3 +233,33 @@ def test_a_large_form() -> None:
     browser = Browser(desk_of())
     browser.go("login")
     assert browser.go("login", {"email": "x" * 100_000}).status == 413
+
+
+@pytest.mark.parametrize(("counting_seconds", "cached_seconds"), [(0.0, 4.0), (0.1, 4.0), (0.5, 10.0), (60.0, 1200.0)])
+def test_how_long_a_chart_is_cached(
+    counting_seconds: float, cached_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For twenty times as long as it took to count, and four seconds at least; each period is cached by itself."""
+    clock, counts = [1000.0], [0]
+    monkeypatch.setattr(page_charts, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    desk = desk_of()
+    account = desk._account("acme")
+
+    async def inspect(_work: Any) -> dict[int, int]:
+        clock[0] += counting_seconds
+        counts[0] += 1
+        return {NOON // 60 * 60: 3}
+
+    monkeypatch.setattr(desk.store, "inspect", inspect)
+    charts = page_charts.Charts(desk.store)
+
+    def read(period: str = "hour") -> int:
+        asyncio.run(charts.read(account, period, NOON))
+        return counts[0]
+
+    assert read() == 1
+    clock[0] += cached_seconds - 0.01
+    assert read() == 1
+    clock[0] += 0.02
+    assert read() == 2
+    assert read("day") == 3

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.server.browser import BASE, PAGES, Browser, desk_of
 from tests.server.desk import Desk
 from ticketfeed.server.dashboard import session as page_session
+from ticketfeed.server.dashboard.session import has_csrf_token
 from ticketfeed.settings import Settings
 
 
@@ -97,6 +98,24 @@ def test_signing_out() -> None:
     assert browser.go().status == 200
     assert browser.go("logout", {"csrf": csrf}).status == 303
     assert browser.go().status == 303
+
+
+@pytest.mark.parametrize(
+    ("form", "token", "expected"),
+    [
+        ({"csrf": "abc"}, "abc", True),
+        ({"csrf": "abd"}, "abc", False),
+        ({"csrf": ""}, "abc", False),
+        ({}, "abc", False),
+        ({"csrf": ""}, "", False),
+        ({}, "", False),
+        ({"csrf": "None"}, None, False),
+        ({"csrf": "ä"}, "ä", True),
+    ],
+)
+def test_csrf_tokens(form: dict[str, str], token: str | None, expected: bool) -> None:
+    """A form passes with the token of its session alone; where there is none, none passes."""
+    assert has_csrf_token(form, token) is expected
 
 
 def test_a_session_ends_with_its_credential() -> None:

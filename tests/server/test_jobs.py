@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from tests.server.desk import Desk, tickets
-from ticketfeed.protocol.errors import RecordNotFound
+from ticketfeed.protocol.errors import RecordNotFound, TooManyValues
+from ticketfeed.protocol.jobs import Job
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure, start_job
@@ -123,6 +124,19 @@ def test_bad_input(desk: Desk, method: str, path: str, value: Any, status: int) 
     desk.put("tickets", *tickets(1))
     desk.send(method, path, value, expect=status)
     assert desk.send("GET", "/job_statuses")["job_statuses"] == []
+
+
+def test_a_job_has_a_hundred_items(desk: Desk) -> None:
+    """And no more."""
+
+    def start(count: int) -> Job:
+        items = [b"{}"] * count
+        account, id = desk._account("acme"), new_job_id()
+        return asyncio.run(desk.store.write(account, lambda write: start_job(write, id, 1, "delete tickets", items)))
+
+    assert start(100).total == 100
+    with pytest.raises(TooManyValues):
+        start(101)
 
 
 def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:

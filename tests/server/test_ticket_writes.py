@@ -200,6 +200,16 @@ def test_import(desk: Desk) -> None:
     ]
 
 
+def test_an_import_has_no_future(desk: Desk) -> None:
+    """Comments from before the ticket or after now are as old as the ticket, or of now."""
+    moments = ("2019-01-01T00:00:00Z", "2030-01-01T00:00:00Z")
+    comments = [{"value": "x"}, *({"value": "x", "created_at": moment} for moment in moments)]
+    given = {"requester_id": 10, "created_at": "2020-01-01T00:00:00Z", "comments": comments}
+    id = desk.send("POST", "/imports/tickets", {"ticket": given}, expect=201)["ticket"]["id"]
+    shown = [comment["created_at"] for comment in desk.send("GET", f"/tickets/{id}/comments")["comments"]]
+    assert shown == ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2023-11-14T22:13:20Z"]
+
+
 def test_mark_as_spam(desk: Desk) -> None:
     """The ticket is deleted and its requester suspended."""
     ticket_id = create(desk, requester_id=10)["id"]

@@ -242,6 +242,19 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
+    def test_a_second_load_starts_anew(self) -> None:
+        """What one load has stored says nothing of the drafts of the next."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            others = [ticket(id, 50) for id in range(1000, 1700)]
+            for second, subject in ((200, "newer"), (100, "older")):
+                drafts = [*others[:350], ticket(1, second, subject=subject), *others[350:]]
+                await store.write(account, lambda write, drafts=drafts: write.load(drafts), exclusive=True)  # type: ignore[misc]
+                (row,) = await store.read_tickets(account, [1])
+                assert msgspec.json.decode(row.body)["subject"] == subject
+
+        self.run(scenario)
+
     def test_a_failed_write_leaves_nothing(self) -> None:
         """When the work raises, tickets, records and the account row are as before, and the store goes on."""
 

@@ -101,6 +101,19 @@ class RecordsContract(StoreCase):
 
         self.run(scenario)
 
+    def test_records_of_an_account_made_after_a_fence(self) -> None:
+        """An account made after a fence has its records behind it, too."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            await store.fence(account, 5)
+            late = await store.create_account("late")
+            await store.write(late, storing(user(1, updated_at=HOUR)))
+            clock.now += 7
+            assert await store.close_newest(late)
+            assert await changes(store, late, "users") == [(NOON + 6, 1)]
+
+        self.run(scenario)
+
     def test_a_failed_write_leaves_the_records_feed(self) -> None:
         """When the work raises, neither records nor the state of their feed change."""
 
@@ -197,7 +210,8 @@ class RecordsContract(StoreCase):
         self.run(scenario)
 
     def test_conditions_of_a_list(self) -> None:
-        """A list can be of one external id, of one support type, of deleted tickets, or since a time."""
+        """A list can be of one external id, of one support type, of deleted tickets, since a time, or without those
+        that have been closed for long."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             drafts = [
@@ -205,15 +219,18 @@ class RecordsContract(StoreCase):
                 ticket(2, 20, external_id="x", support_type="ai_agent"),
                 ticket(3, 30, external_id="y", support_type="agent"),
                 ticket(4, 40, external_id="x", status="deleted"),
+                ticket(5, 50, external_id="z", status="closed", support_type="agent"),
             ]
             await store.write(account, putting(drafts, keep=True))
             cases: list[tuple[TicketList, list[int]]] = [
-                (TicketList(), [1, 2, 3]),
+                (TicketList(), [1, 2, 3, 5]),
                 (TicketList(external_id="x"), [1, 2]),
                 (TicketList(external_id="' OR 1"), []),
-                (TicketList(support_type_scope="agent"), [1, 3]),
+                (TicketList(support_type_scope="agent"), [1, 3, 5]),
                 (TicketList(support_type_scope="ai_agent"), [2]),
-                (TicketList(start_time=20), [2, 3]),
+                (TicketList(start_time=20), [2, 3, 5]),
+                (TicketList(archived_at=49), [1, 2, 3, 5]),
+                (TicketList(archived_at=50), [1, 2, 3]),
                 (TicketList(deleted=True), [4]),
                 (TicketList(external_id="x", start_time=20, support_type_scope="ai_agent"), [2]),
             ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
-from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
-from ticketfeed.storage.contract import Store
+from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sqlite.file import APPLICATION_ID, PAGE_BYTES
 from ticketfeed.storage.sqlite.session import QUERIES
@@ -132,6 +133,39 @@ def test_another_process_holds_the_lock(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert await store.close_newest(account)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_which_write_gets_which_error(tmp_path: Path) -> None:
+    """In a group whose commit fails, a write that was refused gets its own error, and every other one the engine's."""
+
+    async def main() -> None:
+        store = SqliteStore.open(tmp_path / "t.db", ManualClock())
+        account = await store.create_account("acme")
+        is_running, is_queued = threading.Event(), threading.Event()
+
+        def wait(_write: WriteTransaction) -> None:
+            is_running.set()
+            assert is_queued.wait(30)
+
+        def refused(_write: WriteTransaction) -> None:
+            raise BadInput("refused")
+
+        def broken(_write: WriteTransaction) -> None:
+            store._writer.connection.execute("SELECT * FROM nowhere")
+
+        first = asyncio.create_task(store.write(account, wait))
+        assert await asyncio.to_thread(is_running.wait, 30)
+        works = [putting([ticket(1)]), refused, putting([ticket(2)]), broken]
+        group = [asyncio.create_task(store.write(account, work)) for work in works]
+        await asyncio.sleep(0)  # all of them are queued, in this order
+        is_queued.set()
+        errors = await asyncio.gather(*group, return_exceptions=True)
+        assert [type(error) for error in errors] == [StoreUnavailable, BadInput, StoreUnavailable, StoreUnavailable]
+        await first
+        assert await store.read_tickets(account, [1, 2]) == []
         await store.close()
 
     asyncio.run(main())

@@ -193,3 +193,12 @@ def test_as_if_counted_anew(beginning: Step, history: list[Step]) -> None:
     ticket = History()
     for name, argument in (beginning, *history):
         ticket.do(name, argument)
+
+
+def test_an_audit_that_was_loaded_is_counted() -> None:
+    """Behind those that are there or among them, by the next write."""
+    for before in (0, 1):
+        ticket = History()
+        ticket.do("create", {})
+        ticket.do("load audit", before)
+        ticket.do("update", {"priority": "low"})
