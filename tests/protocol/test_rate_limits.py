@@ -51,8 +51,8 @@ def test_the_first_answer_of_a_window() -> None:
 def test_a_window_ends_with_its_period() -> None:
     """Its last second counts to it; the one after begins the next."""
     windows = {"exports": Window(NOON, 10)}
-    assert spend(windows, [TEN], NOON + 59)[1] == ("exports", {"exports": (10, 0, 1)})
-    assert spend(windows, [TEN], NOON + 60)[1] == (None, {"exports": (10, 9, 60)})
+    assert count_request(windows, [TEN], NOON + 59)[1] == ("exports", {"exports": (10, 0, 1)})
+    assert count_request(windows, [TEN], NOON + 60)[1] == (None, {"exports": (10, 9, 60)})
 
 
 def test_a_clock_that_steps_back_opens_a_window() -> None:
