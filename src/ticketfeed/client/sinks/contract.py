@@ -1,6 +1,6 @@
 """What a target of an export must do: rows and checkpoint become durable together, and survive kill -9."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -64,6 +64,12 @@ class Sink(Protocol):
 
     def finish(self, checkpoint: Checkpoint) -> None:
         """End a complete run: single-file targets become finished files, the manifest is written."""
+
+    def positions(self, stream: str) -> Iterator[tuple[int, int]]:
+        """(id, generated_timestamp) of the latest state of every record held, in any order; for `export --verify`.
+
+        Raises BadInput for a target that cannot be read back, as standard output.
+        """
 
     def close(self) -> None:
         """Release files and locks. Idempotent."""
