@@ -29,6 +29,7 @@ TicketfeedError
     ├── BadRecord             one record of an input cannot be used
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
+    ├── SourceError           the source of an export refuses, or does not answer
     └── NotFound              an account, user or token that is not there
 
 The bodies keep the several shapes that the wire really has: a client that looks for `error.title` on a
@@ -61,6 +62,7 @@ __all__ = [
     "RecordNotFound",
     "RoleTooLow",
     "ServerBusy",
+    "SourceError",
     "StartTimeTooRecent",
     "StoreError",
     "StoreUnavailable",
@@ -354,6 +356,10 @@ class BadInput(OperatorError):
 
 class StoreError(OperatorError):
     """The store cannot be opened, read or written."""
+
+
+class SourceError(OperatorError):
+    """The source of an export refuses, gives what cannot be used, or did not answer for too long."""
 
 
 class NotFound(OperatorError):
