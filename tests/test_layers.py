@@ -39,6 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "server.connection": {"server.middleware"},
     "server": {*_SERVED, "server", "wrap"},
     "wrap": {*_STORED, "server", "settings", "atomic_file"},
+    "client": {"protocol", "clock", "client.store_source"},
+    "client.sinks": {"protocol", "clock", "atomic_file"},
+    "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
     "testing": {*_SERVED, "server", "data", "wrap", "inprocess"},
 }
 # Modules that would make a rule depend on anything but its arguments.

@@ -8,7 +8,7 @@ from typing import Any
 
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.session import Flow
-from ticketfeed.client.steps import Page, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
+from ticketfeed.client.steps import ExportPage, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 
@@ -19,12 +19,12 @@ Sleep = Callable[[Wait], None]
 
 def drive(
     flow: Flow[Any], transport: Transport, tokens: TokenFile | None, sleep: Sleep | None = None
-) -> Iterator[Page]:
+) -> Iterator[ExportPage]:
     """The pages of a flow, one after the other. `sleep` is told why it sleeps."""
     with contextlib.suppress(StopIteration):
         step = next(flow)
         while True:
-            if isinstance(step, Page):
+            if isinstance(step, ExportPage):
                 yield step
                 reply: Reply = Resumed(system_instant())
             elif isinstance(step, Wait):
@@ -35,12 +35,12 @@ def drive(
             step = flow.send(reply)
 
 
-async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile | None) -> AsyncIterator[Page]:
+async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile | None) -> AsyncIterator[ExportPage]:
     """The same for asyncio: requests and files are taken to a thread, one at a time; waits leave the loop free."""
     with contextlib.suppress(StopIteration):
         step = next(flow)
         while True:
-            if isinstance(step, Page):
+            if isinstance(step, ExportPage):
                 yield step
                 reply: Reply = Resumed(system_instant())
             elif isinstance(step, Wait):

@@ -25,7 +25,7 @@ from ticketfeed.client.envelope import (
     record_seconds,
 )
 from ticketfeed.client.session import Flow, Patience, Session
-from ticketfeed.client.steps import Answer, Key, Page, Request
+from ticketfeed.client.steps import Answer, ExportPage, Key, Request
 from ticketfeed.client.streams import STREAMS, Stream
 from ticketfeed.protocol.cursor import decode_cursor
 from ticketfeed.protocol.errors import InvalidCursor
@@ -84,7 +84,7 @@ def _walk_by_cursor(plan: Plan, stream: Stream, state: State, session: Session) 
         if is_past:
             after = {**state, "done": True}
         ended = page.end_of_stream or is_past
-        session.resumed((yield Page(stream.name, records, after, ended, keys)))
+        session.resumed((yield ExportPage(stream.name, records, after, ended, keys)))
         state = after
         if ended:
             return state
@@ -145,7 +145,7 @@ def _walk_by_time(plan: Plan, stream: Stream, state: State, session: Session) ->
             after = {**state, "done": True}
         # An answer that does not say whether the stream ends has ended it when it brings nothing new.
         ended = is_past or (not fresh if page.end_of_stream is None else page.end_of_stream)
-        session.resumed((yield Page(stream.name, records, after, ended, repeated=len(page.records) - len(fresh))))
+        session.resumed((yield ExportPage(stream.name, records, after, ended, repeated=len(page.records) - len(fresh))))
         state = after
         if ended:
             return state
@@ -176,7 +176,7 @@ def _walk_list(_plan: Plan, stream: Stream, state: State, session: Session) -> F
         after: dict[str, str] = dict(state.get("after", {}))
         page = yield from session.ask(_list_builder(stream, after), _list_parser(stream, after))
         state = {"after": page.after} if page.after else {}
-        session.resumed((yield Page(stream.name, page.records, state, page.after is None)))
+        session.resumed((yield ExportPage(stream.name, page.records, state, page.after is None)))
         if page.after is None:
             return state
 

@@ -1,6 +1,6 @@
 """The vocabulary between a flow and its driver: what a flow yields, and what it is sent back.
 
-A driver sends every `Request`, sleeps every `Wait`, reads and writes the token file, and hands each `Page` on. Every
+A driver sends every `Request`, sleeps every `Wait`, reads and writes the token file, and hands each page on. Every
 reply carries the time, so that a flow needs no clock.
 """
 
@@ -10,7 +10,19 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 import msgspec
 
-__all__ = ["Answer", "Failed", "Key", "Page", "ReadTokens", "Reply", "Request", "Resumed", "SaveTokens", "Step", "Wait"]
+__all__ = [
+    "Answer",
+    "ExportPage",
+    "Failed",
+    "Key",
+    "ReadTokens",
+    "Reply",
+    "Request",
+    "Resumed",
+    "SaveTokens",
+    "Step",
+    "Wait",
+]
 
 T = TypeVar("T")
 
@@ -61,7 +73,7 @@ class Key(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ExportPage:
     """Records of one stream, and where to continue.
 
     `records`: each the exact bytes of one JSON object, in the order given. `state`: JSON values; a later run that is
@@ -115,5 +127,5 @@ class Resumed:
     value: Any = None
 
 
-Step: TypeAlias = Request | Wait | ReadTokens | SaveTokens | Page
+Step: TypeAlias = Request | Wait | ReadTokens | SaveTokens | ExportPage
 Reply: TypeAlias = Answer | Failed | Resumed
