@@ -162,9 +162,9 @@ class _TicketEvent(msgspec.Struct):
 class _Child(msgspec.Struct):
     event_type: str | None = None
     type: str | None = None
-    ticket_id: msgspec.Raw | None = None
-    audit_id: msgspec.Raw | None = None
-    created_at: msgspec.Raw | None = None
+    ticket_id: Any = msgspec.UNSET
+    audit_id: Any = msgspec.UNSET
+    created_at: Any = msgspec.UNSET
 
 
 _TICKET_EVENT = msgspec.json.Decoder(_TicketEvent)
@@ -197,7 +197,7 @@ def _comment(child: bytes, parent: _TicketEvent) -> bytes:
             ("audit_id", parent.id, has.audit_id),
             ("created_at", parent.created_at, has.created_at),
         )
-        if own is None and value is not None
+        if own is msgspec.UNSET and value is not None
     }
     rest = child.lstrip()[1:]
     if not added:

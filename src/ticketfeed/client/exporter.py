@@ -16,7 +16,7 @@ from ticketfeed.client.oauth import Credentials, RefreshToken
 from ticketfeed.client.session import Patience, Session
 from ticketfeed.client.sources import Source, parse_source
 from ticketfeed.client.steps import ExportPage
-from ticketfeed.client.streams import choose_streams
+from ticketfeed.client.streams import STREAMS, choose_streams
 from ticketfeed.client.transport import HttpTransport, Transport
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.errors import BadInput
@@ -51,7 +51,9 @@ class _Exporter:
         limit = self.source.requests_per_minute if requests_per_minute is None else requests_per_minute or None
         self._patience = Patience(per_page, limit, give_up_after_seconds)
         follow_seconds = self.source.follow_seconds if follow else None
-        self._plan = Plan(choose_streams(tuple(streams)), since, until, follow_seconds, self._patience)
+        self.streams = choose_streams(tuple(streams))
+        optional = [name for name in self.streams if STREAMS[name].way == "list"] if "all" in streams else []
+        self._plan = Plan(self.streams, since, until, optional, follow_seconds, self._patience)
         self._transport, self.account = _connect(self.source, account)
         self._credentials = credentials
         if self.source.kind == "http" and credentials is None:

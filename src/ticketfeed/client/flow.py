@@ -6,7 +6,7 @@ tests by hand, run the same walk.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ from ticketfeed.client.envelope import (
     parse_time_page,
     record_seconds,
 )
-from ticketfeed.client.session import Flow, Patience, Session
+from ticketfeed.client.session import Flow, Patience, Refused, Session
 from ticketfeed.client.steps import Answer, ExportPage, Key, Request
 from ticketfeed.client.streams import STREAMS, Stream
 from ticketfeed.protocol.cursor import decode_cursor
@@ -40,12 +40,14 @@ _DIGEST_BYTES = 8
 class Plan:
     """What a run reads. `since`, `until`: Unix seconds; `until` is exclusive, and lists have neither.
 
-    `follow_seconds`: poll for changes so often; None ends at the end of the streams.
+    `optional`: lists that are skipped where the source does not have them. `follow_seconds`: poll for changes so often;
+    None ends at the end of the streams.
     """
 
     streams: Sequence[str] = ("tickets",)
     since: int = 0
     until: int | None = None
+    optional: Collection[str] = ()
     follow_seconds: float | None = None
     patience: Patience = field(default_factory=Patience)
 
@@ -170,11 +172,17 @@ def _unpack(text: str) -> set[bytes]:
     return {packed[place : place + _DIGEST_BYTES] for place in range(0, len(packed), _DIGEST_BYTES)}
 
 
-def _walk_list(_plan: Plan, stream: Stream, state: State, session: Session) -> Flow[State]:
+def _walk_list(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[State]:
     """A list as it is now. Each run reads it from the beginning; a run that was cut off, from its last page on."""
     while True:
         after: dict[str, str] = dict(state.get("after", {}))
-        page = yield from session.ask(_list_builder(stream, after), _list_parser(stream, after))
+        try:
+            page = yield from session.ask(_list_builder(stream, after), _list_parser(stream, after))
+        except Refused as error:
+            if stream.name not in plan.optional or error.status not in (403, 404):
+                raise
+            session.resumed((yield ExportPage(stream.name, [], {}, True, skipped=str(error))))
+            return {}
         state = {"after": page.after} if page.after else {}
         session.resumed((yield ExportPage(stream.name, page.records, state, page.after is None)))
         if page.after is None:

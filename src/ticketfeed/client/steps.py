@@ -79,6 +79,7 @@ class ExportPage:
     `records`: each the exact bytes of one JSON object, in the order given. `state`: JSON values; a later run that is
     started with it continues right behind this page. `end_of_stream`: there is nothing more for now. `keys`: for
     tickets, one for each record. `repeated`: records that were left out because the page before had the same bytes.
+    `skipped`: why the source does not have this stream, where all that it has were meant.
     """
 
     stream: str
@@ -87,6 +88,7 @@ class ExportPage:
     end_of_stream: bool
     keys: Sequence[Key] = ()
     repeated: int = 0
+    skipped: str | None = None
 
     @overload
     def decode(self) -> list[dict[str, Any]]: ...
