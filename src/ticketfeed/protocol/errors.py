@@ -30,6 +30,7 @@ TicketfeedError
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
     ├── SourceError           the source of an export refuses, or does not answer
+    ├── TargetError           the target of an export cannot be opened, read or written
     └── NotFound              an account, user or token that is not there
 
 The bodies keep the several shapes that the wire really has: a client that looks for `error.title` on a
@@ -66,6 +67,7 @@ __all__ = [
     "StartTimeTooRecent",
     "StoreError",
     "StoreUnavailable",
+    "TargetError",
     "TicketfeedError",
     "TooManyValues",
     "UnknownAccount",
@@ -360,6 +362,10 @@ class StoreError(OperatorError):
 
 class SourceError(OperatorError):
     """The source of an export refuses, gives what cannot be used, or did not answer for too long."""
+
+
+class TargetError(OperatorError):
+    """The target of an export cannot be opened, read or written."""
 
 
 class NotFound(OperatorError):
