@@ -13,14 +13,13 @@ import typer
 
 from ticketfeed.cli.options import note
 from ticketfeed.clock import system_clock
-from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.errors import BadInput, TicketfeedError
 
 if TYPE_CHECKING:
     from ticketfeed.client.sinks.contract import Checkpoint
 
 __all__ = ["export"]
 
-# Behind this the default of a run that does not say since when.
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -57,7 +56,8 @@ def export(
     resume_from: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|CURSOR", help="Begin where another tool ended: a state of Airbyte, Singer or dlt, or a cursor."
+            metavar="FILE|CURSOR",
+            help="Begin where another tool ended: its state (Airbyte, Singer, dlt), or a cursor.",
         ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Compare TARGET with SOURCE, and write nothing.")] = False,
@@ -160,16 +160,18 @@ class _Export:
             with ExportProgress(counts, self.exporter.session, self.limit) as progress:
                 self.exporter.sleep = progress.sleep
                 run = Run(self.exporter, sink, self.identity, checkpoint, progress.seen, interrupts.shield)
-                ended = "stopped"
+                ended = "complete"
                 try:
                     run.run()
-                    ended = "complete"
                 except KeyboardInterrupt:
-                    ended = "interrupted"
+                    ended = "interrupted; the next run continues here"
+                    raise
+                except (TicketfeedError, OSError):
+                    ended = ""  # the error is told, in one line
                     raise
                 finally:
                     text = summary_text(counts, self.exporter.session, progress.seconds)
-                    progress.leave(f"{ended}: {text}")
+                    progress.leave(f"{ended}: {text}" if ended else "")
         return 0
 
     def _choose_states(self, checkpoint: "Checkpoint | None", resume_from: str | None) -> None:
@@ -180,7 +182,7 @@ class _Export:
         elif resume_from is not None:
             from ticketfeed.client.resume import read_resume_point
 
-            self.exporter.states = read_resume_point(resume_from, self.streams)
+            self.exporter.states.update(read_resume_point(resume_from, self.streams))
             for name in self.streams:
                 if name not in self.exporter.states:
                     note(f"{resume_from} has no state of {name}, which begins at the beginning")
@@ -235,7 +237,9 @@ class _Interrupts:
 
 
 def _ask(prompt: str) -> str:
-    answer: str = typer.prompt(prompt, prompt_suffix="", default="", show_default=False, hide_input="oken:" in prompt, err=True)
+    answer: str = typer.prompt(
+        prompt, prompt_suffix="", default="", show_default=False, hide_input="oken:" in prompt, err=True
+    )
     return answer
 
 

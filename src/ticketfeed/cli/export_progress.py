@@ -47,9 +47,9 @@ class ExportProgress:
         self._end()
 
     def leave(self, text: str) -> None:
-        """Show nothing more but this line."""
+        """Show nothing more but this line, if any."""
         self._end()
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{text}\n" if text else "")
         sys.stderr.flush()
 
     def _end(self) -> None:

@@ -86,7 +86,9 @@ class Session:
         """
         attempt, unusable, renewed = 0, 0, False
         while True:
-            yield from self._authorize()
+            yield from self.pause(self._pace.wait_seconds(self.now), "the budget of requests a minute is spent")
+            yield from self.pause(self._window_ends - self.now, "the source's rate limit is spent")
+            yield from self._authorize()  # behind the waits, in which a token may have died
             request = build(self.per_page)
             reply = yield from self._send(self._with_credentials(request))
             attempt += 1
@@ -117,8 +119,6 @@ class Session:
         self.now = reply.at
 
     def _send(self, request: Request) -> Flow[Answer | Failed]:
-        yield from self.pause(self._pace.wait_seconds(self.now), "the budget of requests a minute is spent")
-        yield from self.pause(self._window_ends - self.now, "the source's rate limit is spent")
         self._pace.sent(self.now)
         reply = yield request
         self.now, self.requests = reply.at, self.requests + 1

@@ -43,7 +43,7 @@ class RunCounts:
     """Of one run, for its summary. New is what was created after the position that the run began at."""
 
     def __init__(self, began_at: int) -> None:
-        self._began = wire_second(began_at)
+        self._began = wire_second(began_at) if began_at else ""
         self.records: Counter[str] = Counter()
         self.new = self.changed = self.deleted = self.repeated = 0
         self.first_second = self.last_second = 0
@@ -53,7 +53,7 @@ class RunCounts:
         self.repeated += page.repeated
         deleted = sum(key.status == "deleted" for key in page.keys)
         new = sum(
-            isinstance(key.created_at, str) and key.created_at > self._began
+            not self._began or (isinstance(key.created_at, str) and key.created_at > self._began)
             for key in page.keys
             if key.status != "deleted"
         )

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from isal import igzip_lib, isal_zlib
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from ticketfeed.client.steps import Answer, Failed, Request
@@ -132,13 +132,13 @@ def _inflate(pieces: Iterable[bytes]) -> bytes:
 
 
 def _failed(error: Exception, timed_out: bool = False) -> Failed:
-    if isinstance(error, NameResolutionError):
-        text = f"the source's host is unknown: {error}"
-    elif isinstance(error, HTTPTimeoutError | TimeoutError):
-        text = f"the source does not answer in time: {error}"
-    else:
-        text = f"no answer from the source: {error}"
-    return Failed(text, timed_out, system_instant())
+    if isinstance(error, NewConnectionError):  # which urllib3 counts among timeouts
+        cause = error.__cause__ or error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
+        return Failed(f"no connection to the source: {reason}", False, system_instant())
+    if isinstance(error, HTTPTimeoutError | TimeoutError):
+        return Failed(f"the source does not answer in time: {error}", timed_out, system_instant())
+    return Failed(f"no whole answer from the source: {error}", timed_out, system_instant())
 
 
 def _make_pool(base: str, headers: dict[str, str]) -> urllib3.PoolManager:

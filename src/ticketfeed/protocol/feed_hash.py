@@ -1,4 +1,4 @@
-"""A hash of many tickets that does not depend on their order: equal where the same states were given, whoever gave them.
+"""A hash of many tickets that does not depend on their order: equal where the same states of tickets were given.
 
 Each ticket counts as 128 bits of SHA-256 over its id, its position's second and its bytes; the sum of all, modulo
 2^128, is the hash. So two halves can be added up, and a part can be compared by itself to find what differs. It finds
