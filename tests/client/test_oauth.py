@@ -221,7 +221,7 @@ def test_killed_walks_keep_the_token(endpoint: str, tmp_path: Path) -> None:
     for _ in range(4):
         began = threading.Event()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as walk:
-            Endpoint.first_use = lambda walk=walk: (os.kill(walk.pid, signal.SIGKILL), began.set())
+            Endpoint.first_use = lambda walk=walk, began=began: (os.kill(walk.pid, signal.SIGKILL), began.set())
             assert began.wait(30)
         assert json.loads(file.read_text())["refresh_token"] == f"R{Endpoint.number}"
     Endpoint.first_use = lambda: None
