@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ticketfeed.protocol.errors import TargetError
 
-__all__ = ["explain", "lock", "remove_tree", "replace_file", "sync", "translated"]
+__all__ = ["explain", "lock", "lock_file", "lock_folder", "replace_file", "sync", "translated"]
 
 _LOCKED = (errno.EACCES, errno.EAGAIN)
 
@@ -59,9 +59,31 @@ def lock(descriptor: int, target: str) -> None:
         raise TargetError(f"{target} is in use by another export; wait for its end, or choose another target") from None
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of files, one level deep, where it is there."""
-    if folder.is_dir():
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+def lock_folder(folder: Path, target: str) -> int:
+    """Make a folder where there is none, and hold it: the descriptor to be closed at the end."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        if _is_held(folder, descriptor, target):
+            return descriptor
+
+
+def lock_file(path: Path, target: str) -> int:
+    """The same for a file that stands for the target, and is removed at the end."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if _is_held(path, descriptor, target):
+            return descriptor
+
+
+def _is_held(path: Path, descriptor: int, target: str) -> bool:
+    """Lock what was opened, and see that it has not been removed meanwhile by the run that held it before."""
+    try:
+        lock(descriptor, target)
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+            return True
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return False

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ticketfeed.client.sinks.appended import CODECS, AppendedFile, Codec
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
-from ticketfeed.client.sinks.durable import lock, sync, translated
+from ticketfeed.client.sinks.durable import lock_folder, sync, translated
 from ticketfeed.client.sinks.last_numbers import LastNumbers
 from ticketfeed.client.sinks.lines import CsvLines, Lines, NdjsonLines
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
@@ -82,8 +82,7 @@ class LineFiles:
     def _open_manifest(self, wanted: Manifest) -> Manifest:
         """The manifest of the target; a new one is made before there are data, which without it would be strange."""
         if self._folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock_folder(self._folder)
+            self._locks.callback(os.close, lock_folder(self._folder, self._target))
         held = Manifest.load(self._manifest_path, self._target)
         if held is None:
             self._refuse_foreign()
@@ -91,11 +90,6 @@ class LineFiles:
             return wanted
         held.check(wanted, self._target)
         return held
-
-    def _lock_folder(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        self._locks.callback(os.close, descriptor)
-        lock(descriptor, self._target)
 
     def _refuse_foreign(self) -> None:
         if self._folder:
