@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.exporting import identity_of
 from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Running, Start, run
 from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.oauth import Bearer
+from ticketfeed.client.sinks import SinkOptions, open_sink
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.model import Position
 
@@ -235,24 +237,79 @@ def wait_for_lines(file: Path, count: int) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("target", ["t.ndjson", "t.ndjson.gz"])
+TARGETS = ["t.ndjson", "t.csv.gz", "t.parquet", "t.duckdb", "t.sqlite", "desk/"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_killed_at_random_moments(server: Running, tmp_path: Path, target: str) -> None:
     """Runs that are killed with SIGKILL at any moment, one after the other, give what an undisturbed run gives."""
-    chance = random.Random(19)
-    command = [sys.executable, "-m", "tests.client.exporting", f"http://{server.netloc}", str(tmp_path / target), "20"]
+    chance = random.Random(target)
+    where = str(tmp_path / target) + ("/" if target.endswith("/") else "")
+    command = [sys.executable, "-m", "tests.client.exporting", f"http://{server.netloc}", where, "20"]
     environment = {**ENVIRONMENT, **CREDENTIALS}
     kills = 0
-    for _ in range(12):
+    for _ in range(8):
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            for _ in range(chance.randrange(1, 5)):
+            for _ in range(chance.randrange(1, 6)):
                 process.stdout.readline()
             time.sleep(chance.random() * 0.02)
             os.kill(process.pid, signal.SIGKILL)
             kills += process.wait() == -signal.SIGKILL
-    assert kills >= 8
+    assert kills >= 6
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    content = (tmp_path / target).read_bytes()
-    found = (gzip.decompress(content) if target.endswith(".gz") else content).splitlines()
-    assert found == given(server)
+    wanted = given(server)
+    if target == "t.ndjson":
+        assert lines(tmp_path / target) == wanted
+    keys = sorted((each["id"], each["generated_timestamp"]) for each in map(json.loads, wanted))
+    with open_sink(where, ["tickets"], SinkOptions()) as sink:
+        checkpoint = sink.open(identity_of(f"http://{server.netloc}"))
+        assert checkpoint is not None
+        assert checkpoint.totals["tickets"]["records"] == TICKETS
+        assert sorted(sink.positions("tickets")) == keys
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_verify(serve: Start, folder: Path, target: str) -> None:
+    """`--verify` proves a target complete; what has changed in the source since is no difference."""
+    server = serve()
+    assert export(server, "--to", target, cwd=folder).code == 0
+    done = export(server, "--to", target, "--verify", cwd=folder)
+    assert (done.code, done.out) == (0, b""), done.err
+    assert f"no difference in {TICKETS:,} tickets: count, positions and bytes agree" in done.err
+    news = b'{"id":%d,"subject":"changed"}\n{"id":1000000001}' % json.loads(given(server)[0])["id"]
+    assert run("load", "-", cwd=folder, input=news).code == 0
+    time.sleep(1.1)  # the second of the load must be over
+    done = export(server, "--to", target, "--verify", cwd=folder)
+    assert (done.code, done.out) == (0, b""), done.err
+    assert "1 changed in the source since" in done.err
+    assert export(server, "--to", target, cwd=folder).code == 0
+    done = export(server, "--to", target, "--verify", cwd=folder)
+    assert done.code == 0, done.err
+    assert f"no difference in {TICKETS + 1:,} tickets" in done.err
+
+
+def test_verify_names_what_is_missing(server: Running, tmp_path: Path) -> None:
+    """Rows that were taken out of a table are named, with exit code 1."""
+    import apsw
+
+    assert export(server, "--to", "t.sqlite", cwd=tmp_path).code == 0
+    database = apsw.Connection(str(tmp_path / "t.sqlite"))
+    ids = [id for (id,) in database.execute("SELECT id FROM tickets ORDER BY id LIMIT 3 OFFSET 100")]
+    database.execute("DELETE FROM tickets WHERE id IN (?, ?)", ids[:2])
+    database.execute("UPDATE tickets SET generated_timestamp = generated_timestamp - 5 WHERE id = ?", ids[2:])
+    database.close()
+    done = export(server, "--to", "t.sqlite", "--verify", cwd=tmp_path)
+    assert done.code == 1
+    found = done.out.decode().splitlines()
+    assert [line.partition(": ")[0] for line in found] == [f"ticket {id}" for id in ids]
+    assert ["missing" in line for line in found] == [True, True, False]
+    assert "3 differences" in done.err
+
+
+def test_verify_what_cannot_be(server: Running, tmp_path: Path) -> None:
+    """There must be a target, and tickets in it."""
+    assert "no t.sqlite to verify" in export(server, "--to", "t.sqlite", "--verify", cwd=tmp_path).problem
+    problem = export(server, "--to", "t.sqlite", "--verify", "--stream", "users", cwd=tmp_path).problem
+    assert "--verify compares tickets" in problem

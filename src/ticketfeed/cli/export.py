@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -188,7 +189,28 @@ class _Export:
                     note(f"{resume_from} has no state of {name}, which begins at the beginning")
 
     def verify(self) -> int:
-        raise BadInput("not yet")
+        """Print what differs, one line each; 1 where anything does."""
+        from ticketfeed.client.drivers import returned
+        from ticketfeed.client.sinks import open_sink
+        from ticketfeed.client.verify import held_by, verify
+
+        if "tickets" not in self.streams:
+            raise BadInput("--verify compares tickets, and --stream leaves them out")
+        if not Path(self.target).exists():
+            raise BadInput(f"there is no {self.target} to verify")
+        with open_sink(self.target, self.streams, self.options) as sink:
+            checkpoint = sink.open(self.identity)
+            if checkpoint is None or "tickets" not in checkpoint.streams:
+                raise BadInput(f"{self.target} holds no tickets yet")
+            state, totals = checkpoint.streams["tickets"], checkpoint.totals.get("tickets", {})
+            held = held_by(state, totals, self.identity, lambda: sink.positions("tickets"))
+            verdict = returned(verify(held, self.exporter.session), self.exporter.transport, self.exporter.token_file)
+        for line in verdict.differences:
+            print(line)
+        changed = f", {verdict.changed:,} changed in the source since" if verdict.changed else ""
+        found = f"{len(verdict.differences):,} differences" if verdict.differences else "no difference"
+        note(f"{found} in {verdict.count:,} tickets{changed}: {verdict.how}")
+        return 1 if verdict.differences else 0
 
 
 def _began_at(state: Any, since: int) -> int:

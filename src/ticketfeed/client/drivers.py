@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.session import Flow
@@ -12,7 +12,9 @@ from ticketfeed.client.steps import ExportPage, ReadTokens, Reply, Request, Resu
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 
-__all__ = ["Sleep", "drive", "drive_async"]
+__all__ = ["Sleep", "drive", "drive_async", "returned"]
+
+T = TypeVar("T")
 
 Sleep = Callable[[Wait], None]
 
@@ -49,6 +51,22 @@ async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile |
             else:
                 reply = await asyncio.to_thread(_take, step, transport, tokens)
             step = flow.send(reply)
+
+
+def returned(flow: Flow[T], transport: Transport, tokens: TokenFile | None) -> T:
+    """What a flow that gives no pages returns."""
+    step = next(flow)
+    while True:
+        if isinstance(step, Wait):
+            _sleep(step)
+            reply: Reply = Resumed(system_instant())
+        else:
+            reply = _take(step, transport, tokens)
+        try:
+            step = flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _take(step: Step, transport: Transport, tokens: TokenFile | None) -> Reply:

@@ -59,7 +59,7 @@ class _Exporter:
         if self.source.kind == "http" and credentials is None:
             self._credentials = find_credentials(self.source.url)
         rotating = self._credentials if isinstance(self._credentials, RefreshToken) else None
-        self._tokens = TokenFile(rotating.file) if rotating else None
+        self.token_file = TokenFile(rotating.file) if rotating else None
         self.session = self._new_session()
 
     def _new_session(self) -> Session:
@@ -70,8 +70,8 @@ class _Exporter:
         return self._transport
 
     def _close(self) -> None:
-        if self._tokens is not None:
-            self._tokens.close()
+        if self.token_file is not None:
+            self.token_file.close()
         self._transport.close()
 
 
@@ -103,7 +103,7 @@ class Exporter(_Exporter):
 
     def __iter__(self) -> Iterator[ExportPage]:
         flow = walk(self._plan, self.states, self.session)
-        for page in drive(flow, self._transport, self._tokens, self.sleep):
+        for page in drive(flow, self._transport, self.token_file, self.sleep):
             yield page
             self.states[page.stream] = page.state
 
@@ -125,7 +125,7 @@ class AsyncExporter(_Exporter):
 
     async def __aiter__(self) -> AsyncIterator[ExportPage]:
         flow = walk(self._plan, self.states, self.session)
-        async for page in drive_async(flow, self._transport, self._tokens):
+        async for page in drive_async(flow, self._transport, self.token_file):
             yield page
             self.states[page.stream] = page.state
 

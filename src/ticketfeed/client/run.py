@@ -49,7 +49,7 @@ class Run:
         is_news = bool(page.records) or bool(page.skipped) or self._states.get(page.stream) != page.state
         if not is_news and self.checkpoint is not None:
             return
-        self._totals.add(page)
+        self._totals.add(page, self._states.get(page.stream))
         self._states[page.stream] = page.state
         checkpoint = Checkpoint(self.identity, dict(self._states), self._totals.values())
         with self.shield():

@@ -19,8 +19,9 @@ class Totals:
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
         self._streams: dict[str, dict[str, Any]] = {name: dict(total) for name, total in (stored or {}).items()}
 
-    def add(self, page: ExportPage) -> None:
-        total = self._streams.setdefault(page.stream, {"records": 0})
+    def add(self, page: ExportPage, began: Mapping[str, Any] | None = None) -> None:
+        """`began`: the stream's state before the first page of the target."""
+        total = self._streams.setdefault(page.stream, {"records": 0, "from": dict(began or {})})
         total["records"] += len(page.records)
         if page.skipped:
             total["skipped"] = page.skipped

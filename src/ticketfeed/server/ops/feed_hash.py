@@ -1,0 +1,131 @@
+"""Counts and hashes of an account's tickets, for admins: an exporter compares them with what it holds.
+
+Equal hashes mean equal tickets (protocol/feed_hash.py); where they differ, buckets of ids narrow down which.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ticketfeed.export.source import Source
+from ticketfeed.protocol.cursor import decode_cursor
+from ticketfeed.protocol.errors import InvalidValue, RoleTooLow
+from ticketfeed.protocol.feed_hash import FeedHash
+from ticketfeed.protocol.model import INT64_MAX, Filters, Position
+from ticketfeed.protocol.query import parse_integer, parse_query
+from ticketfeed.server.api.call import admit
+from ticketfeed.server.request_context import request_context
+
+__all__ = ["FEED_HASH_ROUTES"]
+
+BUCKETS_MAX = 1024
+IDS_MAX = 10_000
+# Between two pages other requests have their turn: hashing one takes about 2 ms.
+_PAGE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """after < position <= until, id_from <= id < id_to, told in `buckets` parts of equal width."""
+
+    after: Position
+    until: Position
+    id_from: int
+    id_to: int
+    buckets: int
+    with_ids: bool
+    filters: Filters
+
+    def bucket(self, id: int) -> int:
+        return (id - self.id_from) * self.buckets // (self.id_to - self.id_from)
+
+    def bounds(self, bucket: int) -> tuple[int, int]:
+        """The ids that fall into a bucket: from, and below."""
+        width = self.id_to - self.id_from
+        low, high = (-(-number * width // self.buckets) for number in (bucket, bucket + 1))
+        return self.id_from + low, self.id_from + high
+
+
+@dataclass(slots=True)
+class _Bucket:
+    whole: FeedHash = field(default_factory=FeedHash)
+    positions: FeedHash = field(default_factory=FeedHash)
+
+
+async def _feed_hash(request: Request) -> Response:
+    request_context(request.scope).endpoint = "/_ticketfeed/feed_hash"
+    call = await admit(request)
+    if call.identity.role != "admin":
+        raise RoleTooLow
+    asked = _parse(parse_query(request.scope["query_string"].decode("latin-1")))
+    service, until = call.service, asked.until.generated_timestamp
+    source = Source(service.store, call.account, "tickets", asked.filters, (), service.clock(), until)
+    buckets = [_Bucket() for _ in range(asked.buckets)]
+    ids: list[tuple[int, int]] = []
+    lowest, highest, after, ended = INT64_MAX, -1, asked.after, False
+    while not ended:
+        rows = await source.read(after, _PAGE_ROWS)
+        ended = len(rows) < _PAGE_ROWS
+        for second, id, body, *_ in rows:
+            if (second, id) > asked.until:
+                ended = True
+                break
+            if asked.id_from <= id < asked.id_to:
+                bucket = buckets[asked.bucket(id)]
+                bucket.whole.add(id, second, body)
+                bucket.positions.add(id, second)
+                lowest, highest = min(lowest, id), max(highest, id)
+                if asked.with_ids and len(ids) < IDS_MAX:
+                    ids.append((id, second))
+        if rows:
+            after = Position(*rows[-1][:2])
+    told = [_told(asked, number, bucket) for number, bucket in enumerate(buckets) if bucket.whole.count]
+    count = sum(bucket["count"] for bucket in told)
+    if asked.with_ids and count > IDS_MAX:
+        raise InvalidValue(f"there are {count:,} tickets; ids are told of {IDS_MAX:,} at most")
+    answer: dict[str, Any] = {"account": call.account.subdomain, "count": count, "buckets": told}
+    answer |= {"lowest_id": lowest, "highest_id": highest} if count else {"lowest_id": None, "highest_id": None}
+    if asked.with_ids:
+        answer["ids"] = sorted(ids)
+    return JSONResponse(answer, headers={"cache-control": "no-store"})
+
+
+def _told(asked: _Asked, number: int, bucket: _Bucket) -> dict[str, Any]:
+    id_from, id_to = asked.bounds(number)
+    return {
+        "id_from": id_from,
+        "id_to": id_to,
+        "count": bucket.whole.count,
+        "hash": bucket.whole.text(),
+        "positions_hash": bucket.positions.text(),
+    }
+
+
+def _parse(query: dict[str, str]) -> _Asked:
+    """Raises InvalidCursor, InvalidValue."""
+    numbers = {name: _number(query, name) for name in ("since", "id_from", "id_to", "buckets")}
+    id_from, id_to = numbers["id_from"] or 0, numbers["id_to"] if numbers["id_to"] is not None else INT64_MAX
+    if id_to <= id_from:
+        raise InvalidValue("id_to must be greater than id_from")
+    buckets = 1 if numbers["buckets"] is None else numbers["buckets"]
+    if not 1 <= buckets <= BUCKETS_MAX:
+        raise InvalidValue(f"buckets must be from 1 to {BUCKETS_MAX}")
+    after = decode_cursor(query["after"]) if "after" in query else Position(numbers["since"] or 0, -1)
+    until = decode_cursor(query["until"]) if "until" in query else Position(INT64_MAX, INT64_MAX)
+    filters = Filters(exclude_deleted=query.get("exclude_deleted") == "true", support_type_scope="all")
+    return _Asked(after, until, id_from, id_to, buckets, query.get("ids") == "true", filters)
+
+
+def _number(query: dict[str, str], name: str) -> int | None:
+    if name not in query:
+        return None
+    number = parse_integer(query[name])
+    if number is None:
+        raise InvalidValue(f"{name} must be a whole number")
+    return number
+
+
+FEED_HASH_ROUTES = [Route("/_ticketfeed/feed_hash", _feed_hash, methods=["GET"])]
