@@ -76,7 +76,9 @@ class LineFiles:
                 sync(file.path.parent)
                 if not file.size and self._lines[stream].header:
                     file.append(self._lines[stream].header)
-        self._manifest = held
+            self._manifest = held
+            if replacing:
+                self._store(held.checkpoint, replacing={})
         return held.checkpoint
 
     def _open_manifest(self, wanted: Manifest) -> Manifest:
