@@ -20,6 +20,8 @@ SIZE_MAX = 64 * 2**20
 # What the tools call the time in a stream's state, the most exact first.
 _TIME_KEYS = ("generated_timestamp", "start_time", "end_time", "updated_at", "timestamp", "time")
 _CURSOR_KEYS = ("cursor", "after_cursor")
+# Around a state: messages of Airbyte and Singer, Meltano's own state, a manifest of ours.
+_ENVELOPES = ("state", "value", "global", "completed", "singer_state", "checkpoint")
 
 
 def read_resume_point(text: str, streams: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -77,36 +79,28 @@ def _documents(content: bytes, name: str) -> Iterator[Any]:
 
 
 def _streams(document: Any) -> Iterator[tuple[str, Any]]:
-    """(stream, state), wherever a tool puts them."""
+    """(stream, state), wherever a tool puts them; a later one counts more."""
     if isinstance(document, list):
         for each in document:
-            yield from _streams(each)
+            yield from _streams(each if isinstance(each, dict) else None)
         return
-    if not isinstance(document, dict):
+    document = _object(document)
+    if not document:
         return
-    for key in (
-        "state",
-        "value",
-        "singer_state",
-        "global",
-        "completed",
-        "data",
-    ):  # envelopes of messages and of Meltano
-        if isinstance(document.get(key), dict):
-            yield from _streams(document[key])
-    described = document.get("stream")
-    if isinstance(described, dict):  # Airbyte, a stream
-        descriptor = described.get("stream_descriptor") or {}
-        yield str(descriptor.get("name")), described.get("stream_state")
-    if "stream_descriptor" in document:  # Airbyte, in a global state
-        yield str(document["stream_descriptor"].get("name")), document.get("stream_state")
-    yield from _streams(document.get("stream_states"))
-    for key in ("bookmarks", "streams", "resources"):  # Singer, ticketfeed, dlt
-        if isinstance(document.get(key), dict):
-            yield from document[key].items()
-    for source in (document.get("sources") or {}).values() if isinstance(document.get("sources"), dict) else ():
-        yield from _streams(source)  # dlt
     yield from ((name, state) for name, state in document.items() if name in STREAMS)  # Airbyte, older
+    for key in _ENVELOPES:
+        yield from _streams(_object(document.get(key)))
+    for described in (document, _object(document.get("stream"))):  # Airbyte: in a global state, and a stream's own
+        yield str(_object(described.get("stream_descriptor")).get("name")), described.get("stream_state")
+    yield from _streams(document.get("stream_states"))
+    for source in _object(document.get("sources")).values():  # dlt
+        yield from _streams(_object(source))
+    for key in ("bookmarks", "streams", "resources"):  # Singer, ticketfeed, dlt
+        yield from _object(document.get(key)).items()
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _state(name: str, state: Any) -> dict[str, Any] | None:

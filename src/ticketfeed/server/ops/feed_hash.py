@@ -69,19 +69,20 @@ async def _feed_hash(request: Request) -> Response:
     while not ended:
         rows = await source.read(after, _PAGE_ROWS)
         ended = len(rows) < _PAGE_ROWS
-        for second, id, body, *_ in rows:
+        for row in rows:
+            second, id = row.generated_timestamp, row.id
             if (second, id) > asked.until:
                 ended = True
                 break
             if asked.id_from <= id < asked.id_to:
                 bucket = buckets[asked.bucket(id)]
-                bucket.whole.add(id, second, body)
+                bucket.whole.add(id, second, row.body)
                 bucket.positions.add(id, second)
                 lowest, highest = min(lowest, id), max(highest, id)
                 if asked.with_ids and len(ids) < IDS_MAX:
                     ids.append((id, second))
         if rows:
-            after = Position(*rows[-1][:2])
+            after = Position(rows[-1].generated_timestamp, rows[-1].id)
     told = [_told(asked, number, bucket) for number, bucket in enumerate(buckets) if bucket.whole.count]
     count = sum(bucket["count"] for bucket in told)
     if asked.with_ids and count > IDS_MAX:
