@@ -16,9 +16,7 @@ _MODULUS = 2**128
 
 def hash_ticket(id: int, second: int, body: bytes = b"") -> int:
     """One ticket's part in the sum; without `body`, of its position alone."""
-    digest = sha256(b"%d %d " % (id, second))
-    digest.update(body)
-    return int.from_bytes(digest.digest()[:16], "big")
+    return int.from_bytes(sha256(b"%d %d %b" % (id, second, body)).digest()[:16], "big")
 
 
 class FeedHash(msgspec.Struct):
