@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.client.traps import TRAPS, plain_ticket
 from ticketfeed.client.sinks.columns import Kind, table_of
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.shapes import RECORD_SHAPES
+from ticketfeed.protocol.resources import RESOURCES
 
 TICKETS = table_of("tickets")
 
@@ -88,7 +88,7 @@ def test_numbers_beyond_the_type_come_back_as_written() -> None:
 
 def test_every_kind_of_record_has_columns() -> None:
     """Each kind of record that the server has, and the streams beside them, has columns and a key."""
-    for stream in (*RECORD_SHAPES, "ticket_events", "comments", "organization_memberships", "tags"):
+    for stream in (*RESOURCES, "ticket_events", "comments", "organization_memberships", "tags"):
         table = table_of(stream)
         assert table.columns[table.key].name in ("id", "name")
 

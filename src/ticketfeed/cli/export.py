@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ticketfeed.cli.options import note
+from ticketfeed.cli.output import print_err
 from ticketfeed.clock import system_clock
 from ticketfeed.protocol.errors import BadInput, TicketfeedError
 
@@ -179,14 +179,14 @@ class _Export:
         if checkpoint is not None:
             self.exporter.states = dict(checkpoint.streams)
             if resume_from is not None:
-                note(f"{self.target} continues from its own checkpoint; --resume-from is for a new target")
+                print_err(f"{self.target} continues from its own checkpoint; --resume-from is for a new target")
         elif resume_from is not None:
             from ticketfeed.client.resume import read_resume_point
 
             self.exporter.states.update(read_resume_point(resume_from, self.streams))
             for name in self.streams:
                 if name not in self.exporter.states:
-                    note(f"{resume_from} has no state of {name}, which begins at the beginning")
+                    print_err(f"{resume_from} has no state of {name}, which begins at the beginning")
 
     def verify(self) -> int:
         """Print what differs, one line each; 1 where anything does."""
@@ -209,7 +209,7 @@ class _Export:
             print(line)
         changed = f", {verdict.changed:,} changed in the source since" if verdict.changed else ""
         found = f"{len(verdict.differences):,} differences" if verdict.differences else "no difference"
-        note(f"{found} in {verdict.count:,} tickets{changed}: {verdict.how}")
+        print_err(f"{found} in {verdict.count:,} tickets{changed}: {verdict.how}")
         return 1 if verdict.differences else 0
 
 

@@ -24,7 +24,8 @@ from typing import Any
 import msgspec
 
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.shapes import RECORD_SHAPES, TICKET_SHAPE
+from ticketfeed.protocol.resources import RESOURCES
+from ticketfeed.protocol.shapes import TICKET_SHAPE
 
 __all__ = ["EXTRA", "Column", "Kind", "Row", "Table", "table_of"]
 
@@ -264,9 +265,9 @@ _WRITERS: dict[Kind, Callable[[Any], str]] = dict.fromkeys(Kind, _encode) | {Kin
 
 # Streams whose records are in no table of shapes: their keys in wire order, and an example of each value.
 _SHAPES: dict[str, Mapping[str, bytes | None]] = {
-    **RECORD_SHAPES,
+    **{kind: resource.shape for kind, resource in RESOURCES.items()},
     "tickets": TICKET_SHAPE,
-    "ticket_fields": {**RECORD_SHAPES["ticket_fields"], "custom_field_options": b"[]", "system_field_options": b"[]"},
+    "ticket_fields": {**RESOURCES["ticket_fields"].shape, "custom_field_options": b"[]", "system_field_options": b"[]"},
     "ticket_events": dict.fromkeys(
         (
             *("child_events", "id", "ticket_id", "timestamp", "created_at"),
