@@ -270,6 +270,27 @@ def test_killed_at_random_moments(server: Running, tmp_path: Path, target: str) 
         assert sorted(sink.positions("tickets")) == keys
 
 
+def test_interrupted_twice(serve: Start, folder: Path) -> None:
+    """^C twice in a row ends the command with 130, and the next run continues with a whole target."""
+    server = serve("--profile", "zendesk")
+    for _ in range(9):
+        assert server.ask().status == 200
+    command = [*COMMAND, "export", f"http://{server.netloc}", "--to", "t.parquet"]
+    with subprocess.Popen(command, cwd=folder, env={**ENVIRONMENT, **CREDENTIALS}, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b'"waiting"' in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+        assert process.wait(10) == 130
+    assert b"Traceback" not in errors
+    done = run("export", "sqlite:///ticketfeed.db", "--to", "t.parquet", cwd=folder)
+    assert "belongs to another run" in done.problem
+    done = export(serve(), "--to", "u.parquet", cwd=folder)
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_verify(serve: Start, folder: Path, target: str) -> None:
     """`--verify` proves a target complete; what has changed in the source since is no difference."""
@@ -277,7 +298,7 @@ def test_verify(serve: Start, folder: Path, target: str) -> None:
     assert export(server, "--to", target, cwd=folder).code == 0
     done = export(server, "--to", target, "--verify", cwd=folder)
     assert (done.code, done.out) == (0, b""), done.err
-    assert f"no difference in {TICKETS:,} tickets: count, positions and bytes agree" in done.err
+    assert f"compared {TICKETS:,} tickets, 0 differ: count, positions and bytes agree" in done.err
     news = b'{"id":%d,"subject":"changed"}\n{"id":1000000001}' % json.loads(given(server)[0])["id"]
     assert run("load", "-", cwd=folder, input=news).code == 0
     time.sleep(1.1)  # the second of the load must be over
@@ -287,7 +308,7 @@ def test_verify(serve: Start, folder: Path, target: str) -> None:
     assert export(server, "--to", target, cwd=folder).code == 0
     done = export(server, "--to", target, "--verify", cwd=folder)
     assert done.code == 0, done.err
-    assert f"no difference in {TICKETS + 1:,} tickets" in done.err
+    assert f"compared {TICKETS + 1:,} tickets, 0 differ" in done.err
 
 
 def test_verify_names_what_is_missing(server: Running, tmp_path: Path) -> None:
@@ -305,7 +326,7 @@ def test_verify_names_what_is_missing(server: Running, tmp_path: Path) -> None:
     found = done.out.decode().splitlines()
     assert [line.partition(": ")[0] for line in found] == [f"ticket {id}" for id in ids]
     assert ["missing" in line for line in found] == [True, True, False]
-    assert "3 differences" in done.err
+    assert ", 3 differ: " in done.err
 
 
 def test_verify_what_cannot_be(server: Running, tmp_path: Path) -> None:

@@ -208,8 +208,7 @@ class _Export:
         for line in verdict.differences:
             print(line)
         changed = f", {verdict.changed:,} changed in the source since" if verdict.changed else ""
-        found = f"{len(verdict.differences):,} differences" if verdict.differences else "no difference"
-        print_err(f"{found} in {verdict.count:,} tickets{changed}: {verdict.how}")
+        print_err(f"compared {verdict.count:,} tickets, {len(verdict.differences):,} differ{changed}: {verdict.how}")
         return 1 if verdict.differences else 0
 
 

@@ -36,7 +36,7 @@ class StoreTransport:
         except BaseException:
             self.close()
             raise
-        settings = Settings.of_profile("open", kept_pages_mib=0)
+        settings = Settings.of_profile("open", page_cache_mib=0)
         self._app = create_app(settings, self._store, authenticate=_trust)
 
     def send(self, request: Request) -> Answer | Failed:
