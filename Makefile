@@ -33,6 +33,9 @@ mutants: $(READY)
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench
 
+bench-export: $(VENV)/.bench
+	$(BIN)/python -m bench.export
+
 # make soak MINUTES=60: simulation, concurrency and crashes with new seeds, on both engines at once.
 MINUTES ?= 10
 soak: $(READY)

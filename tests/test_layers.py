@@ -39,6 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "server.connection": {"server.middleware"},
     "server": {*_SERVED, "server", "wrap"},
     "wrap": {*_STORED, "server", "settings", "atomic_file"},
+    "client": {"protocol", "clock", "client.store_source"},
+    "client.sinks": {"protocol", "clock", "atomic_file"},
+    "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
     "testing": {*_SERVED, "server", "data", "wrap", "inprocess"},
 }
 # Modules that would make a rule depend on anything but its arguments.
@@ -71,7 +74,7 @@ IMPURE = {
     "structlog",
     "http",
 }
-DRIVERS = {"apsw", "sqlite3", "asyncpg", "psycopg"}
+DRIVERS = {"apsw", "duckdb", "sqlite3", "asyncpg", "psycopg"}
 SQL = re.compile(
     r"\b(?:SELECT\s.+\sFROM|INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+(?:TEMP\s+)?TABLE"
     r"|ALTER\s+TABLE|DROP\s+TABLE|PRAGMA\s+\w+|BEGIN\s+IMMEDIATE)\b",
@@ -148,13 +151,18 @@ def test_protocol_is_pure() -> None:
     assert not wrong
 
 
+# Databases that an export writes, and one that it has for itself.
+SINKS_WITH_SQL = {"client.sinks.duckdb", "client.sinks.sqlite", "client.sinks.last_numbers"}
+
+
 def test_sql_stays_below_storage() -> None:
-    """No text outside storage/ is SQL, and no module outside it imports a database driver.
+    """No text outside storage/ and the sinks that are databases is SQL, and nothing else imports a database driver.
 
     The generated world is left out: it has tickets whose text looks like SQL.
     """
     wrong = []
-    for path in (path for path in SOURCES if room(module_name(path)).partition(".")[0] not in ("storage", "world")):
+    outside = [path for path in SOURCES if room(module_name(path)).partition(".")[0] not in ("storage", "world")]
+    for path in (path for path in outside if module_name(path) not in SINKS_WITH_SQL):
         texts = [node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)]
         wrong += [f"{path.name}: {text}" for text in texts if isinstance(text, str) and SQL.search(text)]
         wrong += [f"{path.name}: {name}" for name in imported(path) if name.partition(".")[0] in DRIVERS]

@@ -3,7 +3,9 @@
 Wire-compatible with Zendesk's incremental tickets endpoint; not affiliated with Zendesk. This is the whole public API.
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.data.import_files import InputRecord, open_input, read_input
@@ -20,10 +22,17 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.world import generate_world
 
+if _TYPE_CHECKING:
+    from ticketfeed.client.exporter import AsyncExporter, Exporter, export_tickets
+    from ticketfeed.client.steps import ExportPage
+
 __all__ = [
     "Account",
+    "AsyncExporter",
     "Clock",
+    "ExportPage",
     "ExportRequest",
+    "Exporter",
     "FeedState",
     "Filters",
     "Identity",
@@ -40,6 +49,7 @@ __all__ = [
     "create_app",
     "decode_cursor",
     "encode_cursor",
+    "export_tickets",
     "generate_world",
     "load_records",
     "open_input",
@@ -54,3 +64,15 @@ __all__ = [
 ]
 
 __version__ = version("ticketfeed")
+
+_EXPORTER = {"AsyncExporter": "exporter", "ExportPage": "steps", "Exporter": "exporter", "export_tickets": "exporter"}
+
+
+def __getattr__(name: str) -> object:
+    """The exporter is imported when it is first used: it needs an extra."""
+    if name not in _EXPORTER:
+        raise AttributeError(f"module 'ticketfeed' has no attribute {name!r}")
+    try:
+        return getattr(_import_module(f"ticketfeed.client.{_EXPORTER[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{name} needs {error.name}: pip install 'ticketfeed[export]'") from error

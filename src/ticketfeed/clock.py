@@ -15,5 +15,5 @@ def system_clock() -> int:
 
 
 def system_instant() -> float:
-    """Now, in Unix seconds: for what is only told, never for what is decided."""
+    """Now, in Unix seconds: for what is told, and for the waits of a client. Nothing that is stored depends on it."""
     return time.time()

@@ -71,6 +71,9 @@ def programs(page: Path) -> Iterator[tuple[str, str]]:
 class Terminal:
     def __init__(self, folder: Path, port: int, database_url: str, source: str) -> None:
         self.folder, self.port, self.source = folder, port, source
+        login, _, self.source_url = source.partition(" '")
+        email, _, token = login.partition("/token:")
+        self.credentials = f"{email} TICKETFEED_SOURCE_TOKEN={token}"
         self.database_url = database_url
         self.server: subprocess.Popen[str] | None = None
         self.cursor = ""
@@ -99,6 +102,8 @@ class Terminal:
         command = re.sub(r"^ticketfeed demo(?: --tickets \d+)?", "ticketfeed demo --tickets 300", command)
         command = command.replace("postgresql://feed:secret@db.example.com/desk", self.database_url)
         command = command.replace("you@example.com/token:TOKEN 'https://acme.zendesk.com", self.source)
+        command = command.replace("ticketfeed export https://acme.zendesk.com", f"ticketfeed export {self.source_url}")
+        command = command.replace("EMAIL=you@example.com TICKETFEED_SOURCE_TOKEN=TOKEN", f"EMAIL={self.credentials}")
         command = re.sub(r"([:\s])8080\b", rf"\g<1>{self.port}", command)
         return command.replace("AFTER_CURSOR", self.cursor.replace("=", "%3D"))
 

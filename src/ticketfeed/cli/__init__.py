@@ -20,6 +20,7 @@ from ticketfeed.cli import (
     consumers,
     demo,
     doctor,
+    export,
     fence,
     generate,
     get,
@@ -73,6 +74,7 @@ app.command(context_settings={"allow_interspersed_args": False})(run.run)
 app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)
+app.command()(export.export)
 app.command()(maintain.maintain)
 app.command()(simulate.simulate)
 app.add_typer(account.app, name="account")

@@ -29,6 +29,8 @@ TicketfeedError
     ├── BadRecord             one record of an input cannot be used
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
+    ├── SourceError           the source of an export refuses, or does not answer
+    ├── TargetError           the target of an export cannot be opened, read or written
     └── NotFound              an account, user or token that is not there
 
 The bodies keep the several shapes that the wire really has: a client that looks for `error.title` on a
@@ -61,9 +63,11 @@ __all__ = [
     "RecordNotFound",
     "RoleTooLow",
     "ServerBusy",
+    "SourceError",
     "StartTimeTooRecent",
     "StoreError",
     "StoreUnavailable",
+    "TargetError",
     "TicketfeedError",
     "TooManyValues",
     "UnknownAccount",
@@ -354,6 +358,14 @@ class BadInput(OperatorError):
 
 class StoreError(OperatorError):
     """The store cannot be opened, read or written."""
+
+
+class SourceError(OperatorError):
+    """The source of an export refuses, gives what cannot be used, or did not answer for too long."""
+
+
+class TargetError(OperatorError):
+    """The target of an export cannot be opened, read or written."""
 
 
 class NotFound(OperatorError):

@@ -23,6 +23,7 @@ from ticketfeed.server.middleware.access_log import AccessLog
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
+from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
@@ -56,6 +57,7 @@ def create_app(
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,
+            *FEED_HASH_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[

@@ -1,0 +1,165 @@
+"""Credentials of a source from the environment, a netrc file or a prompt; and the file of a rotating refresh token.
+
+Never from the command line: other users of the machine can read that.
+"""
+
+import fcntl
+import netrc
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ticketfeed.client.oauth import Basic, Bearer, ClientCredentials, Credentials, RefreshToken
+from ticketfeed.protocol.errors import BadInput, SourceError
+
+__all__ = ["PREFIX", "TokenFile", "find_credentials"]
+
+PREFIX = "TICKETFEED_SOURCE_"
+LOCK_SECONDS_MAX = 120.0
+
+
+def find_credentials(
+    source: str, environment: Mapping[str, str] = os.environ, ask: Callable[[str], str] | None = None
+) -> Credentials:
+    """What the environment says, else the netrc file, else what `ask` is answered. Raises BadInput.
+
+    `ask`: prompts for a line; its argument is the prompt. None where nobody is there to answer.
+    """
+    given = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    given = {name: value for name, value in given.items() if value}
+    found = _from_environment(given)
+    host = urlsplit(source).hostname or ""
+    if found is None:
+        found = _from_netrc(host, environment)
+    if found is None and ask is not None:
+        email = ask(f"Email of an admin of {host} (empty for an access token): ").strip()
+        secret = ask("API token: " if email else "Access token: ").strip()
+        found = Basic(email.removesuffix("/token"), secret) if email else Bearer(secret)
+    if found is None:
+        raise BadInput(
+            f"no credentials for {host}: set {PREFIX}EMAIL and {PREFIX}TOKEN, or {PREFIX}BEARER, or {PREFIX}CLIENT_ID "
+            f"and {PREFIX}CLIENT_SECRET, or add the host to ~/.netrc"
+        )
+    return _checked(found)
+
+
+def _from_environment(given: Mapping[str, str]) -> Credentials | None:
+    ways = [name for name in ("EMAIL", "BEARER", "CLIENT_ID") if name in given]
+    if len(ways) > 1:
+        raise BadInput(f"set one of {' and '.join(PREFIX + name for name in ways)}, not several")
+    if "EMAIL" in given or "TOKEN" in given:
+        missing = [name for name in ("EMAIL", "TOKEN") if name not in given]
+        if missing:
+            raise BadInput(f"{PREFIX}{missing[0]} is not set; an email and an API token belong together")
+        return Basic(given["EMAIL"].removesuffix("/token"), given["TOKEN"])
+    if "BEARER" in given:
+        return Bearer(given["BEARER"])
+    if "CLIENT_ID" not in given:
+        orphan = next((name for name in ("CLIENT_SECRET", "REFRESH_TOKEN_FILE") if name in given), None)
+        if orphan:
+            raise BadInput(f"{PREFIX}{orphan} is set, and {PREFIX}CLIENT_ID is not")
+        return None
+    if "REFRESH_TOKEN_FILE" in given:
+        return RefreshToken(given["CLIENT_ID"], given.get("CLIENT_SECRET"), given["REFRESH_TOKEN_FILE"])
+    if "CLIENT_SECRET" not in given:
+        raise BadInput(f"{PREFIX}CLIENT_ID needs {PREFIX}CLIENT_SECRET or {PREFIX}REFRESH_TOKEN_FILE")
+    return ClientCredentials(given["CLIENT_ID"], given["CLIENT_SECRET"])
+
+
+def _from_netrc(host: str, environment: Mapping[str, str]) -> Credentials | None:
+    """`login` is the email, `password` the API token; without a login, or with `oauth`, it is an access token."""
+    named = environment.get("NETRC")
+    file = Path(named) if named else Path.home() / ".netrc"
+    if not file.exists() and not named:
+        return None
+    try:
+        entry = netrc.netrc(str(file)).authenticators(host)
+    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} cannot be read: {error}") from None
+    if entry is None:
+        return None
+    login, _, password = entry
+    if not password:
+        raise BadInput(f"{file} has no password for {host}")
+    return Bearer(password) if login in ("", "oauth") else Basic(login.removesuffix("/token"), password)
+
+
+def _checked(credentials: Credentials) -> Credentials:
+    """A header is one line of printable characters. Raises BadInput without showing what was given."""
+    match credentials:
+        case Basic(email, token):
+            fits = email.isprintable() and token.isprintable() and ":" not in email and bool(token)
+        case Bearer(token):
+            fits = token.isascii() and token.isprintable() and bool(token)
+        case _:
+            fits = True
+    if not fits:
+        raise BadInput("the credentials of the source have characters that cannot be sent, or are empty")
+    return credentials
+
+
+class TokenFile:
+    """The file with the current refresh token. One process at a time renews it, and the others take its result."""
+
+    def __init__(self, name: str) -> None:
+        self._file = Path(name)
+        self._lock: int | None = None
+
+    def read(self) -> bytes:
+        """Lock, then read. Raises SourceError."""
+        self._acquire()
+        try:
+            return self._file.read_bytes()
+        except OSError as error:
+            self.close()
+            raise SourceError(f"{self._file} cannot be read: {error.strerror}") from None
+
+    def save(self, content: bytes | None) -> None:
+        """Replace the content, on disk before this returns, and unlock. Raises SourceError."""
+        try:
+            if content is not None:
+                self._replace(content)
+        except OSError as error:
+            raise SourceError(f"{self._file} cannot be written: {error.strerror}") from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Unlock. Idempotent."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _acquire(self) -> None:
+        """The lock is a file of its own, as the other is replaced. The system drops it when a process dies."""
+        lock = self._file.with_name(f"{self._file.name}.lock")
+        try:
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SourceError(f"{lock} cannot be written: {error.strerror}") from None
+        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    self.close()
+                    raise SourceError(f"{lock} is held by another process that renews the token") from None
+                time.sleep(0.1)
+
+    def _replace(self, content: bytes) -> None:
+        part = self._file.with_name(f"{self._file.name}.part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as output:
+            output.write(content)
+            output.flush()
+            os.fsync(descriptor)
+        os.replace(part, self._file)
+        folder = os.open(self._file.absolute().parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

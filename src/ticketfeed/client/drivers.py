@@ -1,0 +1,91 @@
+"""Drivers of a flow: one for threads, one for asyncio. All that they do is what each step says."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeVar
+
+from ticketfeed.client.auth import TokenFile
+from ticketfeed.client.session import Flow
+from ticketfeed.client.steps import ExportPage, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
+from ticketfeed.client.transport import Transport
+from ticketfeed.clock import system_instant
+
+__all__ = ["Sleep", "drive", "drive_async", "returned"]
+
+T = TypeVar("T")
+
+Sleep = Callable[[Wait], None]
+
+
+def drive(
+    flow: Flow[Any], transport: Transport, tokens: TokenFile | None, sleep: Sleep | None = None
+) -> Iterator[ExportPage]:
+    """The pages of a flow, one after the other. `sleep` is told why it sleeps."""
+    with contextlib.suppress(StopIteration):
+        step = next(flow)
+        while True:
+            if isinstance(step, ExportPage):
+                yield step
+                reply: Reply = Resumed(system_instant())
+            elif isinstance(step, Wait):
+                (sleep or _sleep)(step)
+                reply = Resumed(system_instant())
+            else:
+                reply = _take(step, transport, tokens)
+            step = flow.send(reply)
+
+
+async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile | None) -> AsyncIterator[ExportPage]:
+    """The same for asyncio: requests and files are taken to a thread, one at a time; waits leave the loop free."""
+    with contextlib.suppress(StopIteration):
+        step = next(flow)
+        while True:
+            if isinstance(step, ExportPage):
+                yield step
+                reply: Reply = Resumed(system_instant())
+            elif isinstance(step, Wait):
+                await asyncio.sleep(step.seconds)
+                reply = Resumed(system_instant())
+            else:
+                reply = await asyncio.to_thread(_take, step, transport, tokens)
+            step = flow.send(reply)
+
+
+def returned(flow: Flow[T], transport: Transport, tokens: TokenFile | None) -> T:
+    """What a flow that gives no pages returns."""
+    step = next(flow)
+    while True:
+        if isinstance(step, Wait):
+            _sleep(step)
+            reply: Reply = Resumed(system_instant())
+        else:
+            reply = _take(step, transport, tokens)
+        try:
+            step = flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def _take(step: Step, transport: Transport, tokens: TokenFile | None) -> Reply:
+    match step:
+        case Request():
+            return transport.send(step)
+        case ReadTokens():
+            return Resumed(system_instant(), _file(tokens).read())
+        case SaveTokens(content):
+            _file(tokens).save(content)
+            return Resumed(system_instant())
+    raise TypeError(f"not a step of a flow: {step!r}")
+
+
+def _file(tokens: TokenFile | None) -> TokenFile:
+    if tokens is None:
+        raise TypeError("the flow asks for a token file, and there is none")
+    return tokens
+
+
+def _sleep(step: Wait) -> None:
+    time.sleep(step.seconds)

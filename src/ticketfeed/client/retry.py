@@ -1,0 +1,70 @@
+"""How long to wait: Retry-After in all its forms, backoff with jitter, and a budget of requests a minute."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+__all__ = ["BACKOFF_SECONDS_MAX", "Pace", "backoff", "retry_after", "window_reset"]
+
+BACKOFF_SECONDS_MAX = 60.0
+MINUTE = 60.0
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait by `Retry-After`, a number or a date; None where it is missing or makes no sense.
+
+    At least one second: a source that says 0, or names a moment that is over, is not to be asked in a tight loop.
+    """
+    text = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            seconds = moment.timestamp() - now
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        return max(1.0, math.ceil(seconds))
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return max(1.0, seconds)
+
+
+def backoff(attempt: int, random: Callable[[], float]) -> float:
+    """Seconds before attempt 1, 2, ...: doubled each time, up to a minute; half of it left to chance, so that many
+    clients that failed together do not come back together."""
+    whole = min(BACKOFF_SECONDS_MAX, 2.0 ** min(attempt - 1, 10))
+    return whole * (0.5 + 0.5 * random())
+
+
+def window_reset(headers: Mapping[str, str]) -> float:
+    """Seconds until the endpoint's budget is renewed, where `Zendesk-RateLimit-*: total=10; remaining=0; resets=42`
+    says that nothing is left of it; otherwise 0."""
+    for name, text in headers.items():
+        if name.startswith("zendesk-ratelimit-"):
+            parts = dict(part.strip().partition("=")[::2] for part in text.split(";"))
+            if parts.get("remaining") == "0" and parts.get("resets", "").isdecimal():
+                return min(float(parts["resets"]), MINUTE)
+    return 0.0
+
+
+class Pace:
+    """A budget of requests in any span of a minute; None for none."""
+
+    def __init__(self, requests_per_minute: int | None) -> None:
+        self._sent: deque[float] | None = deque(maxlen=requests_per_minute) if requests_per_minute else None
+
+    def wait_seconds(self, now: float) -> float:
+        """How long until another request fits. Never more than a minute, whatever the clock does."""
+        sent = self._sent
+        if sent is None or len(sent) < (sent.maxlen or 0):
+            return 0.0
+        return min(MINUTE, max(0.0, sent[0] + MINUTE - now))
+
+    def sent(self, now: float) -> None:
+        if self._sent is not None:
+            self._sent.append(now)

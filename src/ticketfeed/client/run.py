@@ -1,0 +1,62 @@
+"""One run of an export: pages from a source into a target, each stored together with where to continue."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticketfeed.client.exporter import Exporter
+from ticketfeed.client.sinks.contract import Batch, Checkpoint, Sink
+from ticketfeed.client.steps import ExportPage
+from ticketfeed.client.totals import Totals
+from ticketfeed.protocol.errors import SourceError
+
+__all__ = ["Run"]
+
+
+@dataclass(slots=True)
+class Run:
+    """`seen` is told of each page when it is stored. `shield`: no interruption while a target is being written."""
+
+    exporter: Exporter
+    sink: Sink
+    identity: Mapping[str, Any]
+    checkpoint: Checkpoint | None
+    seen: Callable[[ExportPage], None]
+    shield: Callable[[], AbstractContextManager[None]] = nullcontext
+    _totals: Totals = field(init=False)
+    _states: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._totals = Totals(self.checkpoint.totals if self.checkpoint else None)
+        self._states = dict(self.checkpoint.streams if self.checkpoint else self.exporter.states)
+
+    def run(self) -> None:
+        """To the end of the streams, or until interrupted: then, too, the target is whole.
+
+        Raises SourceError, KeyboardInterrupt, and what the target raises when it cannot be written.
+        """
+        try:
+            for page in self.exporter:
+                self._store(page)
+                self.seen(page)
+        except (SourceError, KeyboardInterrupt):
+            self._finish()
+            raise
+        self._finish()
+
+    def _store(self, page: ExportPage) -> None:
+        is_news = bool(page.records) or bool(page.skipped) or self._states.get(page.stream) != page.state
+        if not is_news and self.checkpoint is not None:
+            return
+        self._totals.add(page, self._states.get(page.stream))
+        self._states[page.stream] = page.state
+        checkpoint = Checkpoint(self.identity, dict(self._states), self._totals.values())
+        with self.shield():
+            self.sink.write([Batch(page.stream, page.records)], checkpoint)
+            self.checkpoint = checkpoint
+
+    def _finish(self) -> None:
+        if self.checkpoint is not None:
+            with self.shield():
+                self.sink.finish(self.checkpoint)

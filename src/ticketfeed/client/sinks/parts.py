@@ -1,0 +1,177 @@
+"""Parquet files by which a target grows. A row is superseded by any row of the same id in a newer part.
+
+Within a part every id is there once, in its latest state. Rows are read, filtered and written some at a time, so that
+memory does not grow with their number.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ticketfeed.client.sinks.arrow import arrow_schema
+from ticketfeed.client.sinks.columns import Column
+from ticketfeed.client.sinks.durable import sync
+from ticketfeed.client.sinks.rows import Key, StreamRows
+
+__all__ = [
+    "PART_ROWS",
+    "Part",
+    "PartWriter",
+    "StoredPart",
+    "alive_rows",
+    "copy_rows",
+    "positions_of",
+    "read_part",
+    "with_columns",
+]
+
+PART_ROWS = 100_000
+_BATCH_ROWS = 2000
+# A row group is held in memory until it is written, encoded and compressed: some 10 MB.
+_GROUP_ROWS = 25_000
+_OPTIONS = {"compression": "zstd", "compression_level": 1, "version": "2.6"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a manifest says of a part: its file, rows, columns, deleted tickets, smallest and largest key."""
+
+    file: str
+    rows: int
+    columns: int
+    deleted: int
+    first: Key
+    last: Key
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    part: Part
+    path: Path
+
+    def meets(self, other: "StoredPart") -> bool:
+        """Whether the two can have a key in common."""
+        one, two = self.part, other.part
+        return one.first <= two.last and two.first <= one.last  # type: ignore[operator] # of one stream: of one type
+
+
+class PartWriter:
+    """Writes batches to one file after another, each durable when complete. `name` gives the path of the next."""
+
+    def __init__(
+        self,
+        rows: StreamRows,
+        name: Callable[[], Path],
+        rows_max: int | None,
+        metadata: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        self.parts: list[StoredPart] = []
+        self._rows, self._name, self._rows_max = rows, name, rows_max
+        self._schema = arrow_schema(rows.columns).with_metadata(metadata)
+        self._path: Path | None = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        while batch.num_rows:
+            writer = self._writer or self.begin()
+            room = batch.num_rows if self._rows_max is None else self._rows_max - self._count
+            head, batch = batch.slice(0, room), batch.slice(room)
+            writer.write_batch(head, row_group_size=_GROUP_ROWS)
+            self._count += head.num_rows
+            self._note(head)
+            if self._count == self._rows_max:
+                self.close()
+
+    def begin(self) -> pq.ParquetWriter:
+        """Begin a file now: otherwise there is none without rows."""
+        self._path = self._name()
+        self._writer = pq.ParquetWriter(self._path, self._schema, **_OPTIONS)
+        self._count = self._deleted = 0
+        self._bounds: list[Any] = []
+        return self._writer
+
+    def _note(self, batch: pa.RecordBatch) -> None:
+        bounds = pc.min_max(batch.column(self._rows.key.name)).as_py()
+        found = [*self._bounds, bounds["min"], bounds["max"]]
+        self._bounds = [min(found), max(found)]
+        deleted = _deleted(batch)
+        self._deleted += 0 if deleted is None else pc.sum(deleted).as_py() or 0
+
+    def close(self) -> None:
+        if self._writer is None or self._path is None:
+            return
+        self._writer.close()
+        self._writer = None
+        sync(self._path)
+        first, last = self._bounds or (0, 0)
+        part = Part(self._path.name, self._count, len(self._schema), self._deleted, first, last)
+        self.parts.append(StoredPart(part, self._path))
+
+
+def copy_rows(
+    part: StoredPart, newer: Sequence[StoredPart], rows: StreamRows, *, drop_deleted: bool
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a part that no newer part supersedes, with all columns that the stream has now."""
+    alive = alive_rows(part, newer, rows)
+    start = 0
+    with pq.ParquetFile(part.path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS):
+            if alive is not None:
+                mask, start = alive.slice(start, batch.num_rows), start + batch.num_rows
+                batch = batch.filter(mask)
+            deleted = _deleted(batch) if drop_deleted else None
+            if deleted is not None:
+                batch = batch.filter(pc.invert(deleted))
+            yield with_columns(batch, rows.columns)
+
+
+def alive_rows(part: StoredPart, newer: Sequence[StoredPart], rows: StreamRows) -> pa.BooleanArray | None:
+    """For each row, whether no newer part has its key; None when that is so for all."""
+    alive, keys = None, None
+    for other in newer:
+        if part.meets(other):
+            keys = _keys(part, rows) if keys is None else keys
+            mask = pc.invert(pc.is_in(keys, value_set=_keys(other, rows)))
+            alive = mask if alive is None else pc.and_(alive, mask)
+    return None if alive is None or pc.all(alive).as_py() else alive
+
+
+def _keys(part: StoredPart, rows: StreamRows) -> pa.Array:
+    return pq.read_table(part.path, columns=[rows.key.name]).column(0).combine_chunks()
+
+
+def _deleted(batch: pa.RecordBatch) -> pa.BooleanArray | None:
+    if "generated_timestamp" not in batch.schema.names:  # tickets alone have it, and are deleted in this way
+        return None
+    return pc.fill_null(pc.equal(batch.column("status"), "deleted"), False)
+
+
+def with_columns(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
+    """The same rows with columns that came later, null in each."""
+    found, schema = batch.schema.names, arrow_schema(columns)
+    if len(found) == len(columns):
+        return batch
+    arrays = [
+        batch.column(field.name) if field.name in found else pa.nulls(batch.num_rows, field.type) for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def read_part(path: Path, rows: StreamRows) -> StoredPart:
+    """What a manifest would say of a file."""
+    with pq.ParquetFile(path) as file:
+        columns, count = len(file.schema_arrow), file.metadata.num_rows
+    bounds = pc.min_max(pq.read_table(path, columns=[rows.key.name]).column(0)).as_py()
+    return StoredPart(Part(path.name, count, columns, 0, bounds["min"] or 0, bounds["max"] or 0), path)
+
+
+def positions_of(path: Path) -> Iterator[tuple[int, int]]:
+    """(id, generated_timestamp) of each row."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=["id", "generated_timestamp"]):
+            yield from zip(batch.column("id").to_pylist(), batch.column("generated_timestamp").to_pylist(), strict=True)
