@@ -130,7 +130,7 @@ def test_check(folder: Path) -> None:
     assert (done.code, done.out.count(b"\n")) == (1, 2)
     assert f"its ticket_count is {TICKETS}, but it has {TICKETS - 1} tickets".encode() in done.out
     assert b"its watermark 5 is more than a second before" in done.out
-    assert done.err.endswith(": 2 wrong\n")
+    assert done.err.endswith(": 2 problems\n")
     assert "there is no store" in run("check", "--store", "sqlite:///none.db", cwd=folder).problem
     assert not (folder / "none.db").exists()
 
