@@ -4,7 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.storage.contract import NOON, ManualClock, StoreCase, putting, ticket, user
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, Event, RequestRecord, Served, UsageUpdate, note
+from ticketfeed.protocol.consumers import (
+    REQUESTS_KEPT,
+    Consumer,
+    Event,
+    RequestRecord,
+    Served,
+    UsageUpdate,
+    merge_usage,
+)
 from ticketfeed.protocol.model import Account, Filters, Position
 from ticketfeed.storage.contract import Snapshot, Store
 
@@ -44,10 +52,10 @@ class UsageContract(StoreCase):
             other = await store.create_account("other")
             assert await store.read_consumers(account) == []
             await store.record_usage(account, {"a": noted()}, [], NOON)
-            first = note(None, noted())
+            first = merge_usage(None, noted())
             assert await store.read_consumers(account) == [first]
             await store.record_usage(account, {"a": noted(NOON + 5), "b": noted(NOON + 1, "b")}, [], NOON)
-            both = [note(first, noted(NOON + 5)), note(None, noted(NOON + 1, "b"))]
+            both = [merge_usage(first, noted(NOON + 5)), merge_usage(None, noted(NOON + 1, "b"))]
             assert (both[0].pages, both[0].repeats, both[0].last_at) == (2, 1, NOON + 5)
             assert await store.read_consumers(account) == both
             assert await store.read_consumers(other) == []
