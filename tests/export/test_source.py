@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.storage.contract import NOON, START, ManualClock, putting, ticket
+from tests.storage.contract import NOON, START, ManualClock, putting, ticket, user
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import Filters
 from ticketfeed.protocol.query import ExportRequest
@@ -25,6 +25,22 @@ def test_a_reader_at_the_end_has_the_second_closed() -> None:
             page = await read_page(store, account, ASKED, now=clock.now, settle_seconds=0)
             assert [row.id for row in page.rows] == expected
             assert page.end_of_stream
+
+    asyncio.run(main())
+
+
+def test_records_are_read_while_their_newest_second_lasts() -> None:
+    """A page of records has every second that is over closed, also while the newest one lasts."""
+
+    async def main() -> None:
+        store = MemoryStore(clock := ManualClock())
+        account = await store.create_account("acme")
+        users = [user(1, updated_at="2023-11-14T21:13:20Z"), user(2, updated_at="2023-11-14T22:13:20Z")]
+        await store.write(account, lambda write: write.put_records(users))
+        for now, expected in ((NOON, [1]), (NOON + 1, [1, 2])):
+            clock.now = now
+            page = await read_page(store, account, ASKED, now=now, settle_seconds=0, kind="users")
+            assert [row.id for row in page.rows] == expected
 
     asyncio.run(main())
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.server.desk import ADMIN, NOON, PATH, Desk, basic, tickets
+from tests.server.desk import ADMIN, NOON, PATH, Desk, basic, ids, tickets
 from ticketfeed.export.fragments import FragmentCache
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.server.app import create_app
@@ -78,6 +78,39 @@ def test_a_repeated_request() -> None:
         again = desk.ask(target)
     assert shown(again) == shown(first)
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+def test_the_last_page_is_not_cached() -> None:
+    """A page at the end of the stream is made again, although its tickets are cached: new ones may follow it."""
+    desk = Desk()
+    desk.put("tickets", *(t for n in range(8) for t in tickets(n + 1, second=NOON - 500 + n)))
+    target = f"{PATH}?start_time=0&per_page=8"
+    assert [desk.page(target)["end_of_stream"] for _ in range(2)] == [True, True]
+    desk.put("tickets", {"id": 9})
+    desk.now += 2
+    page = desk.page(target)
+    assert (ids(page), page["end_of_stream"]) == ([1, 2, 3, 4, 5, 6, 7, 8], False)
+
+
+def test_a_changed_ticket() -> None:
+    """A page without a ticket that has moved on is made again."""
+    desk = Desk()
+    desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n)))
+    target = f"{PATH}?start_time=0&per_page=8"
+    assert [ids(desk.page(target)) for _ in range(2)] == [[1, 2, 3, 4, 5, 6, 7, 8]] * 2
+    desk.put("tickets", {"id": 3, "subject": "changed"})
+    assert ids(desk.page(target)) == [1, 2, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_changed_sideload() -> None:
+    """A page that shows a user is made again once any user has changed."""
+    desk = Desk()
+    desk.put("users", {"id": 7, "name": "Ann"})
+    desk.put("tickets", *(t for n in range(20) for t in tickets(n + 1, second=NOON - 500 + n, requester_id=7)))
+    target = f"{PATH}?start_time=0&per_page=8&include=users"
+    assert [desk.page(target)["users"][0]["name"] for _ in range(2)] == ["Ann", "Ann"]
+    desk.put("users", {"id": 7, "name": "Anna"})
+    assert desk.page(target)["users"][0]["name"] == "Anna"
 
 
 def test_credentials_are_checked_each_time() -> None:

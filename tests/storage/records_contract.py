@@ -263,7 +263,7 @@ class RecordsContract(StoreCase):
     def test_the_stamp_changes_with_the_store(self) -> None:
         """Where there is a stamp, it is the same until something is committed."""
 
-        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
             if store.change_counter() is None:
                 return
             seen = [store.change_counter()]
@@ -271,6 +271,13 @@ class RecordsContract(StoreCase):
             for work in (storing(user(1)), lambda t: t.add_credential(1, "api_token", "h"), putting([ticket(1)])):
                 await store.write(account, work)
                 seen.append(store.change_counter())
+            clock.now += 1
+            assert await store.close_newest(account)
+            seen.append(store.change_counter())
+            await store.fence(account, 0)
+            seen.append(store.change_counter())
+            await store.create_account("other")
+            seen.append(store.change_counter())
             assert len(set(seen)) == len(seen)
 
         self.run(scenario)

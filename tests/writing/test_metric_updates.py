@@ -200,5 +200,7 @@ def test_an_audit_that_was_loaded_is_counted() -> None:
     for before in (0, 1):
         ticket = History()
         ticket.do("create", {})
+        ticket.do("wait", 3600)
         ticket.do("load audit", before)
+        ticket.do("wait", 3600)
         ticket.do("update", {"priority": "low"})

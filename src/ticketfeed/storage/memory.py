@@ -74,6 +74,7 @@ class MemoryStore:
         account = self._accounts.setdefault(subdomain, Account(len(self._accounts) + 1, subdomain))
         fenced = FeedState(watermark=self._fenced_at)
         self._data.setdefault(account.account_id, AccountData(fenced, fenced))
+        self._changes += 1
         return account
 
     async def read_state(self, account: Account) -> FeedState:
@@ -184,6 +185,7 @@ class MemoryStore:
         if closed is None or self._lock.locked():
             return False
         data.state, data.record_state = closed
+        self._changes += 1
         return True
 
     def _listed(self, account: Account, tickets: TicketList) -> list[TicketRow]:
@@ -225,6 +227,7 @@ class MemoryStore:
             states = data.state, data.record_state
             data.state, data.record_state = watermark.fence_states(states, now, clock_error_seconds)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
+            self._changes += 1
             return data.state
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
