@@ -14,7 +14,6 @@ columns are those of the other targets of an export (names are the wire's, neste
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -47,25 +46,24 @@ def ticketfeed_source(
     `source`, `streams`, `credentials`, `since`, `until` and `options` are those of ticketfeed.Exporter. Deleted
     tickets are rows with the status `deleted`; with `hard_deletes` they are deleted in the destination.
     """
+    import dlt  # here, so that this module can be imported where dlt is not installed
+
     names = choose_streams(tuple(streams))
     arguments = {"credentials": credentials, "since": since, "until": until, **options}
 
     # Inside, so that dlt takes no argument of ours from its configuration: credentials would be looked for there.
     def resources() -> Iterator[Any]:
         for name in names:
-            yield _resource(name, source, arguments, hard_deletes=hard_deletes and name == "tickets")
+            hard = hard_deletes and name == "tickets"
+            yield dlt.resource(
+                _pages(name, source, arguments, dlt.current.resource_state, hard_deletes=hard),
+                name=name,
+                primary_key=table_of(name).columns[table_of(name).key].name,
+                write_disposition="merge",
+                columns=_hints(name, hard_deletes=hard),
+            )
 
     return dlt.source(resources, name="ticketfeed", max_table_nesting=0)()
-
-
-def _resource(stream: str, source: str, arguments: dict[str, Any], *, hard_deletes: bool) -> Any:
-    return dlt.resource(
-        _pages(stream, source, arguments, hard_deletes=hard_deletes),
-        name=stream,
-        primary_key=table_of(stream).columns[table_of(stream).key].name,
-        write_disposition="merge",
-        columns=_hints(stream, hard_deletes=hard_deletes),
-    )
 
 
 def _hints(stream: str, *, hard_deletes: bool) -> dict[str, Any]:
@@ -79,17 +77,24 @@ def _hints(stream: str, *, hard_deletes: bool) -> dict[str, Any]:
 
 
 def _pages(
-    stream: str, source: str, arguments: dict[str, Any], *, hard_deletes: bool
+    stream: str,
+    source: str,
+    arguments: dict[str, Any],
+    resource_state: Callable[[], dict[str, Any]],
+    *,
+    hard_deletes: bool,
 ) -> Callable[[], Iterator[pa.Table]]:
     def pages() -> Iterator[pa.Table]:
-        state = dlt.current.resource_state()
+        state = resource_state()
         states = {stream: state["position"]} if "position" in state else {}
         rows = StreamRows(stream, SinkOptions())
         with Exporter(source, streams=[stream], states=states, **arguments) as exporter:
             for page in exporter:
-                for records in chunks(page.records):
-                    yield _table(rows, records, hard_deletes=hard_deletes)
+                tables = [_table(rows, records, hard_deletes=hard_deletes) for records in chunks(page.records)]
+                yield from tables[:-1]
+                # Before the last one: `add_limit` ends a resource at a yield, and what was yielded is loaded.
                 state["position"] = dict(page.state)
+                yield from tables[-1:]
 
     return pages
 

@@ -14,6 +14,7 @@ import pytest
 from tests.client.test_columns import alike
 from tests.connectors.venvs import connector_bin
 from tests.process.conftest import run
+from tests.process.test_how_to import programs
 from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.sinks.columns import Kind, table_of
 
@@ -25,33 +26,49 @@ import sys
 import dlt
 from ticketfeed.dlt import ticketfeed_source
 
-where, hard_deletes, streams = sys.argv[1], sys.argv[2] == "hard", sys.argv[3:]
+where, hard_deletes, limit, streams = sys.argv[1], sys.argv[2] == "hard", int(sys.argv[3]), sys.argv[4:]
 destination = dlt.destinations.filesystem("file://" + sys.argv[0].replace("load.py", "lake"))
 pipeline = dlt.pipeline(
     "zendesk", destination=destination if where == "filesystem" else where, dataset_name="desk", pipelines_dir="pipes"
 )
 source = ticketfeed_source("sqlite:///ticketfeed.db", streams=streams, hard_deletes=hard_deletes, per_page=20)
+if limit:
+    source.tickets.add_limit(limit)
 pipeline.run(source, loader_file_format="parquet")
 for row in pipeline.last_trace.last_normalize_info.row_counts.items():
     print(*row)
 """
 
 
-def load(folder: Path, where: str, *streams: str, deletes: str = "soft") -> dict[str, int]:
+def load(folder: Path, where: str, *streams: str, deletes: str = "soft", limit: int = 0) -> dict[str, int]:
     """One run of the pipeline; the rows that it had, by table."""
-    python = connector_bin("dlt", "dlt[duckdb,filesystem,parquet]>=1.20,<2", "-e", f"{ROOT}[export]") / "python"
     (folder / "load.py").write_text(PROGRAM)
+    output = execute(folder, "load.py", where, deletes, str(limit), *streams)
+    return {name: int(rows) for name, _, rows in (line.partition(" ") for line in output.splitlines())}
+
+
+def execute(folder: Path, program: str, *arguments: str) -> str:
     done = subprocess.run(
-        [str(python), str(folder / "load.py"), where, deletes, *streams],
+        [str(python()), str(folder / program), *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "DLT_DATA_DIR": str(folder / "dlt"),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+        },
         capture_output=True,
         text=True,
         timeout=SECONDS_MAX,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {name: int(rows) for name, _, rows in (line.partition(" ") for line in done.stdout.splitlines())}
+    return done.stdout
+
+
+def python() -> Path:
+    requirements = ("dlt[duckdb,filesystem,parquet]>=1.20,<2", "-e", f"{ROOT}[export]")
+    return connector_bin("dlt", *requirements) / "python"
 
 
 def loaded(folder: Path, where: str, stream: str) -> list[Any]:
@@ -130,6 +147,13 @@ def test_hard_deletes(desk: Path) -> None:
     assert found == [record for record in given(desk, "tickets") if record["status"] != "deleted"]
 
 
+def test_in_pieces(desk: Path) -> None:
+    """Runs that end after a page continue at the next one: no row is read twice or left out."""
+    rows = [load(desk, "duckdb", "tickets", limit=1).get("tickets", 0) for _ in range(4)]
+    assert rows == [20, 20, 20, 0]
+    assert loaded(desk, "duckdb", "tickets") == given(desk, "tickets")
+
+
 def test_into_files(desk: Path) -> None:
     """Files of Parquet: every record, and behind it each later state."""
     load(desk, "filesystem", "tickets")
@@ -141,3 +165,12 @@ def test_into_files(desk: Path) -> None:
     assert len(found) == len(before) + 2
     assert [record["subject"] for record in found if record["id"] == changed].count("changed") == 1
     assert [record["status"] for record in found if record["id"] == deleted].count("deleted") == 1
+
+
+def test_the_program_of_the_page(desk: Path) -> None:
+    """The program that the how-to page shows does what it says."""
+    [(name, text)] = programs(ROOT / "docs/how-to/export-to-a-warehouse.md")
+    (desk / name).write_text(text.replace("https://acme.zendesk.com", "sqlite:///ticketfeed.db"))
+    for _ in range(2):
+        assert "is LOADED and contains no failed jobs" in execute(desk, name)
+        assert loaded(desk, "duckdb", "tickets") == given(desk, "tickets")
