@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -77,6 +77,7 @@ class Table:
         self._readers = [(column.name, _READERS[column.kind]) for column in columns]
         self._writers = [(column.name, _WRITERS[column.kind]) for column in columns]
         self._optional = frozenset(column.name for column in columns if column.optional)
+        self._read_usual = _usual_reader(columns)
 
     @property
     def names(self) -> list[str]:
@@ -94,7 +95,7 @@ class Table:
     def row(self, record: bytes) -> Row:
         """The values of a record, in the order of the columns. Raises BadInput for what is no JSON object."""
         try:
-            return self._read(_values_of(record, self.name), record)
+            return self._read_usual(record) or self._read(_values_of(record, self.name), record)
         except UnicodeDecodeError as error:
             raise BadInput(f"a record of {self.name} is not a JSON object: {error}") from None
 
@@ -139,6 +140,45 @@ class Table:
             elif name not in absent and not (value is None and name in self._optional):
                 values[name] = "null" if value is None else write(value)
         return _object_of(values | extra).encode()
+
+
+def _usual_reader(columns: Sequence[Column]) -> Callable[[bytes], Row | None]:
+    """A function that reads the usual record, with exactly the documented keys and types, in one call; None for others.
+
+    It takes a third of the time that finding out for each value takes.
+    """
+    fields: list[Any] = []
+    for column in columns:
+        kind = _USUAL[column.kind]
+        fields.append((column.name, kind, None) if column.optional else (column.name, _or_null(kind)))
+    struct = msgspec.defstruct("Usual", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
+    decode = msgspec.json.Decoder(struct).decode
+    times = [place for place, column in enumerate(columns) if column.kind is Kind.TIME]
+    nested = [(place, column.optional) for place, column in enumerate(columns) if column.kind is Kind.JSON]
+
+    def read(record: bytes) -> Row | None:
+        try:
+            row = list(msgspec.structs.astuple(decode(record)))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        for place in times:
+            text = row[place]
+            if text is not None and not _is_wire_time(text):
+                return None
+        for place, optional in nested:
+            if row[place] is not None:
+                text = bytes(row[place]).decode()
+                row[place] = None if text == "null" else text
+                if optional and text == "null":
+                    return None
+        row.append(None)
+        return row
+
+    return read
+
+
+def _or_null(kind: Any) -> Any:
+    return kind if kind is msgspec.Raw else kind | None
 
 
 def _values_of(record: bytes, stream: str) -> dict[str, Any]:
@@ -235,6 +275,13 @@ def _read_time(raw: bytes) -> tuple[str | None, bool]:
     return instant.isoformat().replace("+00:00", "Z"), False
 
 
+def _is_wire_time(text: str) -> bool:
+    try:
+        return _WIRE_TIME.fullmatch(text) is not None and datetime.fromisoformat(text) is not None
+    except ValueError:
+        return False
+
+
 def _read_integers(raw: bytes) -> tuple[list[int] | None, bool]:
     try:
         values = _INTEGERS.decode(raw)
@@ -259,6 +306,18 @@ _RAW_VALUES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])
 _INTEGERS = msgspec.json.Decoder(list[int])
+
+# The types of the usual record, for msgspec.
+_INTEGER = Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64 - 1)]
+_USUAL: dict[Kind, Any] = {
+    Kind.INTEGER: _INTEGER,
+    Kind.TEXT: str,
+    Kind.BOOLEAN: bool,
+    Kind.TIME: str,
+    Kind.INTEGERS: list[_INTEGER],
+    Kind.TEXTS: list[str],
+    Kind.JSON: msgspec.Raw,
+}
 
 _READERS: dict[Kind, Callable[[bytes], tuple[Any, bool]]] = {
     Kind.INTEGER: _read_integer,
