@@ -31,7 +31,10 @@ __all__ = [
 ]
 
 PART_ROWS = 100_000
-# A row group is held in memory until it is written, and read as a whole.
+# Read at once.
+_BATCH_ROWS = 2000
+_BATCH_BYTES = 4_000_000
+# A row group is held in memory until it is written.
 _GROUP_ROWS = 25_000
 _GROUP_BYTES = 16_000_000
 _OPTIONS = {"compression": "zstd", "compression_level": 1, "version": "2.6"}
@@ -130,7 +133,7 @@ def copy_rows(
     alive = alive_rows(part, newer, rows)
     start = 0
     with pq.ParquetFile(part.path) as file:
-        for batch in _groups(file):
+        for batch in _batches(file):
             if alive is not None:
                 mask, start = alive.slice(start, batch.num_rows), start + batch.num_rows
                 batch = batch.filter(mask)
@@ -140,9 +143,11 @@ def copy_rows(
             yield with_columns(batch, rows.columns)
 
 
-def _groups(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     for number in range(file.num_row_groups):
-        yield from file.read_row_group(number, columns=columns, use_threads=False).combine_chunks().to_batches()
+        group = file.metadata.row_group(number)
+        rows = min(_BATCH_ROWS, max(1, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
+        yield from file.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False)
 
 
 def _bytes(batches: Sequence[pa.RecordBatch]) -> int:
@@ -161,7 +166,7 @@ def alive_rows(part: StoredPart, newer: Sequence[StoredPart], rows: StreamRows) 
 
 
 def _keys(part: StoredPart, rows: StreamRows) -> pa.Array:
-    return pq.read_table(part.path, columns=[rows.key.name]).column(0).combine_chunks()
+    return pq.read_table(part.path, columns=[rows.key.name], use_threads=False).column(0).combine_chunks()
 
 
 def _deleted(batch: pa.RecordBatch) -> pa.BooleanArray | None:
@@ -192,5 +197,5 @@ def read_part(path: Path, rows: StreamRows) -> StoredPart:
 def positions_of(path: Path) -> Iterator[tuple[int, int]]:
     """(id, generated_timestamp) of each row."""
     with pq.ParquetFile(path) as file:
-        for batch in _groups(file, ["id", "generated_timestamp"]):
+        for batch in _batches(file, ["id", "generated_timestamp"]):
             yield from zip(batch.column("id").to_pylist(), batch.column("generated_timestamp").to_pylist(), strict=True)
