@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "client": {"protocol", "clock", "client.store_source"},
     "client.sinks": {"protocol", "clock", "atomic_file"},
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
+    "dlt": {"client"},
     "testing": {*_SERVED, "server", "data", "wrap", "inprocess"},
 }
 # Modules that would make a rule depend on anything but its arguments.

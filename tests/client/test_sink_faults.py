@@ -163,3 +163,27 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(BadInput, match=said) as refused, open_sink(target, streams, options) as sink:
         sink.open(IDENTITY)
     assert "\n" not in str(refused.value)
+
+
+_MEMORY = """
+import resource, sys
+from tests.client.test_sinks import IDENTITY, point
+from tests.client.traps import plain_ticket
+from ticketfeed.client.sinks import Batch, SinkOptions, open_sink
+with open_sink(sys.argv[1], ["tickets"], SinkOptions(format=sys.argv[2])) as sink:
+    sink.open(IDENTITY)
+    for number in range(int(sys.argv[3])):
+        ids = range(number * 500, number * 500 + 500)
+        sink.write([Batch("tickets", [plain_ticket(id, description=f"{id} " * 200) for id in ids])], point(number))
+    sink.finish(point(number))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, target: Target) -> None:
+    """10,000 tickets take hardly more memory than 1,000; the benchmark measures 1,000,000."""
+    few = int(child("-c", _MEMORY, f"{tmp_path}/few{target.ending}", target.options.format, "2"))
+    many = int(child("-c", _MEMORY, f"{tmp_path}/many{target.ending}", target.options.format, "20"))
+    assert many < few * 1.5, (few, many)
+    assert many < 200

@@ -8,6 +8,9 @@ text of a JSON object that holds what the columns cannot give back:
   format). The column then has the nearest value of its type, or null; `_extra` has the value as it came;
 * `_absent`: the list of documented keys that the record does not have, other than those in `_extra`.
 
+Some keys are documented for some records of a stream only. In their columns null means that the key is absent, and one
+that says null is in `_extra`.
+
 A key of a record that is itself called `_absent`, `_extra` or `_record` would be ambiguous: such a record is in
 `_extra` as a whole, under `_record`.
 """
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -57,8 +60,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """`optional`: null means that the record does not have the key."""
+
     name: str
     kind: Kind
+    optional: bool = False
 
 
 class Table:
@@ -70,6 +76,8 @@ class Table:
         self.key = next(place for place, column in enumerate(columns) if column.name == key)
         self._readers = [(column.name, _READERS[column.kind]) for column in columns]
         self._writers = [(column.name, _WRITERS[column.kind]) for column in columns]
+        self._optional = frozenset(column.name for column in columns if column.optional)
+        self._read_usual = _usual_reader(columns)
 
     @property
     def names(self) -> list[str]:
@@ -87,7 +95,7 @@ class Table:
     def row(self, record: bytes) -> Row:
         """The values of a record, in the order of the columns. Raises BadInput for what is no JSON object."""
         try:
-            return self._read(_values_of(record, self.name), record)
+            return self._read_usual(record) or self._read(_values_of(record, self.name), record)
         except UnicodeDecodeError as error:
             raise BadInput(f"a record of {self.name} is not a JSON object: {error}") from None
 
@@ -97,13 +105,14 @@ class Table:
         absent: list[str] = []
         for name, read in self._readers:
             found = values.pop(name, None)
-            if found is None:
-                absent.append(name)
+            raw = b"" if found is None else bytes(found)
+            if raw == b"null" or found is None:
                 row.append(None)
-                continue
-            raw = bytes(found)
-            if raw == b"null":
-                row.append(None)
+                if (found is None) is not (name in self._optional):
+                    if found is None:
+                        absent.append(name)
+                    else:
+                        extra[name] = "null"
                 continue
             value, exact = read(raw)
             row.append(value)
@@ -128,9 +137,48 @@ class Table:
         for (name, write), value in zip(self._writers, row, strict=False):
             if name in extra:
                 values[name] = extra.pop(name)
-            elif name not in absent:
+            elif name not in absent and not (value is None and name in self._optional):
                 values[name] = "null" if value is None else write(value)
         return _object_of(values | extra).encode()
+
+
+def _usual_reader(columns: Sequence[Column]) -> Callable[[bytes], Row | None]:
+    """A function that reads the usual record, with exactly the documented keys and types, in one call; None for others.
+
+    It takes a third of the time that finding out for each value takes.
+    """
+    fields: list[Any] = []
+    for column in columns:
+        kind = _USUAL[column.kind]
+        fields.append((column.name, kind, None) if column.optional else (column.name, _or_null(kind)))
+    struct = msgspec.defstruct("Usual", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
+    decode = msgspec.json.Decoder(struct).decode
+    times = [place for place, column in enumerate(columns) if column.kind is Kind.TIME]
+    nested = [(place, column.optional) for place, column in enumerate(columns) if column.kind is Kind.JSON]
+
+    def read(record: bytes) -> Row | None:
+        try:
+            row = list(msgspec.structs.astuple(decode(record)))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        for place in times:
+            text = row[place]
+            if text is not None and not _is_wire_time(text):
+                return None
+        for place, optional in nested:
+            if row[place] is not None:
+                text = bytes(row[place]).decode()
+                row[place] = None if text == "null" else text
+                if optional and text == "null":
+                    return None
+        row.append(None)
+        return row
+
+    return read
+
+
+def _or_null(kind: Any) -> Any:
+    return kind if kind is msgspec.Raw else kind | None
 
 
 def _values_of(record: bytes, stream: str) -> dict[str, Any]:
@@ -227,6 +275,13 @@ def _read_time(raw: bytes) -> tuple[str | None, bool]:
     return instant.isoformat().replace("+00:00", "Z"), False
 
 
+def _is_wire_time(text: str) -> bool:
+    try:
+        return _WIRE_TIME.fullmatch(text) is not None and datetime.fromisoformat(text) is not None
+    except ValueError:
+        return False
+
+
 def _read_integers(raw: bytes) -> tuple[list[int] | None, bool]:
     try:
         values = _INTEGERS.decode(raw)
@@ -252,6 +307,18 @@ _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])
 _INTEGERS = msgspec.json.Decoder(list[int])
 
+# The types of the usual record, for msgspec.
+_INTEGER = Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64 - 1)]
+_USUAL: dict[Kind, Any] = {
+    Kind.INTEGER: _INTEGER,
+    Kind.TEXT: str,
+    Kind.BOOLEAN: bool,
+    Kind.TIME: str,
+    Kind.INTEGERS: list[_INTEGER],
+    Kind.TEXTS: list[str],
+    Kind.JSON: msgspec.Raw,
+}
+
 _READERS: dict[Kind, Callable[[bytes], tuple[Any, bool]]] = {
     Kind.INTEGER: _read_integer,
     Kind.TEXT: _read_text,
@@ -268,16 +335,24 @@ _SHAPES: dict[str, Mapping[str, bytes | None]] = {
     **{kind: resource.shape for kind, resource in RESOURCES.items()},
     "tickets": TICKET_SHAPE,
     "ticket_fields": {**RESOURCES["ticket_fields"].shape, "custom_field_options": b"[]", "system_field_options": b"[]"},
+    "ticket_metric_events": {
+        **RESOURCES["ticket_metric_events"].shape,
+        "deleted": b"false",
+        "status": b"{}",
+        "sla": b"{}",
+        "group_sla": b"{}",
+    },
     "ticket_events": dict.fromkeys(
         (
             *("child_events", "id", "ticket_id", "timestamp", "created_at"),
             *("updater_id", "via", "system", "metadata", "event_type"),
         )
     ),
+    # A comment as it is in a ticket event, with what is said of its event.
     "comments": dict.fromkeys(
         (
-            *("id", "ticket_id", "type", "author_id", "body", "html_body", "plain_body", "public"),
-            *("attachments", "audit_id", "via", "created_at", "metadata"),
+            *("id", "ticket_id", "audit_id", "created_at", "type", "author_id", "body", "html_body", "plain_body"),
+            *("public", "attachments", "via", "via_reference_id", "event_type", "metadata"),
         )
     ),
     "organization_memberships": dict.fromkeys(
@@ -311,7 +386,12 @@ _KINDS_OF_STREAM = {
     ("user_fields", "system"): Kind.BOOLEAN,
     ("organization_fields", "system"): Kind.BOOLEAN,
     # `via` of an event is the spelled name of the channel.
-    ("ticket_events", "via"): Kind.TEXT,
+    **dict.fromkeys((("ticket_events", "via"), ("comments", "via")), Kind.TEXT),
+}
+_OPTIONAL = {
+    "ticket_fields": ("custom_field_options", "system_field_options"),
+    "ticket_metric_events": ("deleted", "status", "sla", "group_sla"),
+    "comments": ("metadata",),
 }
 _ENDINGS = {"_at": Kind.TIME, "_ids": Kind.INTEGERS, "_id": Kind.INTEGER}
 
@@ -322,7 +402,8 @@ def table_of(stream: str) -> Table:
     shape = _SHAPES.get(stream)
     if shape is None:
         raise BadInput(f"unknown stream {stream}; known are {', '.join(sorted(_SHAPES))}")
-    columns = [Column(name, _kind_of(stream, name, unset)) for name, unset in shape.items()]
+    optional = _OPTIONAL.get(stream, ())
+    columns = [Column(name, _kind_of(stream, name, unset), name in optional) for name, unset in shape.items()]
     return Table(stream, columns, "name" if stream == "tags" else "id")
 
 

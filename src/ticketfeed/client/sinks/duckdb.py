@@ -20,10 +20,12 @@ from ticketfeed.protocol.errors import BadInput, TargetError
 
 __all__ = ["DuckdbSink"]
 
-# One writer, a page at a time: more threads and memory bring nothing.
+# One writer, a page at a time: more threads and memory bring nothing, but a write must fit.
+_MEMORY_BYTES = 30_000_000
+_MEMORY_FOR_WRITE = 4
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
-    "memory_limit": "256MB",
+    "memory_limit": f"{_MEMORY_BYTES}B",
     "preserve_insertion_order": False,
 }
 _TYPES = {
@@ -45,6 +47,7 @@ class DuckdbSink:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._manifest: Manifest | None = None
         self._rows: dict[str, StreamRows] = {}
+        self._largest = 0
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +96,11 @@ class DuckdbSink:
     def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> None:
         assert self._manifest
         assert self._connection
+        size = sum(len(record) for batch in batches for record in batch.records)
+        with self._translated():
+            if size > self._largest:
+                self._connection.execute(f"SET memory_limit = '{_MEMORY_BYTES + _MEMORY_FOR_WRITE * size}B'")
+                self._largest = size
         with self._translated(), self._transaction():
             for batch in batches:
                 for records in chunks(batch.records):
@@ -153,7 +161,7 @@ class DuckdbSink:
             yield
         except duckdb.Error as error:
             text = str(error).splitlines()[0]
-            if "lock" in text.lower():
+            if "lock on file" in text:
                 raise TargetError(f"{self._target} is in use by another program; end that first") from error
             if "not a valid DuckDB database" in text or "does not match" in text:
                 raise BadInput(

@@ -31,9 +31,12 @@ __all__ = [
 ]
 
 PART_ROWS = 100_000
+# Read at once.
 _BATCH_ROWS = 2000
-# A row group is held in memory until it is written, encoded and compressed: some 10 MB.
+_BATCH_BYTES = 4_000_000
+# A row group is held in memory until it is written.
 _GROUP_ROWS = 25_000
+_GROUP_BYTES = 16_000_000
 _OPTIONS = {"compression": "zstd", "compression_level": 1, "version": "2.6"}
 
 
@@ -78,22 +81,31 @@ class PartWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         while batch.num_rows:
-            writer = self._writer or self.begin()
+            if self._writer is None:
+                self.begin()
             room = batch.num_rows if self._rows_max is None else self._rows_max - self._count
             head, batch = batch.slice(0, room), batch.slice(room)
-            writer.write_batch(head, row_group_size=_GROUP_ROWS)
+            self._group.append(head)
             self._count += head.num_rows
             self._note(head)
+            if sum(part.num_rows for part in self._group) >= _GROUP_ROWS or _bytes(self._group) >= _GROUP_BYTES:
+                self._write_group()
             if self._count == self._rows_max:
                 self.close()
 
-    def begin(self) -> pq.ParquetWriter:
+    def begin(self) -> None:
         """Begin a file now: otherwise there is none without rows."""
         self._path = self._name()
         self._writer = pq.ParquetWriter(self._path, self._schema, **_OPTIONS)
+        self._group: list[pa.RecordBatch] = []
         self._count = self._deleted = 0
         self._bounds: list[Any] = []
-        return self._writer
+
+    def _write_group(self) -> None:
+        assert self._writer
+        if self._group:
+            self._writer.write_table(pa.Table.from_batches(self._group))
+            self._group = []
 
     def _note(self, batch: pa.RecordBatch) -> None:
         bounds = pc.min_max(batch.column(self._rows.key.name)).as_py()
@@ -105,6 +117,7 @@ class PartWriter:
     def close(self) -> None:
         if self._writer is None or self._path is None:
             return
+        self._write_group()
         self._writer.close()
         self._writer = None
         sync(self._path)
@@ -120,7 +133,7 @@ def copy_rows(
     alive = alive_rows(part, newer, rows)
     start = 0
     with pq.ParquetFile(part.path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS):
+        for batch in _batches(file):
             if alive is not None:
                 mask, start = alive.slice(start, batch.num_rows), start + batch.num_rows
                 batch = batch.filter(mask)
@@ -128,6 +141,17 @@ def copy_rows(
             if deleted is not None:
                 batch = batch.filter(pc.invert(deleted))
             yield with_columns(batch, rows.columns)
+
+
+def _batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        rows = min(_BATCH_ROWS, max(1, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
+        yield from file.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False)
+
+
+def _bytes(batches: Sequence[pa.RecordBatch]) -> int:
+    return sum(batch.nbytes for batch in batches)
 
 
 def alive_rows(part: StoredPart, newer: Sequence[StoredPart], rows: StreamRows) -> pa.BooleanArray | None:
@@ -142,7 +166,7 @@ def alive_rows(part: StoredPart, newer: Sequence[StoredPart], rows: StreamRows) 
 
 
 def _keys(part: StoredPart, rows: StreamRows) -> pa.Array:
-    return pq.read_table(part.path, columns=[rows.key.name]).column(0).combine_chunks()
+    return pq.read_table(part.path, columns=[rows.key.name], use_threads=False).column(0).combine_chunks()
 
 
 def _deleted(batch: pa.RecordBatch) -> pa.BooleanArray | None:
@@ -173,5 +197,5 @@ def read_part(path: Path, rows: StreamRows) -> StoredPart:
 def positions_of(path: Path) -> Iterator[tuple[int, int]]:
     """(id, generated_timestamp) of each row."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=["id", "generated_timestamp"]):
+        for batch in _batches(file, ["id", "generated_timestamp"]):
             yield from zip(batch.column("id").to_pylist(), batch.column("generated_timestamp").to_pylist(), strict=True)

@@ -6,7 +6,7 @@ A custom field becomes `cf_<id>`, of the type of the first value that is not nul
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from ticketfeed.client.sinks.columns import Column, Kind, Row, table_of
 from ticketfeed.client.sinks.contract import SinkOptions
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["Key", "StreamRows", "is_deleted"]
+__all__ = ["LISTS", "Key", "StreamRows", "is_deleted", "lists_as_text"]
 
 Key = int | str
 _TICKETS = "tickets"
@@ -49,6 +49,7 @@ _FIELD_VALUES = msgspec.json.Decoder(list[_FieldValue])
 _ENTRIES = msgspec.json.Decoder(list[msgspec.Raw])
 _FIELD_RAW = msgspec.json.Decoder(_FieldRaw)
 _INT64 = 2**63
+LISTS = (Kind.INTEGERS, Kind.TEXTS)
 
 
 def is_deleted(stream: str, record: bytes) -> bool:
@@ -153,6 +154,16 @@ class StreamRows:
     def _add(self, name: str, kind: Kind) -> None:
         self._places[name] = len(self.columns)
         self.columns.append(Column(name, kind))
+
+
+def lists_as_text(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows for what has no lists: they become JSON text, in place."""
+    lists = [place for place, column in enumerate(columns) if column.kind in LISTS]
+    for row in rows:
+        for place in lists:
+            if row[place] is not None:
+                row[place] = _text(row[place])
+        yield row
 
 
 def _entries_of(text: str) -> list[_FieldValue]:

@@ -8,13 +8,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import apsw
-import msgspec
 
-from ticketfeed.client.sinks.columns import Column, Kind, Row
+from ticketfeed.client.sinks.columns import Kind
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
 from ticketfeed.client.sinks.durable import lock_file, translated
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
-from ticketfeed.client.sinks.rows import StreamRows
+from ticketfeed.client.sinks.rows import StreamRows, lists_as_text
 from ticketfeed.protocol.errors import BadInput, TargetError
 
 __all__ = ["SqliteSink"]
@@ -28,7 +27,6 @@ _TYPES = {
     Kind.BOOLEAN: "BOOLEAN",
     Kind.NUMBER: "REAL",
 }
-_LISTS = (Kind.INTEGERS, Kind.TEXTS)
 
 
 class SqliteSink:
@@ -121,8 +119,9 @@ class SqliteSink:
         gone = [(key,) for key, row in latest.items() if row is None]
         self._connection.executemany(f"DELETE FROM {table} WHERE {_quote(rows.key.name)} = ?", gone)
         marks = ", ".join("?" * len(rows.columns))
+        kept = [row for row in latest.values() if row is not None]
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO {table} VALUES ({marks})", _bound(rows.columns, latest.values())
+            f"INSERT OR REPLACE INTO {table} VALUES ({marks})", lists_as_text(rows.columns, kept)
         )
 
     def finish(self, checkpoint: Checkpoint) -> None:
@@ -163,18 +162,6 @@ class SqliteSink:
             raise BadInput(f"{self._target} is no SQLite database; choose another target") from None
         except apsw.Error as error:
             raise TargetError(f"{self._target} cannot be written: {_explain(error)}") from error
-
-
-def _bound(columns: Sequence[Column], rows: Any) -> Iterator[Row]:
-    """Rows as SQLite takes them: lists as JSON text."""
-    lists = [place for place, column in enumerate(columns) if column.kind in _LISTS]
-    for row in rows:
-        if row is None:
-            continue
-        for place in lists:
-            if row[place] is not None:
-                row[place] = msgspec.json.encode(row[place]).decode()
-        yield row
 
 
 def _quote(name: str) -> str:
