@@ -28,5 +28,5 @@ def test_a_rule_by_itself(folder: Path, serve: Start) -> None:
         for _ in range(2)
     ]
     assert [text.rpartition(";")[0] for text in told] == ["total=2; remaining=1", "total=2; remaining=0"]
-    for rule, words in (("speed=1", "there is no rule 'speed'"), ("ticket_pages=x", "needs a whole number")):
+    for rule, words in (("speed=1", "there is no rule 'speed'"), ("ticket_pages=x", "is not an integer")):
         assert words in run("serve", "--port", "0", "--rule", rule, cwd=folder).problem
