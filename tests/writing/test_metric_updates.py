@@ -177,7 +177,8 @@ class History:
     def do_load_audit(self, before: int) -> None:
         """An audit from elsewhere, behind those that are there or among them."""
         ids = [msgspec.json.decode(body)["id"] for body in self.audits()] or [1000]
-        id = ids[0] + 1 if before else ids[-1] + 1000
+        among = next(id for id in range(ids[0] + 1, ids[0] + 1000) if id not in ids)  # a new one, and no replacement
+        id = among if before else ids[-1] + 1000
         event = {"id": 0, "type": "Change", "field_name": "status", "value": "pending"}
         audit = {"id": id, "ticket_id": TICKET, "author_id": 20, "created_at": wire(self.office.now), "events": [event]}
         self.office.load("audits", audit)

@@ -75,7 +75,7 @@ def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
         stored = _STORED.decode(data)
         if stored.state.steps == audit_count:
             return stored
-    # Never counted, or audits were loaded since.
+    # Never counted, or audits were loaded since. (One that a load replaces is not noticed: audits do not change.)
     steps = steps_of(write.find_of_ticket("audits", ticket_id)) if audit_count else []
     if not steps:
         return None
