@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.writing.office import NOON, Office
 from tests.writing.recount import recount, recounted_events
 from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
+from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
+from ticketfeed.storage.contract import WriteTransaction
 
 TICKET = 1
 USERS, AGENTS = st.sampled_from([10, 11, 20, 21]), st.sampled_from([20, 21])
@@ -177,7 +180,8 @@ class History:
     def do_load_audit(self, before: int) -> None:
         """An audit from elsewhere, behind those that are there or among them."""
         ids = [msgspec.json.decode(body)["id"] for body in self.audits()] or [1000]
-        id = ids[0] + 1 if before else ids[-1] + 1000
+        among = next(id for id in range(ids[0] + 1, ids[0] + 1000) if id not in ids)  # a new one, and no replacement
+        id = among if before else ids[-1] + 1000
         event = {"id": 0, "type": "Change", "field_name": "status", "value": "pending"}
         audit = {"id": id, "ticket_id": TICKET, "author_id": 20, "created_at": wire(self.office.now), "events": [event]}
         self.office.load("audits", audit)
@@ -204,3 +208,20 @@ def test_an_audit_that_was_loaded_is_counted() -> None:
         ticket.do("load audit", before)
         ticket.do("wait", 3600)
         ticket.do("update", {"priority": "low"})
+
+
+@pytest.mark.parametrize("state", [b"", b"\xff", msgspec.msgpack.encode(["a", 1]), msgspec.msgpack.encode([1, [], []])])
+def test_a_state_of_another_form(state: bytes) -> None:
+    """It is as if there were none: the audits are counted, and the state is stored in today's form."""
+    ticket = History()
+    ticket.do("create", {})
+
+    def replace(write: WriteTransaction) -> None:
+        body = write.find_records("ticket_metrics", [TICKET])[TICKET]
+        draft = parse_record("ticket_metrics", body, account="acme", now=ticket.office.now)
+        write.put_records([draft._replace(metric_state=state)])
+
+    ticket.office.write(replace)
+    ticket.do("update", {"status": "pending"})
+    data, audits = ticket.office.write(lambda write: write.find_metric_state(TICKET))
+    assert (audits, data is None, data == state) == (2, False, False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from ticketfeed.protocol.audits import SYSTEM_ID, comment_event, event_value
+from ticketfeed.protocol.audits import SYSTEM_ID, change_events, comment_event
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.ticket_metrics import MetricState, Step, metric_events, metric_set
 from ticketfeed.world.chance import pick, stream
@@ -133,12 +133,8 @@ class HistoryMaker:
             if ticket["group_id"] is not None and rng.random() < 0.12:
                 values["group_id"] = None if not by_agent and rng.random() < 0.5 else pick(rng, self._desk.group_ids)
         comment = comment_event(ticket["description"], None, ticket["submitter_id"], public=ticket["is_public"])
-        created_events = [
-            {"id": 0, "type": "Create", "value": event_value(value), "field_name": name}
-            for name, value in values.items()
-            if value is not None and value != []
-        ]
-        self._audit(story, created, ticket["submitter_id"], [comment, *created_events], ticket["via"])
+        creations = change_events(None, values, values)
+        self._audit(story, created, ticket["submitter_id"], [comment, *creations], ticket["via"])
 
     def _go_on(self, story: _Story, status: str, moment: int) -> None:
         """One step: somebody answers, and the status changes; whatever else must become final does so here."""
@@ -165,7 +161,9 @@ class HistoryMaker:
                 }
                 events.append({"id": 0, **note, "recipients": recipients})
         finals = {name: ticket[name] for name in ("assignee_id", "group_id", "priority")}
-        events += self._changes(story, {**finals, "status": status})
+        finals["status"] = status
+        events += change_events(story.values, finals, finals)
+        story.values.update(finals)
         self._audit(story, moment, author, events, via)
 
     def _comment_only(self, story: _Story, moment: int) -> None:
@@ -173,16 +171,6 @@ class HistoryMaker:
         ticket = story.ticket
         comment = comment_event(pick(self._rng, _REPLIES), None, ticket["requester_id"], public=ticket["is_public"])
         self._audit(story, moment, ticket["requester_id"], [comment], ticket["via"])
-
-    def _changes(self, story: _Story, wanted: Record) -> list[Record]:
-        changes = []
-        for name, value in wanted.items():
-            before = story.values[name]
-            if before != value:
-                change = {"id": 0, "type": "Change", "value": event_value(value), "field_name": name}
-                changes.append({**change, "previous_value": event_value(before)})
-                story.values[name] = value
-        return changes
 
     def _audit(self, story: _Story, moment: int, author: int, events: list[Record], via: Record) -> None:
         audit_id = story.ids.take()

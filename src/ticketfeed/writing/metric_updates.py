@@ -71,11 +71,10 @@ def changed_metrics(
 
 def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
     data, audit_count = write.find_metric_state(ticket_id)
-    if data is not None:
-        stored = _STORED.decode(data)
-        if stored.state.steps == audit_count:
-            return stored
-    # Never counted, or audits were loaded since.
+    stored = _decode(data)
+    if stored is not None and stored.state.steps == audit_count:
+        return stored
+    # Never counted, or audits were loaded since. (One that a load replaces is not noticed: audits do not change.)
     steps = steps_of(write.find_of_ticket("audits", ticket_id)) if audit_count else []
     if not steps:
         return None
@@ -84,6 +83,14 @@ def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
     found = _EVENTS.decode(b"[%s]" % b",".join(write.find_of_ticket("ticket_metric_events", ticket_id)))
     types = {event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)}
     return _Stored(set_id, sorted(types), count_steps(steps))
+
+
+def _decode(data: bytes | None) -> _Stored | None:
+    """None for a state that is missing, or that a release with another form of it has written."""
+    try:
+        return None if data is None else _STORED.decode(data)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _drafts(
