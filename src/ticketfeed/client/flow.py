@@ -24,11 +24,11 @@ from ticketfeed.client.envelope import (
     parse_time_page,
     record_seconds,
 )
-from ticketfeed.client.session import Flow, Patience, Refused, Session
+from ticketfeed.client.session import Flow, Patience, Session
 from ticketfeed.client.steps import Answer, ExportPage, Key, Request
 from ticketfeed.client.streams import STREAMS, Stream
 from ticketfeed.protocol.cursor import decode_cursor
-from ticketfeed.protocol.errors import InvalidCursor
+from ticketfeed.protocol.errors import InvalidCursor, SourceRefused
 
 __all__ = ["Plan", "walk"]
 
@@ -178,7 +178,7 @@ def _walk_list(plan: Plan, stream: Stream, state: State, session: Session) -> Fl
         after: dict[str, str] = dict(state.get("after", {}))
         try:
             page = yield from session.ask(_list_builder(stream, after), _list_parser(stream, after))
-        except Refused as error:
+        except SourceRefused as error:
             if stream.name not in plan.optional or error.status not in (403, 404):
                 raise
             session.resumed((yield ExportPage(stream.name, [], {}, True, skipped=str(error))))

@@ -22,9 +22,9 @@ from ticketfeed.client.oauth import (
 )
 from ticketfeed.client.retry import Pace, backoff, retry_after, window_reset
 from ticketfeed.client.steps import Answer, Failed, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
-from ticketfeed.protocol.errors import SourceError
+from ticketfeed.protocol.errors import SourceError, SourceRefused
 
-__all__ = ["Flow", "Patience", "Refused", "Session"]
+__all__ = ["Flow", "Patience", "Session"]
 
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Step, Reply, T]
@@ -34,14 +34,6 @@ NOT_A_PAGE_TRIES = 5
 # How old a start_time must be; the wire says one minute.
 START_TIME_AGE_SECONDS = 61.0
 _PASSING = frozenset({408, 409, 425, 429})
-
-
-class Refused(SourceError):
-    """A final answer of the source, with its status."""
-
-    def __init__(self, text: str, status: int) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +132,7 @@ class Session:
             yield from self._wait(max(1.0, start_time + START_TIME_AGE_SECONDS - self.now), said)
             return
         if reply.status < 500 and reply.status not in _PASSING:
-            raise Refused(_refusal(_path(request), reply, said), reply.status)
+            raise SourceRefused(_refusal(_path(request), reply, said), reply.status)
         if reply.status == 504:
             self._halve()
         asked = retry_after(reply.headers, self.now)

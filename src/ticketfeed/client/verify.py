@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 import msgspec
 
 from ticketfeed.client.envelope import NotAPage, parse_keys
-from ticketfeed.client.session import Flow, Refused, Session
+from ticketfeed.client.session import Flow, Session
 from ticketfeed.client.steps import Answer, Request
 from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
+from ticketfeed.protocol.errors import SourceRefused
 from ticketfeed.protocol.feed_hash import FeedHash
 from ticketfeed.protocol.model import INT64_MAX, Position
 
@@ -74,7 +75,7 @@ def verify(held: Held, session: Session) -> Flow[Verdict]:
     """Raises SourceError."""
     try:
         return (yield from _by_hash(held, session))
-    except Refused as error:
+    except SourceRefused as error:
         if error.status != 404:
             raise
     return (yield from _by_samples(held, session))

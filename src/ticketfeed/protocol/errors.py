@@ -29,7 +29,8 @@ TicketfeedError
     ├── BadRecord             one record of an input cannot be used
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
-    ├── SourceError           the source of an export refuses, or does not answer
+    ├── SourceError           the source of an export cannot be read
+    │   └── SourceRefused     its final answer is an error
     ├── TargetError           the target of an export cannot be opened, read or written
     └── NotFound              an account, user or token that is not there
 
@@ -64,6 +65,7 @@ __all__ = [
     "RoleTooLow",
     "ServerBusy",
     "SourceError",
+    "SourceRefused",
     "StartTimeTooRecent",
     "StoreError",
     "StoreUnavailable",
@@ -362,6 +364,14 @@ class StoreError(OperatorError):
 
 class SourceError(OperatorError):
     """The source of an export refuses, gives what cannot be used, or did not answer for too long."""
+
+
+class SourceRefused(SourceError):
+    """A final error response of the source, with its status."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class TargetError(OperatorError):
