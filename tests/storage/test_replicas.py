@@ -10,6 +10,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
 from ticketfeed.inprocess import call_app
+from ticketfeed.protocol.model import Account
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage.postgres.store import PostgresStore
@@ -50,6 +51,18 @@ def _set_replay(replica: PostgresServer, *, running: bool) -> None:
     _wait_for(replica, "SELECT pg_get_wal_replay_pause_state() = %s", (state,))
 
 
+async def _open(primary: PostgresServer, replica: PostgresServer, clock: ManualClock) -> tuple[PostgresStore, Account]:
+    """A new store with an account, opened with its replica, which has both: a replica that failed once, because its
+    database was not there yet, would be avoided for AVOID_SECONDS."""
+    url = primary.new_database()
+    store = await PostgresStore.open(url, clock)
+    account = await store.create_account("acme")
+    await store.close()
+    _catch_up(primary, replica)
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    return await PostgresStore.open(url, clock, read_urls=[replica.database_url(name)]), account
+
+
 async def _positions(store: PostgresStore, account_id: int) -> list[tuple[int, int]]:
     account = next(found for found in await store.list_accounts() if found.account_id == account_id)
     _, rows = await store.read_changes(account, START, NOON * 2, 100, ALL, links=False)
@@ -69,24 +82,22 @@ def test_a_lagging_replica(servers: tuple[PostgresServer, PostgresServer]) -> No
     primary, replica = servers
 
     async def main() -> None:
-        url = primary.new_database()
         clock = ManualClock()
-        store = await PostgresStore.open(
-            url, clock, read_urls=[replica.database_url(psycopg.conninfo.conninfo_to_dict(url)["dbname"])]
-        )
-        account = await store.create_account("acme")
+        store, account = await _open(primary, replica, clock)
         await store.write(account, putting([ticket(1), ticket(2)]))
         clock.now += 10
         await store.close_newest(account)
         await _eventually(store, account.account_id, [(NOON, 1), (NOON, 2)])
         _catch_up(primary, replica)
         _set_replay(replica, running=False)
-        await store.write(account, putting([ticket(1)]))
-        clock.now += 10
-        assert await store.close_newest(account)
-        assert (await store.read_state(account)).watermark == NOON + 10
-        assert await _positions(store, account.account_id) == [(NOON, 1), (NOON, 2)]
-        _set_replay(replica, running=True)
+        try:
+            await store.write(account, putting([ticket(1)]))
+            clock.now += 10
+            assert await store.close_newest(account)
+            assert (await store.read_state(account)).watermark == NOON + 10
+            assert await _positions(store, account.account_id) == [(NOON, 1), (NOON, 2)]
+        finally:
+            _set_replay(replica, running=True)
         await _eventually(store, account.account_id, [(NOON, 2), (NOON + 10, 1)])
         await store.close()
 
@@ -99,11 +110,8 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
     primary, replica = servers
 
     async def main() -> None:
-        url = primary.new_database()
-        name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         clock = ManualClock()
-        store = await PostgresStore.open(url, clock, read_urls=[replica.database_url(name)])
-        account = await store.create_account("acme")
+        store, account = await _open(primary, replica, clock)
         await store.write(account, putting([ticket(1)]))
         clock.now += 1
         await store.close_newest(account)
