@@ -90,8 +90,8 @@ def test_token_endpoint_down_for_a_while() -> None:
             "401.: invalid_client",
         ),
         (answer(400, {"error": "invalid_scope"}), "invalid_scope"),
-        (answer(200, {"token": "x"}), "gave no access token"),
-        (answer(200, b"<html>"), "gave no access token"),
+        (answer(200, {"token": "x"}), "returned no access token"),
+        (answer(200, b"<html>"), "returned no access token"),
     ],
 )
 def test_token_endpoint_refuses(reaction: Reaction, words: str) -> None:

@@ -112,7 +112,7 @@ def test_whole_answers(server: Server, sent: bytes) -> None:
         (head(b"", content_encoding="gzip") + b"", None),
         (head(BODY, content_encoding="gzip") + BODY, "no sound gzip"),
         (head(PACKED[:-4] + b"xxxx", content_encoding="gzip") + PACKED[:-4] + b"xxxx", "no sound gzip"),
-        (head(BODY, content_encoding="br") + BODY, "not asked for"),
+        (head(BODY, content_encoding="br") + BODY, "not requested"),
         (chunked(PACKED, end=False), "no whole answer"),
         (chunked(PACKED[:50]), "cut off"),
         (b"", "no whole answer"),

@@ -23,13 +23,13 @@ LOCK_SECONDS_MAX = 120.0
 def find_credentials(
     source: str, environment: Mapping[str, str] = os.environ, ask: Callable[[str], str] | None = None
 ) -> Credentials:
-    """What the environment says, else the netrc file, else what `ask` is answered. Raises BadInput.
+    """Credentials from the environment, else from the netrc file, else from `ask`. Raises BadInput.
 
     `ask`: prompts for a line; its argument is the prompt. None where nobody is there to answer.
     """
-    given = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
-    given = {name: value for name, value in given.items() if value}
-    found = _from_environment(given)
+    variables = {name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)}
+    variables = {name: value for name, value in variables.items() if value}
+    found = _from_environment(variables)
     host = urlsplit(source).hostname or ""
     if found is None:
         found = _from_netrc(host, environment)
@@ -45,27 +45,27 @@ def find_credentials(
     return _checked(found)
 
 
-def _from_environment(given: Mapping[str, str]) -> Credentials | None:
-    ways = [name for name in ("EMAIL", "BEARER", "CLIENT_ID") if name in given]
+def _from_environment(variables: Mapping[str, str]) -> Credentials | None:
+    ways = [name for name in ("EMAIL", "BEARER", "CLIENT_ID") if name in variables]
     if len(ways) > 1:
         raise BadInput(f"set one of {' and '.join(PREFIX + name for name in ways)}, not several")
-    if "EMAIL" in given or "TOKEN" in given:
-        missing = [name for name in ("EMAIL", "TOKEN") if name not in given]
+    if "EMAIL" in variables or "TOKEN" in variables:
+        missing = [name for name in ("EMAIL", "TOKEN") if name not in variables]
         if missing:
             raise BadInput(f"{PREFIX}{missing[0]} is not set; an email and an API token belong together")
-        return Basic(given["EMAIL"].removesuffix("/token"), given["TOKEN"])
-    if "BEARER" in given:
-        return Bearer(given["BEARER"])
-    if "CLIENT_ID" not in given:
-        orphan = next((name for name in ("CLIENT_SECRET", "REFRESH_TOKEN_FILE") if name in given), None)
+        return Basic(variables["EMAIL"].removesuffix("/token"), variables["TOKEN"])
+    if "BEARER" in variables:
+        return Bearer(variables["BEARER"])
+    if "CLIENT_ID" not in variables:
+        orphan = next((name for name in ("CLIENT_SECRET", "REFRESH_TOKEN_FILE") if name in variables), None)
         if orphan:
             raise BadInput(f"{PREFIX}{orphan} is set, and {PREFIX}CLIENT_ID is not")
         return None
-    if "REFRESH_TOKEN_FILE" in given:
-        return RefreshToken(given["CLIENT_ID"], given.get("CLIENT_SECRET"), given["REFRESH_TOKEN_FILE"])
-    if "CLIENT_SECRET" not in given:
+    if "REFRESH_TOKEN_FILE" in variables:
+        return RefreshToken(variables["CLIENT_ID"], variables.get("CLIENT_SECRET"), variables["REFRESH_TOKEN_FILE"])
+    if "CLIENT_SECRET" not in variables:
         raise BadInput(f"{PREFIX}CLIENT_ID needs {PREFIX}CLIENT_SECRET or {PREFIX}REFRESH_TOKEN_FILE")
-    return ClientCredentials(given["CLIENT_ID"], given["CLIENT_SECRET"])
+    return ClientCredentials(variables["CLIENT_ID"], variables["CLIENT_SECRET"])
 
 
 def _from_netrc(host: str, environment: Mapping[str, str]) -> Credentials | None:
@@ -87,7 +87,7 @@ def _from_netrc(host: str, environment: Mapping[str, str]) -> Credentials | None
 
 
 def _checked(credentials: Credentials) -> Credentials:
-    """A header is one line of printable characters. Raises BadInput without showing what was given."""
+    """A header is one line of printable characters. Raises BadInput without showing the value."""
     match credentials:
         case Basic(email, token):
             fits = email.isprintable() and token.isprintable() and ":" not in email and bool(token)

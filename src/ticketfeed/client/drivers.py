@@ -1,4 +1,4 @@
-"""Drivers of a flow: one for threads, one for asyncio. All that they do is what each step says."""
+"""Drivers of a flow, one for threads and one for asyncio. They carry out its steps and decide nothing."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ Sleep = Callable[[Wait], None]
 def drive(
     flow: Flow[Any], transport: Transport, tokens: TokenFile | None, sleep: Sleep | None = None
 ) -> Iterator[ExportPage]:
-    """The pages of a flow, one after the other. `sleep` is told why it sleeps."""
+    """The pages of a flow, one after the other. `sleep` receives the seconds and the reason."""
     with contextlib.suppress(StopIteration):
         step = next(flow)
         while True:
@@ -83,7 +83,7 @@ def _take(step: Step, transport: Transport, tokens: TokenFile | None) -> Reply:
 
 def _file(tokens: TokenFile | None) -> TokenFile:
     if tokens is None:
-        raise TypeError("the flow asks for a token file, and there is none")
+        raise TypeError("the flow requires a token file, and there is none")
     return tokens
 
 

@@ -2,7 +2,7 @@
 
 for page in export_tickets("https://acme.zendesk.com", state=state):
     for ticket in page.decode(): ...
-    state = page.state      # keep it with what you stored; the next run continues behind this page
+    state = page.state      # store it with the records; the next run continues after this page
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from ticketfeed.client.envelope import (
+from ticketfeed.client.page_parser import (
     CursorPage,
     ListPage,
     NotAPage,
@@ -68,7 +68,7 @@ def walk(plan: Plan, states: Mapping[str, Mapping[str, Any]], session: Session) 
 
 
 State = Mapping[str, Any]
-# A page, what stands for each of its records, and the comments in each of its ticket events.
+# A page, the digest of each of its records, and the comments in each of its ticket events.
 _Timed = tuple[TimePage, list[bytes], dict[bytes, list[bytes]]]
 
 
@@ -99,18 +99,18 @@ def _cursor_parser(stream: Stream, state: State) -> Callable[[Answer], tuple[Cur
         if page.records and page.cursor is None:
             raise NotAPage("the answer has records and no cursor to continue from")
         if page.cursor is not None and _goes_back(sent, page.cursor):
-            raise NotAPage(f"the cursor goes back: {page.cursor} was given for {sent}")
+            raise NotAPage(f"the cursor goes back: {page.cursor} came for {sent}")
         if not page.end_of_stream and page.cursor in (None, sent):
-            raise NotAPage("the cursor does not advance, though more is said to follow")
+            raise NotAPage("the cursor does not advance, and end_of_stream is not true")
         return page, parse_keys(page.records) if stream.name == "tickets" else []
 
     return parse
 
 
-def _goes_back(sent: str | None, given: str) -> bool:
+def _goes_back(sent: str | None, received: str) -> bool:
     """Whether both can be read as positions, and the later one lies before the earlier."""
     try:
-        return sent is not None and decode_cursor(given) < decode_cursor(sent)
+        return sent is not None and decode_cursor(received) < decode_cursor(sent)
     except InvalidCursor:
         return False
 
@@ -145,7 +145,7 @@ def _walk_by_time(plan: Plan, stream: Stream, state: State, session: Session) ->
         }
         if is_past:
             after = {**state, "done": True}
-        # An answer that does not say whether the stream ends has ended it when it brings nothing new.
+        # Without end_of_stream, the stream has ended when a page has nothing new.
         ended = is_past or (not fresh if page.end_of_stream is None else page.end_of_stream)
         session.resumed((yield ExportPage(stream.name, records, after, ended, repeated=len(page.records) - len(fresh))))
         state = after
@@ -160,7 +160,7 @@ def _time_parser(stream: Stream, start_time: int, seen: set[bytes]) -> Callable[
         if page.records and page.end_time is None:
             raise NotAPage("the answer has records and no end_time to continue from")
         if page.end_of_stream is False and (page.end_time or 0) <= start_time and seen.issuperset(digests):
-            raise NotAPage(f"the end_time does not advance beyond {start_time}, though more is said to follow")
+            raise NotAPage(f"the end_time does not advance beyond {start_time}, and end_of_stream is not true")
         comments = {event: comments_of(event) for event in page.records} if stream.name == "comments" else {}
         return page, digests, comments
 
@@ -173,7 +173,7 @@ def _unpack(text: str) -> set[bytes]:
 
 
 def _walk_list(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[State]:
-    """A list as it is now. Each run reads it from the beginning; a run that was cut off, from its last page on."""
+    """The current list. Each run reads it from the beginning; an interrupted run resumes at its last page."""
     while True:
         after: dict[str, str] = dict(state.get("after", {}))
         try:
@@ -193,7 +193,7 @@ def _list_parser(stream: Stream, after: dict[str, str]) -> Callable[[Answer], Li
     def parse(answer: Answer) -> ListPage:
         page = parse_list_page(stream.key, answer.body)
         if page.after is not None and page.after == after:
-            raise NotAPage("the list does not advance, though more is said to follow")
+            raise NotAPage("the list does not advance, and has_more is true")
         return page
 
     return parse

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ticketfeed.client.envelope import error_text
+from ticketfeed.client.page_parser import error_text
 from ticketfeed.client.steps import Answer, Request
 from ticketfeed.protocol.errors import SourceError
 
@@ -21,7 +21,7 @@ __all__ = [
     "parse_token_file",
 ]
 
-# Zendesk leaves `expires_in` out of its answer where it was not asked for, and takes 300 to 172,800 seconds.
+# Zendesk omits `expires_in` from its answer unless the request has it, and accepts 300 to 172,800 seconds.
 EXPIRES_IN_SECONDS = 3600
 # A token is renewed this long before it expires, so that it cannot die between being sent and being checked.
 RENEW_EARLY_SECONDS = 60.0
@@ -96,7 +96,7 @@ def _token_request(body: dict[str, object]) -> Request:
 
 
 class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the token file holds. `expires_at`: Unix seconds; None where the source does not say."""
+    """The contents of the token file. `expires_at`: Unix seconds; None where the answer has no expires_in."""
 
     access_token: str | None = None
     refresh_token: str | None = None
@@ -124,13 +124,13 @@ class _TokenAnswer(msgspec.Struct):
 def parse_token_answer(answer: Answer, before: Tokens) -> Tokens:
     """The new tokens. Raises SourceError for an answer that has none."""
     try:
-        given = msgspec.json.decode(answer.body, type=_TokenAnswer)
+        granted = msgspec.json.decode(answer.body, type=_TokenAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise SourceError(
-            f"the token endpoint gave no access token (status {answer.status}): {error_text(answer.body)}"
+            f"the token endpoint returned no access token (status {answer.status}): {error_text(answer.body)}"
         ) from None
-    expires_at = None if given.expires_in is None else answer.at + given.expires_in
-    tokens = Tokens(given.access_token, given.refresh_token, expires_at)
+    expires_at = None if granted.expires_in is None else answer.at + granted.expires_in
+    tokens = Tokens(granted.access_token, granted.refresh_token, expires_at)
     return msgspec.structs.replace(tokens, refresh_token=tokens.refresh_token or before.refresh_token)
 
 

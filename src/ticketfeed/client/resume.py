@@ -1,4 +1,4 @@
-"""`--resume-from`: what another tool noted about how far it had come -> states of streams.
+"""`--resume-from`: the state of another tool -> states of streams.
 
 A time is taken as the start_time to begin at, inclusive: what carries that second may come again, nothing is missed.
 """

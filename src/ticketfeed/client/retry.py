@@ -15,7 +15,7 @@ MINUTE = 60.0
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait by `Retry-After`, a number or a date; None where it is missing or makes no sense.
 
-    At least one second: a source that says 0, or names a moment that is over, is not to be asked in a tight loop.
+    At least one second: a source that sends 0, or a time in the past, must not cause a tight loop.
     """
     text = headers.get("retry-after", "").strip()
     try:
@@ -43,7 +43,7 @@ def backoff(attempt: int, random: Callable[[], float]) -> float:
 
 def window_reset(headers: Mapping[str, str]) -> float:
     """Seconds until the endpoint's budget is renewed, where `Zendesk-RateLimit-*: total=10; remaining=0; resets=42`
-    says that nothing is left of it; otherwise 0."""
+    shows that nothing of it is left; otherwise 0."""
     for name, text in headers.items():
         if name.startswith("zendesk-ratelimit-"):
             parts = dict(part.strip().partition("=")[::2] for part in text.split(";"))

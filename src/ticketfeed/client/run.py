@@ -16,13 +16,13 @@ __all__ = ["Run"]
 
 @dataclass(slots=True)
 class Run:
-    """`seen` is told of each page when it is stored. `shield`: no interruption while a target is being written."""
+    """`on_page` is called with each page after it is stored. `shield`: blocks interrupts while a target is written."""
 
     exporter: Exporter
     sink: Sink
     identity: Mapping[str, Any]
     checkpoint: Checkpoint | None
-    seen: Callable[[ExportPage], None]
+    on_page: Callable[[ExportPage], None]
     shield: Callable[[], AbstractContextManager[None]] = nullcontext
     _totals: Totals = field(init=False)
     _states: dict[str, Any] = field(init=False)
@@ -39,7 +39,7 @@ class Run:
         try:
             for page in self.exporter:
                 self._store(page)
-                self.seen(page)
+                self.on_page(page)
         except (SourceError, KeyboardInterrupt):
             self._finish()
             raise

@@ -1,7 +1,7 @@
-"""One conversation with a source: credentials, pace, patience. Streams ask through it, and are given good answers.
+"""A session with a source: credentials, request rate, retries. Streams send their requests through it.
 
 What passes by itself (429, 5xx, no answer) is waited out for `give_up_after_seconds` in a row. An answer that should
-be a page and is none is asked for a few times more: a proxy may have stood in for the source. Everything else is final.
+be a page and is none is retried a few times, since a proxy may have answered for the source. Everything else is final.
 """
 
 import random as chance
@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from ticketfeed.client.envelope import NotAPage, error_text
 from ticketfeed.client.oauth import (
     Basic,
     Bearer,
@@ -20,6 +19,7 @@ from ticketfeed.client.oauth import (
     parse_token_answer,
     parse_token_file,
 )
+from ticketfeed.client.page_parser import NotAPage, error_text
 from ticketfeed.client.retry import Pace, backoff, retry_after, window_reset
 from ticketfeed.client.steps import Answer, Failed, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
 from ticketfeed.protocol.errors import SourceError, SourceRefused
@@ -29,16 +29,16 @@ __all__ = ["Flow", "Patience", "Session"]
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Step, Reply, T]
 
-# Enough for a proxy to be restarted (15 seconds of backoff); an address that is no help desk is told soon.
+# Enough for a proxy to be restarted (15 seconds of backoff); an address that is no help desk is reported soon.
 NOT_A_PAGE_TRIES = 5
-# How old a start_time must be; the wire says one minute.
+# The least age of a start_time: one minute on the wire.
 START_TIME_AGE_SECONDS = 61.0
 _PASSING = frozenset({408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How hard a source may be asked, and for how long in vain. `per_page`: what a page holds at most."""
+    """The request rate and the retries allowed. `per_page`: the most records of a page."""
 
     per_page: int = 1000
     requests_per_minute: int | None = None
@@ -127,17 +127,17 @@ class Session:
                 self._halve()
             yield from self._wait(seconds, reply.text)
             return
-        said = error_text(reply.body)
-        if start_time is not None and reply.status in (400, 422) and _is_too_recent(said):
-            yield from self._wait(max(1.0, start_time + START_TIME_AGE_SECONDS - self.now), said)
+        message = error_text(reply.body)
+        if start_time is not None and reply.status in (400, 422) and _is_too_recent(message):
+            yield from self._wait(max(1.0, start_time + START_TIME_AGE_SECONDS - self.now), message)
             return
         if reply.status < 500 and reply.status not in _PASSING:
-            raise SourceRefused(_refusal(_path(request), reply, said), reply.status)
+            raise SourceRefused(_refusal(_path(request), reply, message), reply.status)
         if reply.status == 504:
             self._halve()
-        asked = retry_after(reply.headers, self.now)
-        reason = f"the source answered {reply.status}" + (f" ({said})" if said else "")
-        yield from self._wait(seconds if asked is None else asked, reason)
+        delay = retry_after(reply.headers, self.now)
+        reason = f"the source answered {reply.status}" + (f" ({message})" if message else "")
+        yield from self._wait(seconds if delay is None else delay, reason)
 
     def _wait(self, seconds: float, reason: str) -> Flow[None]:
         if self._trouble_since is None:
@@ -209,27 +209,28 @@ def _path(request: Request) -> str:
     return request.target.partition("?")[0]
 
 
-def _is_too_recent(said: str) -> bool:
-    return "StartTimeTooRecent" in said or "Too recent start_time" in said
+def _is_too_recent(message: str) -> bool:
+    return "StartTimeTooRecent" in message or "Too recent start_time" in message
 
 
-def _refusal(path: str, answer: Answer, said: str) -> str:
+def _refusal(path: str, answer: Answer, message: str) -> str:
     status = answer.status
     if status == 401:
-        return f"the source refuses the credentials (401): {said}"
+        return f"the source refuses the credentials (401): {message}"
     if status == 403:
-        return f"these credentials may not read {path} (403): {said}; exports need an admin, and OAuth the scope read"
+        return (
+            f"these credentials may not read {path} (403): {message}; exports need an admin, and OAuth the scope read"
+        )
     if status == 404:
-        return f"the source has nothing at {path} (404): {said}; check its address"
+        return f"the source has nothing at {path} (404): {message}; check its address"
     if 300 <= status < 400:
         return f"the source redirects to {answer.headers.get('location', 'nowhere')}; give that address as SOURCE"
-    return f"the source refuses {path} ({status}): {said}"
+    return f"the source refuses {path} ({status}): {message}"
 
 
 def _token_refusal(credentials: ClientCredentials | RefreshToken, answer: Answer) -> str:
-    said = error_text(answer.body)
-    if isinstance(credentials, RefreshToken) and "invalid_grant" in said:
-        return (
-            f"the refresh token in {credentials.file} is spent, expired or revoked; authorize the client again ({said})"
-        )
-    return f"the token endpoint refuses the client ({answer.status}): {said}"
+    message = error_text(answer.body)
+    if isinstance(credentials, RefreshToken) and "invalid_grant" in message:
+        problem = f"the refresh token in {credentials.file} is spent, expired or revoked"
+        return f"{problem}; authorize the client again ({message})"
+    return f"the token endpoint refuses the client ({answer.status}): {message}"

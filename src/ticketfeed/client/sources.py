@@ -18,7 +18,7 @@ _STORES = ("sqlite:", "postgresql:", "postgres:", "memory:")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`url`: what to open. `name`: the same without a secret, as it stands in manifests and messages."""
+    """`url`: what to open. `name`: the same without a secret, for manifests and messages."""
 
     kind: Literal["http", "store"]
     url: str

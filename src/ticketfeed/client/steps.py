@@ -58,7 +58,7 @@ class SaveTokens:
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
-    """The members of a ticket that an exporter itself needs, of whatever type the source gave them."""
+    """The members of a ticket that an exporter itself needs, of any type that the source sends."""
 
     id: Any = None
     generated_timestamp: Any = None
@@ -76,7 +76,7 @@ class Key(msgspec.Struct, frozen=True, gc=False):
 class ExportPage:
     """Records of one stream, and where to continue.
 
-    `records`: each the exact bytes of one JSON object, in the order given. `state`: JSON values; a later run that is
+    `records`: each the exact bytes of one JSON object, in the source's order. `state`: JSON values; a later run that is
     started with it continues right behind this page. `end_of_stream`: there is nothing more for now. `keys`: for
     tickets, one for each record. `repeated`: records that were left out because the page before had the same bytes.
     `skipped`: why the source does not have this stream, where all that it has were meant.
@@ -123,7 +123,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The driver has done what the step said."""
+    """The driver has carried out the step."""
 
     at: float
     value: Any = None

@@ -1,4 +1,4 @@
-"""What a run has given so far: counts for each stream, for tickets also by status and as a hash. Kept with the rows."""
+"""Totals of a run: counts for each stream, and for tickets also by status and as a hash. Stored with the rows."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _MODULUS = 2**128
 
 
 class Totals:
-    """Over all runs of one target. A ticket counts each time it was given."""
+    """Over all runs of one target. A ticket counts each time that it was received."""
 
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
         self._streams: dict[str, dict[str, Any]] = {name: dict(total) for name, total in (stored or {}).items()}

@@ -1,4 +1,4 @@
-"""Requests to a source over HTTP. One connection is kept open; a proxy and certificates come from the environment.
+"""Requests to a source over HTTP. One connection is reused; a proxy and certificates come from the environment.
 
 urllib3, measured against httpx, niquests, aiohttp and http.client on pages of 1000 compressed tickets: 0.4 ms of CPU a
 page, where httpx takes 1.0 and niquests 0.5; aiohttp (0.2) cannot be called without an event loop. Inflating with
@@ -110,7 +110,7 @@ def _read(response: urllib3.BaseHTTPResponse, encoding: str) -> bytes:
     if encoding.strip().lower() in ("gzip", "x-gzip"):
         return _inflate(pieces)
     if encoding.strip().lower() not in ("", "identity"):
-        raise ValueError(f"the answer has the encoding {encoding!r}, which was not asked for")
+        raise ValueError(f"the answer has the encoding {encoding!r}, which was not requested")
     return b"".join(pieces)
 
 
@@ -142,7 +142,7 @@ def _failed(error: Exception, timed_out: bool = False) -> Failed:
 
 
 def _make_pool(base: str, headers: dict[str, str]) -> urllib3.PoolManager:
-    """Through the proxy that HTTPS_PROXY and its kin name, unless NO_PROXY says not to."""
+    """Use the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, unless NO_PROXY lists the host."""
     parts = urlsplit(base)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")

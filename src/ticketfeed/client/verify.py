@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ticketfeed.client.envelope import NotAPage, parse_keys
+from ticketfeed.client.page_parser import NotAPage, parse_keys
 from ticketfeed.client.session import Flow, Session
 from ticketfeed.client.steps import Answer, Request
 from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
@@ -23,7 +23,7 @@ from ticketfeed.protocol.model import INT64_MAX, Position
 __all__ = ["Held", "Verdict", "held_by", "verify"]
 
 BUCKETS = 1024
-# A bucket with more tickets is narrowed down again; the source tells the ids of twice as many at most.
+# A bucket with more tickets is narrowed down again; the source lists the ids of twice as many at most.
 IDS = 5000
 # A ticket that is being changed is nowhere until its second is over, so what differs is looked at twice.
 CHANGE_SECONDS = 2.0
@@ -36,13 +36,13 @@ Positions = Callable[[], Iterator[tuple[int, int]]]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a target holds: its tickets up to `until`, from `parameters` on; `given` is its count and hash of all that
-    it was given, where each ticket was given once."""
+    """What a target holds: its tickets up to `until`, from `parameters` on. `received`: count and hash of all records
+    that it received, comparable where each ticket was received once."""
 
     positions: Positions
     until: Position
     parameters: dict[str, str]
-    given: FeedHash
+    received: FeedHash
 
 
 @dataclass(slots=True)
@@ -91,12 +91,12 @@ def _by_hash(held: Held, session: Session) -> Flow[Verdict]:
     positions = sum(int(bucket.positions_hash, 16) for bucket in source.buckets)  # of the one bucket, if any
     if (source.count, positions) == (mine.count, mine.total):
         verdict = Verdict(mine.count, how="count and positions agree")
-        if held.given.count == mine.count:
+        if held.received.count == mine.count:
             whole = sum(int(bucket.hash, 16) for bucket in source.buckets)
-            if whole == held.given.total:
+            if whole == held.received.total:
                 verdict.how = "count, positions and bytes agree"
             else:
-                verdict.differences.append("the bytes of some tickets differ from those that the target was given")
+                verdict.differences.append("the bytes of some tickets differ from those that the target received")
         return verdict
     ends = [lowest, highest, *(end for end in (source.lowest_id, source.highest_id) if end is not None)]
     verdict = Verdict(mine.count, how="compared id by id")
@@ -193,7 +193,7 @@ def _by_samples(held: Held, session: Session) -> Flow[Verdict]:
     for begin in range(0, len(sample), SAMPLE_IDS):
         part = dict(sample[begin : begin + SAMPLE_IDS])
         shown = yield from _show_many(session, part)
-        # Deleted tickets are not shown, so that one is missing here says nothing.
+        # The answer leaves out deleted tickets, so a missing ticket is no difference.
         source = {key.id: key.second for key in parse_keys([bytes(record) for record in shown.tickets])}
         verdict.count += len(source)
         _compare(verdict, source, {id: part[id] for id in source if id in part}, held.until)
@@ -212,7 +212,7 @@ def _show_many(session: Session, ids: Iterable[int]) -> Flow[_Tickets]:
 def held_by(
     state: Mapping[str, Any], totals: Mapping[str, Any], identity: Mapping[str, Any], positions: Positions
 ) -> Held:
-    """From what a target's checkpoint says of tickets."""
+    """What a target holds, read from the tickets' entry of its checkpoint."""
     parameters: dict[str, str] = {}
     began = totals.get("from", {})
     if "cursor" in began:
@@ -224,5 +224,5 @@ def held_by(
     until = decode_cursor(state["cursor"]) if "cursor" in state else Position(0, 0)
     if state.get("done"):
         until = Position(int(identity["until"]) - 1, INT64_MAX)
-    given = FeedHash.parse(int(totals.get("records", 0)), str(totals.get("hash", "0")))
-    return Held(positions, until, parameters, given)
+    received = FeedHash.parse(int(totals.get("records", 0)), str(totals.get("hash", "0")))
+    return Held(positions, until, parameters, received)

@@ -49,7 +49,7 @@ class CachedPage:
         """
         if self.end_of_stream or self.record_changes not in (None, known.record_changes):
             return False
-        return all([fragment is not None and fragment.is_valid for fragment in self.fragments])
+        return all(fragment is not None and fragment.is_valid for fragment in self.fragments)
 
 
 class PageCache:

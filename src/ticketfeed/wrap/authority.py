@@ -1,4 +1,4 @@
-"""The certificate authority of this machine, as a value: made, written as text and read back, asked for certificates.
+"""The certificate authority of this machine, as a value: created, encoded as text, decoded, and issuing certificates.
 
 Whoever trusts it trusts it for the hosts of help desks and for this machine, and for nothing else. Clients trust a
 root, which has signed one issuer and will sign no more, since its key is thrown away at once. What the issuer may
@@ -25,7 +25,7 @@ DAY_SECONDS = 86_400
 AUTHORITY_DAYS = 5 * 365
 # No client takes a server's certificate that is good for longer than this.
 SERVER_DAYS = 397
-# Clocks differ, and some clients' stand a little behind.
+# Clocks differ; those of some clients are a little behind.
 BEFORE_DAYS = 1
 
 _PERMITTED = (
@@ -42,7 +42,7 @@ _USAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The root that clients trust, and the issuer whose key is kept."""
+    """The root that clients trust, and the issuer, whose key alone is stored."""
 
     root: x509.Certificate
     issuer: x509.Certificate
@@ -55,7 +55,7 @@ class Authority:
 
     @property
     def root_pem(self) -> bytes:
-        """What clients are told to trust. It holds no secret."""
+        """The certificate that clients trust. It holds no secret."""
         return self.root.public_bytes(serialization.Encoding.PEM)
 
     @property
@@ -66,7 +66,7 @@ class Authority:
     def issue(self, names: Sequence[str], now: int) -> bytes:
         """A new key for these hosts and addresses, with the chain of certificates up to the root, as one text."""
         key = ec.generate_private_key(ec.SECP256R1())
-        # The name proper stands in the extension; a subject could be taken for a host, and is too short for some.
+        # The host name is in the extension; a subject is limited to 64 characters.
         builder = _builder("ticketfeed server", key, now, min(now + SERVER_DAYS * DAY_SECONDS, self.ends))
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

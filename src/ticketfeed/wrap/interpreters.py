@@ -1,4 +1,4 @@
-"""Where a command's Python and Java keep certificates of their own, found from their files alone."""
+"""The certificate files of a command's Python and Java, found without running them."""
 
 import os
 import shlex
@@ -55,7 +55,7 @@ def find_interpreter(program: str, path: str) -> str | None:
 
 
 def _named(lines: Sequence[str]) -> Iterator[list[str]]:
-    """The words that say what runs a script. pip writes a path that is too long for a first line into the second."""
+    """The interpreter line of a script, as words. pip writes a path that is too long into the second line."""
     if lines and lines[0].startswith("#!"):
         if len(lines) > 1 and lines[1].startswith("'''exec'"):
             yield shlex.split(lines[1])

@@ -8,8 +8,8 @@ itself with the command, whose process id, streams and exit code are therefore i
 SOCKET is the number of a Unix socket of whole messages. One JSON object comes in: `files`, pairs of what is bound over
 what; `folders`, pairs of which the first is laid over the second; `ports`, those to listen on at 127.0.0.1. One goes
 out: empty, with the listening sockets and a UDP socket of port 53 attached; or `refused`, with the reason why there
-cannot be such namespaces. A second one says why the command could not be started: `failed`. The socket is closed when
-it runs.
+cannot be such namespaces. A second one has the reason if the command could not be started: `failed`. The socket
+is closed when it runs.
 
 Only the standard library is used. Python has these system calls from 3.12 only, hence ctypes.
 """
@@ -77,7 +77,7 @@ def _isolate(
     """Raises OSError, its file name saying at which step."""
     uid, gid = os.geteuid(), os.getegid()
     _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET)
-    # Each user and group stays who it is. Without this, the kernel does not let a process map its own group.
+    # Users and groups keep their ids. Without this, the kernel refuses to map a process's own group.
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")

@@ -1,4 +1,4 @@
-"""The ports at which something listens on this machine, as Linux tells them."""
+"""The listening ports of this machine, from Linux's /proc."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ _ADDRESSES = {"0100007F", "00000000", "0" * 24 + "01000000", "0" * 32, "7F000001
 
 
 def find_listening_ports() -> set[int]:
-    """Those that are reached at localhost; none where the system does not tell."""
+    """Those that are reached at localhost; none where the system has no /proc."""
     found: set[int] = set()
     for table in _TABLES:
         try:

@@ -1,6 +1,6 @@
 """Answers to DNS queries, as a pure function: hosts served here have the address 127.0.0.1, others do not exist.
 
-An isolated command asks nobody else. A hosts file could not do it alone: it has no wildcards.
+An isolated command uses no other name server. A hosts file could not do it alone: it has no wildcards.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""What an isolated command sees in place of files of the system: who has which name, and whom to trust.
+"""The files that an isolated command sees in place of the system's: hosts, name service, and trusted certificates.
 
 The real files are untouched; the private ones are bound over them in the command's own mount namespace.
 """
@@ -18,10 +18,10 @@ from ticketfeed.wrap.trust import SYSTEM_FILES, encode_java_roots, read_file
 __all__ = ["PrivateFiles", "write_private_files"]
 
 HOSTS, NAME_SERVICES, RESOLVER = Path("/etc/hosts"), Path("/etc/nsswitch.conf"), Path("/etc/resolv.conf")
-# Caches of names that libc asks before it reads a file.
+# Name caches that libc queries before it reads a file.
 _NAME_CACHES = ("/run/nscd/socket", "/var/run/nscd/socket")
 _FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
-# What stands beyond is looked up like a name that is no account's.
+# Further names are looked up like those of other hosts.
 HOSTS_MAX = 1000
 _JAVA_FILES = ("/etc/ssl/certs/java/cacerts", "/etc/pki/java/cacerts")
 
@@ -55,7 +55,7 @@ def write_private_files(
 
 
 def _name_files(accounts: Collection[str]) -> dict[Path, bytes]:
-    """Accounts stand in the hosts file; every other name is looked up at 127.0.0.1 (see `names`)."""
+    """The hosts file has the accounts; every other name is looked up at 127.0.0.1 (see `names`)."""
     lines = [f"127.0.0.1 {account}.{ZENDESK}" for account in itertools.islice(accounts, HOSTS_MAX)]
     lines += (line for line in _lines(HOSTS) if not any(map(is_zendesk, line.lower().split("#")[0].split())))
     services = [line for line in _lines(NAME_SERVICES) if not line.lstrip().startswith("hosts:")]

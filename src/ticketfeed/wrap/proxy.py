@@ -50,7 +50,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Whom a request asks for. `forwarded` is what goes there first: nothing for CONNECT, whose bytes all follow."""
+    """The host of a request. `forwarded`: the bytes to send there first; none for CONNECT, whose bytes all follow."""
 
     address: Address
     is_tunnel: bool
@@ -75,8 +75,8 @@ def parse_head(head: bytes) -> Head:
     if absolute is None or address is None:
         raise Refused(HTTPStatus.BAD_REQUEST, "this is a proxy; it takes CONNECT HOST:PORT and http:// addresses")
     path = absolute[2] if absolute[2].startswith("/") else f"/{absolute[2]}"
-    kept = [header for header in headers if not _OWN_HEADER.match(header)]
-    lines = [line.replace(target, path, 1), *kept, "Connection: close", "", ""]
+    forwarded = [header for header in headers if not _OWN_HEADER.match(header)]
+    lines = [line.replace(target, path, 1), *forwarded, "Connection: close", "", ""]
     return Head(address, is_tunnel=False, path=path, forwarded="\r\n".join(lines).encode("latin-1"))
 
 
@@ -125,7 +125,7 @@ class Relay(_Connections):
 
 
 class Proxy(_Connections):
-    """`server` answers for help desks; `report` hears of a refused host once."""
+    """`server` answers for help desks; `report` is called once for each refused host."""
 
     def __init__(self, server: Address, allowed: Collection[str], report: Callable[[str], None]) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class Proxy(_Connections):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             writer.write(Refused(status, "the head of the request is too large").answer())
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone, or says nothing
+            pass  # the client has gone, or sends nothing
         finally:
             await _close(writer)
 
@@ -212,7 +212,7 @@ async def _carry(here: _Streams, there: _Streams) -> None:
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    """End a connection, and hear how it ended: a reset that nobody has heard of would be told to the operator."""
+    """Close a connection and retrieve its error: asyncio would log a reset that nobody retrieved."""
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS_MAX):

@@ -1,6 +1,6 @@
 """Running a command in a world of its own: a server, a proxy in front of it, and the variables that lead there.
 
-The command keeps the terminal, its streams and its exit code; everything else lives as long as it does.
+The command has the terminal and its streams, and its exit code is returned; the services end with it.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ DRAIN_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a command is to find around it. `report` is told of each host that it is refused, once.
+    """The services that a command reaches. `report` is called once for each host that is refused.
 
     `host_ports`: those of this machine that are relayed into the namespaces of an isolated command, besides those that
     are in use when it starts.
@@ -90,7 +90,7 @@ class Services:
         self._listening.append(await asyncio.start_server(handler.handle, sock=bound, limit=HEAD_BYTES_MAX))
 
     async def join(self, inside: Inside, host_ports: Sequence[int]) -> None:
-        """Serve what an isolated command asks for. The sockets are those of `inside_ports`."""
+        """Serve the requests of an isolated command, on the sockets of `inside_ports`."""
         server_socket, proxy_socket, *relayed = inside.listening
         self.serve(server_socket)
         await self.listen(self.proxy, proxy_socket)

@@ -1,4 +1,4 @@
-"""Files that tell a program whom to trust: our authority beside the public ones, since allowed hosts are real."""
+"""Certificate bundles: this machine's authority together with the public ones, since allowed hosts are real."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ from ticketfeed.wrap.environment import JAVA_STORE_PASSWORD, TrustFiles
 
 __all__ = ["SYSTEM_FILES", "encode_java_roots", "read_file", "write_trust_files"]
 
-# Where systems keep the public roots, for an interpreter that was built to look elsewhere.
+# The public roots of common systems, for an interpreter that was built to look elsewhere.
 SYSTEM_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

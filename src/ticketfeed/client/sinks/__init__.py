@@ -43,7 +43,7 @@ def open_sink(target: str, streams: Sequence[str], options: SinkOptions) -> Sink
             _refuse(target, options, columns=True)
             if compression == ".zst":
                 with _extra(target):
-                    import zstandard  # noqa: F401 # needed at the first write: told before anything is read
+                    import zstandard  # noqa: F401 # needed at the first write; reported before anything is read
             return LineFiles.single(target, kind, compression, _only(streams, target), options)
     with _extra(target):
         return _keyed(target, streams, options, folder)
@@ -90,6 +90,4 @@ def _refuse(target: str, options: SinkOptions, *, compact: bool = False, columns
     if compact and options.compact:
         raise BadInput(f"--compact is for files of lines; {target} is none, or holds each record once already")
     if columns and options.custom_fields == "columns":
-        raise BadInput(
-            f"--custom-fields columns needs {_WITH_COLUMNS}: {target} cannot be given a column once it has begun"
-        )
+        raise BadInput(f"--custom-fields columns needs {_WITH_COLUMNS}: {target} cannot gain a column once it has rows")

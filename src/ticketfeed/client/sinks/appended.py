@@ -52,7 +52,7 @@ CODECS = {
 
 
 class AppendedFile:
-    """`size` bytes count; what lies behind them was written by a run that did not live to say so, and is cut off."""
+    """The first `size` bytes are valid. What follows is left from a run that crashed, and is truncated."""
 
     def __init__(self, path: Path, codec: Codec) -> None:
         self.path = path
@@ -66,8 +66,7 @@ class AppendedFile:
         found = os.fstat(self._file.fileno()).st_size
         if found < size:
             raise BadInput(
-                f"{self.path} has {found} bytes, and its manifest tells of {size}: restore it, or remove both to start "
-                "anew"
+                f"{self.path} has {found} bytes, and its manifest has {size}: restore it, or remove both to start anew"
             )
         self.cut(size)
 

@@ -9,7 +9,7 @@ text of a JSON object that holds what the columns cannot give back:
 * `_absent`: the list of documented keys that the record does not have, other than those in `_extra`.
 
 Some keys are documented for some records of a stream only. In their columns null means that the key is absent, and one
-that says null is in `_extra`.
+that is null is in `_extra`.
 
 A key of a record that is itself called `_absent`, `_extra` or `_record` would be ambiguous: such a record is in
 `_extra` as a whole, under `_record`.
@@ -227,7 +227,7 @@ def _encode(value: Any) -> str:
         return json.dumps(value)
 
 
-# Readers: JSON text, never null -> value and whether it says all that the text says.
+# Readers: JSON text, never null -> the value, and whether it represents the text completely.
 
 
 def _read_integer(raw: bytes) -> tuple[int | None, bool]:
@@ -348,7 +348,7 @@ _SHAPES: dict[str, Mapping[str, bytes | None]] = {
             *("updater_id", "via", "system", "metadata", "event_type"),
         )
     ),
-    # A comment as it is in a ticket event, with what is said of its event.
+    # A comment as it is in a ticket event, with the members of its event.
     "comments": dict.fromkeys(
         (
             *("id", "ticket_id", "audit_id", "created_at", "type", "author_id", "body", "html_body", "plain_body"),
@@ -363,7 +363,7 @@ _SHAPES: dict[str, Mapping[str, bytes | None]] = {
     ),
     "tags": dict.fromkeys(("name", "count")),
 }
-# Keys whose kind is seen neither from their ending nor from what they say when unset.
+# Keys whose kind follows neither from their ending nor from their value when unset.
 _KINDS = {
     **dict.fromkeys(("id", "generated_timestamp", "timestamp", "role_type", "reason_code", "count"), Kind.INTEGER),
     **dict.fromkeys(("external_id", "encoded_id"), Kind.TEXT),

@@ -10,7 +10,7 @@ __all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one stream in the order given: each the exact bytes of one JSON object, as they came."""
+    """Records of one stream in the source's order, each the exact bytes of one JSON object as received."""
 
     stream: str
     records: Sequence[bytes]
@@ -18,7 +18,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a run has come to, stored in the same step as the rows.
+    """How far a run has come, stored in the same step as the rows.
 
     `identity`: source, account, streams, filters of the run (compared on resume); `streams`: stream -> cursor state
     (JSON values); `totals`: counts and hash so far (JSON values).
@@ -56,7 +56,7 @@ class Sink(Protocol):
     def open(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         """The last checkpoint; None for a new target.
 
-        Raises BadInput (one line, says what to do) for a target of another run or made by something else.
+        Raises BadInput, with what to do in its message, for a target of another run or made by another program.
         """
 
     def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> None:

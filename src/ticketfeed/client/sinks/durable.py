@@ -69,7 +69,7 @@ def lock_folder(folder: Path, target: str) -> int:
 
 
 def lock_file(path: Path, target: str) -> int:
-    """The same for a file that stands for the target, and is removed at the end."""
+    """The same for a lock file beside the target, which is removed at the end."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if _is_held(path, descriptor, target):
@@ -77,7 +77,7 @@ def lock_file(path: Path, target: str) -> int:
 
 
 def _is_held(path: Path, descriptor: int, target: str) -> bool:
-    """Lock what was opened, and see that it has not been removed meanwhile by the run that held it before."""
+    """Lock an open file, and check that the run that held the lock before has not removed it meanwhile."""
     try:
         lock(descriptor, target)
         if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):

@@ -1,4 +1,4 @@
-"""The last number noted for each key, for more keys than memory should hold: a temporary SQLite database."""
+"""The last number of each key, for more keys than fit in memory: a temporary SQLite database."""
 
 from collections.abc import Iterable
 from types import TracebackType

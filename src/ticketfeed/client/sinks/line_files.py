@@ -1,4 +1,4 @@
-"""NDJSON and CSV: files that lines are appended to, and a manifest that says how much of each counts.
+"""NDJSON and CSV: files that lines are appended to, and a manifest with the valid length of each.
 
 A write appends and syncs, then replaces the manifest: what lies behind the manifest's sizes is cut off when the target
 is opened again. So a line is there once, whatever happened between.
@@ -141,7 +141,7 @@ class LineFiles:
                     self._compact(stream, checkpoint)
 
     def _compact(self, stream: str, checkpoint: Checkpoint) -> None:
-        """Hold one line for each id, the last: a new file, told of in the manifest before it takes its place."""
+        """Reduce the file to the last line of each id: write a new file, record it in the manifest, then rename it."""
         file, lines = self._files[stream], self._lines[stream]
         part = _part_of(file)
         new = AppendedFile(part, file.codec)

@@ -119,7 +119,7 @@ class CsvLines:
 
     @staticmethod
     def _cells(line: bytes) -> list[str]:
-        """Cells as text: null and empty are not told apart. (The csv module takes no cell above 128 KB.)"""
+        """Cells as text; null and empty are the same. (The csv module takes no cell above 128 KB.)"""
         found = _CELL.findall(line.decode().removesuffix("\n"))
         return [bare or quoted.replace('""', '"') for quoted, bare in found]
 

@@ -1,4 +1,4 @@
-"""What a target says about itself: who made it, of which run it is, how far the run has come.
+"""The manifest of a target: the program and run that made it, and how far the run has come.
 
 The text form is a JSON object; it is a file beside a file, `_manifest.json` in a folder, a row in a database and
 metadata of a Parquet file. `layout` is how the sink stores records (its kind and the options that shape it), `details`
@@ -59,7 +59,7 @@ class Manifest:
         return dataclasses.replace(self, checkpoint=checkpoint, details={**self.details, **details})
 
     def check(self, wanted: "Manifest", target: str) -> None:
-        """Raises BadInput when the target is of another run, or stored in another way."""
+        """Raises BadInput when the target belongs to another run, or has another format."""
         for held, new in ((self.layout, wanted.layout), (self.identity, wanted.identity)):
             for name in sorted({*held, *new}):
                 if held.get(name) != new.get(name):

@@ -3,8 +3,8 @@
 Both grow in the same way. A write goes to a journal (journal.py). A journal that is large enough becomes a part in a
 work folder (parts.py), and the manifest is replaced by one that names the new part and a new journal. When the command
 ends, what is in the work folder is published: rows that are superseded leave the older parts, so that every id is there
-once. Each step is prepared beside and takes effect with one rename, so a crash leaves the state before it or behind it;
-`open` removes what belongs to neither.
+once. Each step is prepared in a temporary file and takes effect with one rename, so a crash leaves the state
+before or after it; `open` removes what belongs to neither.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ class _ParquetSink(ABC):
         except TargetError:
             if error is None:
                 raise
-            # The first error says more, and nothing is lost: the journal is there for the next run.
+            # The first error is the cause; nothing is lost, since the journal remains for the next run.
 
     def open(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         wanted = Manifest.new(self._layout, identity)
@@ -94,11 +94,11 @@ class _ParquetSink(ABC):
 
     @abstractmethod
     def _lock(self) -> int:
-        """The descriptor of a folder held by this run."""
+        """The descriptor of a folder that this run has locked."""
 
     @abstractmethod
     def _checked(self, held: Manifest | None, wanted: Manifest) -> Manifest:
-        """The manifest to go on from, stored. Raises BadInput for a target of another run, or not of ours."""
+        """The stored manifest, to resume from. Raises BadInput for a target of another run, or not of ours."""
 
     @abstractmethod
     def _publish(self) -> None:
@@ -153,8 +153,8 @@ class _ParquetSink(ABC):
         mask, start = pa.array(wanted, pa.uint8()).cast(pa.bool_()), 0
         writer = self._writer(rows)
         for batch in journal.batches(stream):
-            kept, start = mask.slice(start, batch.num_rows), start + batch.num_rows
-            writer.write(with_columns(batch.filter(kept), rows.columns))
+            current, start = mask.slice(start, batch.num_rows), start + batch.num_rows
+            writer.write(with_columns(batch.filter(current), rows.columns))
         writer.close()
         return writer.parts
 
@@ -202,7 +202,7 @@ class _ParquetSink(ABC):
                 self._journal.close()
             self._journal = None
             for folder in (*(self._work / stream for stream in self._streams), self._work):
-                with contextlib.suppress(OSError):  # not empty: for the next run to go on with
+                with contextlib.suppress(OSError):  # not empty: the next run resumes from it
                     folder.rmdir()
             self._locks.close()
 
@@ -235,7 +235,7 @@ class _ParquetSink(ABC):
 
 
 class ParquetFile(_ParquetSink):
-    """One file. Its metadata hold a token: the manifest beside it knows the token of the file that it goes with."""
+    """One file. Its metadata hold a token, which its manifest repeats, so that the two can be matched."""
 
     def __init__(self, target: str, stream: str, options: SinkOptions) -> None:
         self._path_of_target = path = Path(target)
@@ -263,7 +263,7 @@ class ParquetFile(_ParquetSink):
             return held
         if inside and token == held.details["next_token"]:  # a crash came between the two renames
             return self._adopted(held.at(inside.checkpoint, work={}), inside)
-        raise BadInput(f"{self._target} is not the file that its manifest tells of; restore it, or remove both")
+        raise BadInput(f"{self._target} is not the file that its manifest describes; restore it, or remove both")
 
     def _manifest_inside(self) -> Manifest | None:
         if not self._path_of_target.exists() or not self._path_of_target.stat().st_size:
@@ -340,17 +340,17 @@ class ParquetFolder(_ParquetSink):
         rows, work = self._rows[stream], self._parts("work")[stream]
         parts = [*self._parts("published")[stream], *work]
         newer = {part: [other for other in parts[number + 1 :] if other in work] for number, part in enumerate(parts)}
-        kept = [part for part in parts if not self._is_stale(part, newer[part], rows)]
-        small = [part for part in kept if part.part.rows < _SMALL_ROWS]
-        if len(small) > 1 or len(kept) < len(parts):
-            kept = [part for part in kept if part not in small]
+        current = [part for part in parts if not self._is_stale(part, newer[part], rows)]
+        small = [part for part in current if part.part.rows < _SMALL_ROWS]
+        if len(small) > 1 or len(current) < len(parts):
+            current = [part for part in current if part not in small]
         writer = self._writer(rows)
         for part in parts:
-            if part not in kept:
+            if part not in current:
                 for batch in copy_rows(part, newer[part], rows, drop_deleted=self._options.exclude_deleted):
                     writer.write(batch)
         writer.close()
-        return kept + writer.parts
+        return current + writer.parts
 
     def _is_stale(self, part: StoredPart, newer: Sequence[StoredPart], rows: StreamRows) -> bool:
         deleted = self._options.exclude_deleted and part.part.deleted > 0

@@ -42,7 +42,7 @@ _OPTIONS = {"compression": "zstd", "compression_level": 1, "version": "2.6"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a manifest says of a part: its file, rows, columns, deleted tickets, smallest and largest key."""
+    """The entry of a part in the manifest: its file, rows, columns, deleted tickets, smallest and largest key."""
 
     file: str
     rows: int
@@ -187,7 +187,7 @@ def with_columns(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordB
 
 
 def read_part(path: Path, rows: StreamRows) -> StoredPart:
-    """What a manifest would say of a file."""
+    """The entry that a manifest would have for a file."""
     with pq.ParquetFile(path) as file:
         columns, count = len(file.schema_arrow), file.metadata.num_rows
     bounds = pc.min_max(pq.read_table(path, columns=[rows.key.name]).column(0)).as_py()

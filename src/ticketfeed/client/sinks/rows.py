@@ -2,7 +2,7 @@
 
 A custom field becomes `cf_<id>`, of the type of the first value that is not null; a value of another type is in
 `cf_<id>__text` as JSON text. The columns are found in the records, so their number grows. They repeat what the column
-`custom_fields` says, which stays the truth.
+`custom_fields` holds, which remains authoritative.
 """
 
 import contextlib
@@ -82,7 +82,7 @@ class StreamRows:
 
     @property
     def fields(self) -> dict[str, str]:
-        """The columns of custom fields and their kinds, to be given to the next run."""
+        """The columns of custom fields and their kinds, stored for the next run."""
         return {column.name: column.kind.value for column in self.columns[len(self.table.columns) :]}
 
     @property

@@ -70,7 +70,7 @@ class SqliteSink:
         return manifest.checkpoint
 
     def _hold(self) -> None:
-        """Readers are welcome while a run writes; another run is not."""
+        """Lock the file against a second run. Readers may open it meanwhile."""
         path = Path(f"{self._target}.lock")
         self._locks.callback(os.close, lock_file(path, self._target))
         self._locks.callback(path.unlink)
@@ -119,9 +119,9 @@ class SqliteSink:
         gone = [(key,) for key, row in latest.items() if row is None]
         self._connection.executemany(f"DELETE FROM {table} WHERE {_quote(rows.key.name)} = ?", gone)
         marks = ", ".join("?" * len(rows.columns))
-        kept = [row for row in latest.values() if row is not None]
+        present = [row for row in latest.values() if row is not None]
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO {table} VALUES ({marks})", lists_as_text(rows.columns, kept)
+            f"INSERT OR REPLACE INTO {table} VALUES ({marks})", lists_as_text(rows.columns, present)
         )
 
     def finish(self, checkpoint: Checkpoint) -> None:

@@ -1,7 +1,7 @@
 """Targets that are a pipe: lines on standard output, as NDJSON or as messages of Singer.
 
-What has been written cannot be taken back or read again, so a run begins without a checkpoint. Singer's STATE messages
-hold it, for `--resume-from`.
+Output that has been written cannot be truncated or read again, so a run begins without a checkpoint. For Singer, the
+STATE messages hold it, for `--resume-from`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A request id for every answer, and one log line for every request; whoever else wants to know of it is told here.
+"""A request id for every answer, and one log line for every request; listeners are called with the same values.
 
 The line holds no secret: no Authorization header, and of the query, values with the name of a secret are masked. An
 error that nobody expected is logged here, once and under the same id, and answered in the wire's shape.
@@ -30,7 +30,7 @@ _NAME_CHARS_MAX = 60
 _TEXT_CHARS_MAX = 500
 # As OpenTelemetry writes it.
 _MASK = "REDACTED"
-# `code` and `key` stand in harmless words, so they count as words alone: `code_verifier`, not `encoded`.
+# `code` and `key` stand in harmless words, so they match as whole words only: `code_verifier`, not `encoded`.
 _SECRET_NAME = re.compile(
     r"token|secret|passw|credential|authorization|signature|apikey|(?<![a-z])(?:code|key)(?![a-z])", re.IGNORECASE
 )
@@ -40,7 +40,7 @@ _log = logging.getLogger("ticketfeed.access")
 
 
 class AccessLog:
-    """Stands before everything else. `listeners` hear of each request once it is answered."""
+    """The outermost middleware. `listeners` are called with each request once it is answered."""
 
     def __init__(self, app: ASGIApp, listeners: Sequence[Callable[[Answered], None]] = ()) -> None:
         self._app, self._listeners = app, listeners
@@ -95,14 +95,14 @@ def _write_line(answered: Answered) -> None:
         "ms": round(answered.seconds * 1000, 2),
         "client": (answered.scope.get("client") or ("",))[0],
     }
-    # As _log.info makes it, but for the search for who called.
+    # As _log.info makes it, without the search for the caller.
     record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, "request", None, None)
     record.line = line
     _log.handle(record)
 
 
 def _new_request_id() -> str:
-    """Like a UUID. It is no secret, so it need not be asked of the system."""
+    """Like a UUID. It is no secret, so the system's random source is not needed."""
     digits = f"{random.getrandbits(128):032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 

@@ -1,4 +1,4 @@
-"""Answers the question that a browser asks before a request to another origin. Any other OPTIONS is routed."""
+"""Answers CORS preflight requests. Any other OPTIONS is routed."""
 
 from starlette.datastructures import Headers
 from starlette.responses import Response

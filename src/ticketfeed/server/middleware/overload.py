@@ -1,8 +1,8 @@
-"""How much one process takes on. What goes beyond is refused early, and told when to come again.
+"""Overload protection: bounds on requests in progress and on unsent bytes. Requests beyond get 503 with Retry-After.
 
-A page is made in a millisecond or two, and then waits for its reader. So what piles up under load is not work but
-bytes: answers that slow readers have not taken. New requests wait in line while too many of them are held, a little
-while, and no more of them than can be served in that time.
+A page is made in a millisecond or two, and then waits for its reader. So what grows under load is not work but bytes:
+answers that slow readers have not taken. While there are too many, new requests wait in a queue for a few seconds, as
+many as can be served in that time.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ REQUESTS_MAX = 1000
 # Clients of the wire give up after five seconds.
 WAIT_SECONDS_MAX = 3.0
 RETRY_AFTER_SECONDS = 5
-_LOOK_AGAIN_SECONDS = 0.005
-_TELL_SECONDS = 60.0
+_POLL_SECONDS = 0.005
+_WARN_SECONDS = 60.0
 
 # Connections of this process with more to send than their readers have taken.
 stalled_transports: set[asyncio.WriteTransport] = set()
@@ -35,52 +35,52 @@ _log = logging.getLogger("ticketfeed.overload")
 
 
 def unsent_bytes() -> int:
-    """What this process holds for readers that have not taken it yet."""
+    """Bytes of answers that this process holds because readers have not taken them yet."""
     return sum([transport.get_write_buffer_size() for transport in stalled_transports])
 
 
 class Overload:
-    """Stands before all that costs something. Whether the process is alive can be asked at any time."""
+    """Refuses requests while the process is overloaded, but for those below /_ticketfeed/, such as health checks."""
 
     def __init__(self, app: ASGIApp, unsent: Callable[[], int] = unsent_bytes) -> None:
         self._app, self._unsent = app, unsent
-        self._under_way = 0
-        self._told: float | None = None
-        # Who came first is served first.
-        self._line = asyncio.Lock()
+        self._in_progress = 0
+        self._warned_at: float | None = None
+        # A fair queue: the first to wait is the first to be served.
+        self._queue = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/_ticketfeed/"):
             await self._app(scope, receive, send)
             return
-        self._under_way += 1
+        self._in_progress += 1
         try:
-            if await self._is_let_in():
+            if await self._is_admitted():
                 await self._app(scope, receive, send)
             else:
-                self._tell()
-                busy = ServerBusy("too many requests under way", RETRY_AFTER_SECONDS)
+                self._warn()
+                busy = ServerBusy("too many requests in progress", RETRY_AFTER_SECONDS)
                 await error_response(Request(scope), busy)(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._in_progress -= 1
 
-    async def _is_let_in(self) -> bool:
-        if self._under_way > REQUESTS_MAX:
+    async def _is_admitted(self) -> bool:
+        if self._in_progress > REQUESTS_MAX:
             return False
-        if not self._line.locked() and self._unsent() <= UNSENT_BYTES_MAX:
+        if not self._queue.locked() and self._unsent() <= UNSENT_BYTES_MAX:
             return True
         try:
-            async with asyncio.timeout(WAIT_SECONDS_MAX), self._line:
+            async with asyncio.timeout(WAIT_SECONDS_MAX), self._queue:
                 while self._unsent() > UNSENT_BYTES_MAX:
-                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+                    await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             return False
         return True
 
-    def _tell(self) -> None:
-        """Once a minute: a line for each would be load, too."""
+    def _warn(self) -> None:
+        """Log once a minute: a line for each refusal would add to the load."""
         now = time.monotonic()
-        if self._told is None or now - self._told > _TELL_SECONDS:
-            self._told = now
+        if self._warned_at is None or now - self._warned_at > _WARN_SECONDS:
+            self._warned_at = now
             held = self._unsent() // 1024 // 1024
-            _log.warning("requests are refused: %d under way, %d MiB not taken by readers", self._under_way, held)
+            _log.warning("refusing requests: %d in progress, %d MiB not taken by readers", self._in_progress, held)

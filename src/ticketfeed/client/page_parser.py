@@ -31,7 +31,7 @@ EXCERPT_CHARACTERS = 80
 
 
 class NotAPage(Exception):
-    """An answer with status 200 that is no page of this export; the text says why."""
+    """An answer with status 200 that is no page of this export; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class CursorPage:
 
 @dataclass(frozen=True, slots=True)
 class TimePage:
-    """`end_of_stream`: None where the answer does not say."""
+    """`end_of_stream`: None where the answer has no such member."""
 
     records: list[bytes]
     end_time: int | None
@@ -96,7 +96,7 @@ def parse_cursor_page(key: str, body: bytes) -> CursorPage:
     """Raises NotAPage."""
     page = _decode(body, key, after_cursor=(str | None, None), end_of_stream=(bool | None, None))
     if page.end_of_stream is None:
-        raise NotAPage("the answer does not say whether the stream ends: end_of_stream is missing")
+        raise NotAPage("end_of_stream is missing, so the end of the stream is unknown")
     return CursorPage(_records(page), page.after_cursor, page.end_of_stream)
 
 
@@ -113,7 +113,7 @@ def parse_list_page(key: str, body: bytes) -> ListPage:
     if page.meta is not None:
         if page.meta.has_more:
             if not page.meta.after_cursor:
-                raise NotAPage("the answer says that more follows, and not where: meta.after_cursor is missing")
+                raise NotAPage("meta.has_more is true, and meta.after_cursor is missing")
             after = {"page[after]": page.meta.after_cursor}
     elif page.next_page:
         # Of the address only the number is used: it may name another host, which must not be sent credentials.
@@ -141,7 +141,7 @@ def _time_decoder(key: str) -> msgspec.json.Decoder[Any]:
 
 
 def record_seconds(record: bytes, time_key: str) -> int | None:
-    """When a record last changed, in Unix seconds; None where it does not say."""
+    """When a record last changed, in Unix seconds; None where it has no such time."""
     try:
         time = _time_decoder(time_key).decode(record).time
         if isinstance(time, str):
@@ -207,7 +207,7 @@ def _comment(child: bytes, parent: _TicketEvent) -> bytes:
 
 
 def digest(record: bytes) -> bytes:
-    """Eight bytes that stand for a record's, to notice that it is given again."""
+    """A digest of eight bytes, to notice a record that is received again."""
     return blake2b(record, digest_size=8).digest()
 
 
@@ -220,16 +220,16 @@ class _Error(msgspec.Struct):
 
 
 def error_text(body: bytes) -> str:
-    """What an answer that is an error says, in whichever of the wire's shapes; on one line, shortened."""
+    """The message of an error, in any of the wire's shapes, on one line and shortened."""
     try:
-        said = msgspec.json.decode(body, type=_Error)
+        parsed = msgspec.json.decode(body, type=_Error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return " ".join(body[:200].decode("utf-8", "replace").split())[:EXCERPT_CHARACTERS]
-    parts: list[Any] = [said.error, said.description, said.error_description, said.message]
-    if isinstance(said.error, dict):
-        parts[0] = said.error.get("title")
-        parts.append(said.error.get("message"))
-    if isinstance(said.errors, list) and said.errors and isinstance(said.errors[0], dict):
-        parts += [said.errors[0].get("code"), said.errors[0].get("title")]
+    parts: list[Any] = [parsed.error, parsed.description, parsed.error_description, parsed.message]
+    if isinstance(parsed.error, dict):
+        parts[0] = parsed.error.get("title")
+        parts.append(parsed.error.get("message"))
+    if isinstance(parsed.errors, list) and parsed.errors and isinstance(parsed.errors[0], dict):
+        parts += [parsed.errors[0].get("code"), parsed.errors[0].get("title")]
     texts = dict.fromkeys(part for part in parts if isinstance(part, str) and part)
     return " ".join(": ".join(texts).split())[:300]
