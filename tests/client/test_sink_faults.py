@@ -14,7 +14,7 @@ from tests.client.traps import plain_ticket
 from ticketfeed.client.sinks import Batch, SinkOptions, open_sink
 from ticketfeed.protocol.errors import BadInput, TargetError
 
-KILLS = 20
+KILLS = 6  # for each target; `python -m tests.client.crash KILLS` takes more
 _READ_ONLY = """
 import os, sys
 from tests.client.test_sinks import IDENTITY

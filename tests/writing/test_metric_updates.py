@@ -187,7 +187,7 @@ class History:
         self.office.load("audits", audit)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(beginning=beginnings, history=st.lists(steps, max_size=12))
 @example(
     beginning=("create", {}), history=[("update", {"requester_id": 20}), ("comment", {"body": "x", "author_id": 10})]
