@@ -22,6 +22,10 @@ __all__ = ["LoadSummary", "OnError", "load_records"]
 
 OnError = Literal["stop", "skip"]
 
+# Records that a write of a ticket adds, with ids behind the largest that there is.
+_NUMBERED_KINDS = ("audits", "ticket_metric_events")
+_NUMBERED_ID_MAX = 2**62
+
 
 @dataclass
 class LoadSummary:
@@ -95,7 +99,10 @@ def _drafts_of(record: InputRecord, account: str, now: int) -> list[TicketDraft 
     if record.error:
         raise record.error
     if record.kind != "tickets":
-        return [parse_record(record.kind, record.data, account=account, now=now)]
+        draft = parse_record(record.kind, record.data, account=account, now=now)
+        if record.kind in _NUMBERED_KINDS and draft.id > _NUMBERED_ID_MAX:
+            raise BadRecord(f"{draft.id} leaves no room for the ids of later {record.kind} - at `$.id`")
+        return [draft]
     ticket = parse_ticket(record.data, account=account, now=now)
     if ticket.metric_set is None:
         return [ticket]

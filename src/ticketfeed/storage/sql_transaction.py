@@ -110,8 +110,8 @@ class SqlTransaction(ABC):
 
     def next_id(self, kind: str) -> int:
         if kind == "tickets":
-            return int(self._value("next_ticket_id"))
-        return int(self._value("next_record_id", kind=kind))
+            return int(self._value("max_ticket_id")) + 1
+        return int(self._value("max_record_id", kind=kind)) + 1
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         since = self.now - IDEMPOTENCY_SECONDS

@@ -65,13 +65,13 @@ ORDER BY is_deleted, id LIMIT 1
 SELECT metric_state FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = 'ticket_metrics' AND id = :ticket_id
 
--- name: next_ticket_id
--- One more than the largest id of a ticket.
-SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = :account_id
+-- name: max_ticket_id
+-- The largest id of a ticket.
+SELECT coalesce(max(id), 0) FROM ticketfeed.ticket WHERE account_id = :account_id
 
--- name: next_record_id
--- One more than the largest id of a record of this kind.
-SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind
+-- name: max_record_id
+-- The largest id of a record of this kind.
+SELECT coalesce(max(id), 0) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind
 
 -- name: forget_invalidations
 -- Delete the oldest entries of the invalidation log.
