@@ -12,10 +12,10 @@ import msgspec
 from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.rows import ListRow
 
-__all__ = ["comments_of", "deletion_of", "ticket_event_of"]
+__all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "ticket_event_of"]
 
 # The channel of an audit -> its name in ticket events.
-_CHANNEL_NAMES = {
+CHANNEL_NAMES = {
     "web": "Web form",
     "email": "Mail",
     "api": "Web service",
@@ -23,8 +23,6 @@ _CHANNEL_NAMES = {
     "chat": "Chat",
     "mobile": "Mobile",
 }
-
-
 _AUDIT = msgspec.json.Decoder(Audit)
 
 
@@ -104,4 +102,4 @@ def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[
 
 def _channel_name(via: dict[str, Any] | None) -> str:
     channel = str((via or {}).get("channel") or "api")
-    return _CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())
+    return CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())
