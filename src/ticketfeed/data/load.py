@@ -6,6 +6,7 @@ one the load is a change now, at the end of the feed.
 
 import asyncio
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.writing.metric_updates import derived_metrics
 
 __all__ = ["LoadSummary", "OnError", "load_records"]
 
@@ -29,6 +31,7 @@ OnError = Literal["stop", "skip"]
 # Records that a write of a ticket adds, with ids behind the largest that there is.
 _NUMBERED_KINDS = ("audits", "ticket_metric_events")
 _NUMBERED_ID_MAX = 2**62
+_DERIVED_AT_ONCE = 1000
 
 
 @dataclass
@@ -56,9 +59,11 @@ async def load_records(
     on_error: OnError = "stop",
     report: Callable[[str], None] = lambda _text: None,
     is_strict: bool = False,
+    derives_metrics: bool = True,
 ) -> LoadSummary:
     """Store `records`, which are consumed once. An invalid one ends the load with nothing stored, or with "skip" is
-    passed to `report`. `is_strict`: a value that is not in an enumeration of the wire is invalid. Raises BadInput.
+    passed to `report`. `is_strict`: a value that is not in an enumeration of the wire is invalid.
+    `derives_metrics`: a ticket without its metric set gets one. Raises BadInput.
     """
     load = _Load(account, now, on_error, report, is_strict)
 
@@ -67,6 +72,9 @@ async def load_records(
             drafts = load.drafts(records, partial_audits)
             transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
             partial_audits.store(transaction, account.subdomain, now)
+        for start in range(0, len(load.touched) if derives_metrics else 0, _DERIVED_AT_ONCE):
+            ids = load.touched[start : start + _DERIVED_AT_ONCE]
+            transaction.put_records(derived_metrics(transaction, account.subdomain, ids))
         if load.summary.skipped and not load.summary.counts:
             raise BadInput("no record could be used")
 
@@ -87,6 +95,8 @@ class _Load:
         self._account, self._now, self._on_error, self._report = account.subdomain, now, on_error, report
         self._is_strict = is_strict
         self.summary, self.cancelled = LoadSummary(), threading.Event()
+        # Ids of tickets that may need a derived metric set; 8 bytes each, and some of them more than once.
+        self.touched = array("q")
 
     def drafts(
         self, records: Iterable[InputRecord], partial_audits: PartialAudits
@@ -106,11 +116,21 @@ class _Load:
                 continue
             self.summary.counts[record.kind] = self.summary.counts.get(record.kind, 0) + 1
             for draft in drafts:
+                self._touch(draft)
                 if record.is_partial and not isinstance(draft, TicketDraft):
                     partial_audits.add(draft)
                 else:
                     yield draft
         self._raise_if_cancelled()  # while the end of the input was waited for
+
+    def _touch(self, draft: TicketDraft | RecordDraft) -> None:
+        """Note the ticket of a ticket or an audit. One that comes with its metric set, or with null, is no such one."""
+        if isinstance(draft, TicketDraft):
+            id = None if draft.names_metric_set else draft.id
+        else:
+            id = draft.ticket_id if draft.kind == "audits" else None
+        if id is not None and (not self.touched or self.touched[-1] != id):
+            self.touched.append(id)
 
     def _drafts_of(self, record: InputRecord) -> list[TicketDraft | RecordDraft]:
         """A record, or a ticket and the metric set that was embedded in it. Raises BadRecord."""

@@ -68,7 +68,7 @@ def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
 def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
     """Who deleted a ticket, where its audits say so, and the status that it had before. The newest audits say both."""
     actor: int | None = None
-    is_found = False
+    is_found, previous = False, "open"
     for body in reversed(audits):
         audit = _AUDIT.decode(body)
         for event in reversed(audit.events or ()):
@@ -79,7 +79,9 @@ def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
                 return actor, status
             if not is_found:
                 actor, is_found = audit.author_id, True
-    return actor, "open"
+                if isinstance(event.get("previous_value"), str):
+                    previous = event["previous_value"]
+    return actor, previous
 
 
 def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[str, Any]:

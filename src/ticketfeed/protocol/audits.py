@@ -20,6 +20,7 @@ __all__ = [
     "change_events",
     "comment_event",
     "event_value",
+    "linked_id",
     "scrubbed_audit",
     "step_of",
     "steps_of",
@@ -139,14 +140,14 @@ def step_of(before: Step | MetricState | None, moment: int, author_id: int | Non
             if name == "status":
                 status = str(value)
             elif name == "group_id":
-                group_id = _id(value)
+                group_id = linked_id(value)
             elif name == "assignee_id":
-                assignee_id = _id(value)
+                assignee_id = linked_id(value)
     is_public = comment is not None and bool(comment.get("public"))
     return Step(moment, status, group_id, assignee_id, author_id, comment is not None, is_public)
 
 
-def _id(value: object) -> int | None:
+def linked_id(value: object) -> int | None:
     """An id, which events have as text."""
     if not isinstance(value, str) or not value.isdecimal() or len(value) > len(str(INT64_MAX)):
         return None

@@ -111,7 +111,7 @@ class AuditEvent(msgspec.Struct):
     """An event of an audit."""
 
     type: str
-    id: Id | None = None
+    id: Annotated[int, Meta(ge=0, le=INT64_MAX)] | None = None
     field_name: str | None = None
     public: bool | None = None
     via: dict[str, Any] | None = None

@@ -5,7 +5,7 @@ its `generated_timestamp` is, and the number can be replaced without serialising
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -44,11 +44,13 @@ class TicketDraft:
 
     `row`: carries the generated_timestamp of the input, or the closest time that the input has. `second_at`: where that
     number begins in its body. `metric_set`: the one that was embedded in the input's ticket, byte for byte.
+    `names_metric_set`: whether the input's ticket has the key, which may be null.
     """
 
     row: TicketRow
     second_at: int
     metric_set: bytes | None = None
+    names_metric_set: bool = False
 
     @property
     def id(self) -> int:
@@ -147,7 +149,8 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
         raise BadRecord(f"generated_timestamp {generated} lies in the future")
     embedded = {key: bytes(values.pop(key)) for key in EMBEDDED_KEYS if key in values}
     metric_set = None if embedded.get("metric_set") == b"null" else embedded.get("metric_set")
-    return _draft(ticket, values, account, generated, metric_set)
+    draft = _draft(ticket, values, account, generated, metric_set)
+    return replace(draft, names_metric_set=True) if "metric_set" in embedded else draft
 
 
 def make_ticket(
