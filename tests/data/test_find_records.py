@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +75,6 @@ ENVELOPES: list[tuple[str, Any, list[str]]] = [
     ("list of pages", [{"tickets": [TICKET]}, {"users": [USER]}], ["tickets", "users"]),
     ("ticket audits", {"ticket_audits": [{"id": 9, "ticket_id": 1}]}, ["audits"]),
     ("null where a list may be", {"tickets": [TICKET], "users": None}, ["tickets"]),
-    ("Singer record", {"type": "RECORD", "stream": "users", "record": USER, "time_extracted": "x"}, ["users"]),
-    ("Singer schema", {"type": "SCHEMA", "stream": "users", "schema": {}, "key_properties": ["id"]}, []),
-    ("Singer state", {"type": "STATE", "value": {"bookmarks": {}}}, []),
-    ("Singer audits", {"type": "RECORD", "stream": "ticket_audits", "record": {"id": 9, "ticket_id": 1}}, ["audits"]),
-    (
-        "Airbyte record",
-        {"type": "RECORD", "record": {"stream": "tickets", "data": TICKET, "emitted_at": 1}},
-        ["tickets"],
-    ),
-    ("Airbyte log", {"type": "LOG", "log": {"level": "INFO", "message": "m"}}, []),
-    ("Airbyte raw table", {"_airbyte_ab_id": "x", "_airbyte_data": USER_WITH_URL, "_airbyte_emitted_at": 1}, ["users"]),
-    ("Airbyte raw table, text", {"_airbyte_raw_id": "x", "_airbyte_data": json.dumps(TICKET)}, ["tickets"]),
 ]
 
 
@@ -101,8 +90,6 @@ UNKNOWN: list[tuple[Any, str]] = [
     ({"tickets": [TICKET], "users": {"7": USER}}, "users"),
     ({"results": [{"id": 1, "result_type": "article"}]}, "article"),
     ({"deleted_tickets": [{"id": 1}], "count": 1}, "deleted_tickets"),
-    ({"type": "RECORD", "stream": "tags", "record": {"name": "x"}}, "Singer message of the stream tags"),
-    ({"type": "RECORD", "record": {"stream": "tags", "data": {"name": "x"}}}, "Airbyte message of the stream tags"),
     ({"id": 1, "url": f"{URL}/views/1.json"}, "views"),
 ]
 
@@ -112,6 +99,26 @@ def test_what_is_not_understood_is_named(value: Any, named: str) -> None:
     """A key, a kind or a stream that cannot be loaded is one error, which names it, and is never left out."""
     (problem,) = problems(value)
     assert named in problem
+
+
+MESSAGES: list[tuple[Any, str]] = [
+    ({"type": "RECORD", "stream": "users", "record": USER, "time_extracted": "x"}, "a Singer message"),
+    ({"type": "SCHEMA", "stream": "users", "schema": {}, "key_properties": ["id"]}, "a Singer message"),
+    ({"type": "STATE", "value": {"bookmarks": {}}}, "a Singer message"),
+    ({"type": "RECORD", "record": {"stream": "tickets", "data": TICKET, "emitted_at": 1}}, "an Airbyte message"),
+    ({"type": "STATE", "state": {"type": "STREAM"}}, "an Airbyte message"),
+    ({"type": "LOG", "log": {"level": "INFO", "message": "m"}}, "an Airbyte message"),
+    ({"_airbyte_ab_id": "x", "_airbyte_data": USER_WITH_URL, "_airbyte_emitted_at": 1}, "a raw table of Airbyte"),
+    ({"_airbyte_raw_id": "x", "_airbyte_data": json.dumps(TICKET)}, "a raw table of Airbyte"),
+]
+
+
+@pytest.mark.parametrize(("value", "named"), MESSAGES)
+def test_messages_of_connectors_are_named(value: Any, named: str) -> None:
+    """A message of a Singer tap or an Airbyte source is no record, and the error says what it is."""
+    (problem,) = problems(value)
+    assert re.match(rf"this is .*{named}", problem)
+    assert "load what" in problem
 
 
 def test_a_key_that_is_not_understood_leaves_the_other_records() -> None:
@@ -265,7 +272,6 @@ COMMENT_PAGES: list[Any] = [
     {"comments": [COMMENT], "meta": {}, "links": {"next": f"{URL}/tickets/1/comments?page%5Bafter%5D=x"}},
     {"comments": [COMMENT], "ticket": {"id": 1}},
     {**COMMENT, "ticket_id": 1},
-    {"type": "RECORD", "stream": "ticket_comments", "record": {**COMMENT, "ticket_id": 1}},
 ]
 
 

@@ -46,6 +46,10 @@ def load(
     strict: Annotated[
         bool, typer.Option("--strict", help="Reject values that Zendesk does not have, such as a type of `request`.")
     ] = False,
+    expect: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Load nothing unless N records are read, those of all kinds together."),
+    ] = None,
 ) -> None:
     """Load tickets, users and other records from NDJSON, JSON arrays or saved API pages, plain or gzipped.
 
@@ -55,7 +59,8 @@ def load(
     size = _checked_size(files)
     with progress("loading", DownloadColumn()) as bar:
         bar.update(0, size)
-        summary = run_async(_load(settings, _read_files(files, kind, bar.advance), on_error, strict))
+        records = _read_files(files, kind, bar.advance)
+        summary = run_async(_load(settings, records, on_error, strict, expect))
     for text in _foreign_values(summary):
         print_err(text)
     print(f"loaded {summary}")
@@ -84,7 +89,9 @@ def _foreign_values(summary: LoadSummary) -> Iterator[str]:
         yield f"kept values of {key} of {kind} that Zendesk does not have: {shown}{rest}"
 
 
-async def _load(settings: Settings, records: Iterable[InputRecord], on_error: OnError, is_strict: bool) -> LoadSummary:
+async def _load(
+    settings: Settings, records: Iterable[InputRecord], on_error: OnError, is_strict: bool, expected: int | None
+) -> LoadSummary:
     skipped = _SkippedRecords()
     async with opened(settings.store) as store:
         account = await choose_account(store, settings.account, create=True)
@@ -96,6 +103,7 @@ async def _load(settings: Settings, records: Iterable[InputRecord], on_error: On
             on_error=on_error,
             report=skipped.report,
             is_strict=is_strict,
+            expected=expected,
         )
     skipped.report_rest()
     return summary

@@ -1,6 +1,6 @@
-"""Find the records in a JSON value: a record, a saved page, a single record under its name, or a connector's message.
+"""Find the records in a JSON value: a record, a saved page, or a single record under its name.
 
-What a record is follows from the value itself: the key of a page, its `url`, the stream of a message. A value that
+What a record is follows from the value itself: the key of a page, or its `url`. A value that
 contradicts what was asked for, and a key that is not understood, are errors: nothing is left out without a word.
 """
 
@@ -46,12 +46,18 @@ _PAGING_KEYS = (
     *("count", "next_page", "previous_page", "page", "per_page", "end_time", "end_of_stream", "meta", "links"),
     *("after_url", "before_url", "after_cursor", "before_cursor", "facets"),
 )
-# Connectors call some streams otherwise than the wire.
-_STREAMS = {**_KINDS, _EVENTS: _EVENTS, "ticket_comments": _COMMENTS, _COMMENTS: _COMMENTS}
-_MESSAGES_WITHOUT_RECORDS = frozenset(
-    {"SCHEMA", "STATE", "ACTIVATE_VERSION", "LOG", "TRACE", "SPEC", "CATALOG", "CONNECTION_STATUS", "CONTROL"}
-)
-_CONNECTOR_KEYS = ("_airbyte_", "_sdc_")
+# The types of connectors' messages -> the key that those of Airbyte have their content under.
+_AIRBYTE_KEYS = {
+    "RECORD": "record",
+    "STATE": "state",
+    "LOG": "log",
+    "TRACE": "trace",
+    "SPEC": "spec",
+    "CATALOG": "catalog",
+    "CONNECTION_STATUS": "connectionStatus",
+    "CONTROL": "control",
+}
+_MESSAGE_TYPES = {*_AIRBYTE_KEYS, "SCHEMA", "BATCH", "ACTIVATE_VERSION"}
 _SHAPES = {"tickets": TICKET_SHAPE.keys()} | {kind: row.shape.keys() for kind, row in RESOURCES.items()}
 _SHARED_KEYS = frozenset({"id", "url", "created_at", "updated_at"})
 _PATHS = {"tickets": "tickets", "end_users": "users"} | {
@@ -71,13 +77,10 @@ def find_records(where: Where, data: bytes, kind: str | None) -> Iterator[InputR
         values = split_record(data)
         if "id" in values:
             yield from _single(where, values, data, kind)
-        elif _text(values.get("type")) in {"RECORD", "BATCH", *_MESSAGES_WITHOUT_RECORDS}:
-            yield from _message(where, values)
-        elif "_airbyte_data" in values:
-            yield from _raw_table_row(where, values, kind)
         elif _is_page(values):
             yield from _page(where, values)
         else:
+            _refuse_message(values)
             names = ", ".join(list(values)[:5])
             raise BadRecord(f"Object missing required field `id`{f'; its keys are: {names}' if names else ''}")
     except BadRecord as error:
@@ -159,9 +162,6 @@ def _single(
     where: Where, values: dict[str, Raw], data: bytes, kind: str | None, *, in_page: bool = False
 ) -> Iterator[InputRecord]:
     """A record by itself, or in a page of its kind. Raises BadRecord."""
-    if any(key.startswith(_CONNECTOR_KEYS) for key in values):
-        values = {key: value for key, value in values.items() if not key.startswith(_CONNECTOR_KEYS)}
-        data = encode(values)
     if kind is None and "child_events" in values:
         yield InputRecord(where, "audits", audit_of_ticket_event(data), is_partial=True)
         return
@@ -197,39 +197,16 @@ def _result(where: Where, values: dict[str, Raw]) -> Iterator[InputRecord]:
     yield from _single(where, values, encode(values), kind)
 
 
-def _message(where: Where, values: Mapping[str, Raw]) -> Iterator[InputRecord]:
-    """A message of a Singer tap or an Airbyte source."""
-    type_ = _text(values["type"])
-    if type_ in _MESSAGES_WITHOUT_RECORDS:
+def _refuse_message(values: Mapping[str, Raw]) -> None:
+    """Raises BadRecord for a message of a Singer tap or an Airbyte source, and for a row of an Airbyte table."""
+    if "_airbyte_data" in values:
+        raise BadRecord("this is a row of a raw table of Airbyte; load what is under its key _airbyte_data")
+    type_ = _text(values.get("type"))
+    if type_ is None or type_ not in _MESSAGE_TYPES:
         return
-    record = values.get("record", Raw(b""))
-    if type_ == "BATCH" or _first(record) != b"{":
-        raise BadRecord(f"this is a {type_} message without a record in it")
-    if "stream" in values:
-        yield from _of_stream(where, "Singer", _text(values["stream"]), bytes(record))
-        return
-    message = split_record(bytes(record))
-    yield from _of_stream(where, "Airbyte", _text(message.get("stream")), bytes(message.get("data", b"null")))
-
-
-def _of_stream(where: Where, maker: str, stream: str | None, data: bytes) -> Iterator[InputRecord]:
-    kind = _STREAMS.get(stream or "")
-    if kind is None:
-        raise BadRecord(f"this is a {maker} message of the stream {_shown(stream or '')}, which cannot be loaded")
-    values = split_record(data)
-    if kind == _EVENTS:
-        yield InputRecord(where, "audits", audit_of_ticket_event(data), is_partial=True)
-    elif kind == _COMMENTS:
-        yield _comment(where, values)
-    else:
-        yield from _single(where, values, data, kind, in_page=True)
-
-
-def _raw_table_row(where: Where, values: Mapping[str, Raw], kind: str | None) -> Iterator[InputRecord]:
-    """A line of a raw table of Airbyte, which has the record as an object or as text."""
-    data = bytes(values["_airbyte_data"])
-    text = _text(values["_airbyte_data"])
-    yield from find_records(where, data if text is None else text.encode(), kind)
+    is_airbyte = "stream" not in values and _AIRBYTE_KEYS.get(type_) in values
+    maker, key = ("an Airbyte", "record.data") if is_airbyte else ("a Singer", "record")
+    raise BadRecord(f"this is {maker} message of the type {type_}; load what its RECORD messages have under {key}")
 
 
 def _kind_of(values: Mapping[str, Raw], kind: str | None, in_page: bool) -> str:

@@ -18,7 +18,7 @@ from ticketfeed.data.whole_floats import without_whole_floats
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.enumerations import foreign_values
 from ticketfeed.protocol.errors import BadInput, BadRecord
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import LOADED_ID_MAX, Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage.contract import WriteStore, WriteTransaction
@@ -28,9 +28,6 @@ __all__ = ["LoadSummary", "OnError", "load_records"]
 
 OnError = Literal["stop", "skip"]
 
-# Records that a write of a ticket adds, with ids behind the largest that there is.
-_NUMBERED_KINDS = ("audits", "ticket_metric_events")
-_NUMBERED_ID_MAX = 2**62
 _DERIVED_AT_ONCE = 1000
 
 
@@ -44,6 +41,11 @@ class LoadSummary:
     counts: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     foreign: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        """How many records were read."""
+        return sum(self.counts.values()) + self.skipped
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items()) or "nothing"
@@ -60,10 +62,12 @@ async def load_records(
     report: Callable[[str], None] = lambda _text: None,
     is_strict: bool = False,
     derives_metrics: bool = True,
+    expected: int | None = None,
 ) -> LoadSummary:
     """Store `records`, which are consumed once. An invalid one ends the load with nothing stored, or with "skip" is
     passed to `report`. `is_strict`: a value that is not in an enumeration of the wire is invalid.
-    `derives_metrics`: a ticket without its metric set gets one. Raises BadInput.
+    `derives_metrics`: a ticket without its metric set gets one. `expected`: how many records there must be, those that
+    are skipped included. Raises BadInput.
     """
     load = _Load(account, now, on_error, report, is_strict)
 
@@ -77,6 +81,8 @@ async def load_records(
             transaction.put_records(derived_metrics(transaction, account.subdomain, ids))
         if load.summary.skipped and not load.summary.counts:
             raise BadInput("no record could be used")
+        if expected is not None and load.summary.total != expected:
+            raise BadInput(f"expected {expected:,} records, and read {load.summary.total:,}; nothing was loaded")
 
     try:
         await store.write(account, work, exclusive=True)
@@ -152,10 +158,10 @@ class _Load:
     def _parse(self, kind: str, data: bytes) -> list[TicketDraft | RecordDraft]:
         if kind != "tickets":
             draft = parse_record(kind, data, account=self._account, now=self._now)
-            if kind in _NUMBERED_KINDS and draft.id > _NUMBERED_ID_MAX:
-                raise BadRecord(f"{draft.id} leaves no room for the ids of later {kind} - at `$.id`")
+            _check_id(kind, draft.id)
             return [draft]
         ticket = parse_ticket(data, account=self._account, now=self._now)
+        _check_id(kind, ticket.id)
         if ticket.metric_set is None:
             return [ticket]
         return [ticket, parse_record("ticket_metrics", ticket.metric_set, account=self._account, now=self._now)]
@@ -163,3 +169,8 @@ class _Load:
     def _raise_if_cancelled(self) -> None:
         if self.cancelled.is_set():
             raise BadInput("interrupted")
+
+
+def _check_id(kind: str, id: int) -> None:
+    if id > LOADED_ID_MAX:
+        raise BadRecord(f"the id {id} is beyond 2**62 and leaves no room for the ids of new {kind} - at `$.id`")
