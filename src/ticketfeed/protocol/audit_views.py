@@ -11,6 +11,7 @@ import msgspec
 
 from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "ticket_event_of"]
 
@@ -23,7 +24,7 @@ CHANNEL_NAMES = {
     "chat": "Chat",
     "mobile": "Mobile",
 }
-_AUDIT = msgspec.json.Decoder(Audit)
+_AUDIT = StoredDecoder(Audit)
 
 
 def comments_of(audits: Iterable[bytes]) -> list[ListRow]:

@@ -9,6 +9,7 @@ import msgspec
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.records import RecordDraft, encode, wire_second
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step
 
 __all__ = [
@@ -37,7 +38,7 @@ _WRITTEN_FIELDS = ("subject", "raw_subject", "tags", "external_id")
 Event = dict[str, Any]
 
 
-_AUDIT = msgspec.json.Decoder(Audit)
+_AUDIT = StoredDecoder(Audit)
 
 
 def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> Event:

@@ -11,6 +11,7 @@ import msgspec
 
 from ticketfeed.protocol.audits import linked_id, step_of, steps_of
 from ticketfeed.protocol.record_types import Audit, DateTime, Id
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step, count_steps
 
 __all__ = ["derived_state"]
@@ -29,8 +30,8 @@ class _Ticket(msgspec.Struct):
     is_public: bool = True
 
 
-_TICKET = msgspec.json.Decoder(_Ticket)
-_AUDIT = msgspec.json.Decoder(Audit)
+_TICKET = StoredDecoder(_Ticket)
+_AUDIT = StoredDecoder(Audit)
 
 
 def derived_state(ticket: bytes, audits: Sequence[bytes]) -> tuple[MetricState, int]:

@@ -7,10 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-import msgspec
-
 from ticketfeed.protocol.record_types import TicketMetricEventRecord
 from ticketfeed.protocol.records import encode, split_record, wire_time
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = ["EMBEDDED", "dates_of", "join_embedded", "metric_events_of", "slas_of"]
 
@@ -34,7 +33,7 @@ _DATES = (
     "solved_at",
     "latest_comment_added_at",
 )
-_EVENT = msgspec.json.Decoder(TicketMetricEventRecord)
+_EVENT = StoredDecoder(TicketMetricEventRecord)
 
 
 def join_embedded(values: Mapping[str, Sequence[bytes]]) -> list[bytes]:

@@ -5,7 +5,7 @@ record is decoded as the type that it was checked against when it was stored, so
 served by every address. `resources.py` says which kind has which types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -117,6 +117,14 @@ class AuditEvent(msgspec.Struct):
     via: dict[str, Any] | None = None
 
 
+_EVENT_CHECKS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+    ("id", lambda value: type(value) is int and 0 <= value <= INT64_MAX),
+    ("field_name", lambda value: isinstance(value, str)),
+    ("public", lambda value: isinstance(value, bool)),
+    ("via", lambda value: isinstance(value, dict)),
+)
+
+
 class AuditRecord(_AuditBase, kw_only=True):
     """An audit as it is checked."""
 
@@ -124,10 +132,19 @@ class AuditRecord(_AuditBase, kw_only=True):
 
 
 class Audit(_AuditBase, kw_only=True):
-    """An audit as it is read: the same, with every key of its events."""
+    """An audit as it is read: the same, with every key of its events.
+
+    An older release did not check the events: what is not as an AuditEvent has it is left out.
+    """
 
     created_at: DateTime
     events: list[dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        for event in self.events or ():
+            for key, is_valid in _EVENT_CHECKS:
+                if event.get(key) is not None and not is_valid(event[key]):
+                    del event[key]
 
 
 class Sla(msgspec.Struct):

@@ -26,6 +26,7 @@ from ticketfeed.protocol.record_types import (
 )
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = [
     "FUTURE_SECONDS_MAX",
@@ -58,6 +59,7 @@ RecordDraft = RecordRow
 _DECODERS: dict[str, msgspec.json.Decoder[Record]] = {
     kind: msgspec.json.Decoder(resource.record) for kind, resource in RESOURCES.items()
 }
+_STORED = {kind: StoredDecoder(resource.record) for kind, resource in RESOURCES.items()}
 _SPLIT = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -126,7 +128,7 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
 
 def is_deleted(kind: str, body: bytes) -> bool:
     """Whether a stored record is marked as deleted, so that it is no longer listed."""
-    return _is_deleted(_DECODERS[kind].decode(body))
+    return _is_deleted(_STORED[kind].decode(body))
 
 
 def _searchable(text: object) -> str | None:
@@ -175,13 +177,20 @@ def check_nesting(data: bytes) -> None:
 
     Decoding is recursive and has less room where it is called from more functions.
     """
-    if data.count(b"[") + data.count(b"{") <= NESTING_MAX:
-        return
+    if _is_deeper(data, NESTING_MAX):
+        deep = [key for key, value in decode_as(_SPLIT, data).items() if _is_deeper(bytes(value), NESTING_MAX - 1)]
+        raise BadRecord(f"nested too deeply - at `$.{deep[0]}`")
+
+
+def _is_deeper(data: bytes, depth_max: int) -> bool:
+    if data.count(b"[") + data.count(b"{") <= depth_max:
+        return False
     depth = 0
     for bracket in _BRACKETS.findall(_STRING.sub(b"", data)):
         depth += 1 if bracket in (b"[", b"{") else -1
-        if depth > NESTING_MAX:
-            raise BadRecord("nested too deeply")
+        if depth > depth_max:
+            return True
+    return False
 
 
 def decode_as(decoder: msgspec.json.Decoder[T], data: bytes) -> T:

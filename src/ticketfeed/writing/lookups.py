@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
-from ticketfeed.protocol.errors import RecordInvalid
+from ticketfeed.protocol.errors import BadRecord, RecordInvalid
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_types import TicketFieldRecord, UserRecord
 from ticketfeed.protocol.records import make_record, split_record
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
 from ticketfeed.protocol.ticket_rules import Related
 from ticketfeed.storage.contract import WriteTransaction
@@ -23,9 +23,8 @@ _LINKS = (("group_id", "groups"), ("organization_id", "organizations"), ("brand_
 _DROP_DOWNS = ("tagger", "multiselect")
 
 
-_USER = msgspec.json.Decoder(UserRecord)
-_USERS = msgspec.json.Decoder(list[UserRecord])
-_FIELDS = msgspec.json.Decoder(list[TicketFieldRecord])
+_USER = StoredDecoder(UserRecord)
+_FIELD = StoredDecoder(TicketFieldRecord)
 
 
 class Lookups:
@@ -80,7 +79,7 @@ class Lookups:
         if not ids:
             return {}
         bodies = self._write.find_records("users", sorted(ids))
-        return {user.id: user for user in _USERS.decode(b"[%s]" % b",".join(bodies.values()))} if bodies else {}
+        return {user.id: user for user in map(_USER.decode, bodies.values())}
 
     def _requester(self, change: TicketInput, users: Mapping[int, UserRecord], is_new: bool) -> UserRecord | None:
         """The requester that the change sets, None if it sets none."""
@@ -117,13 +116,16 @@ class Lookups:
         return self._put_user({"id": self._write.next_id("users"), "name": name, "email": person.email.strip()})
 
     def _put_user(self, values: Mapping[str, Any]) -> UserRecord:
-        draft = make_record("users", values, account=self._account, now=self._write.now)
+        try:
+            draft = make_record("users", values, account=self._account, now=self._write.now)
+        except BadRecord as error:  # one that an older release stored
+            raise RecordInvalid(requester=(str(error), "InvalidValue")) from None
         self._write.put_records([draft])
         return UserRecord(draft.id)
 
     def _option_tags(self, field_ids: list[int]) -> dict[int, frozenset[str]]:
         bodies = self._write.find_records("ticket_fields", field_ids)
-        fields = _FIELDS.decode(b"[%s]" % b",".join(bodies.values())) if bodies else []
+        fields = map(_FIELD.decode, bodies.values())
         return {
             field.id: frozenset(option.value for option in field.custom_field_options or () if option.value)
             for field in fields

@@ -11,7 +11,9 @@ import msgspec
 
 from ticketfeed.protocol.audits import Event, step_of, steps_of
 from ticketfeed.protocol.derived_metrics import derived_state
+from ticketfeed.protocol.record_types import TicketMetricEventRecord
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step, count_steps, metric_events, metric_set
 from ticketfeed.storage.contract import WriteTransaction
 
@@ -43,16 +45,10 @@ class _Ticket(msgspec.Struct):
     requester_id: int | None = None
 
 
-class _MetricEvent(msgspec.Struct):
-    metric: str
-    instance_id: int
-    type: str
-
-
 _STORED = msgspec.msgpack.Decoder(_Stored)
 _TICKET = msgspec.json.Decoder(_Ticket)
 _RECORD = msgspec.json.Decoder(_Record)
-_EVENTS = msgspec.json.Decoder(list[_MetricEvent])
+_EVENT = StoredDecoder(TicketMetricEventRecord)
 
 
 def new_metrics(
@@ -119,7 +115,7 @@ def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
 
 
 def _reply_time_events(write: WriteTransaction, ticket_id: int) -> list[str]:
-    found = _EVENTS.decode(b"[%s]" % b",".join(write.find_of_ticket("ticket_metric_events", ticket_id)))
+    found = map(_EVENT.decode, write.find_of_ticket("ticket_metric_events", ticket_id))
     return sorted({event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)})
 
 

@@ -14,6 +14,7 @@ from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys
 from ticketfeed.protocol.record_types import GroupMembershipRecord, UserRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["RecordWriter"]
@@ -25,14 +26,20 @@ _LINKS = {"organization_id": "organizations", "group_id": "groups", "default_gro
 _FIELD_VALUES = ("user_fields", "organization_fields")
 
 
+class _FieldValues(msgspec.Struct):
+    user_fields: dict[str, Raw] | None = None
+    organization_fields: dict[str, Raw] | None = None
+
+
 class _Record(msgspec.Struct):
     id: int = 0
 
 
 _RECORD = msgspec.json.Decoder(_Record)
-_USER = msgspec.json.Decoder(UserRecord)
-_MEMBERSHIP = msgspec.json.Decoder(GroupMembershipRecord)
+_USER = StoredDecoder(UserRecord)
+_MEMBERSHIP = StoredDecoder(GroupMembershipRecord)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw] | None)
+_STORED_FIELDS = StoredDecoder(_FieldValues)
 
 
 class RecordWriter:
@@ -60,8 +67,8 @@ class RecordWriter:
         values: dict[str, Any] = {**split_record(body), **change.values}
         for name in _FIELD_VALUES:  # the fields that are not named keep their values
             if name in change.values:
-                stored = split_record(body).get(name, Raw(b"null"))
-                values[name] = {**(_FIELDS.decode(stored) or {}), **(_FIELDS.decode(change.values[name]) or {})}
+                stored = getattr(_STORED_FIELDS.decode(body), name)
+                values[name] = {**(stored or {}), **(_FIELDS.decode(change.values[name]) or {})}
         return self._put(values)
 
     def create_or_update(self, keys: RecordKeys, record: RecordChange) -> tuple[RecordDraft, bool]:
