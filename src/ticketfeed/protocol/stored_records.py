@@ -6,6 +6,7 @@ what it let in and this one would refuse is left out when it is read, so that an
 """
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +33,7 @@ class StoredDecoder(Generic[T]):
     def __init__(self, type_: type[T]) -> None:
         self._type = type_
         self._decoder = msgspec.json.Decoder(type_)
+        self._array = msgspec.json.Decoder(list[type_])  # type: ignore[valid-type]
 
     def decode(self, body: bytes) -> T:
         """The record, without values that are not of the type."""
@@ -39,6 +41,13 @@ class StoredDecoder(Generic[T]):
             return self._decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
             return self._mended(body)
+
+    def decode_all(self, bodies: Collection[bytes]) -> list[T]:
+        """Several records, at once where they are of the type."""
+        try:
+            return self._array.decode(b"[%s]" % b",".join(bodies)) if bodies else []
+        except (msgspec.DecodeError, RecursionError):
+            return [self.decode(body) for body in bodies]
 
     def _mended(self, body: bytes) -> T:
         record = _readable(body)

@@ -79,7 +79,7 @@ class Lookups:
         if not ids:
             return {}
         bodies = self._write.find_records("users", sorted(ids))
-        return {user.id: user for user in map(_USER.decode, bodies.values())}
+        return {user.id: user for user in _USER.decode_all(bodies.values())}
 
     def _requester(self, change: TicketInput, users: Mapping[int, UserRecord], is_new: bool) -> UserRecord | None:
         """The requester that the change sets, None if it sets none."""
@@ -125,7 +125,7 @@ class Lookups:
 
     def _option_tags(self, field_ids: list[int]) -> dict[int, frozenset[str]]:
         bodies = self._write.find_records("ticket_fields", field_ids)
-        fields = map(_FIELD.decode, bodies.values())
+        fields = _FIELD.decode_all(bodies.values())
         return {
             field.id: frozenset(option.value for option in field.custom_field_options or () if option.value)
             for field in fields

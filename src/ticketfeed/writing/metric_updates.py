@@ -115,7 +115,7 @@ def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
 
 
 def _reply_time_events(write: WriteTransaction, ticket_id: int) -> list[str]:
-    found = map(_EVENT.decode, write.find_of_ticket("ticket_metric_events", ticket_id))
+    found = _EVENT.decode_all(write.find_of_ticket("ticket_metric_events", ticket_id))
     return sorted({event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)})
 
 
