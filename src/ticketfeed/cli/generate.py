@@ -57,7 +57,7 @@ def generate(
 async def _load(settings: Settings, records: Callable[[str], Iterator[InputRecord]]) -> LoadSummary:
     async with opened(settings.store) as store:
         account = await choose_account(store, settings.account, create=True)
-        return await load_records(store, account, records(account.subdomain), now=system_clock())
+        return await load_records(store, account, records(account.subdomain), now=system_clock(), derives_metrics=False)
 
 
 def _write(out: str, records: Iterator[InputRecord]) -> None:

@@ -5,17 +5,18 @@ endpoints show is made from it, so that they cannot disagree.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 
-__all__ = ["comments_of", "deletion_of", "ticket_event_of"]
+__all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "ticket_event_of"]
 
 # The channel of an audit -> its name in ticket events.
-_CHANNEL_NAMES = {
+CHANNEL_NAMES = {
     "web": "Web form",
     "email": "Mail",
     "api": "Web service",
@@ -23,19 +24,7 @@ _CHANNEL_NAMES = {
     "chat": "Chat",
     "mobile": "Mobile",
 }
-
-
-class _Audit(msgspec.Struct):
-    id: int
-    ticket_id: int
-    created_at: datetime
-    author_id: int | None = None
-    events: list[dict[str, Any]] = []
-    via: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
-
-
-_AUDIT = msgspec.json.Decoder(_Audit)
+_AUDIT = StoredDecoder(Audit)
 
 
 def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
@@ -43,33 +32,35 @@ def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
     found = []
     for body in audits:
         audit = _AUDIT.decode(body)
-        for event in audit.events:
+        for number, event in enumerate(audit.events or (), 1):
             if event.get("type") == "Comment":
+                id = event.get("id") or audit.id + number
                 comment = {
                     **event,
+                    "id": id,
                     "audit_id": audit.id,
-                    "via": event.get("via", audit.via),
+                    "via": event.get("via") or audit.via or {},
                     "created_at": audit.created_at,
-                    "metadata": audit.metadata,
+                    "metadata": audit.metadata or {},
                 }
-                found.append(ListRow(int(event["id"]), int(event["id"]), msgspec.json.encode(comment)))
+                found.append(ListRow(id, id, msgspec.json.encode(comment)))
     return found
 
 
 def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
     """An audit as the export of ticket events has it; comments have their text only with `comment_events`."""
     audit = _AUDIT.decode(body)
-    via = _channel_name(audit.via)
+    via, metadata = _channel_name(audit.via), audit.metadata or {}
     event = {
-        "child_events": [_child_event(event, via, comment_events) for event in audit.events],
+        "child_events": [_child_event(event, via, comment_events) for event in audit.events or ()],
         "id": audit.id,
         "ticket_id": audit.ticket_id,
         "timestamp": int(audit.created_at.timestamp()),
         "created_at": audit.created_at,
         "updater_id": audit.author_id,
         "via": via,
-        "system": audit.metadata.get("system", {}),
-        "metadata": audit.metadata.get("custom", {}),
+        "system": metadata.get("system", {}),
+        "metadata": metadata.get("custom", {}),
         "event_type": "Audit",
     }
     return msgspec.json.encode(event)
@@ -78,24 +69,27 @@ def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
 def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
     """Who deleted a ticket, where its audits say so, and the status that it had before. The newest audits say both."""
     actor: int | None = None
-    is_found = False
+    is_found, previous = False, "open"
     for body in reversed(audits):
         audit = _AUDIT.decode(body)
-        for event in reversed(audit.events):
-            if event.get("field_name") != "status":
+        for event in reversed(audit.events or ()):
+            status = event.get("value")
+            if event.get("field_name") != "status" or not isinstance(status, str):
                 continue
-            if event.get("value") != "deleted":
-                return actor, str(event.get("value"))
+            if status != "deleted":
+                return actor, status
             if not is_found:
                 actor, is_found = audit.author_id, True
-    return actor, "open"
+                if isinstance(event.get("previous_value"), str):
+                    previous = event["previous_value"]
+    return actor, previous
 
 
 def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[str, Any]:
     type_ = event.get("type")
     child = {
         "id": event.get("id"),
-        "via": _channel_name(event["via"]) if "via" in event else via,
+        "via": _channel_name(event["via"]) if event.get("via") else via,
         "via_reference_id": None,
     }
     if type_ == "Comment" and comment_events:
@@ -109,6 +103,6 @@ def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[
     return {**event, **child, "event_type": type_}
 
 
-def _channel_name(via: dict[str, Any]) -> str:
-    channel = str(via.get("channel", "api"))
-    return _CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())
+def _channel_name(via: dict[str, Any] | None) -> str:
+    channel = str((via or {}).get("channel") or "api")
+    return CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())

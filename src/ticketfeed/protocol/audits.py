@@ -1,13 +1,15 @@
 """The audit of one change of a ticket: its comment, and for each changed field the value before and after."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from html import escape
 from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.records import RecordDraft, encode, wire_second
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "change_events",
     "comment_event",
     "event_value",
+    "linked_id",
     "scrubbed_audit",
     "step_of",
     "steps_of",
@@ -35,13 +38,7 @@ _WRITTEN_FIELDS = ("subject", "raw_subject", "tags", "external_id")
 Event = dict[str, Any]
 
 
-class _Audit(msgspec.Struct):
-    created_at: datetime
-    author_id: int | None = None
-    events: list[Event] = []
-
-
-_AUDIT = msgspec.json.Decoder(_Audit)
+_AUDIT = StoredDecoder(Audit)
 
 
 def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> Event:
@@ -108,7 +105,7 @@ def event_value(value: Any) -> Any:
 def scrubbed_audit(body: bytes) -> bytes:
     """The audit without the text that people wrote."""
     audit = msgspec.json.decode(body)
-    for event in audit.get("events", []):
+    for event in audit.get("events") or ():
         if event.get("type") == "Comment":
             event |= {"body": "X", "html_body": "X", "plain_body": "X", "attachments": []}
         elif event.get("field_name") in _WRITTEN_FIELDS:
@@ -121,10 +118,11 @@ def steps_of(audits: Iterable[bytes]) -> list[Step]:
     steps: list[Step] = []
     for body in audits:
         audit = _AUDIT.decode(body)
-        if not steps and not any(event.get("type") == "Create" for event in audit.events):
+        events = audit.events or ()
+        if not steps and not any(event.get("type") == "Create" for event in events):
             return []
         before = steps[-1] if steps else None
-        steps.append(step_of(before, int(audit.created_at.timestamp()), audit.author_id, audit.events))
+        steps.append(step_of(before, int(audit.created_at.timestamp()), audit.author_id, events))
     return steps
 
 
@@ -143,12 +141,16 @@ def step_of(before: Step | MetricState | None, moment: int, author_id: int | Non
             if name == "status":
                 status = str(value)
             elif name == "group_id":
-                group_id = _id(value)
+                group_id = linked_id(value)
             elif name == "assignee_id":
-                assignee_id = _id(value)
+                assignee_id = linked_id(value)
     is_public = comment is not None and bool(comment.get("public"))
     return Step(moment, status, group_id, assignee_id, author_id, comment is not None, is_public)
 
 
-def _id(value: object) -> int | None:
-    return int(value) if isinstance(value, str) and value.isdecimal() else None
+def linked_id(value: object) -> int | None:
+    """An id, which events have as text."""
+    if not isinstance(value, str) or not value.isdecimal() or len(value) > len(str(INT64_MAX)):
+        return None
+    id = int(value)
+    return id if 0 < id <= INT64_MAX else None

@@ -8,6 +8,8 @@ from ticketfeed.protocol.rows import FeedRow
 
 __all__ = [
     "INT64_MAX",
+    "LOADED_ID_MAX",
+    "NEW_ID_MAX",
     "Account",
     "FeedState",
     "Filters",
@@ -23,6 +25,10 @@ __all__ = [
 ]
 
 INT64_MAX = 2**63 - 1
+# A new record has the id after the largest of its kind. So a record that is loaded must leave room for others, and one
+# beyond NEW_ID_MAX, which an older release let in, does not count: at least 2**61 new ids follow any that does.
+LOADED_ID_MAX = 2**62
+NEW_ID_MAX = 2**62 + 2**61
 
 SupportTypeScope = Literal["all", "agent", "ai_agent"]
 ListOrder = Literal["id", "updated_at", "status"]

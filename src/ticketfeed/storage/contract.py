@@ -139,7 +139,8 @@ class WriteTransaction(Protocol):
         """The bodies of all audits or metric events of one ticket, in order of their ids."""
 
     def next_id(self, kind: str) -> int:
-        """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 if there is none."""
+        """One more than the largest id, up to NEW_ID_MAX, of a ticket ("tickets") or a record of this kind; 1 if there
+        is none."""
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         """What was answered to an earlier request with this Idempotency-Key; None if there was none lately."""
@@ -187,6 +188,9 @@ class Snapshot(Protocol):
 
     def record_state(self, account: Account) -> FeedState | None:
         """The state of the records' feed; None if the account's row is missing."""
+
+    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
+        """The ids of a kind beyond `id`, in order."""
 
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         """(id, user_id) of every credential whose user is missing."""

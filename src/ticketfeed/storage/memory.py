@@ -306,6 +306,11 @@ class _MemorySnapshot:
     def record_state(self, account: Account) -> FeedState | None:
         return self._data[account.account_id].record_state
 
+    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
+        data = self._data[account.account_id]
+        ids = data.tickets if kind == "tickets" else (each for of_kind, each in data.records if of_kind == kind)
+        return iter(sorted(each for each in ids if each > id))
+
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         data = self._data[account.account_id]
         for token, _ in data.credentials.values():

@@ -9,7 +9,7 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import FeedState, Token
+from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Token
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
@@ -113,7 +113,7 @@ class MemoryTransaction:
 
     def next_id(self, kind: str) -> int:
         ids = self._data.tickets if kind == "tickets" else [row.id for row in self._records(kind)]
-        return max(ids, default=0) + 1
+        return max((id for id in ids if id <= NEW_ID_MAX), default=0) + 1
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         answer = self._data.answers.get(key)

@@ -49,6 +49,12 @@ class SqlSnapshot(ABC):
     def records(self, account: Account) -> Iterator[RecordRow]:
         return map(RecordRow._make, self._rows("scan_records", RecordRow, account))
 
+    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
+        name, own = "scan_large_record_ids", {"kind": kind}
+        if kind == "tickets":
+            name, own = "scan_large_ticket_ids", {}
+        return (found for (found,) in self._query(name, account_id=account.account_id, id_max=id, **own))
+
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         return self._query("scan_dangling_credentials", account_id=account.account_id)
 

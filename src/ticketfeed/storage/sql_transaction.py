@@ -10,7 +10,7 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.model import NEW_ID_MAX, Account, Position
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
@@ -110,8 +110,8 @@ class SqlTransaction(ABC):
 
     def next_id(self, kind: str) -> int:
         if kind == "tickets":
-            return int(self._value("next_ticket_id"))
-        return int(self._value("next_record_id", kind=kind))
+            return int(self._value("max_ticket_id", id_max=NEW_ID_MAX)) + 1
+        return int(self._value("max_record_id", kind=kind, id_max=NEW_ID_MAX)) + 1
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         since = self.now - IDEMPOTENCY_SECONDS

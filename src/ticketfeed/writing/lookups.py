@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
-from ticketfeed.protocol.errors import RecordInvalid
+from ticketfeed.protocol.errors import BadRecord, RecordInvalid
 from ticketfeed.protocol.model import Identity
+from ticketfeed.protocol.record_types import TicketFieldRecord, UserRecord
 from ticketfeed.protocol.records import make_record, split_record
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
 from ticketfeed.protocol.ticket_rules import Related
 from ticketfeed.storage.contract import WriteTransaction
@@ -22,27 +23,8 @@ _LINKS = (("group_id", "groups"), ("organization_id", "organizations"), ("brand_
 _DROP_DOWNS = ("tagger", "multiselect")
 
 
-class _User(msgspec.Struct):
-    id: int
-    role: str = "end-user"
-    active: bool = True
-    organization_id: int | None = None
-    default_group_id: int | None = None
-
-
-class _Option(msgspec.Struct):
-    value: str | None = None
-
-
-class _Field(msgspec.Struct):
-    id: int
-    type: str = "text"
-    custom_field_options: list[_Option] | None = None
-
-
-_USER = msgspec.json.Decoder(_User)
-_USERS = msgspec.json.Decoder(list[_User])
-_FIELDS = msgspec.json.Decoder(list[_Field])
+_USER = StoredDecoder(UserRecord)
+_FIELD = StoredDecoder(TicketFieldRecord)
 
 
 class Lookups:
@@ -70,8 +52,8 @@ class Lookups:
             actor_id=self._actor.user_id,
             requester_id=requester.id if requester else UNSET,
             requesters_organization_id=requester.organization_id if requester else None,
-            assignee_id=assignee.id if isinstance(assignee, _User) else assignee,
-            assignees_group_id=assignee.default_group_id if isinstance(assignee, _User) else None,
+            assignee_id=assignee.id if isinstance(assignee, UserRecord) else assignee,
+            assignees_group_id=assignee.default_group_id if isinstance(assignee, UserRecord) else None,
             comment_is_requesters=is_public and author_id == requester_id,
             option_tags={}
             if change.custom_fields is UNSET
@@ -84,7 +66,7 @@ class Lookups:
         if body is not None and _USER.decode(body).role == "end-user":
             self._put_user({**split_record(body), "suspended": True})
 
-    def _users(self, change: TicketInput, comment: Comment | None, is_new: bool) -> dict[int, _User]:
+    def _users(self, change: TicketInput, comment: Comment | None, is_new: bool) -> dict[int, UserRecord]:
         """Those that the change names by id, read at once; the actor, too, where nobody else is the requester."""
         names_nobody = change.requester is None and change.requester_id is UNSET
         named = (
@@ -97,9 +79,9 @@ class Lookups:
         if not ids:
             return {}
         bodies = self._write.find_records("users", sorted(ids))
-        return {user.id: user for user in _USERS.decode(b"[%s]" % b",".join(bodies.values()))} if bodies else {}
+        return {user.id: user for user in _USER.decode_all(bodies.values())}
 
-    def _requester(self, change: TicketInput, users: Mapping[int, _User], is_new: bool) -> _User | None:
+    def _requester(self, change: TicketInput, users: Mapping[int, UserRecord], is_new: bool) -> UserRecord | None:
         """The requester that the change sets, None if it sets none."""
         if change.requester is not None:
             return self._find_or_create(change.requester)
@@ -107,9 +89,9 @@ class Lookups:
             if change.requester_id not in users:
                 raise RecordInvalid(requester_id=_UNKNOWN)
             return users[change.requester_id]
-        return users.get(self._actor.user_id, _User(self._actor.user_id)) if is_new else None
+        return users.get(self._actor.user_id, UserRecord(self._actor.user_id)) if is_new else None
 
-    def _assignee(self, change: TicketInput, users: Mapping[int, _User]) -> Any:
+    def _assignee(self, change: TicketInput, users: Mapping[int, UserRecord]) -> Any:
         """The assignee that the change sets: a user, None for nobody; UNSET if it sets none."""
         if change.assignee_email is not None:
             body = self._write.find_user(change.assignee_email)
@@ -124,7 +106,7 @@ class Lookups:
             raise RecordInvalid(assignee_id=("must be an agent", "InvalidValue"))
         return user
 
-    def _find_or_create(self, person: Person) -> _User:
+    def _find_or_create(self, person: Person) -> UserRecord:
         body = self._write.find_user(person.email)
         if body is not None:
             return _USER.decode(body)
@@ -133,14 +115,17 @@ class Lookups:
         name = person.name or person.email.partition("@")[0]
         return self._put_user({"id": self._write.next_id("users"), "name": name, "email": person.email.strip()})
 
-    def _put_user(self, values: Mapping[str, Any]) -> _User:
-        draft = make_record("users", values, account=self._account, now=self._write.now)
+    def _put_user(self, values: Mapping[str, Any]) -> UserRecord:
+        try:
+            draft = make_record("users", values, account=self._account, now=self._write.now)
+        except BadRecord as error:  # one that an older release stored
+            raise RecordInvalid(requester=(str(error), "InvalidValue")) from None
         self._write.put_records([draft])
-        return _User(draft.id)
+        return UserRecord(draft.id)
 
     def _option_tags(self, field_ids: list[int]) -> dict[int, frozenset[str]]:
         bodies = self._write.find_records("ticket_fields", field_ids)
-        fields = _FIELDS.decode(b"[%s]" % b",".join(bodies.values())) if bodies else []
+        fields = _FIELD.decode_all(bodies.values())
         return {
             field.id: frozenset(option.value for option in field.custom_field_options or () if option.value)
             for field in fields

@@ -12,7 +12,9 @@ from msgspec import UNSET, Raw
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, RoleTooLow
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys
+from ticketfeed.protocol.record_types import GroupMembershipRecord, UserRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["RecordWriter"]
@@ -24,25 +26,20 @@ _LINKS = {"organization_id": "organizations", "group_id": "groups", "default_gro
 _FIELD_VALUES = ("user_fields", "organization_fields")
 
 
+class _FieldValues(msgspec.Struct):
+    user_fields: dict[str, Raw] | None = None
+    organization_fields: dict[str, Raw] | None = None
+
+
 class _Record(msgspec.Struct):
     id: int = 0
 
 
-class _User(msgspec.Struct):
-    id: int = 0
-    role: str = "end-user"
-    default_group_id: int | None = None
-
-
-class _Membership(msgspec.Struct):
-    user_id: int = 0
-    group_id: int = 0
-
-
 _RECORD = msgspec.json.Decoder(_Record)
-_USER = msgspec.json.Decoder(_User)
-_MEMBERSHIP = msgspec.json.Decoder(_Membership)
+_USER = StoredDecoder(UserRecord)
+_MEMBERSHIP = StoredDecoder(GroupMembershipRecord)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw] | None)
+_STORED_FIELDS = StoredDecoder(_FieldValues)
 
 
 class RecordWriter:
@@ -55,7 +52,7 @@ class RecordWriter:
         """Create a record, checked as a new one. Raises RecordInvalid, RoleTooLow."""
         self._check_links(record)
         self._check_unique(record, None)
-        self._check_role(_User(), record)
+        self._check_role(None, record)
         values: dict[str, Any] = {"id": self._write.next_id(self._kind), **record.values}
         if self._kind == "group_memberships" and self._join_group(record):
             values["default"] = True
@@ -66,12 +63,12 @@ class RecordWriter:
         body = self.find(id)
         self._check_links(change)
         self._check_unique(change, id)
-        self._check_role(_USER.decode(body) if self._kind == "users" else _User(), change)
+        self._check_role(_USER.decode(body) if self._kind == "users" else None, change)
         values: dict[str, Any] = {**split_record(body), **change.values}
         for name in _FIELD_VALUES:  # the fields that are not named keep their values
             if name in change.values:
-                stored = split_record(body).get(name, Raw(b"null"))
-                values[name] = {**(_FIELDS.decode(stored) or {}), **(_FIELDS.decode(change.values[name]) or {})}
+                stored = getattr(_STORED_FIELDS.decode(body), name)
+                values[name] = {**(stored or {}), **(_FIELDS.decode(change.values[name]) or {})}
         return self._put(values)
 
     def create_or_update(self, keys: RecordKeys, record: RecordChange) -> tuple[RecordDraft, bool]:
@@ -139,12 +136,14 @@ class RecordWriter:
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
         return body is not None and _RECORD.decode(body).id != id and not is_deleted(self._kind, body)
 
-    def _check_role(self, before: _User, change: RecordChange | None) -> None:
-        """An agent writes end users and the own record, and changes nobody's role."""
+    def _check_role(self, before: UserRecord | None, change: RecordChange | None) -> None:
+        """An agent writes end users and the own record, and changes nobody's role. `before`: None for a new user."""
         if self._kind != "users" or self._actor.role == "admin":
             return
+        role_before = before.role if before else "end-user"
         role = UNSET if change is None else change.declared.role
-        if role not in (UNSET, before.role) or (before.role != "end-user" and before.id != self._actor.user_id):
+        is_own = before is not None and before.id == self._actor.user_id
+        if role not in (UNSET, role_before) or (role_before != "end-user" and not is_own):
             raise RoleTooLow
 
     def _join_group(self, membership: RecordChange) -> bool:
@@ -159,7 +158,9 @@ class RecordWriter:
             self._set_default_group(body, group_id)
         return is_default
 
-    def _leave_group(self, membership: _Membership) -> None:
+    def _leave_group(self, membership: GroupMembershipRecord) -> None:
+        if membership.user_id is None:
+            return
         body = self._write.find_records("users", [membership.user_id]).get(membership.user_id)
         if body is not None and _USER.decode(body).default_group_id == membership.group_id:
             self._set_default_group(body, None)

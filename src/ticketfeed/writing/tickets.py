@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 from ticketfeed.protocol.audit_views import deletion_of
@@ -24,6 +23,7 @@ from ticketfeed.protocol.audits import (
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
 from ticketfeed.protocol.model import Identity, Position
 from ticketfeed.protocol.records import parse_record, split_record, wire_second, wire_time
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput
 from ticketfeed.protocol.ticket_metrics import Step
 from ticketfeed.protocol.ticket_rules import AUDITED_FIELDS, CLOSED, Values, changed_values
@@ -34,7 +34,7 @@ from ticketfeed.writing.metric_updates import changed_metrics, new_metrics
 
 __all__ = ["TicketWriter", "WrittenTicket"]
 
-_VALUES = msgspec.json.Decoder(dict[str, Any])
+_VALUES = StoredDecoder(dict[str, Any])
 _SCRUBBED: Values = {
     "subject": "SCRUBBED",
     "raw_subject": "SCRUBBED",
@@ -207,10 +207,7 @@ class TicketWriter:
         events += change_events(before, after, AUDITED_FIELDS)
         changes = {name: value for name, value in after.items() if value != before.get(name)}
         if not events and not changes:
-            second = before["generated_timestamp"]
-            return WrittenTicket(
-                make_ticket(before, stored.raw, account=self._account, generated_timestamp=second), before
-            )
+            return WrittenTicket(self._make(before, stored.raw, before["generated_timestamp"]), before)
         ticket_id = before["id"]
         audit = audit_draft(self._next_audit_id(), ticket_id, now, author_id, events)
         requester_id = before.get("requester_id")
@@ -221,12 +218,15 @@ class TicketWriter:
     def _put(self, stored: _Stored, changes: Mapping[str, Any], audit: bytes | None = None) -> WrittenTicket:
         values = {**stored.values, **changes}
         unchanged = {name: value for name, value in stored.raw.items() if name not in changes}
-        try:
-            draft = make_ticket(values, unchanged, account=self._account, generated_timestamp=self._write.second)
-        except BadRecord as error:  # values of the right types that make no ticket
-            raise RecordInvalid(base=(str(error), "InvalidValue")) from None
+        draft = self._make(values, unchanged, self._write.second)
         self._write.put_tickets([draft])
         return WrittenTicket(draft, values, audit)
+
+    def _make(self, values: Mapping[str, Any], unchanged: Mapping[str, Raw], second: int) -> TicketDraft:
+        try:
+            return make_ticket(values, unchanged, account=self._account, generated_timestamp=second)
+        except BadRecord as error:  # values of the right types that make no ticket
+            raise RecordInvalid(base=(str(error), "InvalidValue")) from None
 
     def _next_audit_id(self) -> int:
         return -(-self._write.next_id("audits") // AUDIT_IDS) * AUDIT_IDS

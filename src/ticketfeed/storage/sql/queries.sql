@@ -65,13 +65,13 @@ ORDER BY is_deleted, id LIMIT 1
 SELECT metric_state FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = 'ticket_metrics' AND id = :ticket_id
 
--- name: next_ticket_id
--- One more than the largest id of a ticket.
-SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = :account_id
+-- name: max_ticket_id
+-- The largest id of a ticket that is no larger than id_max.
+SELECT coalesce(max(id), 0) FROM ticketfeed.ticket WHERE account_id = :account_id AND id <= :id_max
 
--- name: next_record_id
--- One more than the largest id of a record of this kind.
-SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind
+-- name: max_record_id
+-- The largest id of a record of this kind that is no larger than id_max.
+SELECT coalesce(max(id), 0) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id <= :id_max
 
 -- name: forget_invalidations
 -- Delete the oldest entries of the invalidation log.
@@ -322,6 +322,14 @@ SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id ORDER BY gene
 -- name: scan_records
 -- Every record.
 SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id ORDER BY kind, id
+
+-- name: scan_large_ticket_ids
+-- The ids of tickets beyond id_max.
+SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND id > :id_max ORDER BY id
+
+-- name: scan_large_record_ids
+-- The ids of records of this kind beyond id_max.
+SELECT id FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id > :id_max ORDER BY id
 
 -- name: scan_dangling_credentials
 -- Credentials whose user is missing.
