@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.progress import DownloadColumn
 
-from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import new_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
@@ -65,7 +65,7 @@ def _checked_size(files: list[str]) -> int:
 async def _load(settings: Settings, records: Iterable[InputRecord], on_error: OnError) -> LoadSummary:
     skipped = _SkippedRecords()
     async with opened(settings.store) as store:
-        account = await choose_account(store, settings.account, create=True)
+        account = await new_account(store, settings.account)
         summary = await load_records(
             store, account, records, now=system_clock(), on_error=on_error, report=skipped.report
         )

@@ -44,7 +44,9 @@ async def load_records(
     on_error: OnError = "stop",
     report: Callable[[str], None] = lambda _text: None,
 ) -> LoadSummary:
-    """Store `records`, which are consumed once. An invalid one ends the load with nothing stored, or with "skip" is
+    """Store `records`, which are consumed once; an account that is not stored yet is created in the same transaction.
+
+    An invalid record ends the load with nothing stored, or with "skip" is
     passed to `report`. Raises BadInput.
     """
     cancelled, summary = threading.Event(), LoadSummary()
@@ -56,7 +58,10 @@ async def load_records(
             raise BadInput("no record could be used")
 
     try:
-        await store.write(account, work, exclusive=True)
+        if account.account_id:
+            await store.write(account, work, exclusive=True)
+        else:
+            await store.create_account(account.subdomain, work)
     except asyncio.CancelledError:
         cancelled.set()  # the work runs in another thread, which does not see that its caller was cancelled
         raise

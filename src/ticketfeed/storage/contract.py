@@ -324,8 +324,18 @@ class WriteStore(Protocol):
     async def list_accounts(self) -> list[Account]:
         """Every account, by account_id, from the primary."""
 
-    async def create_account(self, subdomain: str) -> Account:
-        """The account of this name, created if there is none. Idempotent, atomic."""
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
+        """The account of this name, created if there is none. Idempotent, atomic.
+
+        `work`, as for an exclusive `write`, runs in the transaction that creates the account: if it raises, no account
+        is left of it.
+        """
+
+    async def find_default_account(self) -> Account | None:
+        """The account of hosts that name none: that of `put_default_account`, else the first; None if there is none."""
+
+    async def put_default_account(self, account: Account) -> None:
+        """Make this the default account, in all processes that use the store."""
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.

@@ -51,6 +51,7 @@ class MemoryStore:
         self._consumers: dict[int, dict[str, Consumer]] = {}
         self._requests: dict[int, list[RequestRecord]] = {}
         self._fenced_at = 0
+        self._default_account = ""
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
 
@@ -58,6 +59,7 @@ class MemoryStore:
         """An independent copy of the accounts and their data, without rate limits and usage."""
         copied = MemoryStore(clock)
         copied._accounts, copied._fenced_at = dict(self._accounts), self._fenced_at
+        copied._default_account = self._default_account
         copied._data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return copied
 
@@ -70,12 +72,25 @@ class MemoryStore:
     async def list_accounts(self) -> list[Account]:
         return list(self._accounts.values())
 
-    async def create_account(self, subdomain: str) -> Account:
-        account = self._accounts.setdefault(subdomain, Account(len(self._accounts) + 1, subdomain))
-        fenced = FeedState(watermark=self._fenced_at)
-        self._data.setdefault(account.account_id, AccountData(fenced, fenced))
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
+        async with self._lock:
+            account = self._accounts.get(subdomain) or Account(len(self._accounts) + 1, subdomain)
+            fenced = FeedState(watermark=self._fenced_at)
+            data = self._data.get(account.account_id) or AccountData(fenced, fenced)
+            if work is not None:
+                transaction = MemoryTransaction(data.snapshot(), self._clock())
+                await asyncio.to_thread(work, transaction)
+                data = transaction.finish()
+            self._accounts[subdomain], self._data[account.account_id] = account, data
+            self._changes += 1
+            return account
+
+    async def find_default_account(self) -> Account | None:
+        return self._accounts.get(self._default_account) or next(iter(self._accounts.values()), None)
+
+    async def put_default_account(self, account: Account) -> None:
+        self._default_account = account.subdomain
         self._changes += 1
-        return account
 
     async def read_state(self, account: Account) -> FeedState:
         return self._data[account.account_id].state

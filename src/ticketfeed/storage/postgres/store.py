@@ -62,6 +62,7 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 # No single statement of a write may take longer, nor wait longer for the account row.
 STATEMENT_SECONDS = 60.0
+_STATEMENT_TIMEOUT = f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode()
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 
@@ -109,12 +110,24 @@ class PostgresStore(SqlStore):
         await asyncio.to_thread(self._writers.close)
         await self._readers.close()
 
-    async def create_account(self, subdomain: str) -> Account:
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
             with self._writers.connection() as connection, connection.transaction():
-                return create_account(PostgresSession(connection), subdomain)
+                session = PostgresSession(connection)
+                account = create_account(session, subdomain)
+                if work is not None:
+                    connection.execute(_STATEMENT_TIMEOUT)
+                    self._run(session, account, lock_states(session, account), work)
+                return account
 
         return await self._in_thread(lambda: _translate_errors(create))
+
+    async def put_default_account(self, account: Account) -> None:
+        def put() -> None:
+            with self._writers.connection() as connection, connection.transaction():
+                PostgresSession(connection).execute("put_default_account", {"subdomain": account.subdomain})
+
+        await self._in_thread(lambda: _translate_errors(put))
 
     async def close_newest(self, account: Account) -> bool:
         try:
@@ -201,15 +214,18 @@ class PostgresStore(SqlStore):
         return False
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        def locked(session: PostgresSession, states: States) -> T:
-            transaction = PostgresTransaction(session, account, states, self._clock())
-            result = work(transaction)
-            after = transaction.finish()
-            if after != states:
-                write_states(session, account, after)
-            return result
+        return self._with_row_locked(account, lambda session, states: self._run(session, account, states, work))
 
-        return self._with_row_locked(account, locked)
+    def _run(
+        self, session: PostgresSession, account: Account, states: States, work: Callable[[WriteTransaction], T]
+    ) -> T:
+        """Run the work of a write while the account's row is locked."""
+        transaction = PostgresTransaction(session, account, states, self._clock())
+        result = work(transaction)
+        after = transaction.finish()
+        if after != states:
+            write_states(session, account, after)
+        return result
 
     def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def locked(session: PostgresSession, states: States) -> FeedState:
@@ -228,7 +244,7 @@ class PostgresStore(SqlStore):
             locked = False
             try:
                 with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
-                    connection.execute(f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode())
+                    connection.execute(_STATEMENT_TIMEOUT)
                     session = PostgresSession(connection)
                     states = lock_states(session, account)
                     locked = True

@@ -16,6 +16,17 @@ INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subd
 -- The account of this name.
 SELECT {row} FROM ticketfeed.account WHERE subdomain = :subdomain
 
+-- name: find_default_account
+-- The account of hosts that name none: the one that was chosen, else the first.
+SELECT {row} FROM ticketfeed.account
+ORDER BY subdomain = (SELECT coalesce(max(value), '') FROM ticketfeed.meta WHERE name = 'default_account') DESC, account_id
+LIMIT 1
+
+-- name: put_default_account
+-- Choose it.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('default_account', :subdomain)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- name: create_state
 -- Add an account's row. Both watermarks begin at the newest fence: the account may have existed before a restore.
 INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)

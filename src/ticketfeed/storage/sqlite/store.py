@@ -74,12 +74,22 @@ class SqliteStore(SqlStore):
         self._sidecar.close()
         self._reader.close()
 
-    async def create_account(self, subdomain: str) -> Account:
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
             with translated(self._path), self._writer.transaction():
-                return create_account(self._writer.session, subdomain)
+                account = create_account(self._writer.session, subdomain)
+                if work is not None:
+                    self._writer.run_in_transaction(account, work)
+                return account
 
         return await self._writer.run(create)
+
+    async def put_default_account(self, account: Account) -> None:
+        def put() -> None:
+            with translated(self._path), self._writer.transaction():
+                self._writer.session.execute("put_default_account", {"subdomain": account.subdomain})
+
+        await self._writer.run(put)
 
     async def close_newest(self, account: Account) -> bool:
         if self._writer.is_busy:

@@ -99,6 +99,13 @@ class SqliteWriter:
         with transaction(self.connection):
             yield
 
+    def run_in_transaction(self, account: Account, work: Work) -> None:
+        """Run the work of a write in the transaction that a job has begun."""
+        before = lock_states(self.session, account)
+        write = SqliteTransaction(self.session, account, before, self._clock())
+        work(write)
+        write_states(self.session, account, write.finish())
+
     async def _enqueue(self, queued: _Queued) -> Any:
         with self._lock:
             self._queue.append(queued)
