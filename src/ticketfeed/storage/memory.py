@@ -32,6 +32,7 @@ from ticketfeed.protocol.rows import (
     TicketRow,
 )
 from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
+from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 
 __all__ = ["MemoryStore"]
@@ -52,6 +53,7 @@ class MemoryStore:
         self._requests: dict[int, list[RequestRecord]] = {}
         self._fenced_at = 0
         self._default_account = ""
+        self._erasures, self._erased = 0, ErasedUsage()
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
 
@@ -234,7 +236,23 @@ class MemoryStore:
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
+            if transaction.erased_users is not None:
+                self._erase_usage(account, transaction.erased_users)
             return result
+
+    def _erase_usage(self, account: Account, user_ids: set[int]) -> None:
+        self._erasures += 1
+        self._erased.add(account, self._clock(), user_ids)
+        self._requests[account.account_id] = []
+        known = self._consumers.get(account.account_id, {})
+        kept = {key: consumer for key, consumer in known.items() if consumer.user_id not in user_ids}
+        self._consumers[account.account_id] = kept
+
+    async def overwrite_erased(self) -> None:
+        return None
+
+    async def count_erasures(self) -> int:
+        return self._erasures
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
@@ -258,6 +276,7 @@ class MemoryStore:
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
+        consumers, requests = self._erased.remaining(account, consumers, requests)
         known = self._consumers.get(account.account_id, {})
         known = known | {key: merge_usage(known.get(key), update) for key, update in consumers.items()}
         recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)

@@ -6,6 +6,7 @@ errors rest on SQLSTATE alone.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
+from ticketfeed.storage.erased_usage import ErasedUsage, watch_erasure
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
     RETRY_SECONDS,
@@ -51,6 +53,7 @@ from ticketfeed.storage.sql_sidecar import (
     count_request_steps,
     decode_consumers,
     decode_requests,
+    erase_usage_steps,
     record_usage_steps,
 )
 from ticketfeed.storage.sql_store import SqlStore
@@ -63,6 +66,8 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 # No single statement of a write may take longer, nor wait longer for the account row.
 STATEMENT_SECONDS = 60.0
 _STATEMENT_TIMEOUT = f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode()
+# Tables whose rows are erased.
+ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request")
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 
@@ -75,6 +80,7 @@ class PostgresStore(SqlStore):
     def __init__(self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str) -> None:
         self._clock = clock
         self.store_id = store_id
+        self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls)
         self._writers = ConnectionPool(
             url, min_size=0, max_size=WRITERS_MAX, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
@@ -142,7 +148,21 @@ class PostgresStore(SqlStore):
         *,
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
-        return await self._in_thread(lambda: self._write(account, work))
+        watched, erased = watch_erasure(work)
+        result = await self._in_thread(lambda: self._write(account, watched))
+        for user_ids in erased:
+            self._erased.add(account, self._clock(), user_ids)
+            with contextlib.suppress(StoreUnavailable):
+                await self._run_sidecar(erase_usage_steps(POSTGRES, account, user_ids))
+        return result
+
+    async def overwrite_erased(self) -> None:
+        def vacuum() -> None:
+            with self._writers.connection() as connection:
+                for table in ERASED_TABLES:
+                    connection.execute(f"VACUUM ticketfeed.{table}".encode())
+
+        await self._in_thread(lambda: _translate_errors(vacuum))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         return await self._in_thread(lambda: self._fence(account, clock_error_seconds))
@@ -156,6 +176,7 @@ class PostgresStore(SqlStore):
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
+        consumers, requests = self._erased.remaining(account, consumers, requests)
         await self._run_sidecar(record_usage_steps(POSTGRES, account, consumers, requests, now))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:

@@ -37,6 +37,10 @@ WRITE_CACHE_KIB = 32768
 GROUP_MAX = 100
 
 
+# How long an erasure waits for those who read from the log; a page takes milliseconds, a backup minutes.
+CHECKPOINT_SECONDS = 0.5
+
+
 class _SavepointsNeeded(Exception):
     """A write of a group failed after it had changed something."""
 
@@ -73,10 +77,12 @@ class SqliteWriter:
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
         self._has_log = False
+        self._must_overwrite = False
         self.is_busy = False
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
+        self.overwrite_erased()
         self.connection.close()
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -98,6 +104,22 @@ class SqliteWriter:
             self._has_log = True
         with transaction(self.connection):
             yield
+
+    def overwrite_erased(self) -> None:
+        """Empty the write-ahead log, which holds pages as they were before an erasure, if there was one.
+
+        Until nobody reads from the log any more it cannot be emptied; the next write tries again.
+        """
+        if not self._must_overwrite:
+            return
+        try:
+            self.connection.set_busy_timeout(round(CHECKPOINT_SECONDS * 1000))
+            is_busy, _, _ = next(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+            self._must_overwrite = bool(is_busy)
+        except apsw.Error:  # the write itself is done
+            return
+        finally:
+            self.connection.set_busy_timeout(round(self._busy_seconds * 1000))
 
     def run_in_transaction(self, account: Account, work: Work) -> None:
         """Run the work of a write in the transaction that a job has begun."""
@@ -155,6 +177,7 @@ class SqliteWriter:
                 with isolated(queued):
                     self._write(queued, states)
             self._write_states(states)
+        self.overwrite_erased()
 
     @contextlib.contextmanager
     def _without_savepoint(self, queued: _Queued) -> Iterator[None]:
@@ -187,6 +210,7 @@ class SqliteWriter:
             states: dict[Account, States] = {}
             self._write(queued, states)
             self._write_states(states)
+        self.overwrite_erased()
         return queued.result
 
     def _write(self, queued: _Queued, states: dict[Account, States]) -> None:
@@ -196,6 +220,7 @@ class SqliteWriter:
         before = states.get(queued.account) or lock_states(self.session, queued.account)
         write = SqliteTransaction(self.session, queued.account, before, self._clock())
         queued.result = queued.work(write)
+        self._must_overwrite |= write.erased_users is not None
         states[queued.account] = write.finish()
 
     def _write_states(self, states: dict[Account, States]) -> None:
