@@ -56,7 +56,8 @@ class RecordRow(NamedTuple):
     it was last updated, or happened, in Unix seconds; in a used account when it was stored. `ticket_id`: the ticket
     that an audit, metric event or satisfaction rating belongs to. `comment_count`: how many comments an audit has.
     `email`: lower case, of users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer
-    listed, else 0. `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`); None if not known.
+    listed, else 0. `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`);
+    None if not known.
     """
 
     kind: str

@@ -9,6 +9,15 @@ SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'fenced_at'
 -- Raise it.
 UPDATE meta SET value = max(CAST(value AS INTEGER), :fenced_at) WHERE name = 'fenced_at'
 
+-- name: count_overwritten
+-- How many of the writes that erased have been followed up: what they left in the file was overwritten.
+SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'overwritten'
+
+-- name: put_overwritten
+-- Store that all have. It also is a commit that other connections notice.
+INSERT INTO meta (name, value) SELECT 'overwritten', value FROM meta WHERE name = 'erasures'
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- name: lock_state
 -- The account's row in a write, which holds the lock of the file already.
 SELECT {row} FROM feed_state WHERE account_id = :account_id

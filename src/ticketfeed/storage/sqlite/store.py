@@ -108,7 +108,7 @@ class SqliteStore(SqlStore):
         return result
 
     async def overwrite_erased(self) -> None:
-        await self._writer.run(self._writer.overwrite_erased)
+        await self._writer.run(lambda: self._writer.overwrite_erased(at_once=True))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def fence() -> FeedState:

@@ -25,6 +25,7 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
+from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
 from ticketfeed.storage.sqlite.session import SqliteSession, SqliteTransaction
 
 __all__ = ["SqliteWriter"]
@@ -39,6 +40,8 @@ GROUP_MAX = 100
 
 # How long an erasure waits for those who read from the log; a page takes milliseconds, a backup minutes.
 CHECKPOINT_SECONDS = 0.5
+# A file whose pages are read in some ten milliseconds.
+SMALL_FILE_BYTES = 64 * 1024 * 1024
 
 
 class _SavepointsNeeded(Exception):
@@ -77,12 +80,14 @@ class SqliteWriter:
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
         self._has_log = False
-        self._must_overwrite = False
+        # An earlier process may have ended before it could overwrite.
+        erased, overwritten = (self.session.value(f"count_{name}", {}) or 0 for name in ("erasures", "overwritten"))
+        self._must_overwrite = self._must_empty_log = erased != overwritten
         self.is_busy = False
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
-        self.overwrite_erased()
+        self.overwrite_erased(at_once=True)
         self.connection.close()
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -105,21 +110,41 @@ class SqliteWriter:
         with transaction(self.connection):
             yield
 
-    def overwrite_erased(self) -> None:
-        """Empty the write-ahead log, which holds pages as they were before an erasure, if there was one.
+    def overwrite_erased(self, *, at_once: bool = False) -> None:
+        """Overwrite what the file and its write-ahead log hold of rows that were erased, if any were.
 
-        Until nobody reads from the log any more it cannot be emptied; the next write tries again.
+        The log holds pages as they were before, and cannot be emptied while somebody reads from it; the next write
+        tries again. To overwrite the gaps of a large file takes seconds, so that waits for `at_once`.
         """
-        if not self._must_overwrite:
+        if not self._must_overwrite or not (at_once or self._path.stat().st_size <= SMALL_FILE_BYTES):
+            self._empty_log()
             return
         try:
-            self.connection.set_busy_timeout(round(CHECKPOINT_SECONDS * 1000))
-            is_busy, _, _ = next(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
-            self._must_overwrite = bool(is_busy)
-        except apsw.Error:  # the write itself is done
+            if self._empty_log():
+                with self.transaction():
+                    if self._path.with_name(f"{self._path.name}-wal").stat().st_size:
+                        return  # another process has written meanwhile
+                    overwrite_gaps(self._path)
+                    # A commit, so that other processes drop the pages that they have in memory; ours are dropped below.
+                    self.session.execute("put_overwritten", {})
+                self.connection.execute("PRAGMA shrink_memory")
+                self._must_overwrite, self._must_empty_log = False, True
+                self._empty_log()
+        except (apsw.Error, OSError):  # the write itself is done; the next one tries again
             return
-        finally:
-            self.connection.set_busy_timeout(round(self._busy_seconds * 1000))
+
+    def _empty_log(self) -> bool:
+        """Whether the log is empty; only tried after an erasure."""
+        if self._must_empty_log:
+            try:
+                self.connection.set_busy_timeout(round(CHECKPOINT_SECONDS * 1000))
+                is_busy, _, _ = next(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+                self._must_empty_log = bool(is_busy)
+            except apsw.Error:
+                return False
+            finally:
+                self.connection.set_busy_timeout(round(self._busy_seconds * 1000))
+        return not self._must_empty_log
 
     def run_in_transaction(self, account: Account, work: Work) -> None:
         """Run the work of a write in the transaction that a job has begun."""
@@ -220,7 +245,8 @@ class SqliteWriter:
         before = states.get(queued.account) or lock_states(self.session, queued.account)
         write = SqliteTransaction(self.session, queued.account, before, self._clock())
         queued.result = queued.work(write)
-        self._must_overwrite |= write.erased_users is not None
+        if write.erased_users is not None:
+            self._must_overwrite = self._must_empty_log = True
         states[queued.account] = write.finish()
 
     def _write_states(self, states: dict[Account, States]) -> None:
