@@ -16,12 +16,14 @@ from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.records import encode
 
 __all__ = [
+    "ERASED_TEXT",
     "ERASED_USER_NAME",
     "TICKET_KINDS",
     "erase_ticket_copy",
     "erased_record",
     "erased_ticket",
     "is_erased_ticket",
+    "without_reasons",
     "without_subject_of",
 ]
 
@@ -353,9 +355,11 @@ def erase_ticket_copy(data: bytes, ticket_id: int, erased: bytes) -> bytes:
         audit = values.get("audit")
         kept = None if audit is None else Raw(erased_record("audits", encode(audit)))
         return encode({"ticket": Raw(erased), "audit": kept})
-    return _without_reasons(data, values)
+    return without_reasons(data)
 
 
-def _without_reasons(data: bytes, values: Values) -> bytes:
+def without_reasons(data: bytes) -> bytes:
+    """The result of a job item, without the reasons of its failure."""
+    values = msgspec.json.decode(data)
     reasons = {key: ERASED_TEXT for key in ("details", "errors") if key in values}
     return encode(values | reasons) if reasons else data

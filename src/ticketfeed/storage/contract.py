@@ -34,6 +34,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Sli
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 
 __all__ = [
@@ -142,6 +143,12 @@ class WriteTransaction(Protocol):
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         """The bodies of all audits, metric events or satisfaction ratings of one ticket, in order of their ids."""
 
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        """The ids of the tickets ("tickets") or records of this kind whose body contains one of these, byte for byte.
+
+        It reads all of them.
+        """
+
     def next_id(self, kind: str) -> int:
         """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 if there is none."""
 
@@ -219,6 +226,9 @@ class Snapshot(Protocol):
 
     def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
         """(begin, count) of tickets last changed in each span of so many seconds, in order, empty ones left out."""
+
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        """(number, place) of each word that is stored anywhere: in a row of a table, or elsewhere in a file."""
 
     def size_bytes(self) -> int:
         """The size of the whole store on disk; 0 in memory."""

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from ticketfeed.clock import Clock, system_clock
@@ -17,6 +17,7 @@ from ticketfeed.protocol.consumers import (
     merge_usage,
     recent_consumers,
 )
+from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
@@ -31,6 +32,7 @@ from ticketfeed.protocol.rows import (
     TicketRecordRow,
     TicketRow,
 )
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
@@ -366,6 +368,15 @@ class _MemorySnapshot:
         changed = (row.generated_timestamp for row in tickets if row.generated_timestamp >= since)
         return sorted(Counter(second // seconds * seconds for second in changed).items())
 
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        for account_id, data in self._data.items():
+            parts = {each.name: getattr(data, each.name) for each in fields(data)}
+            for name, part in parts.items():
+                rows = part.items() if isinstance(part, dict) else [(0, part)]
+                for key, row in rows:
+                    numbers = {number for value in _leaves(row) for number, _ in words.find(value)}
+                    yield from ((number, f"{name} {key} of account {account_id}") for number in sorted(numbers))
+
     def size_bytes(self) -> int:
         return 0
 
@@ -377,6 +388,17 @@ class _MemorySnapshot:
 
     def migration_problems(self) -> Iterator[str]:
         return iter(())
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """The texts and bytes of a stored value."""
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, IdempotentAnswer):
+        yield from (value.body, value.location)
+    elif isinstance(value, str | bytes):
+        yield value
 
 
 def _passes(row: TicketRow, filters: Filters) -> bool:

@@ -112,6 +112,10 @@ class MemoryTransaction:
     def find_external(self, kind: str, external_id: str) -> bytes | None:
         return _first(row for row in self._records(kind) if row.external_id == external_id)
 
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        rows = self._data.tickets.values() if kind == "tickets" else self._records(kind)
+        return sorted(row.id for row in rows if any(needle in row.body for needle in needles))
+
     def next_id(self, kind: str) -> int:
         ids = self._data.tickets if kind == "tickets" else [row.id for row in self._records(kind)]
         return max(ids, default=0) + 1

@@ -109,6 +109,10 @@ class SqlTransaction(ABC):
         state: bytes | None = self._value("find_metric_state", ticket_id=ticket_id)
         return state, int(self._value("count_records_of_ticket", kind="audits", ticket_id=ticket_id))
 
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        name = "find_tickets_containing" if kind == "tickets" else "find_records_containing"
+        return sorted({id for needle in needles for (id,) in self._fetch(name, kind=kind, needle=needle)})
+
     def next_id(self, kind: str) -> int:
         if kind == "tickets":
             return int(self._value("next_ticket_id"))
