@@ -12,7 +12,7 @@ import msgspec
 from ticketfeed.protocol.erasure import ERASED_TEXT, without_reasons
 from ticketfeed.protocol.records import encode
 
-__all__ = ["Person", "json_forms"]
+__all__ = ["Person", "encode_text"]
 
 # Shorter numbers are found in too many others.
 PHONE_CHARS_MIN = 7
@@ -41,7 +41,7 @@ class Person:
     def needles(self) -> list[bytes]:
         """Bytes of which a body contains some if it repeats any of this, as JSON may spell them."""
         texts = {each for text in [*self._anywhere, self._name] if text for each in (text, text.lower())}
-        return sorted({form for text in texts for form in json_forms(text)})
+        return sorted({form for text in texts for form in encode_text(text)})
 
     def erase(self, value: Any) -> Any:
         """A JSON value without the person."""
@@ -65,7 +65,7 @@ class Person:
         return self._pattern.sub(ERASED_TEXT, text) if self._pattern else text
 
 
-def json_forms(text: str) -> set[bytes]:
+def encode_text(text: str) -> set[bytes]:
     """The text as JSON may spell it: as it is, and with escapes for all that is not ASCII."""
     return {text.encode("utf-8", "surrogatepass"), encode(text)[1:-1], _ascii_json(text)}
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ticketfeed.protocol.person_erasure import json_forms
+from ticketfeed.protocol.person_erasure import encode_text
 
 __all__ = ["StoredWords", "parse_words"]
 
@@ -13,7 +13,7 @@ class StoredWords:
 
     def __init__(self, words: dict[int, str]) -> None:
         self.count = len(words)
-        forms = {form: number for number, word in words.items() for form in json_forms(word)}
+        forms = {form: number for number, word in words.items() for form in encode_text(word)}
         self._numbers = {form.lower(): number for form, number in forms.items()}
         longest_first = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(map(re.escape, longest_first)), re.IGNORECASE)

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from ticketfeed.protocol.consumers import RequestRecord, UsageUpdate
 from ticketfeed.protocol.model import Account
 
-__all__ = ["ErasedUsage", "watch_erasure"]
+__all__ = ["ErasedUsage", "with_erasure"]
 
 T = TypeVar("T")
 Usage = tuple[Mapping[str, UsageUpdate], Sequence[RequestRecord]]
 
 
-def watch_erasure(work: Callable[[Any], T]) -> tuple[Callable[[Any], T], list[set[int]]]:
+def with_erasure(work: Callable[[Any], T]) -> tuple[Callable[[Any], T], list[set[int]]]:
     """The work of a write, and a list that holds the ids of the users that it erased once it has erased anything."""
     erased: list[set[int]] = []
 

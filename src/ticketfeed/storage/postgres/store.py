@@ -26,7 +26,7 @@ from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
-from ticketfeed.storage.erased_usage import ErasedUsage, watch_erasure
+from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
     RETRY_SECONDS,
@@ -148,7 +148,7 @@ class PostgresStore(SqlStore):
         *,
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
-        watched, erased = watch_erasure(work)
+        watched, erased = with_erasure(work)
         result = await self._in_thread(lambda: self._write(account, watched))
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)

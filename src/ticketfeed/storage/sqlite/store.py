@@ -21,7 +21,7 @@ from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
-from ticketfeed.storage.erased_usage import ErasedUsage, watch_erasure
+from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.sql_session import create_account, fence_account, lock_states, no_account_row, write_states
 from ticketfeed.storage.sql_store import SqlStore
@@ -99,7 +99,7 @@ class SqliteStore(SqlStore):
         return await self._writer.run(lambda: self._close_newest(account))
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
-        watched, erased = watch_erasure(work)
+        watched, erased = with_erasure(work)
         result = await self._writer.write(account, watched, exclusive=exclusive)
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)

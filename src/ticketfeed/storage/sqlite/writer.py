@@ -81,7 +81,7 @@ class SqliteWriter:
         self._queue: deque[_Queued] = deque()
         self._has_log = False
         # An earlier process may have ended before it could overwrite.
-        erased, overwritten = (self.session.value(f"count_{name}", {}) or 0 for name in ("erasures", "overwritten"))
+        erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
         self._must_overwrite = self._must_empty_log = erased != overwritten
         self.is_busy = False
 
