@@ -105,6 +105,23 @@ def test_accounts(tmp_path: Path) -> None:
         assert json.loads(done("get", ALL)[0])["after_url"].startswith(f"http://{host}/")
 
 
+def test_check_erased(tmp_path: Path) -> None:
+    """`check --erased` prints the places of each word by the number of its line; 1 where there is one, else 0."""
+    (tmp_path / "words").write_text("absent\n\nZÉBRA quill\n")
+    for subject in ('"A z\u00e9bra quill"', '"z\\u00e9bra quill"'):
+        ticket = b'{"id":7,"subject":%s}\n' % subject.encode()
+        assert run("load", "-", cwd=tmp_path, input=ticket).code == 0
+        done = run("check", "--erased", "words", cwd=tmp_path)
+        assert done.code == 1
+        places = [line.partition(": ")[::2] for line in done.out.decode().splitlines()]
+        assert {word for word, _ in places} == {"word 3"}
+        assert any(place.startswith("table ticket, row 1 ") for _, place in places)
+        assert any("ticketfeed.db, byte " in place for _, place in places)
+    (tmp_path / "words").write_text("absent\n")
+    done = run("check", "--erased", "words", cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (0, b"1 word: none is stored\n", "")
+
+
 def test_generate(tmp_path: Path) -> None:
     """The same seed gives the same bytes, which load as the store that generate fills itself."""
     world = ["generate", "40", "--until", "1700000000", "--seed", "7"]
@@ -180,6 +197,9 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
             *((*CREATE, "a@example.com"), (*CREATE, "a@example.com", "--token", "t")),
         ]
     ),
+    (("check", "--erased", "missing"), "cannot read missing: No such file"),
+    (("check", "--erased", "binary"), "binary is not UTF-8 text"),
+    (("check", "--erased", "/dev/null"), "/dev/null holds no words"),
     (("account", "default", "nope"), "there is no account 'nope'; there are: demo"),
     ((*CREATE, "a@example.com", "--store", "sqlite:///missing.db"), "there is no store at missing.db"),
     (("get", ALL, "--store", "sqlite:///missing.db"), "there is no store at missing.db"),

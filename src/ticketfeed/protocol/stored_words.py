@@ -7,23 +7,32 @@ from ticketfeed.protocol.person_erasure import encode_text
 
 __all__ = ["StoredWords", "parse_words"]
 
+# A character beyond 16 bits, as two escapes.
+CHAR_BYTES_MAX = 12
+
 
 class StoredWords:
     """Words, each with its number in their list, found in any case and as JSON may spell them."""
 
     def __init__(self, words: dict[int, str]) -> None:
         self.count = len(words)
-        forms = {form: number for number, word in words.items() for form in encode_text(word)}
-        self._numbers = {form.lower(): number for form, number in forms.items()}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, longest_first)), re.IGNORECASE)
-        self.bytes_max = max(map(len, forms))
+        self.bytes_max = CHAR_BYTES_MAX * max(map(len, words.values()))
+        longest_first = sorted(words, key=lambda number: -len(words[number]))
+        patterns = (b"(?P<w%d>%s)" % (number, _pattern(words[number])) for number in longest_first)
+        self._pattern = re.compile(b"|".join(patterns), re.IGNORECASE)
 
     def find(self, value: object) -> Iterator[tuple[int, int]]:
         """(number, place) of each word in a stored value."""
         data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
         for match in self._pattern.finditer(data):
-            yield self._numbers[match[0].lower()], match.start()
+            yield int(str(match.lastgroup)[1:]), match.start()
+
+
+def _pattern(word: str) -> bytes:
+    """Each character in both cases and in every spelling."""
+    cases = ({char, char.lower(), char.upper()} for char in word)
+    spelled = ({form for char in chars for form in encode_text(char)} for chars in cases)
+    return b"".join(b"(?:%s)" % b"|".join(sorted(map(re.escape, forms))) for forms in spelled)
 
 
 def parse_words(text: str) -> dict[int, str]:
