@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.progress import DownloadColumn
 
-from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import new_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
@@ -94,7 +94,7 @@ async def _load(
 ) -> LoadSummary:
     skipped = _SkippedRecords()
     async with opened(settings.store) as store:
-        account = await choose_account(store, settings.account, create=True)
+        account = await new_account(store, settings.account)
         summary = await load_records(
             store,
             account,

@@ -64,10 +64,11 @@ async def load_records(
     derives_metrics: bool = True,
     expected: int | None = None,
 ) -> LoadSummary:
-    """Store `records`, which are consumed once. An invalid one ends the load with nothing stored, or with "skip" is
-    passed to `report`. `is_strict`: a value that is not in an enumeration of the wire is invalid.
-    `derives_metrics`: a ticket without its metric set gets one. `expected`: how many records there must be, those that
-    are skipped included. Raises BadInput.
+    """Store `records`, which are consumed once; an account that is not stored yet is created in the same transaction.
+
+    An invalid record ends the load with nothing stored, or with "skip" is passed to `report`. `is_strict`: a value that
+    is not in an enumeration of the wire is invalid. `derives_metrics`: a ticket without its metric set gets one.
+    `expected`: how many records there must be, those that are skipped included. Raises BadInput.
     """
     load = _Load(account, now, on_error, report, is_strict)
 
@@ -85,7 +86,10 @@ async def load_records(
             raise BadInput(f"expected {expected:,} records, and read {load.summary.total:,}; nothing was loaded")
 
     try:
-        await store.write(account, work, exclusive=True)
+        if account.account_id:
+            await store.write(account, work, exclusive=True)
+        else:
+            await store.create_account(account.subdomain, work)
     except asyncio.CancelledError:
         load.cancelled.set()  # the work runs in another thread, which does not see that its caller was cancelled
         raise

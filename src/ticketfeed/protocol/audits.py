@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import msgspec
-
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.records import RecordDraft, encode, wire_second
@@ -22,7 +20,6 @@ __all__ = [
     "comment_event",
     "event_value",
     "linked_id",
-    "scrubbed_audit",
     "step_of",
     "steps_of",
 ]
@@ -33,8 +30,6 @@ AUDIT_IDS = 1000
 SYSTEM_ID = -1
 _API = {"channel": "api", "source": {"from": {}, "to": {}, "rel": None}}
 _SYSTEM = {"channel": "system", "source": {"from": {}, "to": {}, "rel": None}}
-# Fields whose values are text that people wrote.
-_WRITTEN_FIELDS = ("subject", "raw_subject", "tags", "external_id")
 Event = dict[str, Any]
 
 
@@ -100,17 +95,6 @@ def change_events(before: Mapping[str, Any] | None, after: Mapping[str, Any], na
 def event_value(value: Any) -> Any:
     """A field's value in an event, where the wire has numbers as text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def scrubbed_audit(body: bytes) -> bytes:
-    """The audit without the text that people wrote."""
-    audit = msgspec.json.decode(body)
-    for event in audit.get("events") or ():
-        if event.get("type") == "Comment":
-            event |= {"body": "X", "html_body": "X", "plain_body": "X", "attachments": []}
-        elif event.get("field_name") in _WRITTEN_FIELDS:
-            event |= {key: "X" for key in ("value", "previous_value") if key in event}
-    return encode(audit)
 
 
 def steps_of(audits: Iterable[bytes]) -> list[Step]:

@@ -10,10 +10,12 @@ from typing import Any
 
 from msgspec import Raw
 
-__all__ = ["JOB_ITEMS_MAX", "Job", "job_status"]
+__all__ = ["ERASED_ITEM", "JOB_ITEMS_MAX", "Job", "job_status"]
 
 # The limit of the original.
 JOB_ITEMS_MAX = 100
+# What is left of an item that is done.
+ERASED_ITEM = b"{}"
 
 
 @dataclass(frozen=True, slots=True)

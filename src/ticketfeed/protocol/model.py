@@ -43,7 +43,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One tenant. `subdomain` is the first label of its host."""
+    """One tenant. `subdomain` is the first label of its host. `account_id`: 0 until it is stored."""
 
     account_id: int
     subdomain: str

@@ -117,7 +117,7 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         kind,
         ticket_id if kind == "ticket_metrics" else record.id,
         generated_timestamp,
-        ticket_id if isinstance(record, AuditRecord | TicketMetricEventRecord) else None,
+        ticket_id if isinstance(record, TicketRelatedRecord) and kind != "ticket_metrics" else None,
         sum(event.type == "Comment" for event in record.events or ()) if isinstance(record, AuditRecord) else None,
         record.email.strip().lower() if isinstance(record, UserRecord) and record.email else None,
         _searchable(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,

@@ -48,7 +48,16 @@ def create_app(
     metrics = make_metrics()
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
-        settings, store, clock, Accounts(store), checked, rate_limiter, exports, Jobs(store), usage_tracker, metrics
+        settings,
+        store,
+        clock,
+        Accounts(store),
+        checked,
+        rate_limiter,
+        exports,
+        Jobs(store, exports.clear_cache),
+        usage_tracker,
+        metrics,
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = Starlette(

@@ -34,6 +34,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Sli
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 
 __all__ = [
@@ -86,6 +87,10 @@ class WriteTransaction(Protocol):
         """The account's row as it was when the transaction locked it."""
 
     @property
+    def erased_users(self) -> set[int] | None:
+        """The ids of the users that `erase_copies` was called for; None if it was not called."""
+
+    @property
     def now(self) -> int:
         """The time of the transaction, in Unix seconds: the same throughout."""
 
@@ -136,7 +141,13 @@ class WriteTransaction(Protocol):
         """The bodies of those records that exist, deleted ones included, by id."""
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
-        """The bodies of all audits or metric events of one ticket, in order of their ids."""
+        """The bodies of all audits, metric events or satisfaction ratings of one ticket, in order of their ids."""
+
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        """The ids of the tickets ("tickets") or records of this kind whose body contains one of these, byte for byte.
+
+        It reads all of them.
+        """
 
     def next_id(self, kind: str) -> int:
         """One more than the largest id, up to NEW_ID_MAX, of a ticket ("tickets") or a record of this kind; 1 if there
@@ -149,13 +160,24 @@ class WriteTransaction(Protocol):
         """Store an answer, and forget those that are older than IDEMPOTENCY_SECONDS."""
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
-        """Store a new background job with its items, one JSON object each."""
+        """Store a new background job with its items, one JSON object each, and delete those of `delete_expired`."""
+
+    def delete_expired(self) -> None:
+        """Delete idempotency answers older than IDEMPOTENCY_SECONDS, and jobs that finished longer ago than that."""
+
+    def erase_copies(self, erase: Callable[[bytes], bytes], user_id: int | None = None) -> None:
+        """Erase what is stored beside the tickets and records that this transaction erases.
+
+        `erase` rewrites idempotency answers and results of job items, one JSON object each. After the commit the engine
+        overwrites what its own files hold, as `overwrite_erased` does, and the sidecar forgets the account's recent
+        requests, and the consumers of `user_id`.
+        """
 
     def next_item(self, job_id: str) -> JobItem | None:
         """The first item of a job without a result; None if there is none, or no such job."""
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
-        """Store the result of an item, one JSON object."""
+        """Store the result of an item, one JSON object, and erase the item, which is done."""
 
     def finish_job(self, job_id: str) -> None:
         """Mark a job as finished at `now`; all its items have results."""
@@ -208,6 +230,9 @@ class Snapshot(Protocol):
 
     def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
         """(begin, count) of tickets last changed in each span of so many seconds, in order, empty ones left out."""
+
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        """(number, place) of each word that is stored anywhere: in a row of a table, or elsewhere in a file."""
 
     def size_bytes(self) -> int:
         """The size of the whole store on disk; 0 in memory."""
@@ -328,8 +353,18 @@ class WriteStore(Protocol):
     async def list_accounts(self) -> list[Account]:
         """Every account, by account_id, from the primary."""
 
-    async def create_account(self, subdomain: str) -> Account:
-        """The account of this name, created if there is none. Idempotent, atomic."""
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
+        """The account of this name, created if there is none. Idempotent, atomic.
+
+        `work`, as for an exclusive `write`, runs in the transaction that creates the account: if it raises, no account
+        is left of it.
+        """
+
+    async def find_default_account(self) -> Account | None:
+        """The account of hosts that name none: that of `put_default_account`, else the first; None if there is none."""
+
+    async def put_default_account(self, account: Account) -> None:
+        """Make this the default account, in all processes that use the store."""
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
@@ -363,6 +398,16 @@ class MaintenanceStore(Protocol):
         Waits for the account's row as a write does. Returns the state after it. Idempotent. An account that is created
         later starts behind the fence too: it may be one that was lost.
         """
+
+    async def overwrite_erased(self) -> None:
+        """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
+
+        SQLite does so after each write that erases; if a reader was in the way, this does it later. PostgreSQL removes
+        dead rows (VACUUM).
+        """
+
+    async def count_erasures(self) -> int:
+        """How many writes have erased so far, in all processes: caches of what was read before are cleared."""
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.

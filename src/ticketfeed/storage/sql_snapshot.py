@@ -6,12 +6,16 @@ from typing import Any
 
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems
-from ticketfeed.storage.queries import Queries, build, orphans_sql
+from ticketfeed.storage.queries import Queries, build, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
+
+# Columns that are shown of a row: those of the longest key.
+KEY_COLUMNS_MAX = 3
 
 
 class SqlSnapshot(ABC):
@@ -78,6 +82,13 @@ class SqlSnapshot(ABC):
 
     def size_bytes(self) -> int:
         return int(self._values("size_bytes")[0])
+
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        for table in self._values("list_tables"):
+            for row in self._scan(translate(self.queries.dialect, f"SELECT * FROM ticketfeed.{table}"), {}):
+                numbers = {number for value in row for number, _ in words.find(value)}
+                key = " ".join(str(value) for value in row[:KEY_COLUMNS_MAX] if not isinstance(value, bytes))
+                yield from ((number, f"table {table}, row {key}") for number in sorted(numbers))
 
     def migration_problems(self) -> Iterator[str]:
         return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")))

@@ -44,6 +44,14 @@ class SqlStore(ABC):
         sql = self.queries.select("list_accounts", Account)
         return build(Account, await self._fetch(sql, {}, current=True))
 
+    async def find_default_account(self) -> Account | None:
+        sql = self.queries.select("find_default_account", Account)
+        return next(iter(build(Account, await self._fetch(sql, {}, current=True))), None)
+
+    async def count_erasures(self) -> int:
+        ((count,),) = await self._fetch(self.queries["count_erasures"], {}, current=True)
+        return int(count)
+
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):
             return row.tickets

@@ -4,7 +4,7 @@ Every write of a ticket puts it at the end of the feed. What users do has an aud
 system does by itself has neither.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,19 @@ from ticketfeed.protocol.audits import (
     audit_draft,
     change_events,
     comment_event,
-    scrubbed_audit,
     step_of,
+)
+from ticketfeed.protocol.erasure import (
+    TICKET_KINDS,
+    erase_ticket_copy,
+    erased_record,
+    erased_ticket,
+    is_erased_ticket,
+    without_subject_of,
 )
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
 from ticketfeed.protocol.model import Identity, Position
-from ticketfeed.protocol.records import parse_record, split_record, wire_second, wire_time
+from ticketfeed.protocol.records import RecordDraft, encode, parse_record, split_record, wire_second, wire_time
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput
 from ticketfeed.protocol.ticket_metrics import Step
@@ -35,15 +42,6 @@ from ticketfeed.writing.metric_updates import changed_metrics, new_metrics
 __all__ = ["TicketWriter", "WrittenTicket"]
 
 _VALUES = StoredDecoder(dict[str, Any])
-_SCRUBBED: Values = {
-    "subject": "SCRUBBED",
-    "raw_subject": "SCRUBBED",
-    "description": "X",
-    "external_id": None,
-    "tags": [],
-    "custom_fields": [],
-    "fields": [],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +133,46 @@ class TicketWriter:
     def scrub(self, ticket_id: int) -> None:
         """Delete a ticket permanently: it stays in the feed without its content. Raises RecordNotFound."""
         stored = self._find_deleted(ticket_id)
-        self._put(stored, _SCRUBBED)
-        audits = map(scrubbed_audit, self._write.find_of_ticket("audits", ticket_id))
-        self._write.put_records(
-            [parse_record("audits", audit, account=self._account, now=self._write.now) for audit in audits]
-        )
+        written = self._put(_Stored(erased_ticket(stored.values), {}), {})
+        records = [
+            self._parse(kind, erased_record(kind, body))
+            for kind in TICKET_KINDS
+            for body in self._records_of(kind, ticket_id)
+        ]
+        self._write.put_records(records)
+        for followup_id in stored.values.get("followup_ids") or ():
+            self._erase_subject(ticket_id, followup_id)
+        body = written.draft.body(0)  # as an answer to its creation shows it
+        self._write.erase_copies(lambda copy: erase_ticket_copy(copy, ticket_id, body))
+
+    def rewrite(self, ticket_id: int, change: Callable[[Any], Any]) -> None:
+        """Replace the values of a ticket as the system does: without an audit, and `updated_at` stays."""
+        stored = self._find(ticket_id)
+        changed = change(stored.values)
+        if changes := {key: value for key, value in changed.items() if value != stored.values[key]}:
+            self._put(stored, changes)
+
+    def _records_of(self, kind: str, ticket_id: int) -> Iterable[bytes]:
+        if kind == "ticket_metrics":
+            return self._write.find_records(kind, [ticket_id]).values()
+        return self._write.find_of_ticket(kind, ticket_id)
+
+    def _erase_subject(self, ticket_id: int, followup_id: int) -> None:
+        """Erase the subject of a ticket in the follow-up ticket that repeats it, and in the audits of that."""
+        body = self._write.find_tickets([followup_id]).get(followup_id)
+        if body is None:
+            return
+        stored = self._find(followup_id)
+        via = stored.values.get("via")
+        if (without := without_subject_of(ticket_id, via)) != via:
+            self._put(stored, {"via": without})
+        for audit in self._write.find_of_ticket("audits", followup_id):
+            values = _VALUES.decode(audit)
+            if (changed := without_subject_of(ticket_id, values)) != values:
+                self._write.put_records([self._parse("audits", encode(changed))])
+
+    def _parse(self, kind: str, body: bytes) -> RecordDraft:
+        return parse_record(kind, body, account=self._account, now=self._write.now)
 
     def close(self, ticket_id: int) -> None:
         """Close a ticket as the system does after a while: without an audit, and `updated_at` stays."""
@@ -240,7 +273,7 @@ class TicketWriter:
     def _find_deleted(self, ticket_id: int) -> _Stored:
         """A ticket that can still be restored."""
         stored = self._find(ticket_id)
-        if stored.values["status"] != "deleted" or stored.values.get("subject") == "SCRUBBED":
+        if stored.values["status"] != "deleted" or is_erased_ticket(stored.values):
             raise RecordNotFound
         return stored
 

@@ -16,6 +16,26 @@ INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subd
 -- The account of this name.
 SELECT {row} FROM ticketfeed.account WHERE subdomain = :subdomain
 
+-- name: find_default_account
+-- The account of hosts that name none: the one that was chosen, else the first.
+SELECT {row} FROM ticketfeed.account
+ORDER BY subdomain = (SELECT coalesce(max(value), '') FROM ticketfeed.meta WHERE name = 'default_account') DESC, account_id
+LIMIT 1
+
+-- name: put_default_account
+-- Choose it.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('default_account', :subdomain)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: count_erasures
+-- How many writes have erased.
+SELECT coalesce(max(CAST(value AS bigint)), 0) FROM ticketfeed.meta WHERE name = 'erasures'
+
+-- name: add_erasure
+-- Count one more.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('erasures', '1')
+ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(ticketfeed.meta.value AS bigint) + 1 AS text)
+
 -- name: create_state
 -- Add an account's row. Both watermarks begin at the newest fence: the account may have existed before a restore.
 INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)
@@ -160,6 +180,14 @@ SET fingerprint = excluded.fingerprint, stored_at = excluded.stored_at, status =
 -- Delete answers whose time is over.
 DELETE FROM ticketfeed.idempotent_answer WHERE account_id = :account_id AND stored_at <= :since
 
+-- name: read_answers
+-- The bodies of all answers.
+SELECT key, body FROM ticketfeed.idempotent_answer WHERE account_id = :account_id
+
+-- name: write_answer
+-- Replace the body of an answer.
+UPDATE ticketfeed.idempotent_answer SET body = :body WHERE account_id = :account_id AND key = :key
+
 -- Background jobs.
 
 -- name: add_job
@@ -182,13 +210,27 @@ WHERE account_id = :account_id AND job_id = :job_id AND result IS NULL
 ORDER BY number LIMIT 1
 
 -- name: put_result
--- Store the result of one item.
-UPDATE ticketfeed.job_item SET result = :result
+-- Store the result of one item, and what is left of the item.
+UPDATE ticketfeed.job_item SET result = :result, item = :item
 WHERE account_id = :account_id AND job_id = :job_id AND number = :number
 
 -- name: finish_job
 -- Mark a job as finished.
 UPDATE ticketfeed.job SET finished_at = :finished_at WHERE account_id = :account_id AND id = :job_id
+
+-- name: read_all_results
+-- The results of all items that are done.
+SELECT job_id, number, result FROM ticketfeed.job_item WHERE account_id = :account_id AND result IS NOT NULL
+
+-- name: delete_items
+-- Delete the items of jobs that finished some time ago.
+DELETE FROM ticketfeed.job_item WHERE account_id = :account_id AND job_id IN (
+    SELECT id FROM ticketfeed.job WHERE account_id = :account_id AND finished_at <= :since
+)
+
+-- name: delete_jobs
+-- Delete these jobs.
+DELETE FROM ticketfeed.job WHERE account_id = :account_id AND finished_at <= :since
 
 -- name: list_open_jobs
 -- The jobs that are not finished, oldest first.
@@ -312,6 +354,10 @@ SELECT body FROM ticketfeed.request WHERE account_id = :account_id ORDER BY numb
 DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
     SELECT number FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
 )
+
+-- name: erase_requests
+-- Delete all recent requests.
+DELETE FROM ticketfeed.request WHERE account_id = :account_id
 
 -- Scans of everything, for the integrity check.
 
