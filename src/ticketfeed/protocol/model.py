@@ -8,6 +8,7 @@ from ticketfeed.protocol.rows import FeedRow
 
 __all__ = [
     "INT64_MAX",
+    "TEXT_ORDERS",
     "Account",
     "FeedState",
     "Filters",
@@ -25,7 +26,11 @@ __all__ = [
 INT64_MAX = 2**63 - 1
 
 SupportTypeScope = Literal["all", "agent", "ai_agent"]
-ListOrder = Literal["id", "updated_at", "status"]
+ListOrder = Literal[
+    "id", "updated_at", "status", "created_at", "position", "name", "alphabetical", "subject", "deleted_at"
+]
+# Those whose key is text; the others go by numbers.
+TEXT_ORDERS: frozenset[ListOrder] = frozenset({"status", "name", "alphabetical", "subject"})
 
 
 class Position(NamedTuple):
