@@ -17,8 +17,8 @@ HEAD = """
 What becomes of the query parameters that Zendesk documents, and of some that clients send. **used**: it does what is
 documented. **refused**: it is documented and not imitated; the answer is 400 `InvalidValue`, or
 `InvalidPaginationParameter` for pages, and names it. **ignored**: Zendesk ignores it, too. `include=NAME` is one value
-of `include`; all other unknown parameters, and unknown names in `include`, are ignored. Addresses without parameters are
-left out. This part is generated from the code.
+of `include`; all other unknown parameters, and unknown names in `include`, are ignored. Addresses without parameters
+are left out. This part is generated from the code.
 
 | address | used | refused | ignored |
 |---|---|---|---|
