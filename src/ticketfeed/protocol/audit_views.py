@@ -4,7 +4,7 @@ An audit is one change of a ticket with all its events, stored as `GET /tickets/
 endpoints show is made from it, so that they cannot disagree.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from ticketfeed.protocol.record_types import Audit
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.stored_records import StoredDecoder
 
-__all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "ticket_event_of"]
+__all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "parse_audit_filter", "ticket_event_of"]
 
 # The channel of an audit -> its name in ticket events.
 CHANNEL_NAMES = {
@@ -27,8 +27,8 @@ CHANNEL_NAMES = {
 _AUDIT = StoredDecoder(Audit)
 
 
-def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
-    """The comments of these audits as rows of a list by id."""
+def comments_of(audits: Iterable[bytes], *, inline_images: bool = False) -> list[ListRow]:
+    """The comments of these audits as rows of a list by id; inline images are attachments only where asked for."""
     found = []
     for body in audits:
         audit = _AUDIT.decode(body)
@@ -43,8 +43,29 @@ def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
                     "created_at": audit.created_at,
                     "metadata": audit.metadata or {},
                 }
+                if not inline_images and isinstance(comment.get("attachments"), list):
+                    comment["attachments"] = [each for each in comment["attachments"] if not _is_inline(each)]
                 found.append(ListRow(id, id, msgspec.json.encode(comment)))
     return found
+
+
+def _is_inline(attachment: Any) -> bool:
+    return isinstance(attachment, dict) and attachment.get("inline") is True
+
+
+def parse_audit_filter(parameters: Mapping[str, str]) -> Callable[[bytes], bool] | None:
+    """Which audits a list holds: those with an event of one of these types, and of this channel; None for all."""
+    types = {text.strip() for text in parameters.get("filter_events[]", "").split(",") if text.strip()}
+    channel = parameters.get("filter_via")
+    if not types and channel is None:
+        return None
+
+    def check(body: bytes) -> bool:
+        audit = _AUDIT.decode(body)
+        has_event = not types or any(str(event.get("type")) in types for event in audit.events or ())
+        return has_event and channel in (None, (audit.via or {}).get("channel"))
+
+    return check
 
 
 def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:

@@ -10,6 +10,7 @@ __all__ = [
     "INT64_MAX",
     "LOADED_ID_MAX",
     "NEW_ID_MAX",
+    "TEXT_ORDERS",
     "Account",
     "FeedState",
     "Filters",
@@ -31,7 +32,11 @@ LOADED_ID_MAX = 2**62
 NEW_ID_MAX = 2**62 + 2**61
 
 SupportTypeScope = Literal["all", "agent", "ai_agent"]
-ListOrder = Literal["id", "updated_at", "status"]
+ListOrder = Literal[
+    "id", "updated_at", "status", "created_at", "position", "name", "alphabetical", "subject", "deleted_at"
+]
+# Those whose key is text; the others go by numbers.
+TEXT_ORDERS: frozenset[ListOrder] = frozenset({"status", "name", "alphabetical", "subject"})
 
 
 class Position(NamedTuple):

@@ -317,12 +317,17 @@ class RecordStore(Protocol):
         """How many tickets the list has."""
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
     ) -> Sequence[ListRow]:
-        """A part of the records of one kind by id, deleted ones left out, or of those of one ticket."""
+        """A part of the records of one kind by id, or of those of one ticket. Deleted ones only `with_deleted`."""
 
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+    async def count_records(
+        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+    ) -> int:
         """How many records that list has."""
+
+    async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
+        """The users or organizations that have one of these external_ids and are not deleted, by id."""
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         """How many comments tickets have, by ticket; those without audits are left out."""

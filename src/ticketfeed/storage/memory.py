@@ -142,8 +142,8 @@ class MemoryStore:
 
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
         def key(row: TicketRow) -> int | str:
-            keys: dict[str, int | str] = {"id": row.id, "updated_at": row.generated_timestamp, "status": row.status}
-            return keys[part.order]
+            keys: dict[str, int | str] = {"id": row.id, "status": row.status}
+            return keys.get(part.order, row.generated_timestamp)
 
         rows = self._listed(account, tickets)
         return slice_rows([ListRow(key(row), row.id, row.body) for row in rows], part)
@@ -152,13 +152,19 @@ class MemoryStore:
         return len(self._listed(account, tickets))
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
     ) -> Sequence[ListRow]:
-        rows = self._records(account, kind, ticket_id)
+        rows = self._records(account, kind, ticket_id, with_deleted=with_deleted)
         return slice_rows([ListRow(row.id, row.id, row.body) for row in rows], part)
 
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
-        return len(self._records(account, kind, ticket_id))
+    async def count_records(
+        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+    ) -> int:
+        return len(self._records(account, kind, ticket_id, with_deleted=with_deleted))
+
+    async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
+        rows = self._records(account, kind, None)
+        return sorted(BodyRow(row.id, row.body) for row in rows if row.external_id in set(external_ids))
 
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
@@ -218,12 +224,14 @@ class MemoryStore:
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
 
-    def _records(self, account: Account, kind: str, ticket_id: int | None) -> list[RecordRow]:
+    def _records(
+        self, account: Account, kind: str, ticket_id: int | None, *, with_deleted: bool = False
+    ) -> list[RecordRow]:
         records = self._data[account.account_id].records
         return [
             row
             for (of_kind, _), row in records.items()
-            if of_kind == kind and ticket_id in (None, row.ticket_id) and not row.is_deleted
+            if of_kind == kind and ticket_id in (None, row.ticket_id) and (with_deleted or not row.is_deleted)
         ]
 
     async def write(

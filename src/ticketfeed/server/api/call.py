@@ -4,7 +4,7 @@ The path comes before all of them, as on the wire: an unknown one is 404 with or
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -15,9 +15,16 @@ from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
-from ticketfeed.protocol.errors import InvalidEndpoint, NotAuthenticated, RecordNotFound, RoleTooLow
+from ticketfeed.protocol.errors import (
+    InvalidEndpoint,
+    InvalidPaginationParameter,
+    InvalidValue,
+    NotAuthenticated,
+    RecordNotFound,
+    RoleTooLow,
+)
 from ticketfeed.protocol.model import INT64_MAX, Account, Identity
-from ticketfeed.protocol.query import parse_query
+from ticketfeed.protocol.query import parse_include, parse_query
 from ticketfeed.protocol.resources import Role
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate
@@ -99,10 +106,14 @@ class ApiRoute:
     """One method of one address: what answers it, who may call it, and its text in the OpenAPI document.
 
     `path`: below /api/v2; `{id:int}` takes a number, `{id}` any text. `role`: the lowest that may call it.
-    `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `parameters`: the query
-    parameters that it reads, by their names in `parameters.PARAMETERS`. `body`: top-level keys of the request's body
-    -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that are no errors;
-    204 has no body.
+    `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `body`: top-level keys of
+    the request's body -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that
+    are no errors; 204 has no body.
+
+    Query parameters: `parameters` are those that it uses, by their names in `parameters.PARAMETERS`; the handler gets
+    no others. `includes`: the sideloads that `include` can name. `refused`: what Zendesk documents and this server does
+    not imitate, a name, or NAME=VALUE for one value; it is answered with 400. `ignored`: what clients send although
+    Zendesk ignores it. Parameters that are in none of them are ignored, too.
     """
 
     method: str
@@ -114,6 +125,9 @@ class ApiRoute:
     rate_limit: str | None = None
     counts: Callable[[ApiCall], bool] = _always
     parameters: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (200,)
@@ -137,7 +151,7 @@ class _Endpoint:
     """The ASGI application of a route. For a plain function Starlette would add a second layer that catches errors."""
 
     def __init__(self, route: ApiRoute) -> None:
-        self._route = route
+        self._route, self._used = route, frozenset(route.parameters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
@@ -148,8 +162,21 @@ class _Endpoint:
         if call.identity is not ANONYMOUS:
             limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
             await _count_request(request, call, limits)
+        if call.query:
+            _refuse(route.refused, call.query)
+        if not self._used.issuperset(call.query):
+            call = replace(call, query={name: text for name, text in call.query.items() if name in self._used})
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _refuse(refused: Sequence[str], query: Mapping[str, str]) -> None:
+    """Raises InvalidValue, or InvalidPaginationParameter, for a parameter, or a value of one, that is refused."""
+    for row in refused:
+        name, _, value = row.partition("=")
+        if name in query and (not value or value in parse_include(query[name])):
+            error = InvalidPaginationParameter if name.startswith("page") else InvalidValue
+            raise error(f"{row} is not supported here")
 
 
 async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:

@@ -126,6 +126,12 @@ SELECT {row} FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
 ORDER BY id
 
+-- name: read_external
+-- Users or organizations by external_id, without deleted ones.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND external_id = ANY (:external_ids) AND is_deleted = 0
+ORDER BY id
+
 -- name: read_of_tickets
 -- All audits or metric events of these tickets.
 SELECT {row} FROM ticketfeed.record
@@ -133,8 +139,8 @@ WHERE account_id = :account_id AND kind = :kind AND ticket_id = ANY (:ids)
 ORDER BY ticket_id, id
 
 -- name: count_records
--- How many records of one kind are listed.
-SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0
+-- How many records of one kind a list has; :is_deleted is 1 for one that has deleted records, too, else 0.
+SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted <= :is_deleted
 
 -- name: count_records_of_ticket
 -- How many audits or metric events one ticket has.
