@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol.record_types import COMMENT_TYPES
 from ticketfeed.protocol.rows import ListRow
 
 __all__ = ["comments_of", "deletion_of", "ticket_event_of"]
@@ -44,7 +45,7 @@ def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
     for body in audits:
         audit = _AUDIT.decode(body)
         for event in audit.events:
-            if event.get("type") == "Comment":
+            if event.get("type") in COMMENT_TYPES:
                 comment = {
                     **event,
                     "audit_id": audit.id,
@@ -98,10 +99,10 @@ def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[
         "via": _channel_name(event["via"]) if "via" in event else via,
         "via_reference_id": None,
     }
-    if type_ == "Comment" and comment_events:
-        return {**event, **child, "event_type": "Comment"}
-    if type_ == "Comment":
-        return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": "Comment"}
+    if type_ in COMMENT_TYPES and comment_events:
+        return {**event, **child, "event_type": type_}
+    if type_ in COMMENT_TYPES:
+        return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": type_}
     if type_ in ("Create", "Change"):
         child[str(event.get("field_name"))] = event.get("value")
         before = {"previous_value": event.get("previous_value")} if type_ == "Change" else {}

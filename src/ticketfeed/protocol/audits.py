@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol.record_types import COMMENT_TYPES
 from ticketfeed.protocol.records import RecordDraft, encode, wire_second
 from ticketfeed.protocol.ticket_metrics import MetricState, Step
 
@@ -48,7 +49,7 @@ def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Se
     """The audit of these events, which are numbered from its own id on."""
     for number, event in enumerate(events, 1):
         event["id"] = audit_id + number
-        if event["type"] == "Comment":
+        if event["type"] in COMMENT_TYPES:
             event["audit_id"] = audit_id
     return {
         "id": audit_id,
@@ -63,7 +64,7 @@ def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Se
 
 def audit_draft(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> RecordDraft:
     """The same, ready to be stored."""
-    comment_count = sum(event["type"] == "Comment" for event in events)
+    comment_count = sum(event["type"] in COMMENT_TYPES for event in events)
     body = encode(audit_of(audit_id, ticket_id, now, author_id, events))
     return RecordDraft("audits", audit_id, max(0, now), ticket_id, comment_count, None, None, 0, body)
 
@@ -136,7 +137,7 @@ def step_of(before: Step | MetricState | None, moment: int, author_id: int | Non
     comment = None
     for event in events:
         type_ = event.get("type")
-        if type_ == "Comment":
+        if type_ in COMMENT_TYPES:
             comment = comment or event
         elif type_ in ("Create", "Change"):
             name, value = event.get("field_name"), event.get("value")

@@ -3,6 +3,7 @@
 TicketfeedError
 ├── WireError                 a request that is answered with an error; knows its status and body
 │   ├── MalformedRequest      400  the request line or Host cannot be used
+│   ├── InvalidAttribute      400  an id or number that is no integer
 │   ├── ParameterMissing      400
 │   ├── InvalidValue          400
 │   ├── StartTimeTooRecent    400
@@ -49,6 +50,7 @@ __all__ = [
     "FeatureMissing",
     "IdempotentRequestError",
     "InternalServerError",
+    "InvalidAttribute",
     "InvalidCursor",
     "InvalidEndpoint",
     "InvalidPaginationDepth",
@@ -126,6 +128,19 @@ class _Titled(WireError):
 class MalformedRequest(_Titled):
     status = 400
     title = "Invalid attribute"
+
+
+class InvalidAttribute(_Titled):
+    """A part of the path, or a parameter, that must be an integer. `action`: as the wire names it, `users/show`."""
+
+    status = 400
+    title = "Invalid attribute"
+
+    def __init__(self, name: str, action: str) -> None:
+        super().__init__(
+            f"You passed an invalid value for the {name} attribute. "
+            f"Invalid parameter: {name} must be an integer from api/v2/{action}"
+        )
 
 
 class ParameterMissing(_Described):

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ticketfeed.protocol.model import INT64_MAX
 
 __all__ = [
+    "COMMENT_TYPES",
     "AuditRecord",
     "CustomStatusInput",
     "DateTime",
@@ -37,6 +38,8 @@ __all__ = [
 SearchText = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 DateTime = Annotated[datetime, Meta(tz=True)]
+# The events of an audit that are comments of its ticket.
+COMMENT_TYPES = ("Comment", "VoiceComment")
 Name = Annotated[str, Meta(max_length=255)]
 Tags = list[str] | str
 # A number is stored as text.

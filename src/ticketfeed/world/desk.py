@@ -259,7 +259,7 @@ def _form(account: str, id: int, place: int, field_ids: list[int], made: Record)
         "url": record_url(account, "ticket_forms", id),
         "name": name,
         "display_name": name,
-        "form_type": None,
+        "form_type": "standard",
         **made,
         "deleted_at": None,
     }
