@@ -173,12 +173,13 @@ class InvalidCursor(_DescribedTwice):
 class TooManyValues(_Described):
     status = 400
 
-    def __init__(self, count_max: int) -> None:
-        self.count_max = count_max
-        super().__init__(f"Parameter  cannot specify more than {count_max} values")  # two spaces, as on the wire
+    def __init__(self, count_max: int, kind: str = "") -> None:
+        self.count_max, self.kind = count_max, kind
+        text = f"Parameter  cannot specify more than {count_max} values"  # two spaces, as on the wire
+        super().__init__(f"Maximum {count_max} users may be created per call" if kind == "users" else text)
 
     def body(self) -> dict[str, Any]:
-        return {**super().body(), "max_count": self.count_max}
+        return super().body() if self.kind == "users" else {**super().body(), "max_count": self.count_max}
 
 
 class IdempotentRequestError(_Described):

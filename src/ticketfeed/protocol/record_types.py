@@ -103,6 +103,12 @@ class RecordInput(msgspec.Struct):
     default: bool | UnsetType = UNSET
 
 
+class _OrganizationName(msgspec.Struct):
+    """The organization of a user by its name; it is created where there is none."""
+
+    name: Name
+
+
 class UserInput(msgspec.Struct):
     name: Name | UnsetType = UNSET
     email: SearchText | UnsetType | None = UNSET
@@ -117,6 +123,8 @@ class UserInput(msgspec.Struct):
     phone: str | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
     details: str | UnsetType | None = UNSET
+    organization: _OrganizationName | UnsetType | None = UNSET
+    identities: list[Any] | UnsetType | None = UNSET
 
 
 class OrganizationInput(msgspec.Struct):

@@ -86,6 +86,10 @@ class WriteTransaction(Protocol):
         """The account's row as it was when the transaction locked it."""
 
     @property
+    def account_id(self) -> int:
+        """Of the account that is written."""
+
+    @property
     def now(self) -> int:
         """The time of the transaction, in Unix seconds: the same throughout."""
 
@@ -134,6 +138,9 @@ class WriteTransaction(Protocol):
 
     def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
         """The bodies of those records that exist, deleted ones included, by id."""
+
+    def find_all(self, kind: str) -> list[bytes]:
+        """The bodies of the records of a kind that are not deleted, by id; for kinds of which there are few."""
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         """The bodies of all audits or metric events of one ticket, in order of their ids."""

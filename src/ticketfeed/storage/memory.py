@@ -215,7 +215,9 @@ class MemoryStore:
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = MemoryTransaction(self._data[account.account_id].snapshot(), self._clock())
+            transaction = MemoryTransaction(
+                account.account_id, self._data[account.account_id].snapshot(), self._clock()
+            )
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
