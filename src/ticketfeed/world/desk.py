@@ -238,6 +238,8 @@ def _field(account: str, id: int, kind: str, title: str, position: int, made: Re
         "removable": True,
         "key": None,
         "agent_description": None,
+        "raw_agent_description": None,
+        "sub_type_id": None,
     }
 
 
