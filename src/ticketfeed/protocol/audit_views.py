@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ticketfeed.protocol.record_types import Audit
+from ticketfeed.protocol.record_types import COMMENT_TYPES, Audit
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.stored_records import StoredDecoder
 
@@ -33,7 +33,7 @@ def comments_of(audits: Iterable[bytes], *, inline_images: bool = False) -> list
     for body in audits:
         audit = _AUDIT.decode(body)
         for number, event in enumerate(audit.events or (), 1):
-            if event.get("type") == "Comment":
+            if event.get("type") in COMMENT_TYPES:
                 id = event.get("id") or audit.id + number
                 comment = {
                     **event,
@@ -113,10 +113,10 @@ def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[
         "via": _channel_name(event["via"]) if event.get("via") else via,
         "via_reference_id": None,
     }
-    if type_ == "Comment" and comment_events:
-        return {**event, **child, "event_type": "Comment"}
-    if type_ == "Comment":
-        return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": "Comment"}
+    if type_ in COMMENT_TYPES and comment_events:
+        return {**event, **child, "event_type": type_}
+    if type_ in COMMENT_TYPES:
+        return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": type_}
     if type_ in ("Create", "Change"):
         child[str(event.get("field_name"))] = event.get("value")
         before = {"previous_value": event.get("previous_value")} if type_ == "Change" else {}

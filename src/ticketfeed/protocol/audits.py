@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from ticketfeed.protocol.model import INT64_MAX
-from ticketfeed.protocol.record_types import Audit
+from ticketfeed.protocol.record_types import COMMENT_TYPES, Audit
 from ticketfeed.protocol.records import RecordDraft, encode, wire_second
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step
@@ -19,6 +19,7 @@ __all__ = [
     "change_events",
     "comment_event",
     "event_value",
+    "field_events",
     "linked_id",
     "step_of",
     "steps_of",
@@ -36,32 +37,52 @@ Event = dict[str, Any]
 _AUDIT = StoredDecoder(Audit)
 
 
-def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> Event:
-    """The audit of these events, which are numbered from its own id on."""
+def audit_of(
+    audit_id: int,
+    ticket_id: int,
+    now: int,
+    author_id: int,
+    events: Sequence[Event],
+    metadata: Mapping[str, Any] | None = None,
+) -> Event:
+    """The audit of these events, which are numbered from its own id on. `metadata`: what a client sent with them."""
     for number, event in enumerate(events, 1):
         event["id"] = audit_id + number
-        if event["type"] == "Comment":
+        if event["type"] in COMMENT_TYPES:
             event["audit_id"] = audit_id
     return {
         "id": audit_id,
         "ticket_id": ticket_id,
         "created_at": wire_second(now),
         "author_id": author_id,
-        "metadata": {"system": {}, "custom": {}},
+        "metadata": {"system": {}, "custom": metadata or {}},
         "events": list(events),
         "via": _SYSTEM if author_id == SYSTEM_ID else _API,
     }
 
 
-def audit_draft(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> RecordDraft:
+def audit_draft(
+    audit_id: int,
+    ticket_id: int,
+    now: int,
+    author_id: int,
+    events: Sequence[Event],
+    metadata: Mapping[str, Any] | None = None,
+) -> RecordDraft:
     """The same, ready to be stored."""
-    comment_count = sum(event["type"] == "Comment" for event in events)
-    body = encode(audit_of(audit_id, ticket_id, now, author_id, events))
+    comment_count = sum(event["type"] in COMMENT_TYPES for event in events)
+    body = encode(audit_of(audit_id, ticket_id, now, author_id, events, metadata))
     return RecordDraft("audits", audit_id, max(0, now), ticket_id, comment_count, None, None, 0, body)
 
 
-def comment_event(text: str, html: str | None, author_id: int, *, public: bool) -> Event:
-    """A comment as an event that is not numbered yet. `html` is made from `text` where there is none."""
+def comment_event(
+    text: str, html: str | None, author_id: int, *, public: bool, call: Mapping[str, Any] | None = None
+) -> Event:
+    """A comment as an event that is not numbered yet. `html` is made from `text` where there is none.
+
+    `call`: the data of a call, which make it a voice comment.
+    """
+    voice = {} if call is None else {"type": "VoiceComment", "data": call}
     body = escape(text, quote=False).replace("\n", "<br>")
     return {
         "id": 0,
@@ -73,6 +94,7 @@ def comment_event(text: str, html: str | None, author_id: int, *, public: bool) 
         "public": public,
         "attachments": [],
         "audit_id": 0,
+        **voice,
     }
 
 
@@ -90,6 +112,14 @@ def change_events(before: Mapping[str, Any] | None, after: Mapping[str, Any], na
         event = {"id": 0, "type": type_, "value": event_value(new), "field_name": name}
         events.append(event if before is None else {**event, "previous_value": event_value(old)})
     return events
+
+
+def field_events(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Event]:
+    """The same for custom fields, whose events name them by their id."""
+    old, new = (
+        {str(each["id"]): each.get("value") for each in (v or {}).get("custom_fields") or ()} for v in (before, after)
+    )
+    return change_events(None if before is None else old, new, new)
 
 
 def event_value(value: Any) -> Any:
@@ -118,7 +148,7 @@ def step_of(before: Step | MetricState | None, moment: int, author_id: int | Non
     comment = None
     for event in events:
         type_ = event.get("type")
-        if type_ == "Comment":
+        if type_ in COMMENT_TYPES:
             comment = comment or event
         elif type_ in ("Create", "Change"):
             name, value = event.get("field_name"), event.get("value")

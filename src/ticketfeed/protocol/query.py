@@ -131,6 +131,8 @@ def _parse_start_time(parameters: Mapping[str, str], now: int, margin_seconds: i
     start_time = _bounded_int(match[1])
     if margin_seconds and start_time > now - margin_seconds:
         raise StartTimeTooRecent(margin_seconds)
+    if start_time == INT64_MAX:  # or beyond, where no store can look
+        raise InvalidValue("start_time must be a time in Unix seconds")
     return start_time
 
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ticketfeed.protocol.model import INT64_MAX
 
 __all__ = [
+    "COMMENT_TYPES",
     "SEARCH_CHARS_MAX",
     "Audit",
     "AuditRecord",
@@ -43,6 +44,8 @@ SEARCH_CHARS_MAX = 600
 SearchText = Annotated[str, Meta(pattern=r"^[^\x00]*$", max_length=SEARCH_CHARS_MAX)]
 Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 DateTime = Annotated[datetime, Meta(tz=True)]
+# The events of an audit that are comments of its ticket.
+COMMENT_TYPES = ("Comment", "VoiceComment")
 Name = Annotated[str, Meta(max_length=255)]
 Tags = list[str] | str
 # A number is stored as text.
@@ -94,6 +97,7 @@ class FieldOption(msgspec.Struct):
 
 class TicketFieldRecord(NamedRecord):
     type: str = "text"
+    active: bool = True
     custom_field_options: list[FieldOption] | None = None
 
 
@@ -170,6 +174,12 @@ class RecordInput(msgspec.Struct):
     default: bool | UnsetType = UNSET
 
 
+class _OrganizationName(msgspec.Struct):
+    """The organization of a user by its name; it is created where there is none."""
+
+    name: Name
+
+
 class UserInput(msgspec.Struct):
     name: Name | UnsetType = UNSET
     email: SearchText | UnsetType | None = UNSET
@@ -184,6 +194,8 @@ class UserInput(msgspec.Struct):
     phone: str | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
     details: str | UnsetType | None = UNSET
+    organization: _OrganizationName | UnsetType | None = UNSET
+    identities: list[Any] | UnsetType | None = UNSET
 
 
 class OrganizationInput(msgspec.Struct):

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.record_types import (
+    COMMENT_TYPES,
     SEARCH_CHARS_MAX,
     AuditRecord,
     OrganizationRecord,
@@ -118,7 +119,7 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         ticket_id if kind == "ticket_metrics" else record.id,
         generated_timestamp,
         ticket_id if isinstance(record, TicketRelatedRecord) and kind != "ticket_metrics" else None,
-        sum(event.type == "Comment" for event in record.events or ()) if isinstance(record, AuditRecord) else None,
+        sum(event.type in COMMENT_TYPES for event in record.events or ()) if isinstance(record, AuditRecord) else None,
         record.email.strip().lower() if isinstance(record, UserRecord) and record.email else None,
         _searchable(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,
         int(_is_deleted(record)),

@@ -23,6 +23,7 @@ from ticketfeed.server.middleware.access_log import AccessLog
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
+from ticketfeed.server.middleware.paths import NormalizedPaths
 from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
@@ -74,6 +75,7 @@ def create_app(
             Middleware(Overload),
             Middleware(HeadLimit),
             Middleware(CorsPreflight),
+            Middleware(NormalizedPaths),
         ],
         exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )

@@ -87,6 +87,10 @@ class WriteTransaction(Protocol):
         """The account's row as it was when the transaction locked it."""
 
     @property
+    def account_id(self) -> int:
+        """Of the account that is written."""
+
+    @property
     def erased_users(self) -> set[int] | None:
         """The ids of the users that `erase_copies` was called for; None if it was not called."""
 
@@ -139,6 +143,9 @@ class WriteTransaction(Protocol):
 
     def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
         """The bodies of those records that exist, deleted ones included, by id."""
+
+    def find_all(self, kind: str) -> list[bytes]:
+        """The bodies of the records of a kind that are not deleted, by id; for kinds of which there are few."""
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         """The bodies of all audits, metric events or satisfaction ratings of one ticket, in order of their ids."""

@@ -82,7 +82,7 @@ class MemoryStore:
             fenced = FeedState(watermark=self._fenced_at)
             data = self._data.get(account.account_id) or AccountData(fenced, fenced)
             if work is not None:
-                transaction = MemoryTransaction(data.snapshot(), self._clock())
+                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._clock())
                 await asyncio.to_thread(work, transaction)
                 data = transaction.finish()
             self._accounts[subdomain], self._data[account.account_id] = account, data
@@ -242,7 +242,9 @@ class MemoryStore:
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = MemoryTransaction(self._data[account.account_id].snapshot(), self._clock())
+            transaction = MemoryTransaction(
+                account.account_id, self._data[account.account_id].snapshot(), self._clock()
+            )
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1

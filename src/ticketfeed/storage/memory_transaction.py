@@ -42,8 +42,8 @@ class AccountData:
 class MemoryTransaction:
     """A WriteTransaction. `finish` returns the account's data after it."""
 
-    def __init__(self, data: AccountData, now: int) -> None:
-        self._data, self.now = data, now
+    def __init__(self, account_id: int, data: AccountData, now: int) -> None:
+        self.account_id, self._data, self.now = account_id, data, now
         self.state = data.state
         self._invalidations = InvalidationLog(data.state)
         self._newest: int | None = None
@@ -100,6 +100,10 @@ class MemoryTransaction:
     def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
         records = self._data.records
         return {id: records[kind, id].body for id in ids if (kind, id) in records}
+
+    def find_all(self, kind: str) -> list[bytes]:
+        rows = sorted(self._records(kind), key=attrgetter("id"))
+        return [row.body for row in rows if not row.is_deleted]
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         return [row.body for row in self._records(kind) if row.ticket_id == ticket_id]

@@ -34,6 +34,7 @@ class SqlTransaction(ABC):
 
     def __init__(self, session: SqlSession, account: Account, states: States, now: int) -> None:
         self._session, self._account_id, self.now = session, account.account_id, now
+        self.account_id = account.account_id
         self.state, self._record_state = states
         self._invalidations = InvalidationLog(self.state)
         self._newest: int | None = None
@@ -100,6 +101,9 @@ class SqlTransaction(ABC):
     def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
         rows = self._rows("read_records", BodyRow, kind=kind, ids=self._list(ids))
         return {row.id: row.body for row in rows}
+
+    def find_all(self, kind: str) -> list[bytes]:
+        return [row.body for row in self._rows("find_all", BodyRow, kind=kind)]
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         rows = self._rows("read_of_tickets", TicketRecordRow, kind=kind, ids=self._list([ticket_id]))

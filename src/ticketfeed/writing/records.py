@@ -11,8 +11,8 @@ from msgspec import UNSET, Raw
 
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, RoleTooLow
 from ticketfeed.protocol.model import Identity
-from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys
-from ticketfeed.protocol.record_types import GroupMembershipRecord, UserRecord
+from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys, parse_new_record
+from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord, UserRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
@@ -35,6 +35,7 @@ class _Record(msgspec.Struct):
     id: int = 0
 
 
+_NAMED = StoredDecoder(NamedRecord)
 _RECORD = msgspec.json.Decoder(_Record)
 _USER = StoredDecoder(UserRecord)
 _MEMBERSHIP = StoredDecoder(GroupMembershipRecord)
@@ -52,8 +53,9 @@ class RecordWriter:
         """Create a record, checked as a new one. Raises RecordInvalid, RoleTooLow."""
         self._check_links(record)
         self._check_unique(record, None)
+        self._check_name(record, None)
         self._check_role(None, record)
-        values: dict[str, Any] = {"id": self._write.next_id(self._kind), **record.values}
+        values: dict[str, Any] = {"id": self._write.next_id(self._kind), **record.values, **self._organization(record)}
         if self._kind == "group_memberships" and self._join_group(record):
             values["default"] = True
         return self._put(values)
@@ -63,8 +65,9 @@ class RecordWriter:
         body = self.find(id)
         self._check_links(change)
         self._check_unique(change, id)
+        self._check_name(change, id)
         self._check_role(_USER.decode(body) if self._kind == "users" else None, change)
-        values: dict[str, Any] = {**split_record(body), **change.values}
+        values: dict[str, Any] = {**split_record(body), **change.values, **self._organization(change)}
         for name in _FIELD_VALUES:  # the fields that are not named keep their values
             if name in change.values:
                 stored = getattr(_STORED_FIELDS.decode(body), name)
@@ -81,6 +84,9 @@ class RecordWriter:
             body = self._write.find_external(self._kind, str(keys.external_id))
         if body is None and self._kind == "users" and keys.email:
             body = self._write.find_user(keys.email)
+        if body is None and self._kind == "organizations" and isinstance(record.declared.name, str):
+            id = self._id_of_name(record.declared.name)
+            body = self._write.find_records(self._kind, [id]).get(id) if id is not None else None
         is_new = body is None or is_deleted(self._kind, body)
         record.check(is_new=is_new)
         if body is None or is_new:
@@ -132,6 +138,32 @@ class RecordWriter:
             self._write.find_external(self._kind, str(external_id)), id
         ):
             raise RecordInvalid(external_id=(f"{external_id} has already been taken", "DuplicateValue"))
+
+    def _organization(self, change: RecordChange) -> dict[str, int]:
+        """The organization that a user has by its name, which is created where there is none."""
+        named = change.declared.organization if self._kind == "users" else UNSET
+        if named is UNSET or named is None or isinstance(change.declared.organization_id, int):
+            return {}
+        if not named.name.strip():
+            raise RecordInvalid(organization=("cannot be blank", "BlankValue"))
+        organizations = RecordWriter(self._write, self._account, self._actor, "organizations")
+        id = organizations._id_of_name(named.name)
+        if id is None:
+            new = parse_new_record("organizations", msgspec.json.encode({"name": named.name.strip()}))
+            id = organizations.create(new).id
+        return {"organization_id": id}
+
+    def _check_name(self, change: RecordChange, id: int | None) -> None:
+        """No other organization may have the same name, in any case. Raises RecordInvalid."""
+        name = change.declared.name if self._kind == "organizations" else UNSET
+        if isinstance(name, str) and self._id_of_name(name) not in (None, id):
+            raise RecordInvalid(name=(f"{name} has already been taken", "DuplicateValue"))
+
+    def _id_of_name(self, name: str) -> int | None:
+        """The organization with this name that is not deleted."""
+        wanted = name.strip().lower()
+        named = map(_NAMED.decode, self._write.find_all("organizations"))
+        return next((each.id for each in named if (each.name or "").strip().lower() == wanted), None)
 
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
         return body is not None and _RECORD.decode(body).id != id and not is_deleted(self._kind, body)

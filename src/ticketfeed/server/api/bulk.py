@@ -36,6 +36,8 @@ def create_many(kind: str, verb: str = "create") -> Handler:
 
     async def create(request: Request, call: ApiCall) -> Response:
         records = _array(await read_envelope(request, kind))
+        if len(records) > JOB_ITEMS_MAX:
+            raise TooManyValues(JOB_ITEMS_MAX, kind)
         items = [msgspec.json.encode({"values": values}) for values in records]
         return await _start(request, call, f"{verb} {kind}", items)
 
@@ -76,7 +78,7 @@ async def scrub_ticket(request: Request, call: ApiCall) -> Response:
     rows = await call.service.store.read_tickets(call.account, [ticket_id])
     if not rows or rows[0].status != "deleted":
         raise RecordNotFound
-    return await _start(request, call, "scrub tickets", [msgspec.json.encode({"id": ticket_id})])
+    return await _start(request, call, "scrub_one tickets", [msgspec.json.encode({"id": ticket_id})])
 
 
 async def merge_tickets(request: Request, call: ApiCall) -> Response:

@@ -3,6 +3,7 @@
 The path comes before all of them, as on the wire: an unknown one is 404 with or without credentials.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.errors import (
+    InvalidAttribute,
     InvalidEndpoint,
     InvalidPaginationParameter,
     InvalidValue,
@@ -54,6 +56,10 @@ Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "R
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
 _RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
+_PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+# What the wire calls the methods of a list and of a single record in the texts of errors.
+_ACTIONS = {"GET": ("index", "show"), "POST": ("create", "create"), "PUT": ("update", "update")}
 # The caller of an address for anybody who sends no credentials, or a wrong password.
 ANONYMOUS = Identity(0, "", "anybody")
 
@@ -139,11 +145,15 @@ class ApiRoute:
 
 
 def starlette_routes(routes: Sequence[ApiRoute]) -> list[Route]:
-    """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both."""
+    """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both.
+
+    A number is matched as any text, as one that is no number has an error of its own. So paths without any come first.
+    """
     return [
-        Route(f"/api/v2{route.path}{suffix}", _Endpoint(route), methods=[route.method])
-        for route in routes
-        for suffix in (("",) if route.path.endswith("{id}") else ("", ".json"))
+        Route(f"/api/v2{path}{suffix}", _Endpoint(route), methods=[route.method])
+        for route in sorted(routes, key=lambda route: "{" in route.path)
+        for path in (_PARAMETER.sub(r"{\1}", route.path),)
+        for suffix in (("",) if route.path.endswith("{id}") else (".json", ""))
     ]
 
 
@@ -166,6 +176,8 @@ class _Endpoint:
             _refuse(route.refused, call.query)
         if not self._used.issuperset(call.query):
             call = replace(call, query={name: text for name, text in call.query.items() if name in self._used})
+        _parse_path(request, route)
+        _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
 
@@ -217,8 +229,52 @@ def _parse_query(query: bytes) -> Mapping[str, str]:
 
 
 def path_id(request: Request) -> int:
-    """The id in the path. Raises RecordNotFound for one beyond 64 bits, which no record has."""
+    """The id in the path."""
     id: int = request.path_params["id"]
-    if id > INT64_MAX:
-        raise RecordNotFound
     return id
+
+
+def _parse_path(request: Request, route: ApiRoute) -> None:
+    """Replace the numbers in the path by integers.
+
+    Raises InvalidAttribute, and RecordNotFound for a number that no record can have.
+    """
+    for name, is_number in _PARAMETER.findall(route.path):
+        if not is_number:
+            continue
+        text = request.path_params[name]
+        if not _INTEGER.fullmatch(text):
+            raise InvalidAttribute(*_attribute(route, name))
+        digits = text.lstrip("+0")
+        if not digits.isdecimal() or len(digits) > len(str(INT64_MAX)) or int(digits) > INT64_MAX:
+            raise RecordNotFound
+        request.path_params[name] = int(digits)
+
+
+def _check_numbers(call: ApiCall, route: ApiRoute) -> None:
+    """Refuse a page of a list that is no number. Raises InvalidAttribute."""
+    if "page" in route.parameters:
+        for name in ("page", "per_page"):
+            if not _INTEGER.fullmatch(call.query.get(name, "1").strip()):
+                raise InvalidAttribute(name, _action(route))
+
+
+def _attribute(route: ApiRoute, name: str) -> tuple[str, str]:
+    """The name of a number in the path, and the action, as the wire has them in errors."""
+    parts = route.path.strip("/").split("/")
+    place = parts.index(f"{{{name}:int}}")
+    is_list_of_it = len(parts) > place + 1 and parts[-1].endswith("s")
+    if name == "id" and is_list_of_it:  # /tickets/{id}/audits
+        name = f"{parts[place - 1].removesuffix('s')}_id"
+    return name, _action(route)
+
+
+def _action(route: ApiRoute) -> str:
+    """What the wire calls a method of an address: `users/show`, `audits/index`, `tickets/merge`."""
+    parts = [part for part in route.path.strip("/").split("/") if not part.startswith("{")]
+    of_list, of_one = _ACTIONS.get(route.method, ("destroy", "destroy"))
+    if route.path.endswith("}"):
+        return "/".join((*parts, of_one))
+    if "{" not in route.path:
+        return "/".join((*parts, of_list))
+    return f"{parts[-1]}/{of_list}" if parts[-1].endswith("s") else "/".join(parts)

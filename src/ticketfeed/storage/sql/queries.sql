@@ -132,6 +132,10 @@ SELECT {row} FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND external_id = ANY (:external_ids) AND is_deleted = 0
 ORDER BY id
 
+-- name: find_all
+-- The records of one kind that are not deleted.
+SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0 ORDER BY id
+
 -- name: read_of_tickets
 -- All audits or metric events of these tickets.
 SELECT {row} FROM ticketfeed.record
