@@ -216,6 +216,7 @@ FORMATS: list[tuple[bytes, str]] = [
     (b"\xfd7zXZ\x00", "xz"),
     (b"SQLite format 3\x00", "SQLite"),
     (b"PAR1", "Parquet"),
+    (b"tickets.json" + bytes(245) + b"ustar\x0000" + bytes(248), "tar archive"),
 ]
 
 
@@ -224,6 +225,26 @@ def test_other_formats_are_named(data: bytes, name: str) -> None:
     """A file that is not JSON is refused in one line that says what it is."""
     with pytest.raises(BadInput, match=rf"^f, line 1: this is .*{name}"):
         read(data)
+
+
+NUL: list[tuple[bytes, int]] = [
+    (b'{"id":1}\n{"id":2,"subject":"a\0"}\n', 2),
+    (b'{"id":1}\n\0\0\0\0', 2),
+    (b"\0\0\0\0\0\0", 1),
+    (b'{\n"id":1,\n"subject":"a\0"}', 3),
+    (b'[{"id":1},\n\0{"id":2}]', 2),
+]
+
+
+@pytest.mark.parametrize(("data", "line"), NUL)
+def test_nul_bytes_are_named(data: bytes, line: int) -> None:
+    """A NUL byte, as a file has that was not written to its end, is an error that names it and its line."""
+    try:
+        problems = [(record.where[1], str(record.error)) for record in read(data) if record.error]
+    except BadInput as error:
+        problems = [(int(re.findall(r"line (\d+)", str(error))[0]), str(error))]
+    ((found_line, problem),) = problems
+    assert (found_line, "NUL byte" in problem) == (line, True)
 
 
 def test_ticket_events_become_audits() -> None:

@@ -117,7 +117,9 @@ def _refuse_other_formats(name: str, first: bytes) -> None:
     text = first.removeprefix(codecs.BOM_UTF8).strip()
     if text[:1] == b"<":
         raise BadInput(f"{name}, line 1: this is XML or HTML, not JSON")
-    if b"\0" in first[:4]:
+    if first[257:262] == b"ustar":
+        raise BadInput(f"{name}, line 1: this is a tar archive; unpack it first")
+    if first[:2].count(0) == 1 or first[:4].count(0) in (2, 3):
         raise BadInput(f"{name}, line 1: {_UTF_16}")
     if _CSV_HEADER.fullmatch(text):
         raise BadInput(f"{name}, line 1: this is CSV, not JSON; convert it to JSON first")
@@ -139,6 +141,10 @@ def _is_value(text: bytes) -> bool:
 
 def _read_line(where: tuple[str, int], line: bytes, kind: str | None) -> Iterator[InputRecord]:
     """The records of a line: of one value, or of several."""
+    if b"\0" in line:
+        error = BadRecord(f"there is a NUL byte, which JSON cannot have, at byte {line.index(0)}")
+        yield InputRecord(where, kind or "tickets", b"", error)
+        return
     values = [line] if _is_value(line) else _split_values(line)
     for value in values or [line]:
         yield from find_records(where, value, kind)
@@ -274,6 +280,9 @@ class _DocumentReader:
             self._line += self._text.count("\n", self._position) + data.count(b"\n", 0, error.start)
             raise self._error("not UTF-8 text") from None
         self._position = 0
+        if "\0" in self._text:
+            self._line += self._text.count("\n", 0, self._text.index("\0"))
+            raise self._error("there is a NUL byte, which JSON cannot have")
 
     def _error(self, problem: str) -> BadInput:
         return BadInput(f"{self._name}, line {self._line}: {problem}")
