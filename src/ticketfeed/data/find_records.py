@@ -59,6 +59,8 @@ _AIRBYTE_KEYS = {
 }
 _MESSAGE_TYPES = {*_AIRBYTE_KEYS, "SCHEMA", "BATCH", "ACTIVATE_VERSION"}
 _SHAPES = {"tickets": TICKET_SHAPE.keys()} | {kind: row.shape.keys() for kind, row in RESOURCES.items()}
+# How many keys of another kind speak against a kind that was asked for; one or two may be a person's own.
+_KEYS_MIN = 3
 _SHARED_KEYS = frozenset({"id", "url", "created_at", "updated_at"})
 _PATHS = {"tickets": "tickets", "end_users": "users"} | {
     row.path.removeprefix("/"): kind for kind, row in RESOURCES.items()
@@ -220,7 +222,7 @@ def _kind_of(values: Mapping[str, Raw], kind: str | None, in_page: bool) -> str:
         return named
     if path is not None and kind is None:
         raise BadRecord(f"its url names {path}, which cannot be loaded - at `$.url`")
-    likely = None if in_page else _likely_kind(tuple(values), kind or "tickets")
+    likely = None if in_page else _likely_kind(tuple(values), kind or "tickets", 1 if kind is None else _KEYS_MIN)
     if likely is not None:
         keys = ", ".join(sorted(values.keys() & _SHAPES[likely] - _SHAPES[kind or "tickets"])[:5])
         asked = f"it was loaded as {kind}" if kind else "nothing says so"
@@ -229,12 +231,12 @@ def _kind_of(values: Mapping[str, Raw], kind: str | None, in_page: bool) -> str:
 
 
 @lru_cache(1000)  # the records of a file have few different sets of keys
-def _likely_kind(keys: tuple[str, ...], kind: str) -> str | None:
-    """The kind that has more than twice as many of these keys as `kind`; None if there is none."""
+def _likely_kind(keys: tuple[str, ...], kind: str, keys_min: int) -> str | None:
+    """The kind that has more than twice as many of these keys as `kind`, and `keys_min`; None if there is none."""
     own = set(keys) - _SHARED_KEYS
     matched = {name: len(own & shape) for name, shape in _SHAPES.items()}
     likely = max(matched, key=matched.__getitem__)
-    return likely if matched[likely] > 2 * matched[kind] else None
+    return likely if matched[likely] >= max(keys_min, 2 * matched[kind] + 1) else None
 
 
 def _items(data: bytes) -> list[bytes]:
