@@ -41,6 +41,8 @@ EVENT_TYPES = (
     *("Comment", "VoiceComment", "ChatStartedEvent", "ChatEndedEvent", "Notification", "NotificationWithCcs", "Change"),
     *("Create", "External", "Push", "SatisfactionRating", "KnowledgeLinked", "TicketSharingEvent", WORD),
 )
+# Keys of a ticket's input that make users, who are no part of it.
+PEOPLE = ("requester", "assignee_email", "collaborators", "additional_collaborators", "followers", "email_ccs")
 ANY = "include=users,groups,organizations,metric_sets,dates,comment_count,incident_counts,slas,metric_events"
 
 
@@ -189,7 +191,7 @@ async def fill(desk: Office) -> int:
     desk.clock[0] += 2
     for field in msgspec.structs.fields(TicketInput):
         for value in (WORD, [WORD], {"body": WORD, "html_body": WORD}, [{"id": 77, "value": WORD}]):
-            if field.name in ("status", "requester", "assignee_email"):  # the ticket's state, and people
+            if field.name in ("status", *PEOPLE):
                 continue
             await desk.ask("PUT", f"/api/v2/tickets/{created_id}", {"ticket": {field.name: value}})
             desk.clock[0] += 2
