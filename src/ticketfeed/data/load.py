@@ -17,6 +17,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.writing.memberships import derive_memberships
 
 __all__ = ["LoadSummary", "OnError", "load_records"]
 
@@ -52,6 +53,8 @@ async def load_records(
     def work(transaction: WriteTransaction) -> None:
         drafts = _parse(records, account, now, on_error, report, summary, cancelled)
         transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
+        if summary.counts.keys() & {"users", "organization_memberships"}:
+            derive_memberships(transaction, account.subdomain)
         if summary.skipped and not summary.counts:
             raise BadInput("no record could be used")
 

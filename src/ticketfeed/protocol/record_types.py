@@ -19,9 +19,14 @@ __all__ = [
     "DateTime",
     "ExternalId",
     "GroupMembershipInput",
+    "GroupMembershipRecord",
     "Id",
+    "IdentityInput",
+    "IdentityRecord",
     "NamedRecord",
     "OrganizationInput",
+    "OrganizationMembershipInput",
+    "OrganizationMembershipRecord",
     "OrganizationRecord",
     "Record",
     "RecordInput",
@@ -39,6 +44,18 @@ Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 DateTime = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(max_length=255)]
 Tags = list[str] | str
+IdentityType = Literal[
+    "email",
+    "twitter",
+    "facebook",
+    "google",
+    "phone_number",
+    "agent_forwarding",
+    "any_channel",
+    "foreign",
+    "sdk",
+    "messaging",
+]
 # A number is stored as text.
 ExternalId = SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)]
 
@@ -70,6 +87,25 @@ class NamedRecord(Record):
 
 class OrganizationRecord(NamedRecord):
     external_id: Any = None
+
+
+class GroupMembershipRecord(NamedRecord):
+    user_id: Id | None = None
+    group_id: Id | None = None
+
+
+class OrganizationMembershipRecord(Record, kw_only=True):
+    user_id: Id
+    organization_id: Id
+    default: bool | None = False
+
+
+class IdentityRecord(Record, kw_only=True):
+    user_id: Id
+    type: str
+    value: str
+    primary: bool | None = False
+    verified: bool | None = False
 
 
 class TicketRelatedRecord(Record, kw_only=True):
@@ -131,6 +167,19 @@ class GroupMembershipInput(msgspec.Struct):
     user_id: Id | UnsetType = UNSET
     group_id: Id | UnsetType = UNSET
     default: bool | UnsetType = UNSET
+
+
+class OrganizationMembershipInput(msgspec.Struct):
+    user_id: Id | UnsetType = UNSET
+    organization_id: Id | UnsetType = UNSET
+    default: bool | UnsetType = UNSET
+
+
+class IdentityInput(msgspec.Struct):
+    type: IdentityType | UnsetType = UNSET
+    value: SearchText | UnsetType = UNSET
+    primary: bool | UnsetType = UNSET
+    verified: bool | UnsetType = UNSET
 
 
 class TicketFieldInput(msgspec.Struct):

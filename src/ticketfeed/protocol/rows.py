@@ -57,6 +57,7 @@ class RecordRow(NamedTuple):
     that an audit or metric event belongs to. `comment_count`: how many comments an audit has. `email`: lower case, of
     users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer listed, else 0.
     `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`); None if not known.
+    `user_id`: whose membership or identity it is. `organization_id`: of users and of organization memberships.
     """
 
     kind: str
@@ -69,6 +70,8 @@ class RecordRow(NamedTuple):
     is_deleted: int
     body: bytes
     metric_state: bytes | None = None
+    user_id: int | None = None
+    organization_id: int | None = None
 
 
 class FeedRow(Protocol):

@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
@@ -137,6 +137,15 @@ class WriteTransaction(Protocol):
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         """The bodies of all audits or metric events of one ticket, in order of their ids."""
+
+    def find_of_user(self, kind: str, user_id: int) -> list[bytes]:
+        """The bodies of the memberships or identities of one user that are not deleted, in order of their ids."""
+
+    def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
+        """Users beyond an id, by id, that are no members of the organization that they name."""
+
+    def find_repeated_memberships(self, limit: int) -> list[bytes]:
+        """Organization memberships that have the id of their user, where another one says the same."""
 
     def next_id(self, kind: str) -> int:
         """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 if there is none."""
@@ -288,11 +297,16 @@ class RecordStore(Protocol):
         """How many tickets the list has."""
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+        self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool = False
     ) -> Sequence[ListRow]:
-        """A part of the records of one kind by id, deleted ones left out, or of those of one ticket."""
+        """A part of the records of one kind by id, deleted ones left out; with `owner` of those that belong to it.
 
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+        With `deleted` only the deleted ones.
+        """
+
+    async def count_records(
+        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool = False
+    ) -> int:
         """How many records that list has."""
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:

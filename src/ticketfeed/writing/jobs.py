@@ -54,7 +54,7 @@ Result = dict[str, Any]
 # Does an item inside a write of an account, in the name of a user.
 Work = Callable[[WriteTransaction, str, Identity], Result]
 # Verbs for a record that exists -> the status in the result.
-_STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted"}
+_STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted", "mark_as_spam": "Updated"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,14 @@ def _scrub_ticket(item: _Item) -> Work:
     return scrub
 
 
+def _mark_as_spam(item: _Item) -> Work:
+    def mark_as_spam(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        TicketWriter(write, account, actor).mark_as_spam(item.id)
+        return _success("mark_as_spam", item.id)
+
+    return mark_as_spam
+
+
 def _merge(data: bytes) -> Work:
     try:
         merge = _MERGE.decode(data)
@@ -242,6 +250,7 @@ _TICKETS: dict[str, Callable[[_Item], Work]] = {
     "update": _update_ticket,
     "delete": _delete_ticket,
     "scrub": _scrub_ticket,
+    "mark_as_spam": _mark_as_spam,
 }
 _RECORDS: dict[str, Callable[[_Item, str], Work]] = {
     "create": _create_record,

@@ -43,7 +43,7 @@ __all__ = [
     "starlette_routes",
 ]
 
-Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records"]
+Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records", "Empty lists"]
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
 _RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
@@ -98,11 +98,11 @@ def _always(_call: ApiCall) -> bool:
 class ApiRoute:
     """One method of one address: what answers it, who may call it, and its text in the OpenAPI document.
 
-    `path`: below /api/v2; `{id:int}` takes a number, `{id}` any text. `role`: the lowest that may call it.
-    `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `parameters`: the query
-    parameters that it reads, by their names in `parameters.PARAMETERS`. `body`: top-level keys of the request's body
-    -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that are no errors;
-    204 has no body.
+    `path`: below /api/v2; `{id:int}` and `{user_id:int}` take a number, `{id}` and `{locale}` any text. `role`: the
+    lowest that may call it. `rate_limit`: a limit besides the account's own; `counts`: which calls count against
+    it. `parameters`: the query parameters that it reads, by their names in `parameters.PARAMETERS`. `body`:
+    top-level keys of the request's body -> their types. `answer`: those of the answer's -> array, object, ...
+    `statuses`: of answers that are no errors; 204 has no body.
     """
 
     method: str
@@ -121,7 +121,7 @@ class ApiRoute:
     @property
     def template(self) -> str:
         """The path as OpenAPI writes it."""
-        return self.path.replace("{id:int}", "{id}")
+        return self.path.replace(":int}", "}")
 
 
 def starlette_routes(routes: Sequence[ApiRoute]) -> list[Route]:
@@ -189,9 +189,9 @@ def _parse_query(query: bytes) -> Mapping[str, str]:
     return parse_query(query.decode("latin-1"))
 
 
-def path_id(request: Request) -> int:
-    """The id in the path. Raises RecordNotFound for one beyond 64 bits, which no record has."""
-    id: int = request.path_params["id"]
+def path_id(request: Request, name: str = "id") -> int:
+    """An id in the path. Raises RecordNotFound for one beyond 64 bits, which no record has."""
+    id: int = request.path_params[name]
     if id > INT64_MAX:
         raise RecordNotFound
     return id

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.parameters import LIST_PAGES
 from ticketfeed.server.responses import body_response
 
-__all__ = ["LIST_ROUTES", "count_response", "list_response"]
+__all__ = ["LIST_ROUTES", "count_response", "list_response", "with_organization_names"]
 
 
 def _routes(resource: Resource) -> Iterator[ApiRoute]:
@@ -37,6 +38,8 @@ def _list(kind: str) -> Handler:
         list_request = parse_list_request(call.query)
         store = call.service.store
         rows = await store.list_records(call.account, kind, list_request.part)
+        if kind == "organization_memberships":
+            rows = await with_organization_names(call, rows)
         count = await store.count_records(call.account, kind) if list_request.number is not None else None
         return list_response(request, call, kind, list_request, rows, count)
 
@@ -55,7 +58,10 @@ def _show(resource: Resource) -> Handler:
         rows = await call.service.store.read_records(call.account, resource.kind, [path_id(request)])
         if not rows or (not resource.reads_deleted and is_deleted(resource.kind, rows[0].body)):
             raise RecordNotFound
-        return body_response(request, b'{"%s":%s}' % (resource.singular.encode(), rows[0].body))
+        body = rows[0].body
+        if resource.kind == "organization_memberships":
+            body = (await with_organization_names(call, [ListRow(rows[0].id, rows[0].id, body)]))[0].body
+        return body_response(request, b'{"%s":%s}' % (resource.singular.encode(), body))
 
     return show_record
 
@@ -85,6 +91,28 @@ def list_response(
     page_rows, ends = paginate(list_request, rows, count, call.address(request))
     arrays = [(key, [row.body for row in page_rows]), *(sideloads or {}).items()]
     return body_response(request, join_arrays(arrays, ends))
+
+
+async def with_organization_names(call: ApiCall, rows: Sequence[ListRow]) -> Sequence[ListRow]:
+    """Organization memberships with the names that their organizations have now."""
+    ids = [msgspec.json.decode(row.body, type=_Membership).organization_id for row in rows]
+    organizations = await call.service.store.read_records(call.account, "organizations", ids)
+    names = {row.id: msgspec.json.decode(row.body, type=_Organization).name for row in organizations}
+    named = []
+    for row, id in zip(rows, ids, strict=True):
+        if id in names:
+            values = msgspec.json.decode(row.body, type=dict[str, Any])
+            row = row._replace(body=msgspec.json.encode({**values, "organization_name": names[id]}))
+        named.append(row)
+    return named
+
+
+class _Membership(msgspec.Struct):
+    organization_id: int
+
+
+class _Organization(msgspec.Struct):
+    name: str | None = None
 
 
 def count_response(request: Request, call: ApiCall, count: int) -> Response:

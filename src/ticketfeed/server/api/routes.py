@@ -11,16 +11,21 @@ from ticketfeed.server.api import account, bulk
 from ticketfeed.server.api import ticket_writes as write
 from ticketfeed.server.api import tickets as ticket
 from ticketfeed.server.api.call import JOB, ApiRoute
+from ticketfeed.server.api.empty_lists import EMPTY_ROUTES
+from ticketfeed.server.api.end_user_requests import REQUEST_ROUTES
 from ticketfeed.server.api.exports import (
     cursor_export,
     metric_event_export,
     sample_export,
     span_export,
 )
+from ticketfeed.server.api.identities import IDENTITY_ROUTES
 from ticketfeed.server.api.lists import LIST_ROUTES
 from ticketfeed.server.api.parameters import EXPORT_FILTERS, LIST_ORDER, LIST_PAGES
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
+from ticketfeed.server.api.related import RELATED_ROUTES
 from ticketfeed.server.api.search import count_results, search
+from ticketfeed.server.api.ticket_lists import TICKET_LIST_ROUTES
 
 __all__ = ["API_ROUTES"]
 
@@ -277,7 +282,22 @@ _TICKET_WRITE_ROUTES = [
         body={"tickets": list[ImportedTicket]},
         answer=JOB,
     ),
+    _write_ticket(
+        "PUT",
+        "/tickets/mark_many_as_spam",
+        bulk.destroy_many("tickets", "mark_as_spam"),
+        summary="Mark up to 100 tickets as spam",
+        parameters=("ids",),
+        answer=JOB,
+    ),
     _write_ticket("PUT", "/deleted_tickets/{id:int}/restore", write.restore_ticket, summary="Restore a deleted ticket"),
+    _write_ticket(
+        "PUT",
+        "/deleted_tickets/restore_many",
+        write.restore_tickets,
+        summary="Restore up to 100 deleted tickets: all of them, or none",
+        parameters=("ids",),
+    ),
     _write_ticket(
         "DELETE",
         "/deleted_tickets/{id:int}",
@@ -341,10 +361,10 @@ _ACCOUNT_ROUTES = [
         answer=_TAGS,
     ),
     _read_account(
-        "/channels/voice/phone_numbers",
-        account.feature_missing,
-        summary="Always 403: Talk is not supported",
-        role="admin",
+        "/tags/count",
+        account.count_tags,
+        summary="Count the tags of recently changed tickets",
+        answer={"count": "object"},
     ),
 ]
 
@@ -378,4 +398,9 @@ API_ROUTES: list[ApiRoute] = [
     *_SEARCH_ROUTES,
     *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,
+    *RELATED_ROUTES,
+    *IDENTITY_ROUTES,
+    *TICKET_LIST_ROUTES,
+    *REQUEST_ROUTES,
+    *EMPTY_ROUTES,
 ]

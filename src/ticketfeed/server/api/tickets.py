@@ -15,7 +15,7 @@ from ticketfeed.protocol.audit_views import comments_of, deletion_of
 from ticketfeed.protocol.envelope import embed, join_arrays, join_object
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_ids, parse_list_request, parse_ticket_list, slice_rows
-from ticketfeed.protocol.model import TicketList
+from ticketfeed.protocol.model import Owner, TicketList
 from ticketfeed.protocol.query import parse_include, parse_integer
 from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
@@ -25,6 +25,7 @@ from ticketfeed.server.responses import body_response
 
 __all__ = [
     "count_tickets",
+    "find_ticket",
     "is_deep_page",
     "list_audits",
     "list_comments",
@@ -34,6 +35,7 @@ __all__ = [
     "show_tags",
     "show_ticket",
     "show_tickets",
+    "ticket_list_response",
 ]
 
 # The wire limits list pages beyond this number by a rate limit of their own.
@@ -43,8 +45,13 @@ DAY_SECONDS = 86400
 
 async def list_tickets(request: Request, call: ApiCall) -> Response:
     """Tickets by id or in the order of `sort`, each without its key `fields`; deleted ones are left out."""
-    list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     tickets = replace(parse_ticket_list(call.query), archived_at=_archived_at(call))
+    return await ticket_list_response(request, call, tickets)
+
+
+async def ticket_list_response(request: Request, call: ApiCall, tickets: TicketList) -> Response:
+    """One page of a list of tickets."""
+    list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     store = call.service.store
     rows = await store.list_tickets(call.account, tickets, list_request.part)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
@@ -75,7 +82,7 @@ async def count_tickets(request: Request, call: ApiCall) -> Response:
 
 async def show_ticket(request: Request, call: ApiCall) -> Response:
     """One ticket, with the sideloads of `include`."""
-    row = await _find(request, call)
+    row = await find_ticket(request, call)
     sideloads, bodies = await _with_sideloads(call, [row])
     return body_response(request, join_object("ticket", bodies[0], sideloads.items()))
 
@@ -91,17 +98,17 @@ async def show_tickets(request: Request, call: ApiCall) -> Response:
 
 async def list_audits(request: Request, call: ApiCall) -> Response:
     """The audits of one ticket, oldest first."""
-    ticket_id = (await _find(request, call)).id
+    ticket_id = (await find_ticket(request, call)).id
     list_request = parse_list_request(call.query)
-    store = call.service.store
-    rows = await store.list_records(call.account, "audits", list_request.part, ticket_id)
-    count = await store.count_records(call.account, "audits", ticket_id) if list_request.number is not None else None
+    store, owner = call.service.store, Owner("ticket_id", ticket_id)
+    rows = await store.list_records(call.account, "audits", list_request.part, owner)
+    count = await store.count_records(call.account, "audits", owner) if list_request.number is not None else None
     return list_response(request, call, "audits", list_request, rows, count)
 
 
 async def list_comments(request: Request, call: ApiCall) -> Response:
     """The comments of one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
-    ticket_id = (await _find(request, call)).id
+    ticket_id = (await find_ticket(request, call)).id
     query = dict(call.query)
     if query.get("sort") in ("created_at", "-created_at"):  # the same order as by id
         query["sort"] = query["sort"].replace("created_at", "id")
@@ -114,7 +121,7 @@ async def list_comments(request: Request, call: ApiCall) -> Response:
 
 async def show_metrics(request: Request, call: ApiCall) -> Response:
     """The metric set of one ticket."""
-    ticket_id = (await _find(request, call)).id
+    ticket_id = (await find_ticket(request, call)).id
     rows = await call.service.store.read_records(call.account, "ticket_metrics", [ticket_id])
     if not rows:
         raise RecordNotFound
@@ -123,7 +130,7 @@ async def show_metrics(request: Request, call: ApiCall) -> Response:
 
 async def show_tags(request: Request, call: ApiCall) -> Response:
     """The tags of one ticket."""
-    tags = msgspec.json.decode((await _find(request, call)).body, type=_Tagged).tags
+    tags = msgspec.json.decode((await find_ticket(request, call)).body, type=_Tagged).tags
     return body_response(request, msgspec.json.encode({"tags": tags}))
 
 
@@ -164,7 +171,8 @@ def _deleted(body: bytes, audits: list[bytes]) -> bytes:
     )
 
 
-async def _find(request: Request, call: ApiCall) -> LinkedTicketRow:
+async def find_ticket(request: Request, call: ApiCall) -> LinkedTicketRow:
+    """The ticket that the path names. Raises RecordNotFound."""
     rows = await call.service.store.read_tickets(call.account, [path_id(request)])
     if not rows or rows[0].status == "deleted":
         raise RecordNotFound
