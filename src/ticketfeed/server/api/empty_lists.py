@@ -87,7 +87,7 @@ _VOICE = (
 def _list(row: _EmptyList) -> Handler:
     async def list_nothing(request: Request, call: ApiCall) -> Response:
         if row.form == "array":
-            return body_response(request, join_arrays([(row.key, [])], {}))
+            return body_response(request, msgspec.json.encode({row.key: []}))
         if row.form == "time":
             end_time = parse_integer(call.query.get("start_time", "")) or 0
             ends: dict[str, Any] = {"count": 0, "next_page": None, "end_time": end_time, "end_of_stream": True}
