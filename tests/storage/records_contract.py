@@ -75,9 +75,11 @@ class RecordsContract(StoreCase):
             await store.write(
                 account,
                 putting(
-                    ticket(1, requester_id=5, assignee_id=6, organization_id=7, type="problem"),
-                    ticket(2, requester_id=51, assignee_id=5, problem_id=1),
-                    ticket(3, requester_id=5, status="deleted"),
+                    [
+                        ticket(1, requester_id=5, assignee_id=6, organization_id=7, type="problem"),
+                        ticket(2, requester_id=51, assignee_id=5, problem_id=1),
+                        ticket(3, requester_id=5, status="deleted"),
+                    ]
                 ),
             )
             cases = [
