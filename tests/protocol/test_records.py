@@ -63,20 +63,9 @@ NEEDED: dict[str, dict[str, Any]] = {
         "time": "2023-11-14T22:13:20Z",
     },
 }
-CHECKED |= {
-    "user_id",
-    "group_id",
-    "default",
-    "value",
-    "primary",
-    "verified",
-    "ticket_id",
-    "metric",
-    "instance_id",
-    "type",
-    "time",
-    "events",
-}
+CHECKED |= {"ticket_id", "metric", "instance_id", "type", "time", "events"}
+CHECKED |= {"author_id", "via", "metadata", "user_id", "group_id", "default_group_id"}
+CHECKED |= {"user_fields", "organization_fields", "default", "value", "primary", "verified"}
 PATHS = {"sla_policies": "slas/policies", "identities": "users/5/identities"}
 
 
@@ -163,7 +152,7 @@ VIOLATIONS = [
 ]
 USER_VIOLATIONS = [
     ("email", b"5"),
-    ("role", b'"owner"'),
+    ("role", b"5"),
     ("role", b"null"),
     ("active", b"1"),
     ("suspended", b'"no"'),

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Raw
 
 from ticketfeed.protocol.records import split_record
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = ["derived_identity", "identities_of"]
 
 
 class _User(msgspec.Struct):
     id: int
-    url: str | None = None
     email: str | None = None
     verified: Any = None
     created_at: Any = None
@@ -30,8 +30,8 @@ class _Identity(msgspec.Struct):
     primary: Any = None
 
 
-_USER = msgspec.json.Decoder(_User)
-_IDENTITY = msgspec.json.Decoder(_Identity)
+_USER = StoredDecoder(_User)
+_IDENTITY = StoredDecoder(_Identity)
 
 
 def identities_of(user: bytes, stored: Sequence[bytes], account: str) -> list[tuple[int, bytes]]:

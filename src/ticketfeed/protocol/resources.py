@@ -160,6 +160,7 @@ _ROWS = (
         "ticket_fields",
         "ticket_field",
         shapes.TICKET_FIELD,
+        types.TicketFieldRecord,
         writes=Writes(
             "admin",
             ("type", "title"),

@@ -16,7 +16,12 @@ __all__ = [
     "ticket_bindings",
 ]
 
-_KEY_COLUMN: dict[ListOrder, str] = {"id": "id", "updated_at": "generated_timestamp", "status": "status"}
+_KEY_COLUMN: dict[ListOrder, str] = {
+    "id": "id",
+    "updated_at": "generated_timestamp",
+    "deleted_at": "generated_timestamp",
+    "status": "status",
+}
 # Before and after every status: no status is empty, and none begins with these letters.
 _STATUS_BEFORE, _STATUS_AFTER = "", "zzzz"
 
@@ -41,19 +46,18 @@ def count_tickets_sql(tickets: TicketList) -> str:
     return f"SELECT count(*) FROM ticketfeed.ticket WHERE account_id = :account_id AND {_conditions(tickets)}"
 
 
-def list_records_sql(part: Slice, owner: Owner | None, *, deleted: bool) -> str:
+def list_records_sql(part: Slice, owner: Owner | None, *, deleted: bool | None) -> str:
     """The records of one kind in the direction of `part`, by id: all listed ones, or those of an owner."""
     direction, follows = _direction(part)
     return f"""
         SELECT id, id, body FROM ticketfeed.record
-        WHERE account_id = :account_id AND kind = :kind AND {_which(owner, deleted)} AND id {follows} :after_id
+        WHERE {_which(owner, deleted)} AND id {follows} :after_id
         ORDER BY id {direction} LIMIT :limit OFFSET :offset"""
 
 
-def count_records_sql(owner: Owner | None, *, deleted: bool) -> str:
+def count_records_sql(owner: Owner | None, *, deleted: bool | None) -> str:
     """How many records that list has."""
-    which = _which(owner, deleted)
-    return f"SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND {which}"
+    return f"SELECT count(*) FROM ticketfeed.record WHERE {_which(owner, deleted)}"
 
 
 def slice_bindings(part: Slice) -> dict[str, Any]:
@@ -90,12 +94,14 @@ def range_bindings(after: Position, until: Position) -> dict[str, Any]:
     }
 
 
-def _which(owner: Owner | None, deleted: bool) -> str:
-    state = f"is_deleted = {int(deleted)}"
-    if owner is None:
-        return state
+def _which(owner: Owner | None, deleted: bool | None) -> str:
+    conditions = ["account_id = :account_id", "kind = :kind"]
+    if owner is not None:
+        conditions.append(f"{owner.column} = :owner_id")
     # What belongs to a ticket is never deleted by itself, and an index alone tells how much that is.
-    return f"{owner.column} = :owner_id" + ("" if owner.column == "ticket_id" else f" AND {state}")
+    if deleted is not None and (owner is None or owner.column != "ticket_id"):
+        conditions.append(f"is_deleted = {int(deleted)}")
+    return " AND ".join(conditions)
 
 
 def _direction(part: Slice) -> tuple[str, str]:

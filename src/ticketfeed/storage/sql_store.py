@@ -45,6 +45,14 @@ class SqlStore(ABC):
         sql = self.queries.select("list_accounts", Account)
         return build(Account, await self._fetch(sql, {}, current=True))
 
+    async def find_default_account(self) -> Account | None:
+        sql = self.queries.select("find_default_account", Account)
+        return next(iter(build(Account, await self._fetch(sql, {}, current=True))), None)
+
+    async def count_erasures(self) -> int:
+        ((count,),) = await self._fetch(self.queries["count_erasures"], {}, current=True)
+        return int(count)
+
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):
             return row.tickets
@@ -108,17 +116,23 @@ class SqlStore(ABC):
         return int(count)
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool = False
+        self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> Sequence[ListRow]:
         bindings = {"kind": kind, "owner_id": owner.id if owner else None, **slice_bindings(part)}
         return build(ListRow, await self._fetch_made(list_records_sql(part, owner, deleted=deleted), account, bindings))
 
     async def count_records(
-        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool = False
+        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> int:
         bindings = {"kind": kind, "owner_id": owner.id if owner else None}
         ((count,),) = await self._fetch_made(count_records_sql(owner, deleted=deleted), account, bindings)
         return int(count)
+
+    async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
+        return await self._rows("read_of_users", BodyRow, account, kind=kind, ids=self._list(user_ids))
+
+    async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
+        return await self._rows("read_external", BodyRow, account, kind=kind, external_ids=self._list(external_ids))
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._query("count_comments", account, ids=self._list(ticket_ids)))

@@ -9,6 +9,7 @@ from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["IdentityWriter"]
@@ -17,11 +18,12 @@ KIND = "identities"
 
 
 class _User(msgspec.Struct):
+    id: int
     email: str | None = None
 
 
-_USER = msgspec.json.Decoder(_User)
-_IDENTITY = msgspec.json.Decoder(IdentityRecord)
+_USER = StoredDecoder(_User)
+_IDENTITY = StoredDecoder(IdentityRecord)
 
 
 class IdentityWriter:
@@ -115,7 +117,7 @@ class IdentityWriter:
             if "@" not in value:
                 raise RecordInvalid(value=(f"{value[:80]} is not properly formatted", "InvalidFormat"))
             found = self._write.find_user(value)
-            owner = None if found is None else msgspec.json.decode(found, type=dict[str, Any]).get("id")
+            owner = None if found is None else _USER.decode(found).id
             taken = taken or owner not in (None, self._user_id)
         if taken:
             raise RecordInvalid(value=(f"{value[:80]} is already being used by another user", "DuplicateValue"))

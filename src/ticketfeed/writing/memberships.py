@@ -13,6 +13,7 @@ from msgspec import Raw
 from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
 from ticketfeed.protocol.record_types import OrganizationMembershipRecord
 from ticketfeed.protocol.records import RecordDraft, make_record, parse_record, split_record
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["Memberships", "derive_memberships"]
@@ -28,8 +29,8 @@ class _User(msgspec.Struct):
     created_at: str | None = None
 
 
-_USER = msgspec.json.Decoder(_User)
-_MEMBERSHIP = msgspec.json.Decoder(OrganizationMembershipRecord)
+_USER = StoredDecoder(_User)
+_MEMBERSHIP = StoredDecoder(OrganizationMembershipRecord)
 
 
 def derive_memberships(write: WriteTransaction, account: str) -> None:

@@ -12,9 +12,10 @@ from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import TicketList
 from ticketfeed.protocol.rows import LinkedTicketRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute
 from ticketfeed.server.api.lists import list_response
-from ticketfeed.server.api.parameters import LIST_ORDER, LIST_PAGES
+from ticketfeed.server.api.parameters import LIST_ORDER, LIST_PAGES, LIST_REFUSED
 from ticketfeed.server.api.tickets import find_ticket
 from ticketfeed.server.responses import body_response
 
@@ -79,21 +80,27 @@ class _Ticket(msgspec.Struct):
     collaborator_ids: list[int] = []
 
 
+_TICKET = StoredDecoder(_Ticket)
+
+
 class _Comment(msgspec.Struct):
     public: Any = True
+
+
+_COMMENT = StoredDecoder(_Comment)
 
 
 async def _find(request: Request, call: ApiCall) -> LinkedTicketRow:
     """The ticket in the path, if the caller requested it, is copied on it, or is an agent. Raises RecordNotFound."""
     row = await find_ticket(request, call)
-    ticket, user_id = msgspec.json.decode(row.body, type=_Ticket), call.identity.user_id
+    ticket, user_id = _TICKET.decode(row.body), call.identity.user_id
     if call.identity.role not in _AGENTS and user_id not in (ticket.requester_id, *ticket.collaborator_ids):
         raise RecordNotFound
     return row
 
 
 def _is_public(comment: bytes) -> bool:
-    return msgspec.json.decode(comment, type=_Comment).public is not False
+    return _COMMENT.decode(comment).public is not False
 
 
 def _request_of(call: ApiCall, ticket: bytes) -> bytes:
@@ -114,6 +121,7 @@ REQUEST_ROUTES = [
         _list_requests,
         summary="List the tickets that the caller requested",
         parameters=(*LIST_PAGES, *LIST_ORDER),
+        refused=("status", "include", *LIST_REFUSED),
         answer={"requests": "array"},
     ),
     _read("/requests/{id:int}", _show_request, summary="Show request", answer={"request": "object"}),
@@ -122,6 +130,7 @@ REQUEST_ROUTES = [
         _list_comments,
         summary="List the public comments of a request",
         parameters=LIST_PAGES,
+        refused=("since", "role", "include", *LIST_REFUSED),
         answer={"comments": "array"},
     ),
 ]

@@ -17,7 +17,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.lists import count_response, list_response
-from ticketfeed.server.api.parameters import LIST_PAGES
+from ticketfeed.server.api.parameters import LIST_PAGES, LIST_REFUSED
 from ticketfeed.server.api.related import find_user
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.responses import body_response, written_response
@@ -113,7 +113,15 @@ def _put(verb: str, handler: Handler, summary: str, answer: dict[str, str]) -> A
 
 
 IDENTITY_ROUTES = [
-    _route("GET", _PATH, _list, summary="List the identities of a user", parameters=LIST_PAGES, answer=_ALL),
+    _route(
+        "GET",
+        _PATH,
+        _list,
+        summary="List the identities of a user",
+        parameters=LIST_PAGES,
+        refused=LIST_REFUSED,
+        answer=_ALL,
+    ),
     _route("GET", f"{_PATH}/count", _count, summary="Count the identities of a user", answer={"count": "object"}),
     _route("GET", f"{_PATH}/{{id:int}}", _show, summary="Show identity", answer=_ONE),
     _route("POST", _PATH, _create, summary="Create identity", body=_BODY, answer=_ONE, statuses=(201,)),

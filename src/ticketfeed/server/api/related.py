@@ -13,12 +13,24 @@ from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import Owner, Slice, TicketList
 from ticketfeed.protocol.record_input import parse_new_record
+from ticketfeed.protocol.record_list import parse_record_list
+from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.record_types import OrganizationMembershipInput
 from ticketfeed.protocol.records import is_deleted, split_record
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
-from ticketfeed.server.api.lists import list_response, with_organization_names
-from ticketfeed.server.api.parameters import LIST_ORDER, LIST_PAGES
+from ticketfeed.server.api.lists import list_response, sideload, with_organization_names
+from ticketfeed.server.api.parameters import (
+    LIST_ORDER,
+    LIST_PAGES,
+    LIST_REFUSED,
+    OF_TICKETS,
+    RECORD_INCLUDES_REFUSED,
+    RECORD_PARAMETERS,
+    TICKET_LIST,
+    TICKET_LIST_REFUSED,
+)
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.api.tickets import ticket_list_response
 from ticketfeed.server.responses import body_response, written_response
@@ -46,8 +58,8 @@ class _Copied(msgspec.Struct):
     collaborator_ids: list[int] = []
 
 
-_MEMBERSHIP = msgspec.json.Decoder(_Membership)
-_COPIED = msgspec.json.Decoder(_Copied)
+_MEMBERSHIP = StoredDecoder(_Membership)
+_COPIED = StoredDecoder(_Copied)
 
 
 async def find_user(call: ApiCall, id: int) -> bytes:
@@ -84,9 +96,10 @@ def _owned(kind: str, find_owner: Callable[[Request, ApiCall], Awaitable[Owner]]
         store = call.service.store
         rows = await store.list_records(call.account, kind, list_request.part, owner)
         count = await store.count_records(call.account, kind, owner) if list_request.number is not None else None
+        sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
         if kind == _KIND:
             rows = await with_organization_names(call, rows)
-        return list_response(request, call, kind, list_request, rows, count)
+        return list_response(request, call, kind, list_request, rows, count, sideloads)
 
     return list_owned
 
@@ -101,21 +114,33 @@ def _joined(kind: str, memberships: str, key: str) -> Handler:
         ids = [getattr(_MEMBERSHIP.decode(row.body), key) for row in members]
         found = await store.read_records(call.account, kind, [id for id in ids if id is not None])
         rows = [ListRow(row.id, row.id, row.body) for row in found if not is_deleted(kind, row.body)]
-        return list_response(request, call, kind, list_request, slice_rows(rows, list_request.part), len(rows))
+        page = slice_rows(rows, list_request.part)
+        sideloads = await sideload(call, kind, [row.body for row in page[: list_request.limit]])
+        return list_response(request, call, kind, list_request, page, len(rows), sideloads)
 
     return list_joined
 
 
 async def _list_members(request: Request, call: ApiCall) -> Response:
-    """The members of an organization, in the order of their memberships."""
+    """The members of an organization, in the order of their memberships; only some of them, if asked for."""
     owner, list_request = await _organization(request, call), parse_list_request(call.query)
-    store = call.service.store
-    members = await store.list_records(call.account, _KIND, list_request.part, owner)
+    store, members = call.service.store, parse_record_list("users", call.query)
+    part = Slice(_MEMBERSHIPS_MAX) if members.checks else list_request.part
+    rows = await _members(call, await store.list_records(call.account, _KIND, part, owner))
     count = await store.count_records(call.account, _KIND, owner) if list_request.number is not None else None
-    ids = {row.id: _MEMBERSHIP.decode(row.body).user_id or 0 for row in members}
-    bodies = {row.id: row.body for row in await store.read_records(call.account, "users", list(ids.values()))}
-    rows = [row._replace(body=bodies[ids[row.id]]) for row in members if ids[row.id] in bodies]
-    return list_response(request, call, "users", list_request, rows, count)
+    if members.checks:
+        matching = [row for row in rows if members.holds(row.body)]
+        rows, count = slice_rows(matching, list_request.part), len(matching)
+    sideloads = await sideload(call, "users", [row.body for row in rows[: list_request.limit]])
+    return list_response(request, call, "users", list_request, rows, count, sideloads)
+
+
+async def _members(call: ApiCall, memberships: Sequence[ListRow]) -> list[ListRow]:
+    """The users of memberships, each in the place of its membership."""
+    ids = {row.id: _MEMBERSHIP.decode(row.body).user_id or 0 for row in memberships}
+    users = await call.service.store.read_records(call.account, "users", list(ids.values()))
+    bodies = {row.id: row.body for row in users}
+    return [row._replace(body=bodies[ids[row.id]]) for row in memberships if ids[row.id] in bodies]
 
 
 async def _show_membership(request: Request, call: ApiCall) -> Response:
@@ -240,20 +265,41 @@ async def _relate_organization(request: Request, call: ApiCall) -> Response:
 
 
 _route = partial(ApiRoute, tag="Records")
-_list = partial(_route, "GET", parameters=LIST_PAGES)
 _list_tickets = partial(
-    ApiRoute, "GET", tag="Tickets", parameters=(*LIST_PAGES, *LIST_ORDER, "include"), answer={"tickets": "array"}
+    ApiRoute,
+    "GET",
+    tag="Tickets",
+    parameters=TICKET_LIST,
+    includes=OF_TICKETS,
+    refused=TICKET_LIST_REFUSED,
+    answer={"tickets": "array"},
 )
 _MANY, _ONE = {_KIND: "array"}, {"organization_membership": "object"}
 _USER, _ORGANIZATION = "/users/{user_id:int}", "/organizations/{organization_id:int}"
 
+
+def _list(path: str, handler: Handler, kind: str, summary: str, *filters: str) -> ApiRoute:
+    includes, refused = tuple(RECORD_SIDELOADS.get(kind, ())), RECORD_INCLUDES_REFUSED.get(kind, ())
+    include = ("include",) if includes or refused else ()
+    return _route(
+        "GET",
+        path,
+        handler,
+        summary=summary,
+        parameters=(*LIST_PAGES, *filters, *include),
+        includes=includes,
+        refused=(*refused, *LIST_REFUSED),
+        answer={kind: "array"},
+    )
+
+
 RELATED_ROUTES = [
-    _list(f"{_USER}/{_KIND}", _owned(_KIND, _user), summary="List the memberships of a user", answer=_MANY),
+    _list(f"{_USER}/{_KIND}", _owned(_KIND, _user), _KIND, "List the memberships of a user"),
     _list(
         f"{_ORGANIZATION}/{_KIND}",
         _owned(_KIND, _organization),
-        summary="List the memberships of an organization",
-        answer=_MANY,
+        _KIND,
+        "List the memberships of an organization",
     ),
     _route(
         "GET",
@@ -302,20 +348,20 @@ RELATED_ROUTES = [
     _list(
         f"{_USER}/group_memberships",
         _owned("group_memberships", _user),
-        summary="List the group memberships of a user",
-        answer={"group_memberships": "array"},
+        "group_memberships",
+        "List the group memberships of a user",
     ),
     _list(
         f"{_USER}/organizations",
         _joined("organizations", _KIND, "organization_id"),
-        summary="List the organizations of a user",
-        answer={"organizations": "array"},
+        "organizations",
+        "List the organizations of a user",
     ),
     _list(
         f"{_USER}/groups",
         _joined("groups", "group_memberships", "group_id"),
-        summary="List the groups of a user",
-        answer={"groups": "array"},
+        "groups",
+        "List the groups of a user",
     ),
     _route(
         "GET",
@@ -341,6 +387,7 @@ RELATED_ROUTES = [
         "Tickets",
         "List the tickets that a user is copied on",
         parameters=LIST_PAGES,
+        refused=(*LIST_ORDER, "include", *LIST_REFUSED),
         answer={"tickets": "array"},
     ),
     _route(
@@ -353,8 +400,9 @@ RELATED_ROUTES = [
     _list(
         f"{_ORGANIZATION}/users",
         _list_members,
-        summary="List the members of an organization",
-        answer={"users": "array"},
+        "users",
+        "List the members of an organization",
+        *RECORD_PARAMETERS["users"],
     ),
     _list_tickets(
         f"{_ORGANIZATION}/tickets", _list_tickets_of_organization, summary="List the tickets of an organization"

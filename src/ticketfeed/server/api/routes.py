@@ -6,6 +6,7 @@ groups and the other records come from the table of resources.
 
 from functools import partial
 
+from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.ticket_input import ImportedTicket, TicketInput
 from ticketfeed.server.api import account, bulk
 from ticketfeed.server.api import ticket_writes as write
@@ -21,7 +22,14 @@ from ticketfeed.server.api.exports import (
 )
 from ticketfeed.server.api.identities import IDENTITY_ROUTES
 from ticketfeed.server.api.lists import LIST_ROUTES
-from ticketfeed.server.api.parameters import EXPORT_FILTERS, LIST_ORDER, LIST_PAGES
+from ticketfeed.server.api.parameters import (
+    EXPORT_FILTERS,
+    LIST_ORDER,
+    LIST_PAGES,
+    LIST_REFUSED,
+    OF_TICKETS,
+    RECORD_INCLUDES_REFUSED,
+)
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
 from ticketfeed.server.api.related import RELATED_ROUTES
 from ticketfeed.server.api.search import count_results, search
@@ -41,6 +49,11 @@ _TICKET, _TICKETS, _TAGS = {"ticket": "object"}, {"tickets": "array"}, {"tags": 
 _TICKET_BODY, _TICKETS_BODY, _TAGS_BODY = {"ticket": TicketInput}, {"tickets": list[TicketInput]}, {"tags": list[str]}
 _TICKET_AND_AUDIT = {"ticket": "object", "audit": "object?"}
 
+# Sideloads of users, and those that are refused.
+_OF_USERS, _NOT_OF_USERS = tuple(RECORD_SIDELOADS["users"]), RECORD_INCLUDES_REFUSED["users"]
+# Clients send these to exports, where they never had a meaning.
+_NO_PAGES, _NO_END = ("page", "page[size]", "page[after]", "page[before]"), ("end_time",)
+
 _export = partial(ApiRoute, "GET", tag="Exports", role="admin")
 _limited_export = partial(_export, rate_limit="incremental_exports")
 _sample = partial(_export, rate_limit="incremental_samples")
@@ -55,6 +68,8 @@ _EXPORT_ROUTES = [
         cursor_export("tickets"),
         summary="Export tickets by cursor",
         parameters=("start_time", "cursor", *EXPORT_FILTERS),
+        includes=OF_TICKETS,
+        ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_CURSOR},
     ),
     _export(
@@ -62,7 +77,10 @@ _EXPORT_ROUTES = [
         cursor_export("users"),
         summary="Export users by cursor",
         rate_limit="incremental_exports_cursor",
-        parameters=("start_time", "cursor", "per_page"),
+        parameters=("start_time", "cursor", "per_page", "include"),
+        includes=_OF_USERS,
+        refused=_NOT_OF_USERS,
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"users": "array", **_BY_CURSOR},
     ),
     _limited_export(
@@ -70,13 +88,18 @@ _EXPORT_ROUTES = [
         span_export("tickets"),
         summary="Export tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
+        includes=OF_TICKETS,
+        ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_TIME},
     ),
     _limited_export(
         "/incremental/users",
         span_export("users"),
         summary="Export users by time",
-        parameters=("start_time", "per_page"),
+        parameters=("start_time", "per_page", "include"),
+        includes=_OF_USERS,
+        refused=_NOT_OF_USERS,
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"users": "array", **_BY_TIME},
     ),
     _limited_export(
@@ -84,6 +107,7 @@ _EXPORT_ROUTES = [
         span_export("organizations"),
         summary="Export organizations by time",
         parameters=("start_time", "per_page"),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"organizations": "array", **_BY_TIME},
     ),
     _limited_export(
@@ -91,6 +115,9 @@ _EXPORT_ROUTES = [
         span_export("audits", "ticket_events"),
         summary="Export ticket events by time",
         parameters=("start_time", "per_page", "include"),
+        includes=("comment_events",),
+        refused=("support_type_scope",),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"ticket_events": "array", **_BY_TIME},
     ),
     _limited_export(
@@ -98,6 +125,8 @@ _EXPORT_ROUTES = [
         metric_event_export,
         summary="Export ticket metric events by time, or by cursor with page[size]",
         parameters=("start_time", "per_page", "page[size]", "page[after]"),
+        refused=("page[before]", "include_changes", "exclude_deleted", "support_type_scope"),
+        ignored=_NO_END,
         answer={"ticket_metric_events": "array"},
     ),
     _sample(
@@ -105,13 +134,18 @@ _EXPORT_ROUTES = [
         sample_export("tickets"),
         summary="Export up to 50 tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
+        includes=OF_TICKETS,
+        ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_TIME},
     ),
     _sample(
         "/incremental/users/sample",
         sample_export("users"),
         summary="Export up to 50 users by time",
-        parameters=("start_time", "per_page"),
+        parameters=("start_time", "per_page", "include"),
+        includes=_OF_USERS,
+        refused=_NOT_OF_USERS,
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"users": "array", **_BY_TIME},
     ),
     _sample(
@@ -119,6 +153,7 @@ _EXPORT_ROUTES = [
         sample_export("organizations"),
         summary="Export up to 50 organizations by time",
         parameters=("start_time", "per_page"),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"organizations": "array", **_BY_TIME},
     ),
     _sample(
@@ -126,6 +161,9 @@ _EXPORT_ROUTES = [
         sample_export("audits", "ticket_events"),
         summary="Export up to 50 ticket events by time",
         parameters=("start_time", "per_page", "include"),
+        includes=("comment_events",),
+        refused=("support_type_scope",),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"ticket_events": "array", **_BY_TIME},
     ),
 ]
@@ -138,6 +176,8 @@ _TICKET_ROUTES = [
         rate_limit="ticket_pages",
         counts=ticket.is_deep_page,
         parameters=(*LIST_PAGES, *LIST_ORDER, "external_id", "start_time", "support_type_scope", "include"),
+        includes=OF_TICKETS,
+        refused=("reduced_payload_size", "include=last_audits", *LIST_REFUSED),
         answer=_TICKETS,
     ),
     _read("/tickets/count", ticket.count_tickets, summary="Count tickets", answer={"count": "object"}),
@@ -146,21 +186,35 @@ _TICKET_ROUTES = [
         ticket.show_tickets,
         summary="Show up to 100 tickets",
         parameters=("ids", "include"),
+        includes=OF_TICKETS,
+        refused=("include=last_audits",),
         answer={**_TICKETS, "count": "integer"},
     ),
-    _read("/tickets/{id:int}", ticket.show_ticket, summary="Show ticket", parameters=("include",), answer=_TICKET),
+    _read(
+        "/tickets/{id:int}",
+        ticket.show_ticket,
+        summary="Show ticket",
+        parameters=("include", "remove_duplicate_fields"),
+        includes=OF_TICKETS,
+        refused=("reduced_payload_size", "include=last_audits"),
+        answer=_TICKET,
+    ),
     _read(
         "/tickets/{id:int}/audits",
         ticket.list_audits,
         summary="List the audits of a ticket",
-        parameters=LIST_PAGES,
+        parameters=(*LIST_PAGES, "sort", "sort_order", "filter_events[]", "filter_via", "include"),
+        includes=tuple(RECORD_SIDELOADS["audits"]),
+        refused=LIST_REFUSED,
         answer={"audits": "array"},
     ),
     _read(
         "/tickets/{id:int}/comments",
         ticket.list_comments,
         summary="List the comments of a ticket",
-        parameters=(*LIST_PAGES, "sort", "sort_order"),
+        parameters=(*LIST_PAGES, "sort", "sort_order", "include_inline_images", "include"),
+        includes=tuple(RECORD_SIDELOADS["comments"]),
+        refused=LIST_REFUSED,
         answer={"comments": "array"},
     ),
     _read(
@@ -175,7 +229,8 @@ _TICKET_ROUTES = [
         ticket.list_deleted_tickets,
         summary="List deleted tickets",
         rate_limit="deleted_tickets",
-        parameters=LIST_PAGES,
+        parameters=(*LIST_PAGES, *LIST_ORDER),
+        refused=LIST_REFUSED,
         answer={"deleted_tickets": "array"},
     ),
 ]
@@ -322,7 +377,8 @@ _JOB_ROUTES = [
         "/job_statuses",
         bulk.list_jobs,
         summary="List the latest jobs",
-        parameters=("ids",),
+        parameters=("ids", "page[size]", "page[after]", "page[before]"),
+        refused=LIST_REFUSED,
         answer={"job_statuses": "array"},
     ),
     _read_job(
@@ -358,6 +414,7 @@ _ACCOUNT_ROUTES = [
         account.list_tags,
         summary="List the tags of recently changed tickets",
         parameters=LIST_PAGES,
+        refused=LIST_REFUSED,
         answer=_TAGS,
     ),
     _read_account(
@@ -376,6 +433,7 @@ _SEARCH_ROUTES = [
         "Search",
         "Search records by type and time",
         parameters=("query", "page", "per_page"),
+        refused=("page[size]", "page[after]", "page[before]"),
         answer={"results": "array", "count": "integer"},
     ),
     ApiRoute(

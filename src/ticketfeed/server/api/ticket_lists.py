@@ -1,7 +1,6 @@
 """Lists beside a ticket (people, incidents, counts), and lists of tickets and settings made by one condition."""
 
 from functools import partial
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -11,11 +10,20 @@ from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.locales import LOCALES
 from ticketfeed.protocol.model import Owner, Slice, TicketList
+from ticketfeed.protocol.record_sideloads import find_ids
 from ticketfeed.protocol.records import is_deleted
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.lists import count_response, list_response
-from ticketfeed.server.api.parameters import LIST_ORDER, LIST_PAGES
+from ticketfeed.server.api.parameters import (
+    LIST_ORDER,
+    LIST_PAGES,
+    LIST_REFUSED,
+    OF_TICKETS,
+    TICKET_LIST,
+    TICKET_LIST_REFUSED,
+)
 from ticketfeed.server.api.tickets import find_ticket, ticket_list_response
 from ticketfeed.server.responses import body_response
 
@@ -51,9 +59,9 @@ def _people(key: str) -> Handler:
     """The users whose ids a ticket has under `key`."""
 
     async def list_people(request: Request, call: ApiCall) -> Response:
-        values = msgspec.json.decode((await find_ticket(request, call)).body, type=dict[str, Any])
+        ticket = await find_ticket(request, call)
         list_request = parse_list_request(call.query)
-        users = await call.service.store.read_records(call.account, "users", values.get(key) or [])
+        users = await call.service.store.read_records(call.account, "users", find_ids([ticket.body], (key,)))
         rows = [ListRow(user.id, user.id, user.body) for user in users]
         return list_response(request, call, "users", list_request, slice_rows(rows, list_request.part), len(rows))
 
@@ -70,9 +78,12 @@ class _Ticket(msgspec.Struct):
     followup_ids: list[int] = []
 
 
+_TICKET = StoredDecoder(_Ticket)
+
+
 async def _relate_ticket(request: Request, call: ApiCall) -> Response:
     row = await find_ticket(request, call)
-    ticket = msgspec.json.decode(row.body, type=_Ticket)
+    ticket = _TICKET.decode(row.body)
     counts = await call.service.store.count_incidents(call.account, [row.id])
     related = {
         "url": f"{(ticket.url or '').removesuffix('.json')}/related.json",
@@ -103,13 +114,16 @@ class _Active(msgspec.Struct):
     active: bool | None = True
 
 
+_ACTIVE = StoredDecoder(_Active)
+
+
 async def _list_active_macros(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request(call.query)
     found: list[ListRow] = []
     part: Slice | None = Slice(_AT_ONCE)
     while part is not None:
         rows = await call.service.store.list_records(call.account, "macros", part)
-        found += [row for row in rows if msgspec.json.decode(row.body, type=_Active).active is not False]
+        found += [row for row in rows if _ACTIVE.decode(row.body).active is not False]
         part = Slice(_AT_ONCE, after=(rows[-1].key, rows[-1].id)) if len(rows) == _AT_ONCE else None
     return list_response(request, call, "macros", list_request, slice_rows(found, list_request.part), len(found))
 
@@ -173,8 +187,11 @@ def _locale_row(call: ApiCall, id: int, locale: str, name: str, native_name: str
 
 _ticket = partial(ApiRoute, "GET", tag="Tickets")
 _record = partial(ApiRoute, "GET", tag="Records")
-_users = partial(_ticket, parameters=LIST_PAGES, answer={"users": "array"})
-_tickets = partial(_ticket, parameters=(*LIST_PAGES, *LIST_ORDER, "include"), answer={"tickets": "array"})
+_users = partial(_ticket, parameters=LIST_PAGES, refused=LIST_REFUSED, answer={"users": "array"})
+_tickets = partial(
+    _ticket, parameters=TICKET_LIST, includes=OF_TICKETS, refused=TICKET_LIST_REFUSED, answer={"tickets": "array"}
+)
+_MACROS_REFUSED = ("access", "category", "group_id", "include")
 _COUNT = {"count": "object"}
 
 TICKET_LIST_ROUTES = [
@@ -205,6 +222,7 @@ TICKET_LIST_ROUTES = [
         _list_recent,
         summary="List the 100 tickets that changed last",
         parameters=LIST_PAGES,
+        refused=(*LIST_ORDER, "include", *LIST_REFUSED),
         answer={"tickets": "array"},
     ),
     _tickets("/problems", _list_problems, summary="List the tickets that are problems"),
@@ -213,6 +231,7 @@ TICKET_LIST_ROUTES = [
         _list_groups,
         summary="List the groups that tickets can be assigned to",
         parameters=LIST_PAGES,
+        refused=LIST_REFUSED,
         answer={"groups": "array"},
     ),
     _record(
@@ -220,6 +239,7 @@ TICKET_LIST_ROUTES = [
         _list_active_macros,
         summary="List active macros",
         parameters=LIST_PAGES,
+        refused=(*LIST_ORDER, *_MACROS_REFUSED, *LIST_REFUSED),
         answer={"macros": "array"},
     ),
     _record(
@@ -227,6 +247,7 @@ TICKET_LIST_ROUTES = [
         _list_deleted_users,
         summary="List deleted users",
         parameters=LIST_PAGES,
+        refused=LIST_REFUSED,
         answer={"deleted_users": "array"},
     ),
     _record("/deleted_users/count", _count_deleted_users, summary="Count deleted users", answer=_COUNT),
@@ -239,6 +260,7 @@ TICKET_LIST_ROUTES = [
         summary="List locales",
         role="end-user",
         parameters=LIST_PAGES,
+        refused=LIST_REFUSED,
         answer={"locales": "array"},
     ),
     _record("/locales/{id:int}", _show_locale, summary="Show locale", role="end-user", answer={"locale": "object"}),

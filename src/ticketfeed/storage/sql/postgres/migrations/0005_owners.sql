@@ -26,5 +26,5 @@ FROM (
     SELECT record.account_id, account.subdomain, record.id, record.generated_timestamp, record.organization_id,
            to_char(to_timestamp(record.generated_timestamp) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS made
     FROM ticketfeed.record JOIN ticketfeed.account ON account.account_id = record.account_id
-    WHERE record.kind = 'users' AND record.organization_id IS NOT NULL AND record.is_deleted = 0
+    WHERE record.kind = 'users' AND record.organization_id > 0 AND record.id > 0 AND record.is_deleted = 0
 ) AS member;

@@ -4,10 +4,12 @@ ALTER TABLE record ADD COLUMN organization_id INTEGER;
 
 UPDATE record SET organization_id = json_extract(CAST(body AS TEXT), '$.organization_id')
 WHERE kind = 'users' AND json_valid(CAST(body AS TEXT))
-  AND json_type(CAST(body AS TEXT), '$.organization_id') = 'integer';
+  AND json_type(CAST(body AS TEXT), '$.organization_id') = 'integer'
+  AND json_extract(CAST(body AS TEXT), '$.organization_id') BETWEEN 1 AND 9223372036854775807;
 UPDATE record SET user_id = json_extract(CAST(body AS TEXT), '$.user_id')
 WHERE kind = 'group_memberships' AND json_valid(CAST(body AS TEXT))
-  AND json_type(CAST(body AS TEXT), '$.user_id') = 'integer';
+  AND json_type(CAST(body AS TEXT), '$.user_id') = 'integer'
+  AND json_extract(CAST(body AS TEXT), '$.user_id') BETWEEN 1 AND 9223372036854775807;
 
 CREATE INDEX record_by_user ON record (account_id, kind, user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX record_by_organization ON record (account_id, kind, organization_id, id) WHERE organization_id IS NOT NULL;
@@ -22,5 +24,5 @@ FROM (
     SELECT record.account_id, account.subdomain, record.id, record.generated_timestamp, record.organization_id,
            strftime('%Y-%m-%dT%H:%M:%SZ', record.generated_timestamp, 'unixepoch') AS made
     FROM record JOIN account ON account.account_id = record.account_id
-    WHERE record.kind = 'users' AND record.organization_id IS NOT NULL AND record.is_deleted = 0
+    WHERE record.kind = 'users' AND record.organization_id > 0 AND record.id > 0 AND record.is_deleted = 0
 );
