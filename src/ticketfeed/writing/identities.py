@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
+from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord
@@ -141,6 +141,9 @@ class IdentityWriter:
         return self._store(KIND, values)
 
     def _store(self, kind: str, values: dict[str, Any]) -> RecordDraft:
-        draft = make_record(kind, values, account=self._account, now=self._write.now)
+        try:
+            draft = make_record(kind, values, account=self._account, now=self._write.now)
+        except BadRecord as error:
+            raise RecordInvalid(base=(str(error), "InvalidValue")) from None
         self._write.put_records([draft])
         return draft

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
+from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.record_types import OrganizationMembershipRecord
 from ticketfeed.protocol.records import RecordDraft, make_record, parse_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
@@ -151,12 +151,19 @@ class Memberships:
     def _set_organization(self, user_id: int, organization_id: int | None) -> None:
         body = self._write.find_records("users", [user_id]).get(user_id)
         if body is not None and _USER.decode(body).organization_id != organization_id:
-            values = {**split_record(body), "organization_id": organization_id}
-            self._write.put_records([make_record("users", values, account=self._account, now=self._write.now)])
+            self._store("users", {**split_record(body), "organization_id": organization_id})
 
     def _change(self, id: int, **values: Any) -> None:
         stored: dict[str, Raw] = split_record(self._write.find_records(KIND, [id])[id])
         self._put({**stored, **values})
 
     def _put(self, values: dict[str, Any]) -> None:
-        self._write.put_records([make_record(KIND, values, account=self._account, now=self._write.now)])
+        self._store(KIND, values)
+
+    def _store(self, kind: str, values: dict[str, Any]) -> None:
+        """Raises RecordInvalid for a record that an older release stored and that can no longer be written."""
+        try:
+            draft = make_record(kind, values, account=self._account, now=self._write.now)
+        except BadRecord as error:
+            raise RecordInvalid(base=(str(error), "InvalidValue")) from None
+        self._write.put_records([draft])

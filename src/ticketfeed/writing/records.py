@@ -180,7 +180,7 @@ class RecordWriter:
     def _id_of_name(self, name: str) -> int | None:
         """The organization with this name that is not deleted."""
         wanted = name.strip().lower()
-        named = map(_NAMED.decode, self._write.find_all("organizations"))
+        named = (_NAMED.decode(body) for body in self._write.find_all("organizations"))
         return next((each.id for each in named if (each.name or "").strip().lower() == wanted), None)
 
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
