@@ -39,6 +39,8 @@ ORDER = [
     "user_fields",
     "organization_fields",
     "group_memberships",
+    "organization_memberships",
+    "identities",
     "macros",
     "sla_policies",
 ]
@@ -153,7 +155,8 @@ def test_ids_and_urls(large: World) -> None:
     seen: set[int] = set()
     for kind, records in large.items():
         for record in records:
-            path = "slas/policies" if kind == "sla_policies" else kind
+            paths = {"sla_policies": "slas/policies", "identities": f"users/{record.get('user_id')}/identities"}
+            path = paths.get(kind, kind)
             assert record.get("url") in (None, f"https://acme.zendesk.com/api/v2/{path}/{record['id']}.json")
             assert 10**12 < record["id"] < 2**53 or (kind == "tickets" and 0 < record["id"] < 100_000)
             assert record["id"] not in seen
