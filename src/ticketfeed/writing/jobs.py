@@ -6,6 +6,7 @@ still the next one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -161,36 +162,17 @@ def _update_ticket(item: _Item) -> Work:
     return update
 
 
-def _delete_ticket(item: _Item) -> Work:
-    def delete(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).delete(item.id)
-        return _success("delete", item.id)
+def _on_ticket(act: Callable[[TicketWriter, int], object], result: Callable[[int], Result]) -> Callable[[_Item], Work]:
+    """An action that needs only the id of a ticket."""
 
-    return delete
+    def parse(item: _Item) -> Work:
+        def work(write: WriteTransaction, account: str, actor: Identity) -> Result:
+            act(TicketWriter(write, account, actor), item.id)
+            return result(item.id)
 
+        return work
 
-def _scrub_ticket(item: _Item) -> Work:
-    def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).scrub(item.id)
-        return _success("scrub", item.id)
-
-    return scrub
-
-
-def _mark_as_spam(item: _Item) -> Work:
-    def mark_as_spam(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).mark_as_spam(item.id)
-        return _success("mark_as_spam", item.id)
-
-    return mark_as_spam
-
-
-def _scrub_one(item: _Item) -> Work:
-    def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).scrub(item.id)
-        return {"success": True}
-
-    return scrub
+    return parse
 
 
 def _merge(data: bytes) -> Work:
@@ -263,10 +245,10 @@ _TICKETS: dict[str, Callable[[_Item], Work]] = {
     "create": _create_ticket,
     "import": _import_ticket,
     "update": _update_ticket,
-    "delete": _delete_ticket,
-    "scrub": _scrub_ticket,
-    "mark_as_spam": _mark_as_spam,
-    "scrub_one": _scrub_one,
+    "delete": _on_ticket(TicketWriter.delete, partial(_success, "delete")),
+    "scrub": _on_ticket(TicketWriter.scrub, partial(_success, "scrub")),
+    "mark_as_spam": _on_ticket(TicketWriter.mark_as_spam, partial(_success, "mark_as_spam")),
+    "scrub_one": _on_ticket(TicketWriter.scrub, lambda _id: {"success": True}),
 }
 _RECORDS: dict[str, Callable[[_Item, str], Work]] = {
     "create": _create_record,
