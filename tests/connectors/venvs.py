@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["connector_bin"]
+__all__ = ["connector_bin", "site_packages"]
 
 HOME = Path(__file__).parents[2] / ".venv" / "connectors"
 SECONDS_MAX = 240.0
@@ -28,6 +28,12 @@ def connector_bin(name: str, *requirements: str) -> Path:
             _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements)
             done.touch()
     return folder / "bin"
+
+
+def site_packages(bin: Path) -> Path:
+    """The folder of packages of an environment, by its folder of programs."""
+    [folder] = bin.parent.glob("lib/python*/site-packages")
+    return folder
 
 
 def _run(*command: str) -> None:
