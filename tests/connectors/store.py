@@ -111,5 +111,8 @@ def same(got: Any, put: Any) -> bool:
     if isinstance(got, list) and isinstance(put, list):
         return len(got) == len(put) and all(map(same, got, put))
     if isinstance(got, str) and isinstance(put, str) and got != put:
-        return datetime.fromisoformat(got) == datetime.fromisoformat(put)
+        try:
+            return datetime.fromisoformat(got) == datetime.fromisoformat(put)
+        except ValueError:
+            return False
     return got == put or str(got) == str(put) or (got is False and put is None)
