@@ -3,12 +3,14 @@
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.desk import NOON, Desk, ids
 from ticketfeed.protocol.cursor import decode_cursor
+from ticketfeed.protocol.history_input import audit_of_ticket_event
 from ticketfeed.settings import Settings
 
 API = "/api/v2/incremental"
@@ -209,9 +211,15 @@ def test_9_ticket_events() -> None:
 
 
 def test_9_comment_events() -> None:
-    """With include=comment_events the comments are whole, and next_page asks for them again."""
+    """With include=comment_events the comments are whole, with time and channel; next_page asks for them again."""
     page = events_desk().page(f"{API}/ticket_events?start_time=0&include=comment_events")
-    assert page["ticket_events"][0]["child_events"][0]["body"] == "secret"
+    event = page["ticket_events"][0]
+    comment, *_ = event["child_events"]
+    assert comment["body"] == "secret"
+    assert comment["created_at"] == event["created_at"]
+    assert comment["via"] == {"channel": "email", "source": {"from": {}, "to": {}, "rel": None}}
+    kept, *_ = msgspec.json.decode(audit_of_ticket_event(msgspec.json.encode(event)))["events"]
+    assert kept == {key: comment[key] for key in comment if key not in ("created_at", "event_type", "via_reference_id")}
     assert "include=comment_events" in page["next_page"]
 
 
