@@ -43,10 +43,10 @@ def create_app(
     settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
-    checked = authenticate or Authenticator(store)
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
+    checked = authenticate or (Authenticator(store, metrics.add_refusal) if metrics else Authenticator(store))
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
         settings,

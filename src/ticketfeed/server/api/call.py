@@ -203,7 +203,9 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
     context = request_context(request.scope)
     context.account = account = await service.accounts.find(request.headers.get("host", ""))
     try:
-        identity = await service.authenticate(account, request.headers.get("authorization"))
+        identity = await service.authenticate(
+            account, request.headers.get("authorization"), request.scope.get("client")
+        )
     except NotAuthenticated as error:
         if error.with_token or not allow_anonymous:
             raise

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.model import Account, Identity
-from ticketfeed.server.api.auth import identity_of
+from ticketfeed.server.api.auth import Client, identity_of
 from ticketfeed.server.api.call import Service
 
 __all__ = [
@@ -80,12 +80,12 @@ def _signer(account: Account, secret_hash: str) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(secret_hash, salt=f"ticketfeed.session.{account.account_id}")
 
 
-async def sign_in(service: Service, account: Account, email: str, secret: str) -> Identity | None:
-    """The admin with this email and API token or password, or None."""
+async def sign_in(service: Service, account: Account, email: str, secret: str, client: Client) -> Identity | None:
+    """The admin with this email and API token or password, or None. Raises APIRateLimitExceeded."""
     for name in (f"{email}/token", email):
         header = "Basic " + b64encode(f"{name}:{secret}".encode()).decode()
         try:
-            identity = await service.authenticate(account, header)
+            identity = await service.authenticate(account, header, client)
         except WireError as error:
             if error.status != 401:
                 raise
