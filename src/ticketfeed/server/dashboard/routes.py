@@ -178,7 +178,7 @@ async def _logout(request: Request, account: Account) -> Response:
             "error", 403, title="Invalid CSRF token. Reload the page and try again.", account=None, session=None
         )
     response = RedirectResponse(f"{BASE}login", 303, _HEADERS)
-    sign_out(request, response)
+    await sign_out(request, response, account, session)
     return response
 
 
