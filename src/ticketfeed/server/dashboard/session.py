@@ -55,7 +55,7 @@ async def find_session(request: Request, service: Service, account: Account) -> 
     """The session of the request's cookie; None unless the cookie is valid and its credential is that of an admin."""
     cookie = request.cookies.get(SESSION_COOKIE, "")
     try:
-        credential_id, token = _signer(service, account).loads(cookie, max_age=SESSION_SECONDS)
+        credential_id, token = _signer(service).loads(cookie, max_age=SESSION_SECONDS)
     except BadData:
         return None
     token_hash = hash_token(token)
@@ -69,8 +69,9 @@ async def find_session(request: Request, service: Service, account: Account) -> 
     return Session(identity, str(csrf), token_hash)
 
 
-def _signer(service: Service, account: Account) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(_key(service), salt=f"ticketfeed.session.{account.account_id}")
+def _signer(service: Service) -> URLSafeTimedSerializer:
+    """The same for all accounts: a login is of one."""
+    return URLSafeTimedSerializer(_key(service), salt="ticketfeed.session")
 
 
 def _key(service: Service) -> str:
@@ -97,7 +98,7 @@ async def open_session(request: Request, response: Response, account: Account, i
     service: Service = request.app.state.service
     token, now = secrets.token_urlsafe(16), service.clock()
     await service.store.add_login(account, hash_token(token), now, now + SESSION_SECONDS)
-    cookie = _signer(service, account).dumps([identity.credential_id, token])
+    cookie = _signer(service).dumps([identity.credential_id, token])
     _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
 
 
