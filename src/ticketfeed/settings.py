@@ -12,6 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from ticketfeed.protocol.credentials import TOKEN_CHARS_MIN
 from ticketfeed.protocol.errors import BadInput
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
 # `zendesk` is for testing a connector against the rules that it will meet.
 ProfileName = Literal["open", "zendesk"]
 
-TOKEN_CHARS_MIN = 16
 SESSION_KEY_CHARS_MIN = 32
 # Scheme, host, port, and the path prefix under which a reverse proxy publishes the server.
 _PUBLIC_URL = re.compile(
