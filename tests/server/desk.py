@@ -105,9 +105,11 @@ class Desk:
         method: str = "GET",
         headers: Sequence[tuple[str, str]] = (),
         scheme: str = "http",
+        client: str = "127.0.0.1",
     ) -> Answer:
         sent = [*headers, *([("Authorization", authorization)] if authorization is not None else [])]
-        return asyncio.run(call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme))
+        asked = call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme, client=client)
+        return asyncio.run(asked)
 
     def send(
         self,

@@ -28,7 +28,7 @@ async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now
         raise BadInput("this store holds tickets of your own, not a demo; well-known credentials would expose them")
     for email, role, token in DEMO_USERS:
         if await store.find_token_user(account, hash_token(token)) is None:
-            await add_user_credential(store, account, email, role, "api_token", token)
+            await add_user_credential(store, account, email, role, "api_token", token, is_public=True)
 
 
 def generated_records(

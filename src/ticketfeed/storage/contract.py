@@ -17,7 +17,7 @@ A Store is made of small protocols, by who uses them:
     CredentialStore     server/api/auth           who may sign in
     WriteStore          writing/, data/load       accounts and write transactions
     MaintenanceStore    data/, server/ops, cli    jobs, aged tickets, fences, snapshots of everything
-    SidecarStore        server/ops                rate limits, consumers, recent requests
+    SidecarStore        server/ops, dashboard     rate limits, consumers, recent requests, logins
 
 True of every method unless it says otherwise: it may be called at any time, from one event loop, by any number of
 tasks; it returns empty where there is nothing; a read sees all writes that returned before it began, except from a
@@ -38,6 +38,7 @@ from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 
 __all__ = [
+    "LOGINS_MAX",
     "Credential",
     "CredentialKind",
     "CredentialStore",
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+# Of one account. Each took a right password or token, so more are a program's, and the oldest end.
+LOGINS_MAX = 1000
 CredentialKind = Literal["api_token", "password"]
 FeedRows = Sequence[FeedRow]
 
@@ -468,6 +471,15 @@ class SidecarStore(Protocol):
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         """The newest requests, about REQUESTS_KEPT of them, newest first."""
+
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        """Whether it is signed in still. False too if the logins were lost: everybody has to sign in again."""
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        """Forget a login, in all processes that use the store. Idempotent."""
 
 
 class Store(FeedStore, RecordStore, CredentialStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):

@@ -34,7 +34,7 @@ from ticketfeed.protocol.rows import (
 )
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.stored_words import StoredWords
-from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
+from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 
@@ -54,6 +54,8 @@ class MemoryStore:
         self._windows: dict[int, dict[str, Window]] = {}
         self._consumers: dict[int, dict[str, Consumer]] = {}
         self._requests: dict[int, list[RequestRecord]] = {}
+        # account_id -> hash of a login -> when it ends, the oldest first
+        self._logins: dict[int, dict[str, int]] = {}
         self._fenced_at = 0
         self._default_account = ""
         self._erasures, self._erased = 0, ErasedUsage()
@@ -313,6 +315,16 @@ class MemoryStore:
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._requests.get(account.account_id, [])
+
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        known = [(each, end) for each, end in self._logins.get(account.account_id, {}).items() if end > now]
+        self._logins[account.account_id] = dict([*known, (token_hash, ends_at)][-LOGINS_MAX:])
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        return self._logins.get(account.account_id, {}).get(token_hash, now) > now
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        self._logins.get(account.account_id, {}).pop(token_hash, None)
 
     async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
         return next((found for token, found in self._in_force(account) if token.id == credential_id), None)

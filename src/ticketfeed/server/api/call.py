@@ -27,7 +27,7 @@ from ticketfeed.protocol.errors import (
 )
 from ticketfeed.protocol.model import INT64_MAX, Account, Identity
 from ticketfeed.protocol.query import parse_include, parse_query
-from ticketfeed.protocol.resources import Role
+from ticketfeed.protocol.resources import Role, allows_role
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate
 from ticketfeed.server.ops.jobs import Jobs
@@ -55,7 +55,6 @@ __all__ = [
 Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records", "Empty lists"]
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
-_RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
 _PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 # What the wire calls the methods of a list and of a single record in the texts of errors.
@@ -168,7 +167,7 @@ class _Endpoint:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
         call = await admit(request, allow_anonymous=route.role == "anybody")
-        if _RANKS.get(call.identity.role, _RANKS["end-user"]) < _RANKS[route.role]:
+        if not allows_role(call.identity.role, route.role):
             raise RoleTooLow
         if call.identity is not ANONYMOUS:
             limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
@@ -203,7 +202,9 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
     context = request_context(request.scope)
     context.account = account = await service.accounts.find(request.headers.get("host", ""))
     try:
-        identity = await service.authenticate(account, request.headers.get("authorization"))
+        identity = await service.authenticate(
+            account, request.headers.get("authorization"), request.scope.get("client")
+        )
     except NotAuthenticated as error:
         if error.with_token or not allow_anonymous:
             raise

@@ -50,9 +50,11 @@ from ticketfeed.storage.sql_session import (
 )
 from ticketfeed.storage.sql_sidecar import (
     Steps,
+    add_login_steps,
     count_request_steps,
     decode_consumers,
     decode_requests,
+    end_login_steps,
     erase_usage_steps,
     record_usage_steps,
 )
@@ -184,6 +186,15 @@ class PostgresStore(SqlStore):
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return decode_requests(await self._query("read_requests", account, current=True, keep=REQUESTS_KEPT))
+
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        await self._run_sidecar(add_login_steps(account, token_hash, now, ends_at))
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        return bool(await self._query("find_login", account, current=True, token_hash=token_hash, now=now))
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        await self._run_sidecar(end_login_steps(account, token_hash))
 
     async def _run_sidecar(self, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""

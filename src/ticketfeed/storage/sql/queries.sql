@@ -403,6 +403,25 @@ DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
 -- Delete all recent requests.
 DELETE FROM ticketfeed.request WHERE account_id = :account_id
 
+-- name: add_login
+-- Store a login.
+INSERT INTO ticketfeed.login (account_id, token_hash, ends_at) VALUES (:account_id, :token_hash, :ends_at)
+
+-- name: forget_logins
+-- Delete logins whose time is over, and all but the newest.
+DELETE FROM ticketfeed.login WHERE account_id = :account_id AND (ends_at <= :now OR ends_at <= (
+    SELECT ends_at FROM ticketfeed.login WHERE account_id = :account_id ORDER BY ends_at DESC LIMIT 1 OFFSET :keep
+))
+
+-- name: find_login
+-- Whether a login is in force.
+SELECT ends_at FROM ticketfeed.login
+WHERE account_id = :account_id AND token_hash = :token_hash AND ends_at > :now
+
+-- name: end_login
+-- Delete a login.
+DELETE FROM ticketfeed.login WHERE account_id = :account_id AND token_hash = :token_hash
+
 -- Scans of everything, for the integrity check.
 
 -- name: scan_tickets

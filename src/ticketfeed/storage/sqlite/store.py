@@ -135,6 +135,15 @@ class SqliteStore(SqlStore):
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._sidecar.read_requests(account)
 
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        self._sidecar.add_login(account, token_hash, now, ends_at)
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        return self._sidecar.has_login(account, token_hash, now)
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        self._sidecar.end_login(account, token_hash)
+
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
         with translated(self._path):
             return self._reader.execute(sql, bindings).fetchall()
