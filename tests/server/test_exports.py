@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.desk import NOON, Desk, ids
+from tests.server.desk import NOON, Desk, ids, tickets
 from tests.server.test_usage_tracker import consumers
 from ticketfeed.protocol import paging
 from ticketfeed.protocol.cursor import decode_cursor
@@ -287,6 +287,24 @@ def test_pages_of_large_tickets_end_early(coding: str, query: str) -> None:
             target = page["after_url"].partition("acme.localhost")[2]
         assert pages == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
     assert walk_by_time(desk, "tickets.json", "tickets", 1000) == [1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]
+
+
+def test_large_pages_of_cached_fragments() -> None:
+    """A page that is larger than smaller ones, which are cached, ends early as well."""
+    desk = Desk()
+    desk.put("tickets", *tickets(*range(1, 151), second=SECOND))
+    desk.now += 2
+    size = len(desk.ask(f"{API}/tickets/cursor.json?start_time=0&per_page=50").body)
+    with patch.object(paging, "PAGE_BYTES_MAX", size * 2):
+        target, smaller = f"{API}/tickets/cursor.json?start_time=0&per_page=50", list[int]()
+        for _ in range(3):
+            page = desk.page(target)
+            smaller += ids(page)
+            target = f"{API}/tickets/cursor.json?cursor={page['after_cursor']}&per_page=50"
+        assert smaller == [*range(1, 151)]
+        page = desk.page(f"{API}/tickets/cursor.json?start_time=0&per_page=150")
+    assert ids(page) == [*range(1, len(page["tickets"]) + 1)]
+    assert 50 < len(page["tickets"]) < 150
 
 
 @patch.object(paging, "PAGE_BYTES_MAX", PAGE_BYTES)

@@ -15,10 +15,10 @@ from ticketfeed.protocol.paging import count_page_rows, position_of, rows_after,
 from ticketfeed.protocol.rows import column
 from ticketfeed.storage.contract import FeedRows
 
-__all__ = ["AssembledPage", "PageTooLarge", "assemble_page", "encode_rows"]
+__all__ = ["AssembledPage", "LargePage", "assemble_page", "encode_rows"]
 
 
-class PageTooLarge(Exception):
+class LargePage(Exception):
     """The tickets of a page take more bytes than a page may have."""
 
 
@@ -40,7 +40,7 @@ async def assemble_page(
 ) -> AssembledPage:
     """The next page after `after`. The cache must have been refreshed.
 
-    Raises PageTooLarge for a page that ends at PAGE_BYTES_MAX: such pages are read from the store, row by row.
+    Raises LargePage for a page that ends at PAGE_BYTES_MAX: such pages are read from the store, row by row.
 
     The loop terminates, whatever the clock does. Each step either sets `more`, which ends it, or takes a segment up to
     an end that lies strictly after the position (`_Assembly.take` insists on that): the end of a fragment found there,
@@ -96,7 +96,7 @@ class _Assembly:
             raise RuntimeError(f"a page that does not advance: {end} after {self.position}")
         self._bytes += segment.size
         if self._bytes > paging.PAGE_BYTES_MAX:
-            raise PageTooLarge
+            raise LargePage
         self.segments.append(segment)
         self.fragments.append(fragment)
         self.wanted -= segment.count
@@ -158,7 +158,7 @@ class _Assembly:
     async def _read(self, after: Position, limit: int) -> tuple[FeedState, FeedRows]:
         state, rows = await self._reader.read(after, limit)
         if count_page_rows(rows, limit) < len(rows):
-            raise PageTooLarge
+            raise LargePage
         return state, rows
 
     async def _read_fragment(

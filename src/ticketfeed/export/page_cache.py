@@ -8,7 +8,7 @@ its page from fragments, a gzip page took half as much CPU time again.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ticketfeed.export.assembly import PageTooLarge, assemble_page
+from ticketfeed.export.assembly import LargePage, assemble_page
 from ticketfeed.export.fragment_file import SplicedBody
 from ticketfeed.export.fragments import Fragment, FragmentCache
 from ticketfeed.export.source import FeedReader
@@ -92,7 +92,7 @@ class PageCache:
             make = self._read_page if request.include else self._assemble_page
             try:
                 page = await make(reader, request, url, coding)
-            except PageTooLarge:
+            except LargePage:
                 return None
             self._keep(reader.account, key, page)
         body = self._fragments.file.read(page.body)
