@@ -293,7 +293,8 @@ class FeedStore(Protocol):
         """The state of the account's tickets, and in the same snapshot the first `limit` changes that pass `filters`.
 
         after < position, and generated_timestamp <= min(until, watermark). Rows are LinkedTicketRow if `links`, else
-        ChangeRow. Fewer than `limit` rows means that there are no more up to there.
+        ChangeRow. Fewer than `limit` rows means that there are no more up to there; but a store may stop one row after
+        those that make a page of PAGE_BYTES_MAX (`paging.count_page_rows`).
         """
 
     async def read_record_changes(

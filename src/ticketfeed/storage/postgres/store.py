@@ -17,7 +17,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
+from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
@@ -216,6 +216,7 @@ class PostgresStore(SqlStore):
     ) -> tuple[StateRow, LazyRows[RowT]]:
         """Each row of a page has the account's row after it."""
         sql = QUERIES.select(name, row_type)
+        bindings["page_bytes_max"] = paging.PAGE_BYTES_MAX
         rows = await self._readers.read(sql, bindings)
         rows = rows or await self._readers.read_primary(sql, bindings)  # a replica may not have a new account yet
         if not rows:

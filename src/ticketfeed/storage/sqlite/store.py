@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import apsw
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
+from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
-from ticketfeed.protocol.rows import LazyRows
+from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
@@ -159,7 +159,7 @@ class SqliteStore(SqlStore):
             (state,) = states
             closed = state.watermark if name == "read_changes" else state.record_watermark
             bindings["until"] = min(bindings["until"], closed)
-            rows = self._reader.execute(QUERIES.select(name, row_type), bindings).fetchall()
+            rows = _fetch_page(self._reader.execute(QUERIES.select(name, row_type), bindings), row_type)
         return state, LazyRows(row_type, rows)
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
@@ -182,3 +182,15 @@ class SqliteStore(SqlStore):
             return False
         finally:
             connection.set_busy_timeout(round(self._busy_seconds * 1000))
+
+
+def _fetch_page(cursor: apsw.Cursor, row_type: type[RowT]) -> list[Any]:
+    """The rows, but none after the first one that is more than a page."""
+    body, size, rows = columns_of(row_type).index("body"), 0, []
+    for row in cursor:
+        rows.append(row)
+        if size > paging.PAGE_BYTES_MAX:
+            break
+        size += len(row[body])
+    cursor.close()  # before the transaction ends
+    return rows
