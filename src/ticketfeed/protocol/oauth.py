@@ -31,6 +31,7 @@ __all__ = [
     "check_code",
     "check_renewal",
     "choose_scopes",
+    "is_access_token",
     "is_redirect_uri",
     "is_secret",
     "keep_until",
@@ -59,6 +60,7 @@ SIGNATURE_BYTES = 512
 
 _URI = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
 _OWN_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_ACCESS_TOKEN = re.compile(r"[0-9a-f]{64}|ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
@@ -164,9 +166,10 @@ def make_token(
     now: int,
     *,
     family: int | None = None,
+    is_endless: bool = False,
 ) -> OauthToken:
-    """A new token. Tokens of older clients expire only if that is asked for."""
-    default = ACCESS_SECONDS_DEFAULT if client.created_at >= EXPIRY_BEGINS else None
+    """A new token. Tokens of older clients expire only if that is asked for, and those that are `is_endless` never."""
+    default = None if is_endless or client.created_at < EXPIRY_BEGINS else ACCESS_SECONDS_DEFAULT
     access = default if lifetimes.access is None else lifetimes.access
     refresh = REFRESH_SECONDS_DEFAULT if lifetimes.refresh is None else lifetimes.refresh
     expires_at = None if access is None else now + access
@@ -255,6 +258,11 @@ def is_redirect_uri(text: str) -> bool:
 def matches_redirect_uri(client: OauthClient, redirect_uri: str) -> bool:
     """Whether it is one of the client's, character for character."""
     return redirect_uri in client.redirect_uris.split()
+
+
+def is_access_token(text: str) -> bool:
+    """Whether it has the form of an access token, of either kind. An API token can have it, too."""
+    return _ACCESS_TOKEN.fullmatch(text) is not None
 
 
 def is_secret(client: OauthClient | None, secret: str | None) -> bool:

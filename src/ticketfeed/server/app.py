@@ -15,6 +15,7 @@ from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
+from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
 from ticketfeed.server.dashboard import dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
@@ -43,7 +44,7 @@ def create_app(
     settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
-    checked = authenticate or Authenticator(store)
+    checked = authenticate or Authenticator(store, clock)
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
@@ -64,6 +65,7 @@ def create_app(
     app = Starlette(
         routes=[
             *starlette_routes(API_ROUTES),
+            *TOKEN_ROUTES,
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,

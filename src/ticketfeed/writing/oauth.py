@@ -63,11 +63,13 @@ def add_token(
     scopes: str,
     secrets: NewSecrets,
     lifetimes: Lifetimes,
+    *,
     family: int | None = None,
+    is_endless: bool = False,
 ) -> OauthToken:
-    """Store a new token."""
-    id = write.next_oauth_id()
-    token = make_token(id, client, user_id, scopes, secrets, lifetimes, write.now, family=family)
+    """Store a new token (`oauth.make_token`)."""
+    id, now = write.next_oauth_id(), write.now
+    token = make_token(id, client, user_id, scopes, secrets, lifetimes, now, family=family, is_endless=is_endless)
     write.add_oauth_token(token)
     return token
 
@@ -99,7 +101,7 @@ def _renew(
     if not _may_act(write, old.user_id):
         raise InvalidGrant
     write.end_oauth_token(old.id)
-    return add_token(write, client, old.user_id, scopes, secrets, request.lifetimes, old.family)
+    return add_token(write, client, old.user_id, scopes, secrets, request.lifetimes, family=old.family)
 
 
 def _scopes(client: OauthClient, request: TokenRequest, granted: str) -> str:

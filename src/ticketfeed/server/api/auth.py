@@ -1,6 +1,7 @@
 """Authorization header -> Identity. A credential acts as the user who owns it, with that user's role.
 
-Three schemes: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`.
+Three schemes: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`, which is an access token of OAuth or
+an API token.
 """
 
 import asyncio
@@ -8,13 +9,17 @@ import binascii
 import time
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 
+from ticketfeed.clock import Clock
 from ticketfeed.protocol.credentials import hash_password, hash_token, is_password
 from ticketfeed.protocol.errors import InvalidToken, NotAuthenticated
 from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.oauth import is_access_token
 from ticketfeed.protocol.record_types import UserRecord
+from ticketfeed.protocol.scopes import cut_scopes
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import Store
 
@@ -33,10 +38,10 @@ _USER = StoredDecoder(UserRecord)
 
 
 class Authenticator:
-    """Checks credentials against a store."""
+    """Checks credentials against a store. Access tokens expire by the clock."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         # Hash of a correct password and its stored hash -> when the entry expires, on the monotonic clock.
         self._passwords: dict[str, float] = {}
         # (account_id, header) -> the account's record_changes when it was checked, and the identity. Every write of a
@@ -55,7 +60,9 @@ class Authenticator:
         changes = await self._read_record_changes(account, change_counter)
         cached = self._identities.get(key)
         if cached is not None and cached[0] == changes:
-            return cached[1]
+            identity = cached[1]
+            if identity.expires_at is None or self._clock() < identity.expires_at:
+                return identity
         identity = await self._identify(account, authorization)
         if len(self._identities) >= IDENTITY_CACHE_ENTRIES_MAX:
             self._identities.clear()
@@ -73,7 +80,7 @@ class Authenticator:
     async def _identify(self, account: Account, authorization: str | None) -> Identity:
         scheme, _, value = (authorization or "").strip().partition(" ")
         if scheme.lower() == "bearer":
-            return await self._token(account, value.strip()) or _refuse(InvalidToken())
+            return await self._bearer(account, value.strip()) or _refuse(InvalidToken())
         if scheme.lower() == "basic":
             return await self._basic(account, value.strip())
         raise NotAuthenticated
@@ -91,6 +98,17 @@ class Authenticator:
             is_owner = identity and email and identity.email.strip().lower() == email
             return identity if identity and is_owner else _refuse(NotAuthenticated(with_token=True))
         return await self._password(account, name.strip().lower(), secret) or _refuse(NotAuthenticated())
+
+    async def _bearer(self, account: Account, token: str) -> Identity | None:
+        if not is_access_token(token):
+            return await self._token(account, token)
+        found = await self._store.find_access_token(account, hash_token(token))
+        if found is None:
+            return await self._token(account, token)
+        if found.expires_at is not None and self._clock() >= found.expires_at:
+            return None
+        identity, scopes = identity_of(found.client_id, found.user), cut_scopes(found.scopes, found.allowed_scopes)
+        return identity and replace(identity, token_id=found.id, scopes=scopes, expires_at=found.expires_at)
 
     async def _token(self, account: Account, token: str) -> Identity | None:
         credential = await self._store.find_token_user(account, hash_token(token)) if token else None
