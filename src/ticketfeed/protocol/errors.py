@@ -400,6 +400,10 @@ class RecordInvalid(_Described):
         }
         super().__init__("Record validation errors")
 
+    def reason(self) -> str:
+        """What is wrong, in one line."""
+        return "; ".join(str(entry["description"]) for entries in self.details.values() for entry in entries)
+
     def body(self) -> dict[str, Any]:
         return {**super().body(), "details": self.details}
 

@@ -15,11 +15,12 @@ from urllib.parse import parse_qsl, unquote_plus
 from ticketfeed.protocol.errors import InvalidClient, InvalidRequest, UnsupportedGrantType
 from ticketfeed.protocol.oauth import Lifetimes
 
-__all__ = ["TokenRequest", "parse_token_request"]
+__all__ = ["ACCESS_SECONDS_MAX", "ACCESS_SECONDS_MIN", "TokenRequest", "parse_token_request"]
 
 # Grant type -> the parameter that it cannot do without, besides the client's.
 _GRANTS = {"authorization_code": "code", "refresh_token": "refresh_token", "client_credentials": None}
-_LIFETIMES = {"expires_in": (300, 172_800), "refresh_token_expires_in": (604_800, 7_776_000)}
+ACCESS_SECONDS_MIN, ACCESS_SECONDS_MAX = 300, 172_800
+_LIFETIMES = {"expires_in": (ACCESS_SECONDS_MIN, ACCESS_SECONDS_MAX), "refresh_token_expires_in": (604_800, 7_776_000)}
 _TEXTS = ("grant_type", "client_id", "client_secret", "code", "redirect_uri", "code_verifier", "refresh_token")
 _KNOWN = frozenset({*_TEXTS, *_LIFETIMES, "scope"})
 _INTEGER = re.compile(r"[0-9]{1,18}")

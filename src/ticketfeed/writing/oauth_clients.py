@@ -3,15 +3,26 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from ticketfeed.protocol.credentials import hash_token
-from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
+from ticketfeed.protocol.errors import BadInput, RecordInvalid, RecordNotFound
+from ticketfeed.protocol.model import Account, Slice
 from ticketfeed.protocol.oauth import SHOWN_SECRET_CHARS, OauthClient
 from ticketfeed.protocol.oauth_input import ClientInput
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.contract import RecordStore, WriteTransaction
 
-__all__ = ["create_client", "find_client", "renew_secret", "update_client"]
+__all__ = ["create_client", "find_client", "find_first_admin", "renew_secret", "update_client", "user_with_email"]
+
+USERS_AT_ONCE = 500
+
+
+class _User(msgspec.Struct):
+    id: int
+    role: str = "end-user"
+    active: bool = True
+    suspended: bool | None = False
 
 
 def find_client(write: WriteTransaction, client_id: int) -> OauthClient:
@@ -20,6 +31,26 @@ def find_client(write: WriteTransaction, client_id: int) -> OauthClient:
     if client is None:
         raise RecordNotFound
     return client
+
+
+async def find_first_admin(store: RecordStore, account: Account) -> int:
+    """The active admin with the smallest id. Raises BadInput if there is none."""
+    after = None
+    while rows := await store.list_records(account, "users", Slice(USERS_AT_ONCE, after=after)):
+        for row in rows:
+            user = msgspec.json.decode(row.body, type=_User)
+            if user.role == "admin" and user.active and not user.suspended:
+                return row.id
+        after = rows[-1].id, rows[-1].id
+    raise BadInput(f"account {account.subdomain} has no admin; create one: ticketfeed token create --email EMAIL")
+
+
+def user_with_email(write: WriteTransaction, email: str) -> int:
+    """The id of the user with this email. Raises BadInput."""
+    body = write.find_user(email)
+    if body is None:
+        raise BadInput(f"there is no user with the email {email!r}")
+    return msgspec.json.decode(body, type=_User).id
 
 
 def create_client(write: WriteTransaction, values: ClientInput, user_id: int, secret: str) -> OauthClient:
