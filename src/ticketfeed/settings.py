@@ -221,6 +221,19 @@ class Settings:
         0, 0, "days", "Erase the content of tickets this long after they were deleted; 0 disables it."
     )
     ticket_pages: int = _rule(0, 50, "a minute", "The list of tickets, from page 501 on.")
+    oauth_expires_in: Literal["always", "when_asked"] = _rule(
+        "always", "always", "", "Whether a new access token that expires says so although the request did not ask."
+    )
+    oauth_token_format: Literal["opaque", "jwt"] = _rule(
+        "opaque", "opaque", "", "Access tokens of 64 hex digits, or JWTs of about 1 KB."
+    )
+    oauth_reuse: Literal["refuse", "revoke_family"] = _rule(
+        "refuse",
+        "refuse",
+        "",
+        "What a refresh token or code does that was used before: only fail, or revoke all tokens renewed from it.",
+    )
+    oauth_success_status: Literal["200", "201"] = _rule("200", "200", "", "The status of a new access token.")
 
     @classmethod
     def of_profile(cls, profile: ProfileName, **values: Any) -> "Settings":

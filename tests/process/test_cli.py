@@ -428,6 +428,8 @@ def test_demo(start: Start, tmp_path: Path) -> None:
     if shutil.which("curl"):
         done = subprocess.run(["sh", "-c", line], capture_output=True, check=True, timeout=10)
         assert len(json.loads(done.stdout)["tickets"]) == 2
+        done = subprocess.run(["sh", "-c", demo.read_line()], capture_output=True, check=True, timeout=10)
+        assert demo.ask(token=json.loads(done.stdout)["access_token"]).status == 200
     assert demo.ask(token="demo-token").status == 200
     assert demo.ask(token="agent-token").status == 403
     assert demo.ask(token="x").status == 401

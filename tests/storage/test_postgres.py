@@ -9,6 +9,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
+from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.usage_contract import UsageContract
@@ -23,7 +24,7 @@ from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
 
 
-class TestPostgres(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
+class TestPostgres(StoreContract, RecordsContract, WritingContract, OauthContract, RateLimitsContract, UsageContract):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres

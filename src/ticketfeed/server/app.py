@@ -16,6 +16,7 @@ from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
+from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
 from ticketfeed.server.dashboard import dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
@@ -49,7 +50,7 @@ def create_app(
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
-    checked = authenticate or (Authenticator(store, metrics.add_refusal) if metrics else Authenticator(store))
+    checked = authenticate or Authenticator(store, clock, *([metrics.add_refusal] if metrics else []))
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
         settings,
@@ -67,6 +68,7 @@ def create_app(
     app = Starlette(
         routes=[
             *starlette_routes(API_ROUTES),
+            *TOKEN_ROUTES,
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,

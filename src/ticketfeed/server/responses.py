@@ -19,6 +19,7 @@ __all__ = [
     "error_response",
     "json_response",
     "streamed_response",
+    "uncached_response",
     "written_response",
 ]
 
@@ -65,6 +66,12 @@ def written_response(request: Request, status: int, body: bytes, location: str |
     if location is not None:
         headers["location"] = location
     return _response(status, *compress(body, accepted_coding(request)), headers)
+
+
+def uncached_response(request: Request, status: int, body: bytes) -> Response:
+    """An answer that nobody may store: it has a secret."""
+    headers = {**_COMMON, **_rate_limit_headers(request), "cache-control": "no-store", "pragma": "no-cache"}
+    return _response(status, body, PLAIN.name, headers)
 
 
 def error_response(request: Request, error: WireError) -> Response:

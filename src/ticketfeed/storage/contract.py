@@ -15,6 +15,7 @@ A Store is made of small protocols, by who uses them:
     FeedStore           export/                   pages, and what invalidates cached ones
     RecordStore         server/api, sideloads     single records and lists
     CredentialStore     server/api/auth           who may sign in
+    OauthStore          server/api/oauth          clients and tokens of OAuth (`oauth_contract.py`)
     WriteStore          writing/, data/load       accounts and write transactions
     MaintenanceStore    data/, server/ops, cli    jobs, aged tickets, fences, snapshots of everything
     SidecarStore        server/ops, dashboard     rate limits, consumers, recent requests, logins
@@ -36,6 +37,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 
 __all__ = [
     "LOGINS_MAX",
@@ -77,7 +79,7 @@ class JobItem(NamedTuple):
     item: bytes
 
 
-class WriteTransaction(Protocol):
+class WriteTransaction(OauthTransaction, Protocol):
     """What `WriteStore.write` passes to its work. Everything in it becomes visible at once, or nothing.
 
     It holds the lock of the account's row, so no other write of the account runs meanwhile, in any process. It belongs
@@ -483,5 +485,5 @@ class SidecarStore(Protocol):
         """Forget a login, in all processes that use the store. Idempotent."""
 
 
-class Store(FeedStore, RecordStore, CredentialStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
+class Store(FeedStore, RecordStore, CredentialStore, OauthStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
     """An engine. Where only a part of it is needed, ask for that part."""

@@ -21,6 +21,7 @@ from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window
 from ticketfeed.protocol.rows import (
@@ -37,6 +38,7 @@ from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
+from ticketfeed.storage.oauth_contract import AccessToken
 
 __all__ = ["MemoryStore"]
 
@@ -352,6 +354,21 @@ class MemoryStore:
         data = self._data[account.account_id]
         users = {id: row.email or "" for (kind, id), row in data.records.items() if kind == "users"}
         return [replace(token, email=users.get(token.user_id, "")) for token, _ in data.credentials.values()]
+
+    async def find_access_token(self, account: Account, access_hash: str) -> AccessToken | None:
+        data = self._data[account.account_id]
+        return data.oauth.find_access_token(access_hash, data.records)
+
+    async def find_oauth_client(self, account: Account, identifier: str) -> OauthClient | None:
+        return self._data[account.account_id].oauth.find_client(identifier)
+
+    async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
+        clients = self._data[account.account_id].oauth.clients
+        return [clients[id] for id in sorted(clients)]
+
+    async def list_oauth_tokens(self, account: Account) -> list[OauthToken]:
+        tokens = self._data[account.account_id].oauth.tokens
+        return [tokens[id] for id in sorted(tokens) if tokens[id].ended_at is None]
 
 
 class _MemorySnapshot:

@@ -49,6 +49,9 @@ _TABLES = (
     "job_item",
     "idempotent_answer",
     "credential",
+    "oauth_client",
+    "oauth_token",
+    "oauth_code",
 )
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

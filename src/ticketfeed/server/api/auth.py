@@ -1,16 +1,21 @@
 """Authorization header -> Identity. A credential acts as the user who owns it, with that user's role.
 
-Three schemes: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`.
+Three schemes: Basic `email/token:TOKEN`, Basic `email:password`, Bearer `TOKEN`, which is an access token of OAuth or
+an API token.
 """
 
 import binascii
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+from ticketfeed.clock import Clock
 from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.errors import APIRateLimitExceeded, InvalidToken, NotAuthenticated
 from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.oauth import is_access_token
 from ticketfeed.protocol.record_types import UserRecord
+from ticketfeed.protocol.scopes import cut_scopes
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.password_checks import PasswordChecks
 from ticketfeed.storage.contract import Store
@@ -29,13 +34,13 @@ _USER = StoredDecoder(UserRecord)
 
 
 class Authenticator:
-    """Checks credentials against a store."""
+    """Checks credentials against a store. Access tokens expire by the clock."""
 
     def __init__(
-        self, store: Store, on_failure: Callable[[Account, str], None] = lambda _account, _reason: None
+        self, store: Store, clock: Clock, on_failure: Callable[[Account, str], None] = lambda _account, _reason: None
     ) -> None:
         """`on_failure` is called with why credentials were refused: token, password, or unchecked."""
-        self._store, self._on_failure = store, on_failure
+        self._store, self._clock, self._on_failure = store, clock, on_failure
         self._passwords = PasswordChecks(store)
         # (account_id, header) -> the account's record_changes when it was checked, and the identity. Every write of a
         # credential or a user bumps record_changes, so an entry is valid while they stay the same.
@@ -51,7 +56,9 @@ class Authenticator:
         changes = await self._read_record_changes(account, change_counter)
         cached = self._identities.get(key)
         if cached is not None and cached[0] == changes:
-            return cached[1]
+            identity = cached[1]
+            if identity.expires_at is None or self._clock() < identity.expires_at:
+                return identity
         identity = await self._identify(account, authorization, client)
         if len(self._identities) >= IDENTITY_CACHE_ENTRIES_MAX:
             self._identities.clear()
@@ -78,7 +85,7 @@ class Authenticator:
     async def _check(self, account: Account, authorization: str, address: str) -> Identity:
         scheme, _, value = authorization.strip().partition(" ")
         if scheme.lower() == "bearer":
-            return await self._token(account, value.strip()) or _refuse(InvalidToken())
+            return await self._bearer(account, value.strip()) or _refuse(InvalidToken())
         if scheme.lower() == "basic":
             return await self._basic(account, value.strip(), address)
         raise NotAuthenticated
@@ -98,6 +105,17 @@ class Authenticator:
         credential = await self._passwords.find(account, name.strip().lower(), secret, address)
         identity = identity_of(credential.id, credential.user) if credential else None
         return identity or _refuse(NotAuthenticated())
+
+    async def _bearer(self, account: Account, token: str) -> Identity | None:
+        if not is_access_token(token):
+            return await self._token(account, token)
+        found = await self._store.find_access_token(account, hash_token(token))
+        if found is None:
+            return await self._token(account, token)
+        if found.expires_at is not None and self._clock() >= found.expires_at:
+            return None
+        identity, scopes = identity_of(found.client_id, found.user), cut_scopes(found.scopes, found.allowed_scopes)
+        return identity and replace(identity, token_id=found.id, scopes=scopes, expires_at=found.expires_at)
 
     async def _token(self, account: Account, token: str) -> Identity | None:
         credential = await self._store.find_token_user(account, hash_token(token)) if token else None

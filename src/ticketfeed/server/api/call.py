@@ -21,6 +21,7 @@ from ticketfeed.protocol.errors import (
     InvalidEndpoint,
     InvalidPaginationParameter,
     InvalidValue,
+    MissingScope,
     NotAuthenticated,
     RecordNotFound,
     RoleTooLow,
@@ -28,6 +29,7 @@ from ticketfeed.protocol.errors import (
 from ticketfeed.protocol.model import INT64_MAX, Account, Identity
 from ticketfeed.protocol.query import parse_include, parse_query
 from ticketfeed.protocol.resources import Role, allows_role
+from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate
 from ticketfeed.server.ops.jobs import Jobs
@@ -52,7 +54,7 @@ __all__ = [
     "starlette_routes",
 ]
 
-Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records", "Empty lists"]
+Tag = Literal["Exports", "Tickets", "Account and identity", "OAuth", "Search", "Jobs", "Records", "Empty lists"]
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
 _PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
@@ -78,6 +80,10 @@ class Service:
     usage_tracker: UsageTracker
     metrics: Metrics | None
 
+    def now(self, _account: Account) -> int:
+        """The time of an account, in Unix seconds."""
+        return self.clock()
+
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
@@ -87,6 +93,11 @@ class ApiCall:
     account: Account
     identity: Identity
     query: Mapping[str, str]
+
+    @property
+    def now(self) -> int:
+        """The time of the account, in Unix seconds."""
+        return self.service.now(self.account)
 
     def address(self, request: Request) -> str:
         """The requested URL without its query, on a host that the caller can reach."""
@@ -113,7 +124,8 @@ class ApiRoute:
     `path`: below /api/v2; `{NAME:int}` takes a number, `{NAME}` any text. `role`: the lowest that may call it.
     `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `body`: top-level keys of
     the request's body -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that
-    are no errors; 204 has no body.
+    are no errors; 204 has no body. `scopes`: of which an access token needs one, if not those of the path; empty where
+    any token will do.
 
     Query parameters: `parameters` are those that it uses, by their names in `parameters.PARAMETERS`; the handler gets
     no others. `includes`: the sideloads that `include` can name. `refused`: what Zendesk documents and this server does
@@ -136,6 +148,12 @@ class ApiRoute:
     body: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (200,)
+    scopes: tuple[str, ...] | None = None
+
+    @property
+    def required_scopes(self) -> tuple[str, ...]:
+        """The scopes of which an access token needs one; none for any token."""
+        return required_scopes(self.method, resource_of(self.path)) if self.scopes is None else self.scopes
 
     @property
     def template(self) -> str:
@@ -161,12 +179,14 @@ class _Endpoint:
     """The ASGI application of a route. For a plain function Starlette would add a second layer that catches errors."""
 
     def __init__(self, route: ApiRoute) -> None:
-        self._route, self._used = route, frozenset(route.parameters)
+        self._route, self._used, self._scopes = route, frozenset(route.parameters), route.required_scopes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
         call = await admit(request, allow_anonymous=route.role == "anybody")
+        if call.identity.scopes is not None:
+            _check_scopes(call.identity.scopes, self._scopes)
         if not allows_role(call.identity.role, route.role):
             raise RoleTooLow
         if call.identity is not ANONYMOUS:
@@ -180,6 +200,12 @@ class _Endpoint:
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _check_scopes(granted: str, required: Sequence[str]) -> None:
+    """Raises MissingScope."""
+    if required and not any(allows(granted, scope) for scope in required):
+        raise MissingScope(required)
 
 
 def _refuse(refused: Sequence[str], query: Mapping[str, str]) -> None:

@@ -66,6 +66,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "filter_events[]": (_TEXT, "Only audits with an event of one of these types; it can be repeated."),
     "filter_via": (_TEXT, "Only audits that came through this channel."),
     "include_inline_images": (_FLAG, "Inline images stay in the attachments of comments, which lack them otherwise."),
+    "all": (_FLAG, "For admins: the tokens of all users."),
+    "client_id": ({"type": "integer"}, "Only tokens of this OAuth client."),
+    "global_client_id": ({"type": "integer"}, "Only tokens of this global OAuth client."),
+    "include_expired": (_FLAG, "Expired tokens, too."),
     "query": (_TEXT, "type:, created and updated, for example: type:user updated>2026-01-31"),
 }
 LIST_PAGES = ("page", "per_page", "page[size]", "page[after]", "page[before]")
