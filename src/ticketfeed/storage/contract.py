@@ -464,7 +464,8 @@ class SidecarStore(Protocol):
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored.
+        """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored,
+        and of consumers that received nothing those that are known.
 
         Not idempotent. If it raises, the caller may repeat it.
         """
@@ -473,7 +474,7 @@ class SidecarStore(Protocol):
         """Every consumer, last seen first."""
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
-        """The newest requests, about REQUESTS_KEPT of them, newest first."""
+        """The newest requests, newest first: about REQUESTS_KEPT, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""

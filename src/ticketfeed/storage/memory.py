@@ -10,12 +10,12 @@ from typing import TypeVar
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import rate_limits, watermark
 from ticketfeed.protocol.consumers import (
-    REQUESTS_KEPT,
     Consumer,
     RequestRecord,
     UsageUpdate,
     merge_usage,
     recent_consumers,
+    recent_requests,
 )
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
@@ -305,11 +305,12 @@ class MemoryStore:
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
         known = self._consumers.get(account.account_id, {})
-        known = known | {key: merge_usage(known.get(key), update) for key, update in consumers.items()}
+        noted = {key: update for key, update in consumers.items() if key in known or not update.is_refused}
+        known = known | {key: merge_usage(known.get(key), update) for key, update in noted.items()}
         recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
         self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in recent}
-        newest = [*reversed(requests), *self._requests.get(account.account_id, [])]
-        self._requests[account.account_id] = newest[:REQUESTS_KEPT]
+        newest = recent_requests([*reversed(requests), *self._requests.get(account.account_id, [])])
+        self._requests[account.account_id] = newest
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         known = self._consumers.get(account.account_id, {})

@@ -274,7 +274,8 @@ def _parse_path(request: Request, route: ApiRoute) -> None:
         if not _INTEGER.fullmatch(text):
             raise InvalidAttribute(*_attribute(route, name))
         digits = text.lstrip("+0")
-        if not digits.isdecimal() or len(digits) > len(str(INT64_MAX)) or int(digits) > INT64_MAX:
+        is_long = len(text) > len(str(INT64_MAX)) + 1
+        if is_long or not digits.isdecimal() or int(digits) > INT64_MAX:
             raise RecordNotFound
         request.path_params[name] = int(digits)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from ticketfeed.protocol.consumers import (
+    ANONYMOUS_REQUESTS_KEPT,
     CONSUMERS_MAX,
     REQUESTS_KEPT,
     Consumer,
@@ -63,6 +64,7 @@ class _Buffer:
 
     consumers: dict[str, UsageUpdate] = field(default_factory=dict)
     requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
+    anonymous: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=ANONYMOUS_REQUESTS_KEPT))
 
 
 class UsageTracker:
@@ -82,13 +84,16 @@ class UsageTracker:
             return
         at = self._instant()
         buffer = self._buffers.setdefault(account, _Buffer())
-        buffer.requests.append(_request_record(answered, at))
+        requests = buffer.anonymous if answered.context.identity is None else buffer.requests
+        requests.append(_request_record(answered, at))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
             self._add_event(buffer, consumer, event)
 
     def _add_event(self, buffer: _Buffer, consumer: Consumer, event: Event) -> None:
         key = consumer_key(consumer)
         if key not in buffer.consumers:
+            if event.served is None and len(buffer.consumers) >= CONSUMERS_MAX:
+                return
             buffer.consumers[key] = UsageUpdate(consumer, deque(maxlen=EVENTS_MAX))
             if len(buffer.consumers) > CONSUMERS_MAX:
                 del buffer.consumers[next(iter(buffer.consumers))]
@@ -120,7 +125,7 @@ class UsageTracker:
     async def _flush_account(self, account: Account) -> str:
         """Flush one account; returns the reason if the store was unavailable, else an empty text."""
         buffer = self._buffers.pop(account)
-        consumers, requests = dict(buffer.consumers), list(buffer.requests)
+        consumers, requests = dict(buffer.consumers), [*buffer.requests, *buffer.anonymous]
         try:
             await self._store.record_usage(account, consumers, requests, self._instant())
         except (StoreError, StoreUnavailable) as error:
@@ -136,6 +141,7 @@ class UsageTracker:
         meanwhile = self._buffers.get(account, _Buffer())
         self._buffers[account] = buffer
         buffer.requests.extend(meanwhile.requests)
+        buffer.anonymous.extend(meanwhile.anonymous)
         for update in meanwhile.consumers.values():
             for event in update.events:
                 self._add_event(buffer, update.consumer, event)
@@ -170,6 +176,7 @@ def _request_record(answered: Answered, at: float) -> RequestRecord:
         client=(scope.get("client") or ("",))[0],
         user_agent=header_text(scope, b"user-agent"),
         email=identity.email if identity else "",
+        is_anonymous=identity is None,
     )
 
 

@@ -69,7 +69,7 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 STATEMENT_SECONDS = 60.0
 _STATEMENT_TIMEOUT = f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode()
 # Tables whose rows are erased.
-ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request")
+ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request", "anonymous_request")
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 

@@ -476,9 +476,19 @@ DELETE FROM ticketfeed.consumer WHERE account_id = :account_id AND key = ANY (:k
 -- Store a recent request; its number is made by the engine.
 INSERT INTO ticketfeed.request (account_id, body) VALUES (:account_id, :body)
 
+-- name: add_anonymous_request
+-- Store a recent request of nobody who is known.
+INSERT INTO ticketfeed.anonymous_request (account_id, body) VALUES (:account_id, :body)
+
 -- name: read_requests
--- The newest requests, newest first.
-SELECT body FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+-- The newest requests, and the newest of nobody who is known.
+SELECT body FROM (
+    SELECT body FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+) AS known
+UNION ALL
+SELECT body FROM (
+    SELECT body FROM ticketfeed.anonymous_request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+) AS anonymous
 
 -- name: forget_requests
 -- Delete all but the newest requests.
@@ -486,9 +496,20 @@ DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
     SELECT number FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
 )
 
+-- name: forget_anonymous_requests
+-- Delete all but the newest requests of nobody who is known.
+DELETE FROM ticketfeed.anonymous_request WHERE account_id = :account_id AND number <= (
+    SELECT number FROM ticketfeed.anonymous_request
+    WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
+)
+
 -- name: erase_requests
 -- Delete all recent requests.
 DELETE FROM ticketfeed.request WHERE account_id = :account_id
+
+-- name: erase_anonymous_requests
+-- Delete all recent requests of nobody who is known.
+DELETE FROM ticketfeed.anonymous_request WHERE account_id = :account_id
 
 -- name: add_login
 -- Store a login.
