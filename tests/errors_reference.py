@@ -94,6 +94,11 @@ def _agent(desk: Desk) -> None:
     desk.ask(authorization=basic("agent@example.com/token:agent-token"))
 
 
+def _foreign_origin(desk: Desk) -> None:
+    sent = [("Origin", "https://elsewhere.example"), ("Content-Type", "text/plain")]
+    desk.ask("/api/v2/tickets", method="POST", headers=sent)
+
+
 def _voice(desk: Desk) -> None:
     desk.ask("/api/v2/channels/voice/phone_numbers")
 
@@ -174,6 +179,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a scope that is unknown, or not allowed for the client", _asked(scope="write")),
     ("the scopes of the access token do not cover the request", _missing_scope),
     ("the role of the user does not allow the request", _agent),
+    ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),

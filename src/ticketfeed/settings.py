@@ -5,6 +5,7 @@ and docs/reference/settings.md are made from it. `cli/resolver.py` decides which
 between profiles is called a rule, and can be set with `--rule NAME=VALUE`.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -129,6 +130,14 @@ def _url_problem(url: str) -> str | None:
     return None if is_valid else f"{url!r} is not a URL such as https://tickets.example.com"
 
 
+def _network_problem(network: str) -> str | None:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError:
+        return f"{network!r} is not an IP address, nor a network such as 10.0.0.0/8"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A value for every setting. The defaults are those of the profile `open`.
@@ -180,6 +189,12 @@ class Settings:
         "Scheme and host of the URLs in responses, for a server behind a reverse proxy. {account} stands for the "
         "account's name.",
         problem=_url_problem,
+    )
+    trusted_proxy: tuple[str, ...] = _setting(
+        (),
+        "Address or network of a reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable; "
+        "separated by spaces in the environment.",
+        problem=_network_problem,
     )
     page_cache_mib: int = _setting(
         2048,

@@ -22,6 +22,7 @@ TicketfeedError
 │   ├── UnsupportedGrantType  400
 │   ├── MissingScope          403  the access token lacks a scope
 │   ├── RoleTooLow            403
+│   ├── ForeignOrigin         403
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
@@ -56,6 +57,7 @@ __all__ = [
     "BadRecord",
     "BodyTooLarge",
     "FeatureMissing",
+    "ForeignOrigin",
     "HelpCenterMissing",
     "IdempotentRequestError",
     "InternalServerError",
@@ -340,6 +342,16 @@ class RoleTooLow(_Titled):
         super().__init__(
             "You do not have access to this page. Please contact the account owner of this help desk for further help."
         )
+
+
+class ForeignOrigin(_Titled):
+    """A write with a password that a page of another origin may have made a browser send."""
+
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("Requests from another origin need a Bearer token, or the content type application/json")
 
 
 class FeatureMissing(_Titled):

@@ -10,7 +10,7 @@ from ticketfeed.protocol.envelope import body_etag, encode_error
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.gzip_splice import GZIP, PLAIN, Coding, compress
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
-from ticketfeed.server.request_context import request_context
+from ticketfeed.server.request_context import comes_from_another_origin, request_context
 
 __all__ = [
     "accepted_coding",
@@ -78,6 +78,9 @@ def error_response(request: Request, error: WireError) -> Response:
     """The answer to a request that failed. The only place where an error becomes a response."""
     request_context(request.scope).error = f"{error.status} {type(error).__name__}"
     headers = {**_COMMON, **_rate_limit_headers(request), "cache-control": "no-cache", **error.headers()}
+    if "www-authenticate" in headers and comes_from_another_origin(request):
+        # For Basic the browser would ask its user for a password, and send it from then on with whatever any page asks.
+        headers["www-authenticate"] = "Bearer"
     return _response(error.status, *compress(encode_error(error), accepted_coding(request)), headers)
 
 

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.errors import (
+    ForeignOrigin,
     InvalidAttribute,
     InvalidEndpoint,
     InvalidPaginationParameter,
@@ -36,7 +37,7 @@ from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
 from ticketfeed.server.ops.usage_tracker import UsageTracker
-from ticketfeed.server.request_context import request_context
+from ticketfeed.server.request_context import comes_from_another_origin, request_context
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
 
@@ -184,6 +185,8 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
+        if route.method == "POST":
+            _refuse_forged(request)
         call = await admit(request, allow_anonymous=route.role == "anybody")
         if call.identity.scopes is not None:
             _check_scopes(call.identity.scopes, self._scopes)
@@ -200,6 +203,19 @@ class _Endpoint:
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _refuse_forged(request: Request) -> None:
+    """Refuse a write that a page of another origin can make a browser send with the password that it remembers.
+
+    A browser asks before it sends JSON (see `CorsPreflight`), or any method but GET and POST; and no browser adds a
+    Bearer token by itself. Raises ForeignOrigin.
+    """
+    is_basic = request.headers.get("authorization", "").strip()[:5].lower() == "basic"
+    if is_basic and comes_from_another_origin(request):
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise ForeignOrigin
 
 
 def _check_scopes(granted: str, required: Sequence[str]) -> None:

@@ -24,5 +24,6 @@ async def _missing_extra(_request: Request) -> Response:
     return Response(
         "the dashboard needs jinja2 and itsdangerous: pip install 'ticketfeed[dashboard]'\n",
         501,
-        media_type="text/plain",
+        {"content-security-policy": "frame-ancestors 'none'"},
+        "text/plain",
     )

@@ -205,7 +205,7 @@ async def _static(request: Request) -> Response:
 
 
 async def _redirect_to_base(_request: Request) -> Response:
-    return RedirectResponse(BASE, 307)
+    return RedirectResponse(BASE, 307, _HEADERS)
 
 
 DASHBOARD_ROUTES: Sequence[Route] = [
