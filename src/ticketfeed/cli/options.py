@@ -154,8 +154,8 @@ async def opened(store_url: str, *, read_urls: Sequence[str] = (), create: bool 
     try:
         yield store
     except asyncio.CancelledError:
-        # A write in progress notices the interrupt at its next record, which may never arrive on an idle standard
-        # input. Exiting in the middle of a transaction is safe: it is rolled back.
+        # A write in progress notices the interrupt at its next record, or when the engine answers. Exiting in the
+        # middle of a transaction is safe: it is rolled back.
         exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
         exiting.daemon = True
         exiting.start()
