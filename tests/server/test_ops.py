@@ -40,7 +40,7 @@ def replaced(desk: Desk, **methods: Any) -> None:
         setattr(desk.store, name, method)
 
 
-async def away(*_args: Any) -> Any:
+async def away(*_args: Any, **_options: Any) -> Any:
     raise StoreUnavailable("away")
 
 
@@ -71,7 +71,8 @@ def test_ready() -> None:
 def test_not_ready_with_another_schema() -> None:
     """A schema that this release does not know is not served."""
 
-    async def inspect(work: Any) -> Any:
+    async def inspect(work: Any, *, is_probe: bool) -> Any:
+        assert is_probe
         snapshot = Mock(migration_problems=lambda: iter(["migration 9 is unknown"]))
         return work(snapshot)
 

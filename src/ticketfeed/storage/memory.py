@@ -78,7 +78,7 @@ class MemoryStore:
     async def close(self) -> None:
         return None
 
-    async def list_accounts(self) -> list[Account]:
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
         return list(self._accounts.values())
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
@@ -290,7 +290,7 @@ class MemoryStore:
             self._changes += 1
             return data.state
 
-    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:  # noqa: ARG002
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), data))
 

@@ -5,11 +5,15 @@ rolled back, and the rest still commit. Most raise before they change anything, 
 if one raises later, the group is rolled back and run again with a savepoint before each write. Savepoints from the
 start would cost more than the statements of a write, as SQLite then copies each page of 32 KB that is changed (47 of
 73 microseconds a ticket). No write returns before the commit, and if that fails, all of them fail.
+
+The lock of the file may be held by another process. A write waits for it once, from when it was queued; those of a
+group as long as the first of them, and one that was queued behind others that waited in vain hardly waits any more.
 """
 
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,9 +54,13 @@ class _SavepointsNeeded(Exception):
 
 @dataclass(slots=True)
 class _Queued:
-    """A job with a transaction of its own, or a write of an account; and the future of its caller."""
+    """A job with a transaction of its own, or a write of an account; and the future of its caller.
+
+    `deadline`: the monotonic time until which it waits for the write lock.
+    """
 
     future: "asyncio.Future[Any]"
+    deadline: float
     job: Callable[[], Any] | None = None
     account: Account | None = None
     work: Work | None = None
@@ -80,6 +88,7 @@ class SqliteWriter:
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
         self._has_log = False
+        self._deadline = 0.0  # of what runs now
         # An earlier process may have ended before it could overwrite.
         erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
         self._must_overwrite = self._must_empty_log = erased != overwritten
@@ -87,26 +96,29 @@ class SqliteWriter:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
+        self._deadline = time.monotonic() + self._busy_seconds
         self.overwrite_erased(at_once=True)
         self.connection.close()
 
     async def run(self, job: Callable[[], T]) -> T:
         """Run `job` in the writer's thread. It begins a transaction of its own."""
-        return cast(T, await self._enqueue(_Queued(_new_future(), job=job)))
+        return cast(T, await self._enqueue(self._queued(job=job)))
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool) -> T:
         """Run `work` in a transaction that holds the account's row; unless `exclusive`, others may share its commit."""
-        queued = _Queued(_new_future(), account=account, work=work)
+        queued = self._queued(account=account, work=work)
         if exclusive:
             return cast(T, await self.run(lambda: self._write_exclusively(queued)))
         return cast(T, await self._enqueue(queued))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock, for a job."""
+        """Hold the write lock, for a job. It is waited for until the job's deadline."""
+        remaining = max(0.0, self._deadline - time.monotonic())
         if not self._has_log:  # a restored file has no write-ahead log before its first write
-            use_write_ahead_log(self.connection, self._busy_seconds)
+            use_write_ahead_log(self.connection, remaining)
             self._has_log = True
+        self.connection.set_busy_timeout(round(remaining * 1000))
         with transaction(self.connection):
             yield
 
@@ -142,8 +154,6 @@ class SqliteWriter:
                 self._must_empty_log = bool(is_busy)
             except apsw.Error:
                 return False
-            finally:
-                self.connection.set_busy_timeout(round(self._busy_seconds * 1000))
         return not self._must_empty_log
 
     def run_in_transaction(self, account: Account, work: Work) -> None:
@@ -152,6 +162,9 @@ class SqliteWriter:
         write = SqliteTransaction(self.session, account, before, self._clock())
         work(write)
         write_states(self.session, account, write.finish())
+
+    def _queued(self, **what: Any) -> _Queued:
+        return _Queued(asyncio.get_running_loop().create_future(), time.monotonic() + self._busy_seconds, **what)
 
     async def _enqueue(self, queued: _Queued) -> Any:
         with self._lock:
@@ -164,6 +177,7 @@ class SqliteWriter:
     def _run_queue(self) -> None:
         while self.is_busy:
             group = self._next_group()
+            self._deadline = group[0].deadline
             if group[0].job is not None:
                 _run_into(group[0], group[0].job)
             else:
@@ -253,10 +267,6 @@ class SqliteWriter:
         for account, after in states.items():
             if after != lock_states(self.session, account):
                 write_states(self.session, account, after)
-
-
-def _new_future() -> "asyncio.Future[Any]":
-    return asyncio.get_running_loop().create_future()
 
 
 def _run_into(queued: _Queued, job: Callable[[], Any]) -> None:
