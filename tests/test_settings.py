@@ -109,7 +109,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], dict[str, Any], str]] = [
     ({"trusted_proxy": "10.0.0.1/8"}, {}, {}, "'10.0.0.1/8' is not an IP address, nor a network such as 10.0.0.0/8"),
     ({"trusted_proxy": "proxy.example.com"}, {}, {}, "'proxy.example.com' is not an IP address"),
     ({"session_key": "abc"}, {}, {}, "invalid value for --session-key: too short: use 32 characters or more"),
-    ({}, {}, {"prt": 1, "a": 2}, "ticketfeed.toml: unknown setting a, prt; available settings: account, allow_host"),
+    (
+        {},
+        {},
+        {"prt": 1, "a": 2},
+        "ticketfeed.toml: unknown setting a, prt; available settings: accept_clock, account, allow_host",
+    ),
     ({}, {}, {"deleted_tickets": 1}, "unknown setting deleted_tickets"),
     ({}, {}, {"serve": {"port": 1}}, "serve cannot be a table; put settings at top level, rules under [rules]"),
     ({}, {}, {"rules": 3}, "rules must be a table"),

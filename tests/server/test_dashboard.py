@@ -18,6 +18,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Position
+from ticketfeed.server import recent_reads
 from ticketfeed.server.dashboard import charts as page_charts
 from ticketfeed.server.dashboard import session as page_session
 from ticketfeed.server.dashboard.filters import parse_place
@@ -241,7 +242,7 @@ def test_how_long_a_chart_is_cached(
 ) -> None:
     """For twenty times as long as it took to count, and four seconds at least; each period is cached by itself."""
     clock, counts = [1000.0], [0]
-    monkeypatch.setattr(page_charts, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(recent_reads, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     desk = desk_of()
     account = desk._account("acme")
 
@@ -251,7 +252,7 @@ def test_how_long_a_chart_is_cached(
         return {NOON // 60 * 60: 3}
 
     monkeypatch.setattr(desk.store, "inspect", inspect)
-    charts = page_charts.Charts(desk.store)
+    charts = page_charts.Charts(desk.store, recent_reads.RecentReads())
 
     def read(period: str = "hour") -> int:
         asyncio.run(charts.read(account, period, NOON))

@@ -86,7 +86,7 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.state.service = service
-    app.state.charts = Charts(store)
+    app.state.charts = Charts(store, service.recent_reads)
     return app
 
 

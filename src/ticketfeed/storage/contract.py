@@ -113,8 +113,8 @@ class WriteTransaction(OauthTransaction, Protocol):
         All carry `second`; with `keep_generated_timestamp` each keeps its own, which only an account as it was created
         allows (`watermark.allows_own_times`; ValueError otherwise). Of several drafts with one id the one with the
         newer `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory; it must not
-        call back into the transaction. It may block for as long as its input does: such a write should be
-        `exclusive`. If it raises, the error passes through, and the work must not go on.
+        call back into the transaction, nor wait for another process: the account is locked meanwhile. A write of many
+        should be `exclusive`. If it raises, the error passes through, and the work must not go on.
         """
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
@@ -386,8 +386,8 @@ class CredentialStore(Protocol):
 class WriteStore(Protocol):
     """Accounts and writes."""
 
-    async def list_accounts(self) -> list[Account]:
-        """Every account, by account_id, from the primary."""
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+        """Every account, by account_id, from the primary; from any server unless `current`."""
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         """The account of this name, created if there is none. Idempotent, atomic.
@@ -435,6 +435,9 @@ class MaintenanceStore(Protocol):
         later starts behind the fence too: it may be one that was lost.
         """
 
+    async def clock_problem(self) -> str | None:
+        """Why writes are refused because of the machine's clock (storage/clock_check.py); None if they are not."""
+
     async def overwrite_erased(self) -> None:
         """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
 
@@ -445,10 +448,11 @@ class MaintenanceStore(Protocol):
     async def count_erasures(self) -> int:
         """How many writes have erased so far, in all processes: caches of what was read before are cleared."""
 
-    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.
 
-        `work` runs in another thread and may block.
+        `work` runs in another thread and may block. Writes use other threads and connections; so does a probe, a short
+        look whether the store can be read at all, of which one runs at a time.
         """
 
     async def close(self) -> None:

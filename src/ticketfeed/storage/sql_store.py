@@ -38,12 +38,16 @@ class SqlStore(ABC):
         """All rows of a query, as tuples; a replica may answer where it need not be `current`."""
 
     @abstractmethod
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """As `_fetch`, from a replica too, for a query that may read many rows: it does not delay the event loop."""
+
+    @abstractmethod
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
     ) -> tuple[StateRow, LazyRows[RowT]]:
         """The account's row, and the rows of a page in the same snapshot, up to the feed's watermark."""
 
-    async def list_accounts(self) -> list[Account]:
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
         sql = self.queries.select("list_accounts", Account)
         return build(Account, await self._fetch(sql, {}, current=True))
 
@@ -137,24 +141,23 @@ class SqlStore(ABC):
         return await self._rows("read_external", BodyRow, account, kind=kind, external_ids=self._list(external_ids))
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
-        return dict(await self._query("count_comments", account, ids=self._list(ticket_ids)))
+        return dict(await self._query_many("count_comments", account, ids=self._list(ticket_ids)))
 
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
-        return dict(await self._query("count_incidents", account, ids=self._list(problem_ids)))
+        return dict(await self._query_many("count_incidents", account, ids=self._list(problem_ids)))
 
     async def list_aged(
         self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
     ) -> list[Position]:
-        return await self._rows(
-            "list_aged",
-            Position,
-            account,
-            status=status,
-            after_timestamp=after.generated_timestamp,
-            after_id=after.id,
-            until=until,
-            limit=limit,
-        )
+        bindings = {
+            "account_id": account.account_id,
+            "status": status,
+            "after_timestamp": after.generated_timestamp,
+            "after_id": after.id,
+            "until": until,
+            "limit": limit,
+        }
+        return build(Position, await self._fetch_many(self.queries.select("list_aged", Position), bindings))
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         if ids is None:
@@ -210,6 +213,9 @@ class SqlStore(ABC):
         bindings = {"account_id": account.account_id, **bindings}
         return await self._fetch(self.queries[name], bindings, current=current)
 
+    async def _query_many(self, name: str, account: Account, **bindings: Any) -> list[Any]:
+        return await self._fetch_many(self.queries[name], {"account_id": account.account_id, **bindings})
+
     async def _fetch_made(self, sql: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
         bindings = {"account_id": account.account_id, **bindings}
-        return await self._fetch(translate(self.queries.dialect, sql), bindings, current=False)
+        return await self._fetch_many(translate(self.queries.dialect, sql), bindings)

@@ -37,6 +37,7 @@ from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
 from ticketfeed.server.ops.usage_tracker import UsageTracker
+from ticketfeed.server.recent_reads import RecentReads
 from ticketfeed.server.request_context import comes_from_another_origin, request_context
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
@@ -80,6 +81,7 @@ class Service:
     jobs: Jobs
     usage_tracker: UsageTracker
     metrics: Metrics | None
+    recent_reads: RecentReads = field(default_factory=RecentReads)
 
     def now(self, _account: Account) -> int:
         """The time of an account, in Unix seconds."""
