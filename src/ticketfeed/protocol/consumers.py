@@ -10,6 +10,7 @@ and its last request are taken from the newest page.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -121,8 +122,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reads(self) -> str:
         """The export, with its filters if they are not the default."""
-        scope = {"agent": [], "all": ["all"], "ai_agent": ["AI agents"]}[self.filters.support_type_scope]
-        return ", ".join([self.export, *scope, *(["not deleted"] if self.filters.exclude_deleted else [])])
+        return _reads(self.export, self.filters)
 
     @property
     def is_looping(self) -> bool:
@@ -137,6 +137,12 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
         """Pages and rows a minute, over the last RATE_MINUTES."""
         recent = [(pages, rows) for minute, pages, rows in self.minutes if minute > now // 60 - RATE_MINUTES]
         return sum(pages for pages, _ in recent) / RATE_MINUTES, sum(rows for _, rows in recent) / RATE_MINUTES
+
+
+@cache  # two exclusions, three scopes, and the exports
+def _reads(export: str, filters: Filters) -> str:
+    scope = {"agent": [], "all": ["all"], "ai_agent": ["AI agents"]}[filters.support_type_scope]
+    return ", ".join([export, *scope, *(["not deleted"] if filters.exclude_deleted else [])])
 
 
 class UsageUpdate(NamedTuple):

@@ -108,7 +108,12 @@ class _EncodedResponse(Response):
     def __init__(self, status: int, body: bytes | bytearray, headers: dict[str, str]) -> None:
         self.status_code, self.background = status, None
         self.body = body  # type: ignore[assignment]  # a bytearray is sent like bytes
-        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self.raw_headers = [_encode_header(*header) for header in headers.items()]
+
+
+@lru_cache(1024)  # most are the same in every response
+def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode("latin-1"), value.encode("latin-1")
 
 
 def _response(status: int, body: bytes | bytearray, coding: str, headers: dict[str, str]) -> Response:

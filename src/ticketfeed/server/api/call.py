@@ -183,6 +183,7 @@ class _Endpoint:
 
     def __init__(self, route: ApiRoute) -> None:
         self._route, self._used, self._scopes = route, frozenset(route.parameters), route.required_scopes
+        self._numbers = tuple(name for name, is_number in _PARAMETER.findall(route.path) if is_number)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
@@ -201,7 +202,7 @@ class _Endpoint:
             _refuse(route.refused, call.query)
         if not self._used.issuperset(call.query):
             call = replace(call, query={name: text for name, text in call.query.items() if name in self._used})
-        _parse_path(request, route)
+        _parse_path(request, route, self._numbers)
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
@@ -280,14 +281,12 @@ def path_id(request: Request, name: str = "id") -> int:
     return id
 
 
-def _parse_path(request: Request, route: ApiRoute) -> None:
-    """Replace the numbers in the path by integers.
+def _parse_path(request: Request, route: ApiRoute, names: Sequence[str]) -> None:
+    """Replace the numbers in the path, the parameters of these names, by integers.
 
     Raises InvalidAttribute, and RecordNotFound for a number that no record can have.
     """
-    for name, is_number in _PARAMETER.findall(route.path):
-        if not is_number:
-            continue
+    for name in names:
         text = request.path_params[name]
         if not _INTEGER.fullmatch(text):
             raise InvalidAttribute(*_attribute(route, name))

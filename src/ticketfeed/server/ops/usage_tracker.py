@@ -83,7 +83,9 @@ class UsageTracker:
         if account is None:
             return
         at = self._instant()
-        buffer = self._buffers.setdefault(account, _Buffer())
+        buffer = self._buffers.get(account)
+        if buffer is None:
+            buffer = self._buffers[account] = _Buffer()
         requests = buffer.anonymous if answered.context.identity is None else buffer.requests
         requests.append(_request_record(answered, at))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 
@@ -64,6 +64,8 @@ class SqliteStore(SqlStore):
         )
         self._sidecar = SqliteSidecar(path)
         self._erased = ErasedUsage()
+        # The change counter, and the event loop in whose current pass it was read.
+        self._change_counter, self._counted_in = 0, cast(asyncio.AbstractEventLoop | None, None)
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
@@ -86,11 +88,23 @@ class SqliteStore(SqlStore):
             raise StoreError(f"cannot open the store {path}: {explain(error)}") from error
 
     def change_counter(self) -> int | None:
-        """SQLite counts the commits of all connections but the asking one, and the reader's never commits."""
-        try:
-            return int(self._reader.execute("PRAGMA data_version").get)
-        except apsw.Error:
-            return None  # the read that follows raises the reason
+        """SQLite counts the commits of all connections but the asking one, and the reader's never commits.
+
+        It is read once in each pass of the event loop, as it takes SQLite two locks of the file. What was committed
+        before a request came in is seen: the loop takes requests only between two passes.
+        """
+        loop = asyncio.get_running_loop()
+        if self._counted_in is not loop:
+            try:
+                self._change_counter = int(self._reader.execute("PRAGMA data_version").get)
+            except apsw.Error:
+                return None  # the read that follows raises the reason
+            self._counted_in = loop
+            loop.call_soon(self._forget_counter)
+        return self._change_counter
+
+    def _forget_counter(self) -> None:
+        self._counted_in = None
 
     async def close(self) -> None:
         for threads in (self._inspectors, self._prober, self._sidecar_thread):
