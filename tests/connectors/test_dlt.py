@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -111,12 +112,18 @@ def change(folder: Path) -> tuple[int, int]:
     return changed, deleted
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dlt")
+    assert run("generate", "60", "--out", "world.ndjson", cwd=folder).code == 0
+    assert run("load", "world.ndjson", cwd=folder).code == 0
+    return folder
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
+def desk(original: Path, tmp_path: Path) -> Path:
     """A folder with a store that holds a world."""
-    assert run("generate", "60", "--out", "world.ndjson", cwd=tmp_path).code == 0
-    assert run("load", "world.ndjson", cwd=tmp_path).code == 0
-    return tmp_path
+    return Path(shutil.copytree(original, tmp_path / "desk"))
 
 
 def test_into_duckdb(desk: Path) -> None:
