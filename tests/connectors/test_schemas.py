@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.connectors.schemas import failures, load_schemas, with_custom_fields
-from tests.connectors.venvs import connector_bin, site_packages
+from tests.connectors.venvs import AIRBYTE, TAP_ZENDESK, connector_bin, site_packages
 from tests.connectors.written_world import write_world
 from tests.server.desk import NOON, Desk
 from ticketfeed.world import generate_world
@@ -33,7 +33,7 @@ class Stream(NamedTuple):
     schema: str = ""
 
 
-AIRBYTE = {
+AIRBYTE_STREAMS = {
     "account_attributes": Stream("routing/attributes?per_page=100", "attributes"),
     "attribute_definitions": Stream("routing/attributes/definitions?per_page=100", "definitions"),
     "brands": Stream("brands?page[size]=100", "brands"),
@@ -75,7 +75,7 @@ AIRBYTE = {
     "users": Stream("incremental/users/cursor.json?start_time=0", "users"),
     "user_identities": Stream("incremental/users/cursor.json?include=identities&start_time=0", "identities"),
 }
-TAP = {
+TAP_STREAMS = {
     "tickets": Stream(
         "incremental/tickets/cursor.json?include=metric_sets&start_time=0", "tickets", "generated_timestamp"
     ),
@@ -136,9 +136,11 @@ EXCEPTIONS = {
 @functools.cache
 def schemas(connector: str) -> dict[str, dict[str, Any]]:
     if connector == "airbyte":
-        options = ("--no-deps", "--ignore-requires-python", "airbyte-source-zendesk-support==4.9.1")
-        return load_schemas(site_packages(connector_bin("airbyte", *options)) / "source_zendesk_support/schemas")
-    bin = connector_bin("tap-zendesk", "tap-zendesk>=2.8,<2.9")
+        options = ("--no-deps", "--ignore-requires-python", AIRBYTE)
+        return load_schemas(
+            site_packages(connector_bin("airbyte-schemas", *options)) / "source_zendesk_support/schemas"
+        )
+    bin = connector_bin("tap-zendesk", TAP_ZENDESK)
     return load_schemas(site_packages(bin) / "tap_zendesk/schemas")
 
 
@@ -206,7 +208,7 @@ def worlds() -> dict[str, Desk]:
     return {"generated": generate(), "written": write_world()}
 
 
-@pytest.mark.parametrize(("connector", "streams"), [("airbyte", AIRBYTE), ("tap-zendesk", TAP)])
+@pytest.mark.parametrize(("connector", "streams"), [("airbyte", AIRBYTE_STREAMS), ("tap-zendesk", TAP_STREAMS)])
 def test_records_fit(worlds: dict[str, Desk], connector: str, streams: dict[str, Stream]) -> None:
     """Every record of every stream has its cursor and fits its schema but for the exceptions; no stream is left out."""
     described = schemas(connector)
