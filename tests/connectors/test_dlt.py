@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,9 @@ def execute(folder: Path, program: str, *arguments: str) -> str:
 
 
 def python() -> Path:
-    requirements = ("dlt[duckdb,filesystem,parquet]>=1.20,<2", "-e", f"{ROOT}[export]")
-    return connector_bin("dlt", *requirements) / "python"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = (*project["dependencies"], *project["optional-dependencies"]["export"])  # a new one makes a new environment
+    return connector_bin("dlt", "dlt[duckdb,filesystem,parquet]>=1.20,<2", *ours, "-e", str(ROOT)) / "python"
 
 
 def loaded(folder: Path, where: str, stream: str) -> list[Any]:
