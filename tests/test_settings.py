@@ -106,8 +106,8 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], dict[str, Any], str]] = [
     ({"profile": "other"}, {}, {}, "invalid value for --profile: 'other' is not one of open, zendesk"),
     ({"public_url": "ftp://x"}, {}, {}, "invalid value for --public-url: 'ftp://x' is not a URL such as https://"),
     ({"metrics_token": "abc"}, {}, {}, "invalid value for --metrics-token: too short: use 16 characters or more"),
-    ({"trusted_proxy": "10.0.0.1/8"}, {}, {}, "'10.0.0.1/8' is not an IP address, nor a network such as 10.0.0.0/8"),
-    ({"trusted_proxy": "proxy.example.com"}, {}, {}, "'proxy.example.com' is not an IP address"),
+    ({"trusted_proxy": "10.0.0.1/8"}, {}, {}, "'10.0.0.1/8' is not an address or network such as 10.0.0.0/8"),
+    ({"trusted_proxy": "proxy.example.com"}, {}, {}, "'proxy.example.com' is not an address or network"),
     ({"session_key": "abc"}, {}, {}, "invalid value for --session-key: too short: use 32 characters or more"),
     (
         {},

@@ -130,11 +130,11 @@ def _url_problem(url: str) -> str | None:
     return None if is_valid else f"{url!r} is not a URL such as https://tickets.example.com"
 
 
-def _network_problem(network: str) -> str | None:
+def _network_problem(text: str) -> str | None:
     try:
-        ipaddress.ip_network(network)
+        ipaddress.ip_network(text)
     except ValueError:
-        return f"{network!r} is not an IP address, nor a network such as 10.0.0.0/8"
+        return f"{text!r} is not an address or network such as 10.0.0.0/8"
     return None
 
 
@@ -156,6 +156,12 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535)
     workers: int = _setting(1, "Number of server processes.", minimum=1)
+    trusted_proxy: tuple[str, ...] = _setting(
+        (),
+        "Address or network of a reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable; "
+        "separated by spaces in the environment.",
+        problem=_network_problem,
+    )
     tls: bool = _setting(
         False,
         "Serve https for localhost, its subdomains and *.zendesk.com, with certificates of the local authority. "
@@ -189,12 +195,6 @@ class Settings:
         "Scheme and host of the URLs in responses, for a server behind a reverse proxy. {account} stands for the "
         "account's name.",
         problem=_url_problem,
-    )
-    trusted_proxy: tuple[str, ...] = _setting(
-        (),
-        "Address or network of a reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable; "
-        "separated by spaces in the environment.",
-        problem=_network_problem,
     )
     page_cache_mib: int = _setting(
         2048,

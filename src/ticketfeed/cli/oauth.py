@@ -11,6 +11,7 @@ import typer
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err, utc_time
 from ticketfeed.clock import system_clock
+from ticketfeed.protocol.credentials import TOKEN_CHARS_MIN
 from ticketfeed.protocol.errors import BadInput, InvalidScope, NotFound, RecordInvalid
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import Lifetimes, NewSecrets, OauthClient, OauthToken, choose_scopes
@@ -31,7 +32,7 @@ token_app = typer.Typer(help="Create, list and revoke OAuth tokens.", no_args_is
 app.add_typer(client_app, name="client")
 app.add_typer(token_app, name="token")
 
-_SECRET = re.compile(r"[!-~]{1,1000}")
+_SECRET = re.compile(rf"[!-~]{{{TOKEN_CHARS_MIN},1000}}")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with the keys of the API, one object per line.")]
 
 
@@ -67,10 +68,10 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create an OAuth client and print its client_id and client_secret. Only a hash of the secret is stored."""
-    if secret is not None and not _SECRET.fullmatch(secret):
-        raise BadInput("invalid secret: use 1-1000 printable ASCII characters without spaces")
     if secret is not None and kind == "public":
         raise BadInput("a public client has no secret")
+    if secret is not None and not _SECRET.fullmatch(secret):
+        raise BadInput(f"invalid secret: use {TOKEN_CHARS_MIN}-1000 printable ASCII characters without spaces")
     chosen = identifier if identifier is not None else re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     values = {"name": name, "identifier": chosen, "kind": kind, "redirect_uri": redirect_uri or []}
     if scope is not None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import Any
@@ -71,13 +71,8 @@ def base_url(listener: socket.socket, scheme: str) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def server_config(
-    app: Any, tls: MakeContext | None, *, trusted_proxies: Sequence[str] = (), **options: Any
-) -> uvicorn.Config:
-    """The uvicorn configuration of every server: limited connections, logs of our own, https if `tls` is given.
-
-    Forwarded addresses are believed from `trusted_proxies` only; by itself uvicorn believes those of this machine.
-    """
+def server_config(app: Any, tls: MakeContext | None, **options: Any) -> uvicorn.Config:
+    """The uvicorn configuration of every server: limited connections, logs of our own, https if `tls` is given."""
     return uvicorn.Config(
         app,
         http=BoundedConnection,
@@ -86,8 +81,6 @@ def server_config(
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
         ssl_context_factory=functools.partial(_make_context, tls) if tls else None,
         **options,
     )
@@ -117,7 +110,8 @@ def run_server(
     config = server_config(
         functools.partial(_WorkerApp, settings, store, ClockWatch()),
         tls,
-        trusted_proxies=settings.trusted_proxy,
+        proxy_headers=bool(settings.trusted_proxy),
+        forwarded_allow_ips=list(settings.trusted_proxy),
         factory=True,
         lifespan="on",
         workers=settings.workers,
