@@ -345,7 +345,7 @@ class MemoryStore:
     def _in_force(self, account: Account) -> list[tuple[Token, Credential]]:
         data = self._data[account.account_id]
         return [
-            (token, Credential(token.id, secret_hash, user.body))
+            (token, Credential(token.id, secret_hash, user.body, token.used_at))
             for token, secret_hash in data.credentials.values()
             if token.revoked_at is None and (user := data.records.get(("users", token.user_id)))
         ]

@@ -16,10 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
+from ticketfeed.protocol.api_tokens import is_accepted
 from ticketfeed.protocol.errors import (
     InvalidAttribute,
     InvalidEndpoint,
     InvalidPaginationParameter,
+    InvalidToken,
     InvalidValue,
     MissingScope,
     NotAuthenticated,
@@ -185,6 +187,8 @@ class _Endpoint:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
         call = await admit(request, allow_anonymous=route.role == "anybody")
+        if call.service.settings.api_tokens != "allowed":
+            call = _check_credential(request, call, allow_anonymous=route.role == "anybody")
         if call.identity.scopes is not None:
             _check_scopes(call.identity.scopes, self._scopes)
         if not allows_role(call.identity.role, route.role):
@@ -200,6 +204,17 @@ class _Endpoint:
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _check_credential(request: Request, call: ApiCall, *, allow_anonymous: bool) -> ApiCall:
+    """Refuse a credential that has ended (`protocol/api_tokens.py`) as if it were wrong."""
+    identity = call.identity
+    if is_accepted(call.service.settings.api_tokens, identity, call.now):
+        return call
+    if identity.kind == "password" and allow_anonymous:
+        return replace(call, identity=ANONYMOUS)
+    is_bearer = request.headers["authorization"].strip()[:6].lower() == "bearer"
+    raise InvalidToken if is_bearer else NotAuthenticated(with_token=identity.kind == "api_token")
 
 
 def _check_scopes(granted: str, required: Sequence[str]) -> None:
