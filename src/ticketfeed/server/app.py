@@ -17,7 +17,7 @@ from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
-from ticketfeed.server.dashboard import dashboard_routes
+from ticketfeed.server.dashboard import consent_routes, dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
@@ -69,6 +69,7 @@ def create_app(
         routes=[
             *starlette_routes(API_ROUTES),
             *TOKEN_ROUTES,
+            *consent_routes(),
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,
