@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -40,10 +41,15 @@ def desk() -> Desk:
 
 
 def ask(
-    desk: Desk, authorization: str | None = ADMIN, method: str = "GET", body: bytes = b"", **changes: Any
+    desk: Desk,
+    authorization: str | None = ADMIN,
+    method: str = "GET",
+    body: bytes = b"",
+    headers: Sequence[tuple[str, str]] = (),
+    **changes: Any,
 ) -> Answer:
     values = {key: value for key, value in {**ASKED, **changes}.items() if value is not None}
-    headers = [("authorization", authorization)] if authorization else []
+    headers = [*headers, *([("authorization", authorization)] if authorization else [])]
     target = f"{PATH}?{urlencode(values)}"
     host = "acme.localhost"
     return asyncio.run(call_app(desk.app, target, host=host, method=method, headers=headers, body=body))
@@ -109,6 +115,9 @@ def test_a_decision_with_credentials(desk: Desk) -> None:
         401,
         200,
     ]
+    for header in (("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")):
+        assert ask(desk, headers=[header], decision="allow").status == 200
+    assert told(ask(desk, headers=[("sec-fetch-site", "same-origin")], decision="allow"))["code"]
     gone = basic("gone@example.com/token:gone-token-01234567")
     assert ask(desk, gone, decision="allow").status == 401
     token = desk.token()["access_token"]

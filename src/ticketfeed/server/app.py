@@ -15,6 +15,7 @@ from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
+from ticketfeed.server.api.client_checks import ClientChecks
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
 from ticketfeed.server.dashboard import consent_routes, dashboard_routes
@@ -88,6 +89,7 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.service = service
     app.state.charts = Charts(store)
+    app.state.client_checks = ClientChecks(store)
     return app
 
 

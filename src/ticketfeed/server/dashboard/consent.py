@@ -6,6 +6,7 @@ Whatever is wrong with the client or its redirect URI is told here; everything e
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -27,7 +28,7 @@ from ticketfeed.server.dashboard.session import (
     open_session,
     sign_in,
 )
-from ticketfeed.server.request_context import request_context
+from ticketfeed.server.request_context import comes_from_another_origin, request_context
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["CONSENT_ROUTES"]
@@ -57,11 +58,14 @@ async def _authorize(request: Request) -> Response:
     if identity is None:
         return await _sign_in(request, account, client, form)
     context.identity = identity
-    decision = parameters.get("decision") if csrf is None else form.get("decision")
-    if request.method != "HEAD" and decision in ("allow", "deny") and (csrf is None or has_csrf_token(form, csrf)):
+    if csrf is None:  # credentials that a browser may add by itself to what another page asks for
+        decision, is_own = parameters.get("decision"), not comes_from_another_origin(request)
+    else:
+        decision, is_own = form.get("decision"), has_csrf_token(form, csrf)
+    if is_own and request.method != "HEAD" and decision in ("allow", "deny"):
         return await _decide(service, account, client, identity, asked, parameters, is_allowed=decision == "allow")
-    shown = {"client": client, "scopes": asked.scopes.split(), "email": identity.email, "csrf": csrf or ""}
-    response = render("consent", account=account, session=None, **shown)
+    shown: dict[str, Any] = {"client": client, "scopes": asked.scopes.split(), "email": identity.email}
+    response = render("consent", account=account, session=None, csrf=csrf or "", **shown)
     response.headers.update(page_headers(f"'self' {_origin(redirect_uri)}"))
     return response
 
