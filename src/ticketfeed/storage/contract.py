@@ -251,6 +251,10 @@ class Snapshot(Protocol):
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         """(id, user_id) of every credential whose user is missing."""
 
+    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
+        """("token", id, "client" or "user", its id) of every OAuth token whose client or user is missing, and the same
+        of every OAuth client whose user is."""
+
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         """(table, account_id, rows) of rows whose account is missing."""
 

@@ -540,6 +540,26 @@ LEFT JOIN ticketfeed.record
 WHERE credential.account_id = :account_id AND record.id IS NULL
 ORDER BY credential.id
 
+-- name: scan_dangling_oauth
+-- OAuth tokens whose client or user is missing, and clients whose user is.
+SELECT 'token', oauth_token.id, 'client', oauth_token.client_id
+FROM ticketfeed.oauth_token
+LEFT JOIN ticketfeed.oauth_client
+  ON oauth_client.account_id = oauth_token.account_id AND oauth_client.id = oauth_token.client_id
+WHERE oauth_token.account_id = :account_id AND oauth_client.id IS NULL
+UNION ALL
+SELECT 'token', oauth_token.id, 'user', oauth_token.user_id
+FROM ticketfeed.oauth_token
+LEFT JOIN ticketfeed.record
+  ON record.account_id = oauth_token.account_id AND record.kind = 'users' AND record.id = oauth_token.user_id
+WHERE oauth_token.account_id = :account_id AND record.id IS NULL
+UNION ALL
+SELECT 'client', oauth_client.id, 'user', oauth_client.user_id
+FROM ticketfeed.oauth_client
+LEFT JOIN ticketfeed.record
+  ON record.account_id = oauth_client.account_id AND record.kind = 'users' AND record.id = oauth_client.user_id
+WHERE oauth_client.account_id = :account_id AND record.id IS NULL
+
 -- name: count_changes
 -- How many tickets a range of the feed holds, up to :limit, and the second of the first.
 SELECT count(*), min(generated_timestamp) FROM (
