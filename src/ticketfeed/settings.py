@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from ticketfeed.protocol.api_tokens import ApiTokenRule
 from ticketfeed.protocol.credentials import TOKEN_CHARS_MIN
 from ticketfeed.protocol.errors import BadInput
 
@@ -241,6 +242,13 @@ class Settings:
         0, 0, "days", "Erase the content of tickets this long after they were deleted; 0 disables it."
     )
     ticket_pages: int = _rule(0, 50, "a minute", "The list of tickets, from page 501 on.")
+    api_tokens: ApiTokenRule = _rule(
+        "allowed",
+        "by-date",
+        "",
+        "Whether /api/v2 accepts API tokens: allowed, no-new (it creates none), off, or by-date: passwords, unused API "
+        "tokens and then all of them end on Zendesk's dates.",
+    )
     oauth_expires_in: Literal["always", "when_asked"] = _rule(
         "always", "always", "", "Whether a new access token that expires says so although the request did not ask."
     )

@@ -160,6 +160,12 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         NOT_CACHED,
     ),
     (
+        errors.ApiTokensEnded(),
+        403,
+        {"error": "Forbidden", "description": "API tokens can no longer be created. Use OAuth instead"},
+        {},
+    ),
+    (
         errors.MissingScope(["tickets:read", "read"]),
         403,
         {

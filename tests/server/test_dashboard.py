@@ -99,11 +99,13 @@ def test_without_the_page() -> None:
 
 def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is missing the server serves, and the page's address says what to install."""
-    monkeypatch.delitem(sys.modules, "ticketfeed.server.dashboard.routes", raising=False)
+    for name in ("routes", "pages", "consent"):
+        monkeypatch.delitem(sys.modules, f"ticketfeed.server.dashboard.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     desk = desk_of()
-    answer = desk.ask(BASE)
-    assert (answer.status, b"pip install 'ticketfeed[dashboard]'" in answer.body) == (501, True)
+    for address in (BASE, "/oauth/authorizations/new"):
+        answer = desk.ask(address)
+        assert (answer.status, b"pip install 'ticketfeed[dashboard]'" in answer.body) == (501, True)
     assert desk.ask(ALL).status == 200
 
 

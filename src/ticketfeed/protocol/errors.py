@@ -21,6 +21,7 @@ TicketfeedError
 │   ├── UnauthorizedClient    400  the grant is not for this client
 │   ├── UnsupportedGrantType  400
 │   ├── MissingScope          403  the access token lacks a scope
+│   ├── ApiTokensEnded        403  no API token can be created any more
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
 │   ├── FeatureMissing        403  what is not part of this help desk
@@ -53,6 +54,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "APIRateLimitExceeded",
+    "ApiTokensEnded",
     "BadInput",
     "BadRecord",
     "BodyTooLarge",
@@ -322,16 +324,25 @@ class InvalidScope(_OauthError):
     text = "The requested scope is invalid, unknown, malformed, or exceeds the previously granted scope."
 
 
-class MissingScope(WireError):
-    """`scopes`: those of which the request needs one."""
+class _Forbidden(WireError):
+    """Body `{"error": "Forbidden", "description": TEXT}`."""
 
     status = 403
+
+    def body(self) -> dict[str, Any]:
+        return {"error": "Forbidden", "description": str(self)}
+
+
+class MissingScope(_Forbidden):
+    """`scopes`: those of which the request needs one."""
 
     def __init__(self, scopes: Sequence[str]) -> None:
         super().__init__(f"You are missing the following required scopes: {', '.join(scopes)}")
 
-    def body(self) -> dict[str, Any]:
-        return {"error": "Forbidden", "description": str(self)}
+
+class ApiTokensEnded(_Forbidden):
+    def __init__(self) -> None:
+        super().__init__("API tokens can no longer be created. Use OAuth instead")
 
 
 class RoleTooLow(_Titled):

@@ -127,14 +127,17 @@ class TicketList:
 class Identity:
     """Who is asking: a user of the account, with the role that counts, and which credential says so.
 
-    With an access token of OAuth, `credential_id` is the id of its client, and the last three are those of the token:
-    a renewal changes them alone. `scopes`: None allows everything.
+    With an access token of OAuth, `credential_id` is the id of its client; a renewal changes only what follows it.
+    `kind`: of the credential; empty for none. `used_at`: when it was last used, roughly. `scopes`: None allows
+    everything.
     """
 
     user_id: int
     email: str
     role: str
     credential_id: int = 0
+    kind: Literal["", "api_token", "password", "access_token"] = ""
+    used_at: int | None = None
     token_id: int = 0
     scopes: str | None = None
     expires_at: int | None = None
@@ -150,6 +153,13 @@ class Token:
     kind: Literal["api_token", "password"]
     created_at: int
     revoked_at: int | None
+    used_at: int | None = None
+    description: str | None = None
+
+    @property
+    def last_used(self) -> int | None:
+        """When it was last used, to the day; None if it was not, or that is not known."""
+        return None if self.used_at == self.created_at else self.used_at
 
 
 @dataclass(frozen=True, slots=True)

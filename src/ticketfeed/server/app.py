@@ -11,9 +11,10 @@ from ticketfeed.export.answer import Exports
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
+from ticketfeed.server.api.client_checks import ClientChecks
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
-from ticketfeed.server.dashboard import dashboard_routes
+from ticketfeed.server.dashboard import consent_routes, dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
@@ -62,6 +63,7 @@ def create_app(
         routes=[
             *starlette_routes(API_ROUTES),
             *TOKEN_ROUTES,
+            *consent_routes(),
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,
@@ -79,6 +81,7 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.service = service
     app.state.charts = Charts(store, service.recent_reads)
+    app.state.client_checks = ClientChecks(store)
     return app
 
 

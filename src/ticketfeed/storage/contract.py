@@ -64,11 +64,16 @@ FeedRows = Sequence[FeedRow]
 
 
 class Credential(NamedTuple):
-    """A credential that is not revoked, with the body of its user."""
+    """A credential that is not revoked, with the body of its user.
+
+    `used_at`: when it was last used, to the day, or created; None if an older release created it and it was not used
+    since.
+    """
 
     id: int
     secret_hash: str
     user: bytes
+    used_at: int | None = None
 
 
 class JobItem(NamedTuple):
@@ -206,8 +211,13 @@ class WriteTransaction(OauthTransaction, Protocol):
     def finish_job(self, job_id: str) -> None:
         """Mark a job as finished at `now`; all its items have results."""
 
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+    def add_credential(
+        self, user_id: int, kind: CredentialKind, secret_hash: str, description: str | None = None
+    ) -> int:
         """Store a credential; returns its id. Raises BadInput if this secret is in force in the account."""
+
+    def use_credential(self, credential_id: int, used_at: int) -> None:
+        """Store when a credential was last used, or reactivated."""
 
     def revoke_credential(self, credential_id: int) -> bool:
         """Revoke a credential; False if there is none, or it was revoked before."""
@@ -240,6 +250,10 @@ class Snapshot(Protocol):
 
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         """(id, user_id) of every credential whose user is missing."""
+
+    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
+        """("token", id, "client" or "user", its id) of every OAuth token whose client or user is missing, and the same
+        of every OAuth client whose user is."""
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         """(table, account_id, rows) of rows whose account is missing."""

@@ -353,7 +353,7 @@ class MemoryStore:
     def _in_force(self, account: Account) -> list[tuple[Token, Credential]]:
         data = self._data[account.account_id]
         return [
-            (token, Credential(token.id, secret_hash, user.body))
+            (token, Credential(token.id, secret_hash, user.body, token.used_at))
             for token, secret_hash in data.credentials.values()
             if token.revoked_at is None and (user := data.records.get(("users", token.user_id)))
         ]
@@ -369,6 +369,10 @@ class MemoryStore:
 
     async def find_oauth_client(self, account: Account, identifier: str) -> OauthClient | None:
         return self._data[account.account_id].oauth.find_client(identifier)
+
+    async def find_oauth_token(self, account: Account, token_id: int) -> OauthToken | None:
+        token = self._data[account.account_id].oauth.tokens.get(token_id)
+        return token if token is not None and token.ended_at is None else None
 
     async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
         clients = self._data[account.account_id].oauth.clients
@@ -410,6 +414,17 @@ class _MemorySnapshot:
         for token, _ in data.credentials.values():
             if ("users", token.user_id) not in data.records:
                 yield token.id, token.user_id
+
+    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
+        data = self._data[account.account_id]
+        for token in data.oauth.tokens.values():
+            if token.client_id not in data.oauth.clients:
+                yield "token", token.id, "client", token.client_id
+            if ("users", token.user_id) not in data.records:
+                yield "token", token.id, "user", token.user_id
+        for client in data.oauth.clients.values():
+            if ("users", client.user_id) not in data.records:
+                yield "client", client.id, "user", client.user_id
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         return iter(())

@@ -191,15 +191,22 @@ class MemoryTransaction(MemoryOauthTransaction):
         job, items = self._data.jobs[job_id]
         self._data.jobs[job_id] = replace(job, finished_at=self.now), items
 
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+    def add_credential(
+        self, user_id: int, kind: CredentialKind, secret_hash: str, description: str | None = None
+    ) -> int:
         self._bumps_record_changes = True
         in_force = (stored for token, stored in self._data.credentials.values() if token.revoked_at is None)
         if secret_hash in in_force:
             raise BadInput("this token is in use already")
         credential_id = max(self._data.credentials, default=0) + 1
-        token = Token(credential_id, user_id, "", kind, self.now, None)
+        token = Token(credential_id, user_id, "", kind, self.now, None, self.now, description)
         self._data.credentials[credential_id] = (token, secret_hash)
         return credential_id
+
+    def use_credential(self, credential_id: int, used_at: int) -> None:
+        token, stored = self._data.credentials[credential_id]
+        self._data.credentials[credential_id] = (replace(token, used_at=used_at), stored)
+        self._bumps_record_changes = True
 
     def revoke_credential(self, credential_id: int) -> bool:
         token, stored = self._data.credentials.get(credential_id, (None, ""))

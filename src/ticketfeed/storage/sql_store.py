@@ -191,6 +191,10 @@ class SqlStore(ABC):
         rows = await self._rows("find_client", OauthClient, account, current=True, identifier=identifier)
         return next(iter(rows), None)
 
+    async def find_oauth_token(self, account: Account, token_id: int) -> OauthToken | None:
+        rows = await self._rows("find_oauth_token", OauthToken, account, current=True, id=token_id)
+        return next((token for token in rows if token.ended_at is None), None)
+
     async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
         return await self._rows("list_clients", OauthClient, account, current=True)
 

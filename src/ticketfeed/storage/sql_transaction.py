@@ -173,13 +173,20 @@ class SqlTransaction(SqlOauthTransaction, ABC):
             if (erased := erase(result)) != result:
                 self.put_result(job_id, number, erased)
 
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+    def add_credential(
+        self, user_id: int, kind: CredentialKind, secret_hash: str, description: str | None = None
+    ) -> int:
         if self._value("find_secret", secret_hash=secret_hash) is not None:
             raise BadInput("this token is in use already")
         id = int(self._value("next_credential_id"))
-        self._execute("add_credential", id=id, user_id=user_id, kind=kind, secret_hash=secret_hash, created_at=self.now)
+        values = {"user_id": user_id, "kind": kind, "secret_hash": secret_hash, "description": description}
+        self._execute("add_credential", id=id, created_at=self.now, **values)
         self._bumps_record_changes = True
         return id
+
+    def use_credential(self, credential_id: int, used_at: int) -> None:
+        self._execute("use_credential", id=credential_id, used_at=used_at)
+        self._bumps_record_changes = True
 
     def revoke_credential(self, credential_id: int) -> bool:
         was_in_force = self._execute("revoke_credential", id=credential_id, revoked_at=self.now) > 0

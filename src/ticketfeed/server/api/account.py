@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.export.source import read_page
+from ticketfeed.protocol.api_tokens import accepts_api_tokens
 from ticketfeed.protocol.envelope import join_object
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import Account, Filters, Identity, Position
@@ -34,11 +35,13 @@ async def show_me(request: Request, call: ApiCall) -> Response:
     return body_response(request, join_object("user", body, ()))
 
 
-async def show_settings(request: Request, _call: ApiCall) -> Response:
-    """The settings that connectors read when they test a connection."""
+async def show_settings(request: Request, call: ApiCall) -> Response:
+    """The settings that connectors read when they test a connection. In `api` the booleans are texts."""
+    has_tokens = accepts_api_tokens(call.service.settings.api_tokens, call.now)
+    api = {"accepted_api_agreement": True, "api_password_access_end_users": "true"}
     settings = {
         "branding": {"header_color": "78A300", "page_background_color": "333333", "favicon_url": None},
-        "api": {"accepted_api_agreement": True, "api_password_access": "true", "api_token_access": "true"},
+        "api": {**api, "api_token_access": "true" if has_tokens else "false"},
         "tickets": {
             "comments_public_by_default": True,
             "is_first_comment_private_enabled": True,

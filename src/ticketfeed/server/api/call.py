@@ -16,11 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
+from ticketfeed.protocol.api_tokens import is_accepted
 from ticketfeed.protocol.errors import (
     ForeignOrigin,
     InvalidAttribute,
     InvalidEndpoint,
     InvalidPaginationParameter,
+    InvalidToken,
     InvalidValue,
     MissingScope,
     NotAuthenticated,
@@ -191,6 +193,8 @@ class _Endpoint:
         if route.method == "POST":
             _refuse_forged(request)
         call = await admit(request, allow_anonymous=route.role == "anybody")
+        if call.service.settings.api_tokens != "allowed":
+            call = _check_credential(request, call, allow_anonymous=route.role == "anybody")
         if call.identity.scopes is not None:
             _check_scopes(call.identity.scopes, self._scopes)
         if not allows_role(call.identity.role, route.role):
@@ -219,6 +223,17 @@ def _refuse_forged(request: Request) -> None:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise ForeignOrigin
+
+
+def _check_credential(request: Request, call: ApiCall, *, allow_anonymous: bool) -> ApiCall:
+    """Refuse a credential that has ended (`protocol/api_tokens.py`) as if it were wrong."""
+    identity = call.identity
+    if is_accepted(call.service.settings.api_tokens, identity, call.now):
+        return call
+    if identity.kind == "password" and allow_anonymous:
+        return replace(call, identity=ANONYMOUS)
+    is_bearer = request.headers["authorization"].strip()[:6].lower() == "bearer"
+    raise InvalidToken if is_bearer else NotAuthenticated(with_token=identity.kind == "api_token")
 
 
 def _check_scopes(granted: str, required: Sequence[str]) -> None:

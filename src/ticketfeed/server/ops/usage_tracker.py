@@ -30,8 +30,9 @@ from ticketfeed.protocol.consumers import (
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
 from ticketfeed.protocol.query import parse_filters
+from ticketfeed.server.ops.token_uses import TokenUses
 from ticketfeed.server.request_context import RequestContext
-from ticketfeed.storage.contract import SidecarStore
+from ticketfeed.storage.contract import Store
 
 __all__ = ["Answered", "UsageTracker", "header_text", "logged_path"]
 
@@ -70,8 +71,9 @@ class _Buffer:
 class UsageTracker:
     """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
 
-    def __init__(self, store: SidecarStore, instant: Callable[[], float]) -> None:
+    def __init__(self, store: Store, instant: Callable[[], float]) -> None:
         self._store, self._instant = store, instant
+        self._token_uses = TokenUses(store)
         self._buffers: dict[Account, _Buffer] = {}
         self._task: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
@@ -83,6 +85,8 @@ class UsageTracker:
         if account is None:
             return
         at = self._instant()
+        if answered.context.identity is not None and answered.status != 401:
+            self._token_uses.add(account, answered.context.identity, int(at))
         buffer = self._buffers.get(account)
         if buffer is None:
             buffer = self._buffers[account] = _Buffer()
@@ -116,6 +120,7 @@ class UsageTracker:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._token_uses.stop()
         await self.flush()
 
     async def flush(self) -> None:
@@ -123,6 +128,10 @@ class UsageTracker:
         async with self._flushing:
             reasons = [await self._flush_account(account) for account in list(self._buffers)]
         self._warn_once(next(filter(None, reasons), ""))
+
+    async def flush_token_uses(self) -> None:
+        """Write when tokens were last used, for `flush` does not: it waits for no write of the store."""
+        await self._token_uses.flush()
 
     async def _flush_account(self, account: Account) -> str:
         """Flush one account; returns the reason if the store was unavailable, else an empty text."""
@@ -151,6 +160,7 @@ class UsageTracker:
     async def _flush_forever(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
+            self._token_uses.start_flush()
             try:
                 await self.flush()
             except Exception:

@@ -298,7 +298,7 @@ ORDER BY job_id, number
 
 -- name: find_credential
 -- A credential by its id, unless revoked.
-SELECT credential.id, credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body, credential.used_at
 FROM ticketfeed.credential
 JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -306,7 +306,7 @@ WHERE credential.account_id = :account_id AND credential.id = :id AND credential
 
 -- name: find_token
 -- An API token by its hash, unless revoked.
-SELECT credential.id, credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body, credential.used_at
 FROM ticketfeed.credential
 JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -315,7 +315,7 @@ WHERE credential.account_id = :account_id
 
 -- name: find_passwords
 -- The passwords of the users with this email, unless revoked.
-SELECT credential.id, credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body, credential.used_at
 FROM ticketfeed.record
 JOIN ticketfeed.credential ON credential.account_id = record.account_id AND credential.user_id = record.id
 WHERE record.account_id = :account_id AND record.kind = 'users' AND record.email = :email
@@ -325,7 +325,7 @@ ORDER BY credential.id
 -- name: list_credentials
 -- Every credential with its user's email, or an empty one where the user or the email is missing.
 SELECT credential.id, credential.user_id, coalesce(record.email, ''), credential.kind,
-       credential.created_at, credential.revoked_at
+       credential.created_at, credential.revoked_at, credential.used_at, credential.description
 FROM ticketfeed.credential
 LEFT JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -343,8 +343,12 @@ SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.credential WHERE account_id = :a
 
 -- name: add_credential
 -- Store a new credential.
-INSERT INTO ticketfeed.credential (account_id, id, user_id, kind, secret_hash, created_at)
-VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
+INSERT INTO ticketfeed.credential (account_id, id, user_id, kind, secret_hash, created_at, used_at, description)
+VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at, :created_at, :description)
+
+-- name: use_credential
+-- Store when a credential was used.
+UPDATE ticketfeed.credential SET used_at = :used_at WHERE account_id = :account_id AND id = :id
 
 -- name: revoke_credential
 -- Revoke a credential that is in force.
@@ -556,6 +560,26 @@ LEFT JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
 WHERE credential.account_id = :account_id AND record.id IS NULL
 ORDER BY credential.id
+
+-- name: scan_dangling_oauth
+-- OAuth tokens whose client or user is missing, and clients whose user is.
+SELECT 'token', oauth_token.id, 'client', oauth_token.client_id
+FROM ticketfeed.oauth_token
+LEFT JOIN ticketfeed.oauth_client
+  ON oauth_client.account_id = oauth_token.account_id AND oauth_client.id = oauth_token.client_id
+WHERE oauth_token.account_id = :account_id AND oauth_client.id IS NULL
+UNION ALL
+SELECT 'token', oauth_token.id, 'user', oauth_token.user_id
+FROM ticketfeed.oauth_token
+LEFT JOIN ticketfeed.record
+  ON record.account_id = oauth_token.account_id AND record.kind = 'users' AND record.id = oauth_token.user_id
+WHERE oauth_token.account_id = :account_id AND record.id IS NULL
+UNION ALL
+SELECT 'client', oauth_client.id, 'user', oauth_client.user_id
+FROM ticketfeed.oauth_client
+LEFT JOIN ticketfeed.record
+  ON record.account_id = oauth_client.account_id AND record.kind = 'users' AND record.id = oauth_client.user_id
+WHERE oauth_client.account_id = :account_id AND record.id IS NULL
 
 -- name: count_changes
 -- How many tickets a range of the feed holds, up to :limit, and the second of the first.
