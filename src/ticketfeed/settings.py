@@ -201,6 +201,11 @@ class Settings:
         is_secret=True,
         problem=_length_problem(SESSION_KEY_CHARS_MIN),
     )
+    accept_clock: bool = _setting(
+        False,
+        "Write although this machine's clock was set forward by more than five minutes, or differs by more from "
+        "PostgreSQL's.",
+    )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     settle_seconds: int = _rule(
         0, 60, "seconds", "How far behind the current time the feed is served.", has_option=True

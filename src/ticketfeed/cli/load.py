@@ -31,7 +31,7 @@ else:  # the choices of --kind; a type checker takes no Literal that is made fro
     Kind = Literal[KINDS]
 
 
-@with_settings("store", "account")
+@with_settings("store", "account", "accept_clock")
 def load(
     settings: Settings,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to load; - is standard input.")],
@@ -107,7 +107,7 @@ async def _load(
     settings: Settings, records: Iterable[InputRecord], on_error: OnError, is_strict: bool, expected: int | None
 ) -> LoadSummary:
     skipped = _SkippedRecords()
-    async with opened(settings.store) as store:
+    async with opened(settings.store, accept_clock=settings.accept_clock) as store:
         account = await new_account(store, settings.account)
         summary = await load_records(
             store,

@@ -21,7 +21,7 @@ from ticketfeed.cli.resolver import RULE, Value, environment_source, make_settin
 from ticketfeed.protocol.errors import BadInput, NotFound
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import RULES, SETTINGS, Setting, Settings, option_name, variable_name
-from ticketfeed.storage import Store, open_store
+from ticketfeed.storage import ClockCheck, Store, open_store
 
 __all__ = [
     "DEFAULT_ACCOUNT",
@@ -148,9 +148,12 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def opened(store_url: str, *, read_urls: Sequence[str] = (), create: bool = True) -> AsyncIterator[Store]:
+async def opened(
+    store_url: str, *, read_urls: Sequence[str] = (), create: bool = True, accept_clock: bool = False
+) -> AsyncIterator[Store]:
     """Open a store, and close it when the block ends."""
-    store = await open_store(store_url, read_urls=read_urls, create=create)
+    clock_check = ClockCheck(is_accepted=accept_clock)
+    store = await open_store(store_url, read_urls=read_urls, create=create, clock_check=clock_check)
     try:
         yield store
     except asyncio.CancelledError:

@@ -435,6 +435,9 @@ class MaintenanceStore(Protocol):
         later starts behind the fence too: it may be one that was lost.
         """
 
+    async def clock_problem(self) -> str | None:
+        """Why writes are refused because of the machine's clock (storage/clock_check.py); None if they are not."""
+
     async def overwrite_erased(self) -> None:
         """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
 

@@ -35,6 +35,7 @@ from ticketfeed.protocol.rows import (
 )
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.stored_words import StoredWords
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
@@ -48,8 +49,8 @@ T = TypeVar("T")
 class MemoryStore:
     """A Store that lives as long as its process."""
 
-    def __init__(self, clock: Clock = system_clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock = system_clock, clock_check: ClockCheck | None = None) -> None:
+        self._clock, self._clock_check = clock, clock_check or ClockCheck()
         self._accounts: dict[str, Account] = {}
         self._data: dict[int, AccountData] = {}
         self._changes = 0
@@ -87,7 +88,7 @@ class MemoryStore:
             fenced = FeedState(watermark=self._fenced_at)
             data = self._data.get(account.account_id) or AccountData(fenced, fenced)
             if work is not None:
-                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._clock())
+                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._now())
                 await asyncio.to_thread(work, transaction)
                 data = transaction.finish()
             self._accounts[subdomain], self._data[account.account_id] = account, data
@@ -257,9 +258,7 @@ class MemoryStore:
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = MemoryTransaction(
-                account.account_id, self._data[account.account_id].snapshot(), self._clock()
-            )
+            transaction = MemoryTransaction(account.account_id, self._data[account.account_id].snapshot(), self._now())
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
@@ -283,12 +282,20 @@ class MemoryStore:
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
-            data, now = self._data[account.account_id], self._clock()
+            data, now = self._data[account.account_id], self._now()
             states = data.state, data.record_state
             data.state, data.record_state = watermark.fence_states(states, now, clock_error_seconds)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             self._changes += 1
             return data.state
+
+    def _now(self) -> int:
+        """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
+        self._clock_check.refuse()
+        return self._clock()
+
+    async def clock_problem(self) -> str | None:
+        return self._clock_check.problem()
 
     async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:  # noqa: ARG002
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}

@@ -25,6 +25,7 @@ from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.postgres.pools import (
@@ -70,6 +71,8 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 STATEMENT_SECONDS = 60.0
 # Tables whose rows are erased.
 ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request")
+# How often clocks are compared: one round trip more for a write that does.
+COMPARE_SECONDS = 10.0
 # Connections of one process for writes, to the primary, and how many of them one account may use: one works, while the
 # other waits to be next.
 WRITERS_MAX = 8
@@ -83,8 +86,10 @@ class PostgresStore(SqlStore):
 
     queries = QUERIES
 
-    def __init__(self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str) -> None:
-        self._clock = clock
+    def __init__(
+        self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str, clock_check: ClockCheck
+    ) -> None:
+        self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id = store_id
         self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls)
@@ -96,7 +101,13 @@ class PostgresStore(SqlStore):
 
     @classmethod
     async def open(
-        cls, url: str, clock: Clock, *, read_urls: Sequence[str] = (), create: bool = True
+        cls,
+        url: str,
+        clock: Clock,
+        *,
+        read_urls: Sequence[str] = (),
+        create: bool = True,
+        clock_check: ClockCheck | None = None,
     ) -> "PostgresStore":
         """Connect, bring the schema up to date, open the pools. Raises StoreError."""
 
@@ -108,7 +119,7 @@ class PostgresStore(SqlStore):
                 return prepare_schema(connection, create=create)
 
         try:
-            store = cls(url, read_urls, clock, await asyncio.to_thread(prepare))
+            store = cls(url, read_urls, clock, await asyncio.to_thread(prepare), clock_check or ClockCheck())
         except psycopg.Error as error:
             raise StoreError(f"cannot open the store: {explain(error)}") from error
         await store._readers.open()
@@ -133,6 +144,8 @@ class PostgresStore(SqlStore):
         def create() -> Account:
             with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
                 _limit_statements(connection, WAIT_SECONDS)
+                self._compare_clocks(connection)
+                self._clock_check.refuse()
                 session = PostgresSession(connection)
                 account = create_account(session, subdomain)
                 if work is not None:
@@ -185,6 +198,22 @@ class PostgresStore(SqlStore):
             return fence_account(session, account, states, self._clock(), clock_error_seconds)
 
         return await self._with_row_locked(account, locked)
+
+    async def clock_problem(self) -> str | None:
+        def compare() -> None:
+            with self._prober.pool.connection(WAIT_SECONDS) as connection:
+                self._compare_clocks(connection)
+
+        await self._prober.run(lambda: _translate_errors(compare))
+        return self._clock_check.problem()
+
+    def _compare_clocks(self, connection: psycopg.Connection[Any]) -> None:
+        """Compare the clocks, unless that was done lately and they agreed."""
+        if time.monotonic() < self._compared_at + COMPARE_SECONDS and self._clock_check.problem() is None:
+            return
+        ((instant,),) = connection.execute(QUERIES["read_clock"].encode(), binary=True).fetchall()
+        self._clock_check.compare(instant)
+        self._compared_at = time.monotonic()
 
     async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
         threads = self._prober if is_probe else self._inspectors
@@ -306,9 +335,11 @@ class PostgresStore(SqlStore):
             try:
                 with self._writers.pool.connection(remaining) as connection, connection.transaction():
                     _limit_statements(connection, max(RETRY_SECONDS, deadline - time.monotonic()))
+                    self._compare_clocks(connection)
                     session = PostgresSession(connection)
                     states = lock_states(session, account)
                     locked = True
+                    self._clock_check.refuse()
                     _limit_statements(connection, STATEMENT_SECONDS)
                     return work(session, states)
             except (psycopg.Error, PoolTimeout) as error:

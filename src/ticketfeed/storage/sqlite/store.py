@@ -23,6 +23,7 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.queries import build
@@ -51,10 +52,11 @@ class SqliteStore(SqlStore):
 
     queries = QUERIES
 
-    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+    def __init__(self, path: Path, clock: Clock, busy_seconds: float, clock_check: ClockCheck) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
+        self._clock_check = clock_check
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
-        self._writer = SqliteWriter(path, clock, busy_seconds)
+        self._writer = SqliteWriter(path, clock, busy_seconds, clock_check)
         self._readers = SqliteReaders(path, busy_seconds)
         self._inspectors, self._prober, self._sidecar_thread = (
             ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"sqlite-{name}")
@@ -66,14 +68,20 @@ class SqliteStore(SqlStore):
 
     @classmethod
     def open(
-        cls, path: Path, clock: Clock, *, create: bool = True, busy_seconds: float = WAIT_SECONDS
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        create: bool = True,
+        busy_seconds: float = WAIT_SECONDS,
+        clock_check: ClockCheck | None = None,
     ) -> "SqliteStore":
         """Open the file, create it if `create`, and bring its schema up to date. Raises StoreError."""
         if not create and not path.exists():
             raise StoreError(f"there is no store at {path}")
         try:
             prepare(path, busy_seconds)
-            return cls(path, clock, busy_seconds)
+            return cls(path, clock, busy_seconds, clock_check or ClockCheck())
         except apsw.Error as error:
             raise StoreError(f"cannot open the store {path}: {explain(error)}") from error
 
@@ -130,9 +138,12 @@ class SqliteStore(SqlStore):
         def fence() -> FeedState:
             with translated(self._path), self._writer.transaction():
                 states = lock_states(self._writer.session, account)
-                return fence_account(self._writer.session, account, states, self._clock(), clock_error_seconds)
+                return fence_account(self._writer.session, account, states, self._writer.now(), clock_error_seconds)
 
         return await self._writer.run(fence)
+
+    async def clock_problem(self) -> str | None:
+        return self._clock_check.problem()
 
     async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
         return await _run_in(self._prober if is_probe else self._inspectors, lambda: self._inspect(work))

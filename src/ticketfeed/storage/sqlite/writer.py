@@ -26,6 +26,7 @@ import apsw
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
@@ -80,8 +81,9 @@ class _Queued:
 class SqliteWriter:
     """Runs jobs and writes one after the other, in order."""
 
-    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+    def __init__(self, path: Path, clock: Clock, busy_seconds: float, clock_check: ClockCheck) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
+        self._clock_check = clock_check
         self.connection = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self.session = SqliteSession(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
@@ -110,6 +112,11 @@ class SqliteWriter:
         if exclusive:
             return cast(T, await self.run(lambda: self._write_exclusively(queued)))
         return cast(T, await self._enqueue(queued))
+
+    def now(self) -> int:
+        """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
+        self._clock_check.refuse()
+        return self._clock()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -159,7 +166,7 @@ class SqliteWriter:
     def run_in_transaction(self, account: Account, work: Work) -> None:
         """Run the work of a write in the transaction that a job has begun."""
         before = lock_states(self.session, account)
-        write = SqliteTransaction(self.session, account, before, self._clock())
+        write = SqliteTransaction(self.session, account, before, self.now())
         work(write)
         write_states(self.session, account, write.finish())
 
@@ -257,7 +264,7 @@ class SqliteWriter:
         assert queued.account is not None
         assert queued.work is not None
         before = states.get(queued.account) or lock_states(self.session, queued.account)
-        write = SqliteTransaction(self.session, queued.account, before, self._clock())
+        write = SqliteTransaction(self.session, queued.account, before, self.now())
         queued.result = queued.work(write)
         if write.erased_users is not None:
             self._must_overwrite = self._must_empty_log = True
