@@ -167,7 +167,7 @@ async def _static(request: Request) -> Response:
 
 
 async def _redirect_to_base(_request: Request) -> Response:
-    return RedirectResponse(BASE, 307, _HEADERS)
+    return RedirectResponse(BASE, 307, PAGE_HEADERS)
 
 
 DASHBOARD_ROUTES: Sequence[Route] = [
