@@ -12,13 +12,14 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Raw
 
-from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.model import INT64_MAX, TicketList
 from ticketfeed.protocol.record_types import IdentityType
 from ticketfeed.protocol.records import encode
 
 __all__ = [
     "ERASED_TEXT",
     "ERASED_USER_NAME",
+    "RESTORABLE",
     "TICKET_KINDS",
     "USER_KINDS",
     "erase_ticket_copy",
@@ -220,9 +221,13 @@ def erased_ticket(ticket: Mapping[str, Any]) -> Values:
     return _kept(ticket, _TICKET) | _TICKET_TEXTS | ({"encoded_id": encoded_id} if kept_id else {})
 
 
+# Which tickets can still be restored. Only the ticket itself has a raw_subject; others repeat the subject in their via.
+RESTORABLE = TicketList(deleted=True, without_values=(("raw_subject", encode(ERASED_SUBJECT)),))
+
+
 def is_erased_ticket(ticket: Mapping[str, Any]) -> bool:
     """Whether a ticket was deleted permanently, here or where it was loaded from."""
-    return ticket.get("status") == "deleted" and ticket.get("subject") == ERASED_SUBJECT
+    return ticket.get("status") == "deleted" and ticket.get("raw_subject") == ERASED_SUBJECT
 
 
 # Fields of a ticket whose values are not text of a person; of all others an event keeps that they changed.

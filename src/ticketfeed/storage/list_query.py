@@ -81,6 +81,7 @@ def ticket_bindings(tickets: TicketList) -> dict[str, Any]:
         "problem_id": tickets.problem_id,
         "person_id": pack_ids([tickets.person_id or 0]),
         **{f"text_{number}": text for number, text in enumerate(tickets.texts())},
+        **{f"missing_{number}": text for number, text in enumerate(tickets.missing_texts())},
     }
 
 
@@ -124,4 +125,5 @@ def _conditions(tickets: TicketList) -> str:
     if tickets.person_id is not None:  # read before the body, which is much longer
         conditions.append("position(:person_id IN user_ids) > 0")
     conditions += [f"position(:text_{number} IN body) > 0" for number in range(len(tickets.values))]
+    conditions += [f"position(:missing_{number} IN body) = 0" for number in range(len(tickets.without_values))]
     return " AND ".join(conditions)

@@ -233,6 +233,7 @@ class MemoryStore:
             and tickets.problem_id in (None, row.problem_id)
             and (tickets.person_id is None or pack_ids([tickets.person_id]) in row.user_ids)
             and all(text in row.body for text in tickets.texts())
+            and not any(text in row.body for text in tickets.missing_texts())
             and (tickets.start_time is None or row.generated_timestamp >= tickets.start_time)
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
