@@ -116,6 +116,34 @@ def test_an_envelope_without_a_record(desk: Desk, method: str, path: str, key: s
     assert "error" in desk.send(method, path, {key: value}, expect=400)
 
 
+def test_small_shapes(desk: Desk) -> None:
+    """Keys that descriptions of the wire have, with their values where nothing says otherwise."""
+    desk.put("ticket_forms", {"id": 1, "name": "F"})
+    desk.put("ticket_fields", {"id": 2, "title": "T"})
+    desk.put("satisfaction_ratings", {"id": 3, "ticket_id": 1})
+    event = {"id": 4, "ticket_id": 1, "metric": "reply_time", "instance_id": 1, "type": "activate"}
+    desk.put("ticket_metric_events", {**event, "time": "2023-11-01T00:00:00Z"})
+    field = desk.send("GET", "/ticket_fields/2")["ticket_field"]
+    assert (field["raw_agent_description"], field["sub_type_id"]) == (None, None)
+    assert desk.send("GET", "/ticket_forms/1")["ticket_form"]["form_type"] == "standard"
+    assert "reason_code" not in desk.send("GET", "/satisfaction_ratings/3")["satisfaction_rating"]
+    desk.now += 100
+    (shown,) = desk.send("GET", "/incremental/ticket_metric_events?start_time=0")["ticket_metric_events"]
+    assert shown["deleted"] is False
+    settings = desk.send("GET", "/account/settings")["settings"]
+    assert settings["active_features"]["organization_access_enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("brands", "default"),
+    [([], None), ([{"id": 7}, {"id": 8}], 7), ([{"id": 7}, {"id": 8, "default": True}], 8)],
+)
+def test_the_default_brand(desk: Desk, brands: list[Any], default: int | None) -> None:
+    """That which says so, else the oldest."""
+    desk.put("brands", *brands)
+    assert desk.send("GET", "/account/settings")["settings"]["brands"]["default_brand_id"] == default
+
+
 def test_voice_comments_are_comments(desk: Desk) -> None:
     """In the list of comments, their number, the export of ticket events and the metrics."""
     when = "2023-11-01T00:00:00Z"

@@ -35,6 +35,7 @@ __all__ = [
     "check_nesting",
     "decode_as",
     "defaults_of",
+    "exported_user",
     "is_deleted",
     "make_record",
     "parse_record",
@@ -136,6 +137,15 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
 def is_deleted(kind: str, body: bytes) -> bool:
     """Whether a stored record is marked as deleted, so that it is no longer listed."""
     return _is_deleted(_STORED[kind].decode(body))
+
+
+def exported_user(body: bytes) -> bytes:
+    """A user as the exports have it: a deleted one says whether that is for good."""
+    if b'"active":false' not in body or not is_deleted("users", body):
+        return body
+    values = split_record(body)
+    values.setdefault("permanently_deleted", Raw(b"false"))
+    return encode(values)
 
 
 def _searchable(text: object) -> str | None:
