@@ -119,3 +119,43 @@ def test_the_identities_of_a_user(desk: Desk) -> None:
     assert [primary for _, _, primary, _ in shown()].count(True) == 1
     for method, target in (("GET", f"{path}/999"), ("PUT", f"{path}/999/verify"), ("GET", "/users/99/identities")):
         desk.send(method, target, {}, expect=404)
+
+
+def test_users_with_identities(desk: Desk) -> None:
+    """A user is written with identities: the first email is the user's, and one that there is already stays one."""
+
+    def shown(id: int) -> list[tuple[Any, ...]]:
+        page = desk.page(f"/api/v2/users/{id}/identities")["identities"]
+        return [(each["type"], each["value"], each["primary"], each["verified"]) for each in page]
+
+    sent: list[dict[str, Any]] = [{"type": "phone_number", "value": "+1555"}, {"type": "email", "value": "b@x.example"}]
+    user = {"name": "Bo", "identities": sent}
+    made = desk.send("POST", "/users", {"user": user}, expect=201)["user"]
+    assert (made["id"], made["email"], "identities" in made) == (3, "b@x.example", False)
+    assert shown(3) == [("phone_number", "+1555", False, False), ("email", "b@x.example", True, False)]
+    second = {"type": "email", "value": "B@y.example", "primary": True, "verified": True}
+    user["identities"] = [*sent, second]
+    for _ in range(2):
+        changed = desk.send("POST", "/users/create_or_update", {"user": {**user, "email": "b@x.example"}})["user"]
+        assert (changed["id"], changed["email"], changed["verified"]) == (3, "B@y.example", True)
+        second["primary"] = False
+        desk.send("PUT", "/users/3", {"user": {"identities": [{**second, "value": "b@Y.example", "verified": True}]}})
+        assert [each[:3] for each in shown(3)] == [
+            ("phone_number", "+1555", False),
+            ("email", "b@x.example", False),
+            ("email", "B@y.example", True),
+        ]
+        desk.send("PUT", "/users/3", {"user": {"identities": None}})
+        desk.send("PUT", "/users/3", {"user": {"email": "b@x.example"}})
+        second["primary"] = True
+    for wrong in ("x", [5], [None], [{}], [{"type": "email"}], [{"type": "email", "value": "ann@example.com"}]):
+        desk.send("POST", "/users", {"user": {"name": "No", "identities": wrong}}, expect=422)
+        desk.send("PUT", "/users/3", {"user": {"identities": wrong}}, expect=422)
+    assert desk.page("/api/v2/users/count")["count"]["value"] == 3
+    desk.send(
+        "POST",
+        "/users/create_many",
+        {"users": [{"name": "Cy", "identities": [{"type": "email", "value": "c@x.example"}]}]},
+    )
+    desk.run_jobs()
+    assert shown(4) == [("email", "c@x.example", True, False)]

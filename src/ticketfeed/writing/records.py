@@ -16,6 +16,7 @@ from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord,
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.identities import IdentityWriter
 from ticketfeed.writing.memberships import Memberships
 
 __all__ = ["RecordWriter"]
@@ -65,7 +66,7 @@ class RecordWriter:
         draft = self._put(values)
         if self._kind == "users":
             self._memberships.follow(draft.id, None, draft.organization_id)
-        return draft
+        return self._with_identities(draft, record)
 
     def update(self, id: int, change: RecordChange) -> RecordDraft:
         """Change a record. Raises RecordNotFound, RecordInvalid, RoleTooLow."""
@@ -82,7 +83,7 @@ class RecordWriter:
         draft = self._put(values)
         if self._kind == "users":
             self._memberships.follow(id, _USER.decode(body).organization_id, draft.organization_id)
-        return draft
+        return self._with_identities(draft, change)
 
     def create_or_update(self, keys: RecordKeys, record: RecordChange) -> tuple[RecordDraft, bool]:
         """Change the record with this id, external_id or email, or create one; and whether it is new.
@@ -137,6 +138,15 @@ class RecordWriter:
         if body is None or is_deleted(self._kind, body):
             raise RecordNotFound
         return _RECORD.decode(body).id
+
+    def _with_identities(self, user: RecordDraft, change: RecordChange) -> RecordDraft:
+        """Add the identities that were sent with a user; returns the user after it. Raises RecordInvalid."""
+        if not change.identities:
+            return user
+        identities = IdentityWriter(self._write, self._account, user.id)
+        for identity in change.identities:
+            identities.add(identity)
+        return user._replace(body=identities.user)
 
     def _check_links(self, change: RecordChange) -> None:
         """Each record that the change names must exist."""
