@@ -65,6 +65,48 @@ def test_the_user_follows_memberships(desk: Desk) -> None:
     desk.send("PUT", f"/organization_memberships/{made['id']}", added, expect=404)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_deleted_organization_has_no_members(desk: Desk, many: bool) -> None:
+    """Its memberships go with it, and its members change over to another organization of theirs, or none."""
+    desk.send("POST", "/users", {"user": {"name": "Bo", "organization_id": 1}}, expect=201)
+    membership = {"user_id": 2, "organization_id": 2}
+    desk.send("POST", "/organization_memberships", {"organization_membership": membership}, expect=201)
+    if many:
+        desk.send("DELETE", "/organizations/destroy_many?ids=1")
+        desk.run_jobs()
+    else:
+        desk.send("DELETE", "/organizations/1", expect=204)
+    assert (memberships(desk), organization_id(desk)) == ([(2, True)], 2)
+    assert (memberships(desk, 3), organization_id(desk, 3)) == ([], None)
+    assert ids(desk.page("/api/v2/organization_memberships"), "organization_memberships") == [3]
+    made = desk.send("POST", "/organizations", {"organization": {"name": "North"}}, expect=201)["organization"]
+    assert desk.page(f"/api/v2/organizations/{made['id']}/users")["users"] == []
+
+
+def test_deleted_groups_and_agents_have_no_memberships(desk: Desk) -> None:
+    """They go with their group or user; the default group of an agent is another of the agent's, or none."""
+    for name in ("Sales", "Support"):
+        desk.send("POST", "/groups", {"group": {"name": name}}, expect=201)
+    for name in ("Cy", "Di"):
+        desk.send("POST", "/users", {"user": {"name": name, "role": "agent"}}, expect=201)
+    for user_id, group_id in ((3, 1), (3, 2), (4, 1)):
+        sent = {"group_membership": {"user_id": user_id, "group_id": group_id}}
+        desk.send("POST", "/group_memberships", sent, expect=201)
+
+    def shown() -> list[tuple[int, int, bool]]:
+        page = desk.page("/api/v2/group_memberships")["group_memberships"]
+        return [(each["user_id"], each["group_id"], each["default"]) for each in page]
+
+    def default(user_id: int) -> Any:
+        return desk.page(f"/api/v2/users/{user_id}")["user"]["default_group_id"]
+
+    assert (shown(), default(3)) == ([(3, 1, True), (3, 2, False), (4, 1, True)], 1)
+    desk.send("DELETE", "/groups/1", expect=204)
+    assert (shown(), default(3), default(4)) == ([(3, 2, True)], 2, None)
+    desk.send("DELETE", "/users/3")
+    assert shown() == []
+
+
 def test_many_memberships(desk: Desk) -> None:
     """Many are made and removed by a job, and what cannot be is told."""
     desk.send("POST", "/users", {"user": {"name": "Bo"}}, expect=201)

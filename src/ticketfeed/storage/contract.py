@@ -167,6 +167,9 @@ class WriteTransaction(OauthTransaction, Protocol):
         `deleted`: False for those that are not deleted, True for only the deleted ones, None for both.
         """
 
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        """The bodies of the users or memberships of one organization that are not deleted, in order of their ids."""
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         """Users beyond an id, by id, that are no members of the organization that they name."""
 

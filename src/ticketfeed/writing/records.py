@@ -111,14 +111,32 @@ class RecordWriter:
             self._check_role(_USER.decode(body), None)
             if id == self._actor.user_id:
                 raise RecordInvalid(base=("you cannot delete yourself", "InvalidValue"))
+        draft = self._mark_deleted(body)
         if self._kind == "group_memberships":
             self._leave_group(_MEMBERSHIP.decode(body))
-        draft = self._mark_deleted(body)
         if self._kind == "users":
             self._memberships.leave_all(id)
+            for membership in self._write.find_of_user("group_memberships", id):
+                self._of_kind("group_memberships")._mark_deleted(membership)
+        if self._kind == "organizations":
+            self._memberships.end_all(id)
+        if self._kind == "groups":
+            self._end_group(id)
         if self._kind == "organization_memberships":
             self._memberships.left(draft.user_id or 0, draft.organization_id or 0)
         return draft
+
+    def _end_group(self, group_id: int) -> None:
+        """Remove the memberships of a group, which is deleted."""
+        memberships = self._of_kind("group_memberships")
+        for body in self._write.find_all("group_memberships"):
+            membership = _MEMBERSHIP.decode(body)
+            if membership.group_id == group_id:
+                memberships._mark_deleted(body)
+                memberships._leave_group(membership)
+
+    def _of_kind(self, kind: str) -> "RecordWriter":
+        return RecordWriter(self._write, self._account, self._actor, kind)
 
     def _mark_deleted(self, body: bytes) -> RecordDraft:
         deletion = WRITES[self._kind].deletion
@@ -174,7 +192,7 @@ class RecordWriter:
             return {}
         if not named.name.strip():
             raise RecordInvalid(organization=("cannot be blank", "BlankValue"))
-        organizations = RecordWriter(self._write, self._account, self._actor, "organizations")
+        organizations = self._of_kind("organizations")
         id = organizations._id_of_name(named.name)
         if id is None:
             new = parse_new_record("organizations", msgspec.json.encode({"name": named.name.strip()}))
@@ -229,11 +247,16 @@ class RecordWriter:
         return draft
 
     def _leave_group(self, membership: GroupMembershipRecord) -> None:
+        """After a membership was deleted: if its group was the user's default one, the oldest other one becomes it."""
         if membership.user_id is None:
             return
         body = self._write.find_records("users", [membership.user_id]).get(membership.user_id)
-        if body is not None and _USER.decode(body).default_group_id == membership.group_id:
-            self._set_default_group(body, None)
+        if body is None or _USER.decode(body).default_group_id != membership.group_id:
+            return
+        others = self._write.find_of_user("group_memberships", membership.user_id)
+        if others:
+            self._put({**split_record(others[0]), "default": True})
+        self._set_default_group(body, _MEMBERSHIP.decode(others[0]).group_id if others else None)
 
     def _set_default_group(self, user: bytes, group_id: int | None) -> None:
         values = {**split_record(user), "default_group_id": group_id}

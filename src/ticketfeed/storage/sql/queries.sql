@@ -154,6 +154,12 @@ SELECT body FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND user_id = :user_id AND is_deleted = ANY (:states)
 ORDER BY id
 
+-- name: find_of_organization
+-- The users or memberships of one organization.
+SELECT body FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND organization_id = :organization_id AND is_deleted = 0
+ORDER BY id
+
 -- name: find_users_without_membership
 -- Users that are no members of the organization that they name.
 SELECT body FROM ticketfeed.record AS person
