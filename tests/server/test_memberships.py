@@ -201,3 +201,17 @@ def test_users_with_identities(desk: Desk) -> None:
     )
     desk.run_jobs()
     assert shown(4) == [("email", "c@x.example", True, False)]
+
+
+def test_every_address_of_a_user_is_the_users_alone(desk: Desk) -> None:
+    """A second email address finds the user, and nobody else may have it, until its user is deleted."""
+    second = {"type": "email", "value": "Second@x.example"}
+    desk.send("POST", "/users/2/identities", {"identity": second}, expect=201)
+    requested = {"ticket": {"comment": "x", "requester": {"email": "second@x.example", "name": "Ann"}}}
+    assert desk.send("POST", "/tickets", requested, expect=201)["ticket"]["requester_id"] == 2
+    other = {"user": {"name": "Bo", "email": "second@X.example"}}
+    desk.send("POST", "/users", other, expect=422)
+    assert desk.send("POST", "/users/create_or_update", other)["user"]["id"] == 2
+    desk.send("POST", "/users/1/identities", {"identity": second}, expect=422)
+    desk.send("DELETE", "/users/2")
+    desk.send("POST", "/users", other, expect=201)

@@ -134,6 +134,18 @@ def test_small_shapes(desk: Desk) -> None:
     assert settings["active_features"]["organization_access_enabled"] is True
 
 
+def test_metric_sets_by_both_ids(desk: Desk) -> None:
+    """A metric set is found by its own id, as its url says, and by that of its ticket, where no other set has it."""
+    desk.put("ticket_metrics", {"id": 901, "ticket_id": 1}, {"id": 1, "ticket_id": 2})
+    for id, ticket_id in ((901, 1), (1, 2), (2, 2)):
+        assert desk.send("GET", f"/ticket_metrics/{id}")["ticket_metric"]["ticket_id"] == ticket_id
+    desk.send("GET", "/ticket_metrics/902", expect=404)
+    made = desk.send("POST", "/tickets", {"ticket": {"comment": "x"}}, expect=201)["ticket"]
+    url = desk.send("GET", f"/tickets/{made['id']}/metrics")["ticket_metric"]["url"]
+    path = url.partition("/api/v2")[2]
+    assert desk.send("GET", path)["ticket_metric"]["ticket_id"] == made["id"]
+
+
 @pytest.mark.parametrize(
     ("brands", "default"),
     [([], None), ([{"id": 7}, {"id": 8}], 7), ([{"id": 7}, {"id": 8, "default": True}], 8)],

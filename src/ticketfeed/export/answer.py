@@ -22,7 +22,7 @@ from ticketfeed.protocol.list_request import ListRequest, paginate
 from ticketfeed.protocol.model import Account, Filters, Position, Span
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import ExportRequest, SpanRequest
-from ticketfeed.protocol.records import exported_user
+from ticketfeed.protocol.records import make_export_user
 from ticketfeed.protocol.rows import ChangeRow, FeedRow, ListRow, column
 from ticketfeed.storage.contract import Store
 
@@ -193,4 +193,4 @@ def _exported_users(rows: Sequence[FeedRow]) -> Sequence[FeedRow]:
     bodies = column(rows, "body")
     if not any(b'"active":false' in body for body in bodies):  # as most pages; their rows stay lazy
         return rows
-    return [ChangeRow(row.generated_timestamp, row.id, exported_user(row.body)) for row in rows]
+    return [ChangeRow(row.generated_timestamp, row.id, make_export_user(row.body)) for row in rows]

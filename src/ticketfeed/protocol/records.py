@@ -35,8 +35,10 @@ __all__ = [
     "check_nesting",
     "decode_as",
     "defaults_of",
-    "exported_user",
     "is_deleted",
+    "lookup_keys",
+    "make_export_user",
+    "make_lookup_key",
     "make_record",
     "parse_record",
     "serialize",
@@ -131,7 +133,30 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         body,
         user_id=None if isinstance(record, UserRecord) else getattr(record, "user_id", None),
         organization_id=getattr(record, "organization_id", None),
+        lookup_key=_lookup_key(kind, record),
     )
+
+
+def _lookup_key(kind: str, record: Record) -> str | None:
+    if kind == "ticket_metrics":
+        return str(record.id)
+    text = getattr(record, {"organizations": "name", "identities": "value"}.get(kind, ""), None)
+    return _searchable(make_lookup_key(text)) if isinstance(text, str) else None
+
+
+def make_lookup_key(text: str) -> str:
+    """What a name or an address is found by: the same in any case."""
+    return text.strip().lower()
+
+
+def lookup_keys(text: str) -> list[str]:
+    """Every key that a record with this name or address may have.
+
+    Those that an older release stored have theirs from a migration, in which some engines know capitals of ASCII alone.
+    """
+    stripped = text.strip()
+    of_ascii = "".join(char.lower() if char.isascii() else char for char in stripped)
+    return [key for key in dict.fromkeys((make_lookup_key(text), of_ascii)) if _searchable(key) is not None]
 
 
 def is_deleted(kind: str, body: bytes) -> bool:
@@ -139,7 +164,7 @@ def is_deleted(kind: str, body: bytes) -> bool:
     return _is_deleted(_STORED[kind].decode(body))
 
 
-def exported_user(body: bytes) -> bytes:
+def make_export_user(body: bytes) -> bytes:
     """A user as the exports have it: a deleted one says whether that is for good."""
     if b'"active":false' not in body or not is_deleted("users", body):
         return body

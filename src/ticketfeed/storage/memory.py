@@ -175,6 +175,10 @@ class MemoryStore:
         rows = self._records(account, kind)
         return sorted(BodyRow(row.id, row.body) for row in rows if row.external_id in set(external_ids))
 
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        rows = self._records(account, kind)
+        return sorted(BodyRow(row.id, row.body) for row in rows if row.lookup_key in keys)
+
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
     ) -> Sequence[TicketRecordRow]:

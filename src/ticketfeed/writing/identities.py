@@ -8,11 +8,11 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord
-from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record
+from ticketfeed.protocol.records import RecordDraft, is_deleted, lookup_keys, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["IdentityWriter"]
+__all__ = ["IdentityWriter", "find_person"]
 
 KIND = "identities"
 
@@ -24,6 +24,16 @@ class _User(msgspec.Struct):
 
 _USER = StoredDecoder(_User)
 _IDENTITY = StoredDecoder(IdentityRecord)
+
+
+def find_person(write: WriteTransaction, email: str) -> bytes | None:
+    """The body of the user with this email, or with this email as another identity; None if there is none."""
+    body = write.find_user(email)
+    if body is not None and not is_deleted("users", body):
+        return body
+    identities = _IDENTITY.decode_all(write.find_by_key(KIND, lookup_keys(email)))
+    users = write.find_records("users", [each.user_id for each in identities if each.type == "email"])
+    return next((user for user in users.values() if not is_deleted("users", user)), body)
 
 
 class IdentityWriter:
@@ -134,8 +144,8 @@ class IdentityWriter:
         if type_ == "email":
             if "@" not in value:
                 raise RecordInvalid(value=(f"{value[:80]} is not properly formatted", "InvalidFormat"))
-            found = self._write.find_user(value)
-            owner = None if found is None else _USER.decode(found).id
+            found = find_person(self._write, value)
+            owner = None if found is None or is_deleted("users", found) else _USER.decode(found).id
             taken = taken or owner not in (None, self._user_id)
         if taken:
             raise RecordInvalid(value=(f"{value[:80]} is already being used by another user", "DuplicateValue"))

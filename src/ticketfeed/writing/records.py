@@ -13,10 +13,18 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound,
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys, parse_new_record
 from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord, UserRecord
-from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
+from ticketfeed.protocol.records import (
+    RecordDraft,
+    is_deleted,
+    lookup_keys,
+    make_lookup_key,
+    make_record,
+    split_record,
+    wire_second,
+)
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.writing.identities import IdentityWriter
+from ticketfeed.writing.identities import IdentityWriter, find_person
 from ticketfeed.writing.memberships import Memberships
 
 __all__ = ["RecordWriter"]
@@ -94,7 +102,7 @@ class RecordWriter:
         if body is None and keys.external_id:
             body = self._write.find_external(self._kind, str(keys.external_id))
         if body is None and self._kind == "users" and keys.email:
-            body = self._write.find_user(keys.email)
+            body = find_person(self._write, keys.email)
         if body is None and self._kind == "organizations" and isinstance(record.declared.name, str):
             id = self._id_of_name(record.declared.name)
             body = self._write.find_records(self._kind, [id]).get(id) if id is not None else None
@@ -178,7 +186,7 @@ class RecordWriter:
     def _check_unique(self, change: RecordChange, id: int | None) -> None:
         """No other record may have the same email or external_id. `id`: of the record that is changed."""
         email, external_id = (getattr(change.declared, name, UNSET) for name in ("email", "external_id"))
-        if email and self._is_taken(self._write.find_user(email), id):
+        if email and self._is_taken(find_person(self._write, email), id):
             raise RecordInvalid(email=(f"{email} is already being used by another user", "DuplicateValue"))
         if external_id not in (UNSET, None, "") and self._is_taken(
             self._write.find_external(self._kind, str(external_id)), id
@@ -207,9 +215,9 @@ class RecordWriter:
 
     def _id_of_name(self, name: str) -> int | None:
         """The organization with this name that is not deleted."""
-        wanted = name.strip().lower()
-        named = _NAMED.decode_all(self._write.find_all("organizations"))
-        return next((each.id for each in named if str(each.name or "").strip().lower() == wanted), None)
+        named = _NAMED.decode_all(self._write.find_by_key("organizations", lookup_keys(name)))
+        wanted = make_lookup_key(name)
+        return next((each.id for each in named if make_lookup_key(str(each.name or "")) == wanted), None)
 
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
         return body is not None and _RECORD.decode(body).id != id and not is_deleted(self._kind, body)
