@@ -12,6 +12,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ManualClock
+from ticketfeed.data.integrity_check import check_store
 from ticketfeed.protocol.model import Slice
 from ticketfeed.protocol.records import lookup_keys
 from ticketfeed.storage.contract import Store
@@ -117,12 +118,17 @@ def test_owners_and_keys_of_stored_records(engine: str, tmp_path: Path, request:
             (1, 1, 5, True),
             (4, 4, 6, True),
         ]
+        assert shown[0]["created_at"] == "2023-11-14T22:13:20Z"
         assert [row.id for row in await store.read_of_users(account, "group_memberships", [2])] == [11]
         cases = {"north": [5], 'S"O\\UTH': [6], "ÄRZTE": [8], "with\0nul": [], "café": [14], "half": []}
         for name, ids in cases.items():
             found = await store.read_by_key(account, "organizations", lookup_keys(name))
             assert [row.id for row in found] == ids, name
         assert [row.id for row in await store.read_by_key(account, "ticket_metrics", ["913"])] == [13]
+        problems: list[str] = []
+        await store.inspect(lambda snapshot: check_store(snapshot, problems.append))
+        assert [problem for problem in problems if "record" in problem and "differ" in problem] == []
+        assert [problem for problem in problems if "migration" in problem] == []
         await store.close()
 
     asyncio.run(main())
