@@ -34,7 +34,7 @@ def url(kind: str, id: int) -> str:
 
 RECORDS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("users", 1, 0, {"organization_id": 5}),
-    ("users", 2, 0, {"organization_id": None}),
+    ("users", 2, 0, {"organization_id": None, "role": "agent"}),
     ("users", 3, 1, {"organization_id": 5}),
     ("users", 4, 0, {"organization_id": 6, "note": 'a "quote" and a \\ '}),
     ("organizations", 5, 0, {"name": " North "}),
@@ -125,6 +125,7 @@ def test_owners_and_keys_of_stored_records(engine: str, tmp_path: Path, request:
             found = await store.read_by_key(account, "organizations", lookup_keys(name))
             assert [row.id for row in found] == ids, name
         assert [row.id for row in await store.read_by_key(account, "ticket_metrics", ["913"])] == [13]
+        assert [row.id for row in await store.read_by_key(account, "users", ["admin", "agent"])] == [2]
         problems: list[str] = []
         await store.inspect(lambda snapshot: check_store(snapshot, problems.append))
         assert [problem for problem in problems if "record" in problem and "differ" in problem] == []

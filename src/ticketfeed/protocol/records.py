@@ -140,6 +140,8 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
 def _lookup_key(kind: str, record: Record) -> str | None:
     if kind == "ticket_metrics":
         return str(record.id)
+    if isinstance(record, UserRecord):
+        return _searchable(record.role) if record.role != "end-user" else None  # as most users are
     text = getattr(record, {"organizations": "name", "identities": "value"}.get(kind, ""), None)
     return _searchable(make_lookup_key(text)) if isinstance(text, str) else None
 

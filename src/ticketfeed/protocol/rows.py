@@ -59,7 +59,7 @@ class RecordRow(NamedTuple):
     listed, else 0. `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`);
     None if not known. `user_id`: whose membership or identity it is. `organization_id`: of users and of organization
     memberships. `lookup_key`: the name of an organization, the value of an identity (`records.make_lookup_key`), the
-    own id of ticket_metrics.
+    role of an agent or admin, the own id of ticket_metrics.
     """
 
     kind: str

@@ -1,5 +1,5 @@
 -- What a record is found by besides its id: an organization by its name and an identity by its value, both in lower case,
--- a metric set, whose id here is that of its ticket, by its own id.
+-- an agent by the role, a metric set, whose id here is that of its ticket, by its own id.
 ALTER TABLE ticketfeed.record ADD COLUMN lookup_key text;
 
 -- Text with escapes is read by jsonb, which takes no escapes of NUL and of halves of characters.
@@ -15,7 +15,10 @@ FROM (
 ) AS named
 WHERE record.account_id = named.account_id AND record.kind = named.kind AND record.id = named.id
   AND length(named.json) <= 600 AND named.json !~* '\\u(0000|d[89a-f])';
+UPDATE ticketfeed.record SET lookup_key = substring(convert_from(body, 'UTF8') FROM '"role":"(agent|admin)"')
+WHERE kind = 'users';
 UPDATE ticketfeed.record SET lookup_key = substring(convert_from(body, 'UTF8') FROM '"id":([0-9]{1,19})[,}]')
 WHERE kind = 'ticket_metrics';
 
 CREATE INDEX record_by_lookup_key ON ticketfeed.record (account_id, kind, lookup_key) WHERE lookup_key IS NOT NULL;
+CREATE INDEX ticket_by_external_id ON ticketfeed.ticket (account_id, external_id, id) WHERE external_id IS NOT NULL;
