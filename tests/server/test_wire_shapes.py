@@ -83,7 +83,18 @@ def test_integers_that_are_no_id(desk: Desk, path: str, id: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["/users?page={}", "/tickets?page={}", "/incremental/tickets?start_time={}", "/users?page[size]={}"],
+    [
+        "/users?page={}",
+        "/tickets?page={}",
+        "/incremental/tickets?start_time={}",
+        "/users?page[size]={}",
+        "/tickets?start_time={}",
+        "/tickets?start_time={}&page[size]=5",
+        "/satisfaction_ratings?start_time={}",
+        "/satisfaction_ratings?end_time={}",
+        "/users?permission_set={}",
+        "/macros?group_id={}",
+    ],
 )
 def test_numbers_beyond_any_range(desk: Desk, query: str) -> None:
     """A number that is beyond any range is 400."""

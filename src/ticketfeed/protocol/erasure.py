@@ -15,6 +15,7 @@ from msgspec import Raw
 from ticketfeed.protocol.model import INT64_MAX, TicketList
 from ticketfeed.protocol.record_types import IdentityType
 from ticketfeed.protocol.records import encode
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = [
     "ERASED_TEXT",
@@ -337,9 +338,12 @@ USER_KINDS = ("identities", "organization_memberships")
 TICKET_KINDS = tuple(kind for kind in _RECORDS if kind not in ("users", *USER_KINDS))
 
 
+_VALUES = StoredDecoder(dict[str, Any])
+
+
 def erased_record(kind: str, body: bytes) -> bytes:
     """What is left of a record, to be completed as one that is loaded."""
-    values = _kept(msgspec.json.decode(body), _RECORDS[kind])
+    values = _kept(_VALUES.decode(body), _RECORDS[kind])
     if kind == "identities":
         values |= {"value": ERASED_TEXT, "deleted": True}
     if kind == "organization_memberships":

@@ -123,6 +123,8 @@ def _integer(name: str, text: str) -> int:
     number = parse_integer(text)
     if number is None:
         raise InvalidValue(f"{name} must be a whole number")
+    if number == INT64_MAX:  # or beyond
+        raise InvalidValue(f"{name} is out of range")
     return number
 
 

@@ -40,7 +40,9 @@ __all__ = [
     "make_export_user",
     "make_lookup_key",
     "make_record",
+    "mend_record",
     "parse_record",
+    "parse_stored",
     "serialize",
     "split_checked",
     "split_record",
@@ -98,6 +100,20 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
         "updated_at": lambda: wire_time(updated),
     }
     return _draft(kind, record, max(0, generated), serialize(values, _DEFAULTS[kind], derived))
+
+
+def parse_stored(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
+    """As `parse_record`, for a stored record: what an older release let in and is refused now is left out."""
+    try:
+        return parse_record(kind, data, account=account, now=now)
+    except BadRecord:
+        return parse_record(kind, encode(mend_record(_STORED[kind], data)), account=account, now=now)
+
+
+def mend_record(decoder: StoredDecoder[Any], data: bytes) -> dict[str, Any]:
+    """The keys of a stored record, without what is refused now."""
+    values = decoder.mend(data)
+    return {key: value for key, value in values.items() if not _is_deeper(encode(value), NESTING_MAX - 1)}
 
 
 def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int) -> RecordDraft:
