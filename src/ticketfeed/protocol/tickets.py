@@ -22,7 +22,7 @@ from ticketfeed.protocol.records import (
     decode_as,
     defaults_of,
     encode,
-    mend_record,
+    readable_record,
     serialize,
     split_checked,
     split_record,
@@ -166,7 +166,7 @@ def decode_ticket(body: bytes) -> tuple[dict[str, Any], bool]:
         msgspec.convert(values, Ticket)
         check_nesting(body)
     except (msgspec.ValidationError, BadRecord):
-        return {"created_at": NEVER, "updated_at": NEVER, **mend_record(_STORED, body)}, True
+        return {"created_at": NEVER, "updated_at": NEVER, **readable_record(_STORED, body)}, True
     return values, False
 
 
