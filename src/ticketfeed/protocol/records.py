@@ -42,10 +42,10 @@ __all__ = [
     "make_record",
     "parse_record",
     "parse_stored",
-    "readable_record",
     "serialize",
     "split_checked",
     "split_record",
+    "stored_values",
     "use_wire_times",
     "wire_second",
     "wire_time",
@@ -107,10 +107,10 @@ def parse_stored(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     try:
         return parse_record(kind, data, account=account, now=now)
     except BadRecord:
-        return parse_record(kind, encode(readable_record(_STORED[kind], data)), account=account, now=now)
+        return parse_record(kind, encode(stored_values(_STORED[kind], data)), account=account, now=now)
 
 
-def readable_record(decoder: StoredDecoder[Any], data: bytes) -> dict[str, Any]:
+def stored_values(decoder: StoredDecoder[Any], data: bytes) -> dict[str, Any]:
     """The keys of a stored record, without what is refused now."""
     values = decoder.mend(data)
     return {key: value for key, value in values.items() if not _is_deeper(encode(value), NESTING_MAX - 1)}

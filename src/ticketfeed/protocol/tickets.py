@@ -22,10 +22,10 @@ from ticketfeed.protocol.records import (
     decode_as,
     defaults_of,
     encode,
-    readable_record,
     serialize,
     split_checked,
     split_record,
+    stored_values,
     use_wire_times,
     wire_time,
 )
@@ -166,7 +166,7 @@ def decode_ticket(body: bytes) -> tuple[dict[str, Any], bool]:
         msgspec.convert(values, Ticket)
         check_nesting(body)
     except (msgspec.ValidationError, BadRecord):
-        return {"created_at": NEVER, "updated_at": NEVER, **readable_record(_STORED, body)}, True
+        return {"created_at": NEVER, "updated_at": NEVER, **stored_values(_STORED, body)}, True
     return values, False
 
 
