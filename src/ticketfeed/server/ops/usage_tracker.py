@@ -30,7 +30,7 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
 from ticketfeed.protocol.query import parse_filters
 from ticketfeed.server.request_context import RequestContext
-from ticketfeed.storage.contract import SidecarStore
+from ticketfeed.storage.contract import Store
 
 __all__ = ["Answered", "UsageTracker", "header_text", "logged_path"]
 
@@ -68,8 +68,9 @@ class _Buffer:
 class UsageTracker:
     """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
 
-    def __init__(self, store: SidecarStore, instant: Callable[[], float]) -> None:
+    def __init__(self, store: Store, instant: Callable[[], float]) -> None:
         self._store, self._instant = store, instant
+        self._erasures: int | None = None
         self._buffers: dict[Account, _Buffer] = {}
         self._task: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
@@ -114,8 +115,17 @@ class UsageTracker:
     async def flush(self) -> None:
         """Write the buffered records to the store. Records that it cannot take stay in the buffer."""
         async with self._flushing:
+            await self._drop_erased()
             reasons = [await self._flush_account(account) for account in list(self._buffers)]
         self._warn_once(next(filter(None, reasons), ""))
+
+    async def _drop_erased(self) -> None:
+        """Drop the buffered requests if any process has erased since: they may carry what was erased."""
+        with contextlib.suppress(StoreError, StoreUnavailable):
+            before, self._erasures = self._erasures, await self._store.count_erasures()
+            if before not in (None, self._erasures):
+                for buffer in self._buffers.values():
+                    buffer.requests.clear()
 
     async def _flush_account(self, account: Account) -> str:
         """Flush one account; returns the reason if the store was unavailable, else an empty text."""
@@ -141,6 +151,7 @@ class UsageTracker:
                 self._add_event(buffer, update.consumer, event)
 
     async def _flush_forever(self) -> None:
+        await self._drop_erased()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             try:
