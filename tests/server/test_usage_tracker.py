@@ -4,9 +4,13 @@ import asyncio
 from typing import Any
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, basic, ids, tickets
+from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.consumers import ANONYMOUS_REQUESTS_KEPT, CONSUMERS_MAX, REQUESTS_KEPT, Consumer, RequestRecord
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Position
+from ticketfeed.server.app import create_app
+from ticketfeed.settings import Settings
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 AGENT = [("User-Agent", "tap-zendesk/1.0")]
 
@@ -243,3 +247,32 @@ def test_a_new_ticket_is_no_gap() -> None:
     assert ids(desk.page(f"{PATH}?cursor={cursor}")) == [77]
     (found,) = consumers(desk)
     assert (found.tickets, found.gaps(), found.repeats) == (11, [], 0)
+
+
+def test_requests_flushed_after_an_erasure(engine: str) -> None:
+    """Those from before it, buffered in this process or in another one, are dropped; they may carry what was erased."""
+    desk = desk_of()
+    desk.put("tickets", {"id": 11, "subject": "SECRET", "status": "deleted"})
+    apps = [desk.app]
+    if engine == "sqlite":
+        assert isinstance(desk.store, SqliteStore)
+        other = SqliteStore.open(desk.store._path, lambda: desk.now)
+        apps.append(create_app(Settings(), other, lambda: desk.now))
+    trackers = [app.state.service.usage_tracker for app in apps]
+    for app, tracker in zip(apps, trackers, strict=True):
+        asyncio.run(tracker.flush())
+        ask = call_app(
+            app, "/api/v2/users?external_id=SECRET", host="acme.localhost", headers=[("Authorization", ADMIN)]
+        )
+        assert asyncio.run(ask).status == 200
+    desk.send("DELETE", "/deleted_tickets/11")
+    desk.run_jobs()
+    for tracker in trackers:
+        asyncio.run(tracker.flush())
+    assert not [request for request in requests(desk) if "SECRET" in str(request)]
+    desk.now += 2
+    desk.ask("/api/v2/users?external_id=later")
+    assert [request.query.get("external_id") for request in requests(desk)] == ["later"]
+    if engine == "sqlite":
+        asyncio.run(other.close())
+        assert not [path for path in desk.store._path.parent.iterdir() if b"SECRET" in path.read_bytes()]

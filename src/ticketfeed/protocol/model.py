@@ -106,7 +106,8 @@ class Owner(NamedTuple):
 class TicketList:
     """Which tickets a list holds. `start_time`: only those generated since. `archived_at`: without those that are
     closed, and that nothing has happened to since then. `person_id`: only those that point to this user. `values`: only
-    those that have these values, (key, JSON), each of a key that the shape has and that is not its last."""
+    those that have these values, (key, JSON), each of a key that the shape has and that is not its last.
+    `without_values`: only those that have none of these."""
 
     deleted: bool = False
     support_type_scope: SupportTypeScope = "all"
@@ -117,10 +118,19 @@ class TicketList:
     problem_id: int | None = None
     person_id: int | None = None
     values: tuple[tuple[str, bytes], ...] = ()
+    without_values: tuple[tuple[str, bytes], ...] = ()
 
     def texts(self) -> list[bytes]:
         """What the body of a ticket with these values contains."""
-        return [b'"%s":%s,' % (key.encode(), value) for key, value in self.values]
+        return _texts(self.values)
+
+    def missing_texts(self) -> list[bytes]:
+        """What the body of a ticket of the list does not contain."""
+        return _texts(self.without_values)
+
+
+def _texts(values: tuple[tuple[str, bytes], ...]) -> list[bytes]:
+    return [b'"%s":%s,' % (key.encode(), value) for key, value in values]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,16 @@ EMAIL_CHARACTERS_MAX = 320
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """What a client sent of a record. `declared`: the keys that have a type. `values`: those to store, as JSON."""
+    """What a client sent of a record.
+
+    `declared`: the keys that have a type. `values`: those to store, as JSON. `identities`: those sent with a user.
+    """
 
     kind: str
     declared: Any
     sent: dict[str, Raw]
     values: dict[str, Raw]
+    identities: "tuple[RecordChange, ...]" = ()
 
     def check(self, *, is_new: bool) -> None:
         """Refuse a new record that lacks a required key, and one that is blank. Raises RecordInvalid."""
@@ -75,8 +79,8 @@ class RecordChange:
             value = self._value(key)
             if value is None or (value is UNSET and is_new) or (isinstance(value, str) and not value.strip()):
                 raise RecordInvalid(**{key: ("cannot be blank", "BlankValue")})
-        if getattr(self.declared, "identities", None):
-            raise RecordInvalid(identities=("cannot be written with a user here", "InvalidValue"))
+        for identity in self.identities:
+            identity.check(is_new=True)
         email = getattr(self.declared, "email", None)
         if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
             raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))
@@ -132,4 +136,7 @@ def _parse(kind: str, data: bytes) -> RecordChange:
         values["tags"] = Raw(encode(split_tags(getattr(declared, "tags", ()))))
     if isinstance(number := getattr(declared, "external_id", None), int):
         values["external_id"] = Raw(encode(str(number)))
-    return RecordChange(kind, declared, sent, values)
+    identities = getattr(declared, "identities", None) or ()
+    return RecordChange(
+        kind, declared, sent, values, tuple(_parse("identities", encode(identity)) for identity in identities)
+    )

@@ -172,6 +172,12 @@ class WriteTransaction(OauthTransaction, Protocol):
         `deleted`: False for those that are not deleted, True for only the deleted ones, None for both.
         """
 
+    def find_by_key(self, kind: str, keys: Sequence[str]) -> list[bytes]:
+        """The bodies of the records that have one of these lookup keys and are not deleted, in order of their ids."""
+
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        """The bodies of the users or memberships of one organization that are not deleted, in order of their ids."""
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         """Users beyond an id, by id, that are no members of the organization that they name."""
 
@@ -373,6 +379,9 @@ class RecordStore(Protocol):
 
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
         """The users or organizations that have one of these external_ids and are not deleted, by id."""
+
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        """The records that have one of these lookup keys and are not deleted, by id."""
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         """How many comments tickets have, by ticket; those without audits are left out."""

@@ -176,6 +176,10 @@ class MemoryStore:
         rows = self._records(account, kind)
         return sorted(BodyRow(row.id, row.body) for row in rows if row.external_id in set(external_ids))
 
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        rows = self._records(account, kind)
+        return sorted(BodyRow(row.id, row.body) for row in rows if row.lookup_key in keys)
+
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
     ) -> Sequence[TicketRecordRow]:
@@ -234,6 +238,7 @@ class MemoryStore:
             and tickets.problem_id in (None, row.problem_id)
             and (tickets.person_id is None or pack_ids([tickets.person_id]) in row.user_ids)
             and all(text in row.body for text in tickets.texts())
+            and not any(text in row.body for text in tickets.missing_texts())
             and (tickets.start_time is None or row.generated_timestamp >= tickets.start_time)
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]

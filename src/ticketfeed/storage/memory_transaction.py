@@ -116,6 +116,13 @@ class MemoryTransaction(MemoryOauthTransaction):
         of_user = (row for row in self._records(kind) if row.user_id == user_id)
         return [row.body for row in of_user if deleted in (None, bool(row.is_deleted))]
 
+    def find_by_key(self, kind: str, keys: Sequence[str]) -> list[bytes]:
+        return [row.body for row in self._records(kind) if row.lookup_key in keys and not row.is_deleted]
+
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        rows = self._records(kind)
+        return [row.body for row in rows if row.organization_id == organization_id and not row.is_deleted]
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         member = {(row.user_id, row.organization_id) for row in self._memberships()}
         users = (row for row in self._records("users") if row.organization_id is not None and not row.is_deleted)

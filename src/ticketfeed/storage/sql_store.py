@@ -140,6 +140,9 @@ class SqlStore(ABC):
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
         return await self._rows("read_external", BodyRow, account, kind=kind, external_ids=self._list(external_ids))
 
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        return await self._rows("read_by_key", BodyRow, account, kind=kind, keys=self._list(keys))
+
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._query_many("count_comments", account, ids=self._list(ticket_ids)))
 

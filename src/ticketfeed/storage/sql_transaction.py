@@ -112,6 +112,12 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         states = self._list([0, 1] if deleted is None else [int(deleted)])
         return [body for (body,) in self._fetch("find_of_user", kind=kind, user_id=user_id, states=states)]
 
+    def find_by_key(self, kind: str, keys: Sequence[str]) -> list[bytes]:
+        return [row.body for row in self._rows("read_by_key", BodyRow, kind=kind, keys=self._list(keys))]
+
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        return [body for (body,) in self._fetch("find_of_organization", kind=kind, organization_id=organization_id)]
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         return [body for (body,) in self._fetch("find_users_without_membership", after_id=after_id, limit=limit)]
 

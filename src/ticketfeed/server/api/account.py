@@ -10,10 +10,11 @@ from ticketfeed.export.source import read_page
 from ticketfeed.protocol.api_tokens import accepts_api_tokens
 from ticketfeed.protocol.envelope import join_object
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
-from ticketfeed.protocol.model import Account, Filters, Identity, Position
+from ticketfeed.protocol.model import Account, Filters, Identity, Position, Slice
 from ticketfeed.protocol.query import PAGE_LIMIT_MAX, ExportRequest
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.shapes import ANONYMOUS_USER
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ANONYMOUS, ApiCall
 from ticketfeed.server.api.lists import count_response, list_response
 from ticketfeed.server.responses import body_response
@@ -24,6 +25,17 @@ __all__ = ["count_tags", "list_tags", "show_me", "show_settings"]
 TAGS_SECONDS = 60 * 24 * 3600
 # Bounds the time of one request; the tickets that changed first are counted.
 TAGGED_TICKETS_MAX = 20_000
+
+
+# More than any plan allows.
+BRANDS_MAX = 1000
+
+
+class _Brand(msgspec.Struct):
+    default: bool | None = None
+
+
+_BRAND = StoredDecoder(_Brand)
 
 
 async def show_me(request: Request, call: ApiCall) -> Response:
@@ -57,10 +69,16 @@ async def show_settings(request: Request, call: ApiCall) -> Response:
             "ticket_forms": True,
         },
         "ticket_form": {"ticket_forms_instructions": "", "raw_ticket_forms_instructions": ""},
-        "brands": {"default_brand_id": None, "require_brand_on_new_tickets": False},
+        "brands": {"default_brand_id": await _default_brand(call), "require_brand_on_new_tickets": False},
         "localization": {"locale_ids": [1], "time_zone": "UTC"},
     }
     return body_response(request, msgspec.json.encode({"settings": settings}))
+
+
+async def _default_brand(call: ApiCall) -> int | None:
+    brands = await call.service.store.list_records(call.account, "brands", Slice(BRANDS_MAX))
+    default = next((brand.id for brand in brands if _BRAND.decode(brand.body).default is True), None)
+    return default or (brands[0].id if brands else None)
 
 
 async def list_tags(request: Request, call: ApiCall) -> Response:

@@ -74,6 +74,7 @@ class UsageTracker:
     def __init__(self, store: Store, instant: Callable[[], float]) -> None:
         self._store, self._instant = store, instant
         self._token_uses = TokenUses(store)
+        self._erasures: int | None = None
         self._buffers: dict[Account, _Buffer] = {}
         self._task: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
@@ -126,12 +127,22 @@ class UsageTracker:
     async def flush(self) -> None:
         """Write the buffered records to the store. Records that it cannot take stay in the buffer."""
         async with self._flushing:
+            await self._drop_erased()
             reasons = [await self._flush_account(account) for account in list(self._buffers)]
         self._warn_once(next(filter(None, reasons), ""))
 
     async def flush_token_uses(self) -> None:
         """Write when tokens were last used, for `flush` does not: it waits for no write of the store."""
         await self._token_uses.flush()
+
+    async def _drop_erased(self) -> None:
+        """Drop the buffered requests if any process has erased since: they may carry what was erased."""
+        with contextlib.suppress(StoreError, StoreUnavailable):
+            before, self._erasures = self._erasures, await self._store.count_erasures()
+            if before not in (None, self._erasures):
+                for buffer in self._buffers.values():
+                    buffer.requests.clear()
+                    buffer.anonymous.clear()
 
     async def _flush_account(self, account: Account) -> str:
         """Flush one account; returns the reason if the store was unavailable, else an empty text."""
@@ -158,6 +169,7 @@ class UsageTracker:
                 self._add_event(buffer, update.consumer, event)
 
     async def _flush_forever(self) -> None:
+        await self._drop_erased()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             self._token_uses.start_flush()

@@ -132,6 +132,12 @@ SELECT {row} FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND external_id = ANY (:external_ids) AND is_deleted = 0
 ORDER BY id
 
+-- name: read_by_key
+-- Organizations by name, identities by value, metric sets by their own id, without deleted ones.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND lookup_key = ANY (:keys) AND is_deleted = 0
+ORDER BY id
+
 -- name: find_all
 -- The records of one kind that are not deleted.
 SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0 ORDER BY id
@@ -152,6 +158,12 @@ ORDER BY id
 -- The memberships or identities of one user.
 SELECT body FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND user_id = :user_id AND is_deleted = ANY (:states)
+ORDER BY id
+
+-- name: find_of_organization
+-- The users or memberships of one organization.
+SELECT body FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND organization_id = :organization_id AND is_deleted = 0
 ORDER BY id
 
 -- name: find_users_without_membership
