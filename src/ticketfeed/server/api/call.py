@@ -33,7 +33,7 @@ from ticketfeed.protocol.query import parse_include, parse_query
 from ticketfeed.protocol.resources import Role, allows_role
 from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
-from ticketfeed.server.api.auth import Authenticate
+from ticketfeed.server.api.auth import AccountClock, Authenticate
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
@@ -81,10 +81,7 @@ class Service:
     jobs: Jobs
     usage_tracker: UsageTracker
     metrics: Metrics | None
-
-    def now(self, _account: Account) -> int:
-        """The time of an account, in Unix seconds."""
-        return self.clock()
+    now: AccountClock
 
 
 @dataclass(frozen=True, slots=True)
