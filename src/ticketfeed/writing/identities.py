@@ -8,7 +8,7 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord
-from ticketfeed.protocol.records import RecordDraft, is_deleted, lookup_keys, make_record, split_record
+from ticketfeed.protocol.records import RecordDraft, is_deleted, make_lookup_key, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
@@ -31,7 +31,7 @@ def find_person(write: WriteTransaction, email: str) -> bytes | None:
     body = write.find_user(email)
     if body is not None and not is_deleted("users", body):
         return body
-    identities = _IDENTITY.decode_all(write.find_by_key(KIND, lookup_keys(email)))
+    identities = _IDENTITY.decode_all(write.find_by_key(KIND, [make_lookup_key(email)]))
     users = write.find_records("users", [each.user_id for each in identities if each.type == "email"])
     return next((user for user in users.values() if not is_deleted("users", user)), body)
 

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, UniqueViolation
 
 from ticketfeed.protocol.errors import StoreError
+from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.queries import POSTGRES, load_migrations, translate
 
@@ -44,6 +45,10 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
         def apply(number: int, name: str, sql: str) -> None:
             connection.execute(sql.encode())
             connection.execute("INSERT INTO ticketfeed.migration (number, name) VALUES (%s, %s)", (number, name))
+            if name == LOOKUP_MIGRATION:
+                rows = connection.execute(READ_NAMED.encode()).fetchall()
+                with connection.cursor() as cursor:
+                    cursor.executemany(translate(POSTGRES, WRITE_KEY).encode(), make_lookup_keys(rows))
 
         apply_migrations("postgres", applied, apply)
         if not applied:

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.queries import SQLITE, load_migrations, translate
 
@@ -98,6 +99,9 @@ def _migrate(connection: apsw.Connection) -> None:
     def apply(number: int, name: str, sql: str) -> None:
         connection.execute(sql)
         connection.execute("INSERT INTO migration (number, name) VALUES (?, ?)", (number, name))
+        if name == LOOKUP_MIGRATION:
+            rows = connection.execute(translate(SQLITE, READ_NAMED)).fetchall()
+            connection.executemany(translate(SQLITE, WRITE_KEY), make_lookup_keys(rows))
 
     apply_migrations("sqlite", applied, apply)
     if not applied:
