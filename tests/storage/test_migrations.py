@@ -54,8 +54,7 @@ def bodies() -> list[tuple[str, int, int, bytes]]:
         own = 900 + id if kind == "ticket_metrics" else id
         made.append((kind, id, is_deleted, msgspec.json.encode({"url": url(kind, own), "id": own, **values})))
     escaped = b'{"url":"%s","id":14,"name":"Caf\\u00e9"}' % url("organizations", 14).encode()
-    lone = b'{"url":"%s","id":15,"name":"half \\ud83d"}' % url("organizations", 15).encode()
-    return [*made, ("organizations", 14, 0, escaped), ("organizations", 15, 0, lone)]
+    return [*made, ("organizations", 14, 0, escaped)]
 
 
 def fill(dialect: str, execute: Execute) -> None:
@@ -120,7 +119,7 @@ def test_owners_and_keys_of_stored_records(engine: str, tmp_path: Path, request:
         ]
         assert shown[0]["created_at"] == "2023-11-14T22:13:20Z"
         assert [row.id for row in await store.read_of_users(account, "group_memberships", [2])] == [11]
-        cases = {"north": [5], 'S"O\\UTH': [6], "ärzte": [8], "with\0nul": [9], "café": [14], "half": []}
+        cases = {"north": [5], 'S"O\\UTH': [6], "ärzte": [8], "with\0nul": [9], "café": [14]}
         for name, ids in cases.items():
             found = await store.read_by_key(account, "organizations", [make_lookup_key(name)])
             assert [row.id for row in found] == ids, name
