@@ -16,7 +16,7 @@ from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_K
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.queries import POSTGRES, load_migrations, translate
 
-__all__ = ["prepare_schema", "refuse_unreadable"]
+__all__ = ["prepare_schema", "refuse_encoding", "refuse_unreadable"]
 
 
 def refuse_unreadable(url: str) -> None:
@@ -29,8 +29,19 @@ def refuse_unreadable(url: str) -> None:
         raise StoreError("the PostgreSQL URL cannot be read; is the password percent-encoded?") from None
 
 
+def refuse_encoding(connection: psycopg.Connection[Any]) -> None:
+    """Raise StoreError for a database that cannot hold every character."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the database has the encoding {encoding}, not UTF8: make one with "
+            "CREATE DATABASE name ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+        )
+
+
 def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
     """Apply missing migrations; returns the store's id. Raises StoreError if there is no store and not `create`."""
+    refuse_encoding(connection)
     if connection.execute("SELECT to_regclass('ticketfeed.migration')").fetchone() == (None,):
         if not create:
             raise StoreError("there is no store in this database")
