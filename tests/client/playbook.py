@@ -6,17 +6,18 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ticketfeed.client.flow import Plan, walk
-from ticketfeed.client.oauth import Credentials
+from ticketfeed.client.oauth import Credentials, parse_token_answer, parse_token_file
 from ticketfeed.client.session import Session
 from ticketfeed.client.steps import (
     Answer,
     ExportPage,
     Failed,
     ReadTokens,
+    ReleaseTokens,
+    RenewTokens,
     Reply,
     Request,
     Resumed,
-    SaveTokens,
     Wait,
 )
 from ticketfeed.protocol.cursor import encode_cursor
@@ -52,7 +53,7 @@ def failure(text: str = "connection reset", timed_out: bool = False) -> Reaction
 
 
 class Playbook:
-    """One walk. `requests`, `waits`, `pages` and `saved` are what it did; `token_file` is what the file holds."""
+    """One walk. `requests`, `waits` and `pages` are what it did; `token_file` is what the file holds."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Playbook:
         self.requests: list[Request] = []
         self.waits: list[Wait] = []
         self.pages: list[ExportPage] = []
-        self.token_file, self.saved, self.is_locked = token_file, list[bytes | None](), False
+        self.token_file, self.is_locked = token_file, False
         plan = plan or Plan()
         self.session = Session(plan.patience, credentials, self.now, random=lambda: 1.0)
         self._flow = walk(plan, states or {}, self.session)
@@ -82,9 +83,7 @@ class Playbook:
                 break
             match step:
                 case Request():
-                    self.requests.append(step)
-                    assert self._reactions, f"one request too many: {step.target}"
-                    reply = self._reactions.pop(0)(step, self.now)
+                    reply = self._answer(step)
                 case Wait():
                     self.waits.append(step)
                     self.now += step.seconds
@@ -93,16 +92,26 @@ class Playbook:
                     assert not self.is_locked
                     self.is_locked = True
                     reply = Resumed(self.now, self.token_file)
-                case SaveTokens(content):
+                case RenewTokens(request):
                     assert self.is_locked
-                    self.saved.append(content)
-                    self.token_file, self.is_locked = content or self.token_file, False
+                    reply = self._answer(request)
+                    if isinstance(reply, Answer) and reply.status < 300:
+                        before = parse_token_file(self.token_file, "tokens.json")
+                        self.token_file = parse_token_answer(reply, before).encode()
+                case ReleaseTokens():
+                    assert self.is_locked
+                    self.is_locked = False
                     reply = Resumed(self.now)
                 case ExportPage():
                     self.pages.append(step)
                     reply = Resumed(self.now)
         assert not self._reactions, "answers that nothing asked for"
         return self
+
+    def _answer(self, request: Request) -> Answer | Failed:
+        self.requests.append(request)
+        assert self._reactions, f"one request too many: {request.target}"
+        return self._reactions.pop(0)(request, self.now)
 
     @property
     def ids(self) -> list[int]:

@@ -17,10 +17,17 @@ from tests.client.playbook import START, Playbook, Reaction, answer, cursor, fai
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.flow import Plan
-from ticketfeed.client.oauth import Basic, ClientCredentials, RefreshToken
+from ticketfeed.client.oauth import Basic, ClientCredentials, Credentials, RefreshToken
 from ticketfeed.client.session import Patience
 from ticketfeed.protocol.errors import SourceError
+from ticketfeed.protocol.oauth import Lifetimes, NewSecrets
+from ticketfeed.protocol.oauth_input import CLIENT_PARSER
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.testing import FeedServer, serve_desk
+from ticketfeed.writing.oauth import add_token
+from ticketfeed.writing.oauth_clients import create_client, user_with_email
 
+SOURCE = "https://acme.zendesk.com"
 CLIENT = ClientCredentials("app", "secret")
 ROTATING = RefreshToken("app", "secret", "tokens.json")
 ONE = page([ticket(1, 100)], cursor(100, 1), False)
@@ -110,7 +117,7 @@ def test_new_pair_is_in_the_file_before_it_is_used() -> None:
     # The next run uses the access token that is still good.
     again = Playbook(TWO, credentials=ROTATING, token_file=book.token_file).run()
     assert headers(again) == ["Bearer A"]
-    assert again.saved == [None]
+    assert again.token_file == book.token_file
 
 
 def test_another_process_has_renewed() -> None:
@@ -140,29 +147,37 @@ def test_spent_refresh_token() -> None:
 
 
 class Endpoint(BaseHTTPRequestHandler):
-    """A real server whose refresh tokens are used up, and whose access tokens are good for two pages."""
+    """A real server whose refresh tokens are used up, and whose access tokens are good for seven pages."""
 
     spent: ClassVar[set[str]] = set()
     uses: ClassVar[dict[str, int]] = {}
     number: ClassVar[int] = 0
-    first_use: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+    kill: ClassVar[tuple[str, Callable[[], object]]] = "", lambda: None
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         given = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if given["refresh_token"] in self.spent or given["refresh_token"] != f"R{Endpoint.number}":
-            return self.reply(400, {"error": "invalid_grant"})
+            self.reply(400, {"error": "invalid_grant"})
+            return
         self.spent.add(given["refresh_token"])
         Endpoint.number += 1
         self.uses[f"A{self.number}"] = 0
-        return self.reply(200, {"access_token": f"A{self.number}", "refresh_token": f"R{self.number}"})
+        self.come_to("rotated")
+        self.reply(200, {"access_token": f"A{self.number}", "refresh_token": f"R{self.number}"})
+        self.come_to("answered")
+
+    def come_to(self, step: str) -> None:
+        when, kill = Endpoint.kill
+        if when == step:
+            kill()
 
     def do_GET(self) -> None:
         token = self.headers["authorization"].removeprefix("Bearer ")
         self.uses[token] = self.uses.get(token, 9) + 1
         if self.uses[token] == 1:
-            Endpoint.first_use()
-        if self.uses[token] > 2:
+            self.come_to("used")
+        if self.uses[token] > 7:
             return self.reply(401, {"error": "invalid_token"})
         place = int(self.path.partition("start_time=")[2].partition("&")[0] or 0)
         done = self.path.partition("cursor=")[2].partition("&")[0]
@@ -183,7 +198,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint() -> Any:
-    Endpoint.spent, Endpoint.uses, Endpoint.number, Endpoint.first_use = set(), {}, 0, lambda: None
+    Endpoint.spent, Endpoint.uses, Endpoint.number = set(), {}, 0
     with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -193,7 +208,7 @@ def endpoint() -> Any:
 
 
 def test_rotation_over_http(endpoint: str, tmp_path: Path) -> None:
-    """Twenty pages with tokens that are good for two each: all arrive, and the file has the last pair."""
+    """Twenty pages with tokens that are good for seven each: all arrive, and the file has the last pair."""
     file = tmp_path / "refresh"
     file.write_text("R0")
     with Exporter(endpoint, credentials=RefreshToken("app", None, str(file))) as exporter:
@@ -203,55 +218,120 @@ def test_rotation_over_http(endpoint: str, tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-WALK = """
-import sys
+WALKS = """
+import os, sys
 from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.oauth import RefreshToken
-with Exporter(sys.argv[1], credentials=RefreshToken("app", None, sys.argv[2])) as exporter:
-    for page in exporter:
-        print(page.keys[0].id, flush=True)
+for _ in sys.stdin:
+    walk = os.fork()
+    if walk == 0:
+        with Exporter(sys.argv[1], credentials=RefreshToken("app", None, sys.argv[2])) as exporter:
+            print(*[page.keys[0].id for page in exporter], flush=True)
+        os._exit(0)
+    print(walk, flush=True)
+    os.waitpid(walk, 0)
 """
 
 
 def test_killed_walks_keep_the_token(endpoint: str, tmp_path: Path) -> None:
-    """A walk that is killed with SIGKILL when it first uses a new access token has its pair in the file."""
+    """Walks that are killed while their token is renewed, before, between and behind its steps, lose no pair.
+
+    The endpoint has ended the old refresh token when it kills the walk, so a pair that did not get into the file would
+    be the end of all.
+    """
     file = tmp_path / "refresh"
     file.write_text("R0")
-    command = [sys.executable, "-c", WALK, endpoint, str(file)]
-    for _ in range(4):
-        began = threading.Event()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as walk:
-            Endpoint.first_use = lambda walk=walk, began=began: (os.kill(walk.pid, signal.SIGKILL), began.set())
-            assert began.wait(30)
-        assert json.loads(file.read_text())["refresh_token"] == f"R{Endpoint.number}"
-    Endpoint.first_use = lambda: None
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(id) for id in range(1, 21)]
-    assert Endpoint.number > 4
+    command = [sys.executable, "-c", WALKS, endpoint, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as walks:
+        assert walks.stdin
+        assert walks.stdout
+        for number in range(10):
+            killed, when = threading.Event(), ("rotated", "answered", "used")[number % 3]
+            walks.stdin.write("\n")
+            pid = int(walks.stdout.readline())
+            Endpoint.kill = when, lambda pid=pid, killed=killed: (os.kill(pid, signal.SIGKILL), killed.set())
+            assert killed.wait(30)
+        Endpoint.kill = "", lambda: None
+        walks.stdin.write("\n")
+        walks.stdout.readline()
+        assert walks.stdout.readline().split() == [str(id) for id in range(1, 21)]
+        walks.stdin.close()
+    assert json.loads(file.read_text())["refresh_token"] == f"R{Endpoint.number}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["refresh", "refresh.lock"]
+
+
+def test_a_file_that_cannot_take_the_pair(endpoint: str, tmp_path: Path) -> None:
+    """Nothing is sent, and so no token spent, where its successor could not be written."""
+    file = tmp_path / "refresh"
+    file.write_text("R0")
+    (tmp_path / "refresh.part").mkdir()
+    with (
+        Exporter(endpoint, credentials=RefreshToken("app", None, str(file))) as exporter,
+        pytest.raises(SourceError, match=r"refresh\.part cannot be written"),
+    ):
+        list(exporter)
+    assert (Endpoint.number, file.read_text()) == (0, "R0")
+
+
+@pytest.mark.parametrize("grant_type", ["client_credentials", "refresh_token"])
+def test_against_the_server(tmp_path: Path, grant_type: str) -> None:
+    """A token of the server's own endpoint that expires in the middle of a walk is renewed there; all tickets arrive.
+
+    `expires_in` says nothing: the server's clock is put ahead, so only its 401 tells.
+    """
+    made, secret = NewSecrets("a" * 64, "r" * 64), "secret-of-a-client"
+    values = CLIENT_PARSER.convert({"name": "App", "identifier": "app", "allowed_scopes": ["read"]})
+
+    def work(write: WriteTransaction) -> None:
+        client = create_client(write, values, user_with_email(write, FeedServer.email), secret)
+        add_token(write, client, client.user_id, "read", made, Lifetimes())
+
+    file = tmp_path / "refresh"
+    file.write_text(made.refresh or "")
+    credentials: Credentials = ClientCredentials("app", secret)
+    if grant_type == "refresh_token":
+        credentials = RefreshToken("app", secret, str(file))
+    with serve_desk(tickets=30) as desk:
+        desk._await(desk._store.write(desk._account(), work))
+        desk.advance(2)
+        ids = []
+        with Exporter(desk.url, credentials=credentials, per_page=10) as exporter:
+            for page in exporter:
+                ids += [key.id for key in page.keys]
+                desk.advance(2 * 3600)
+        assert len(set(ids)) == len(ids) == 30
+        asked = [request.path for request in desk.requests()]
+        assert asked.count("/oauth/tokens") == 3
+        if grant_type == "refresh_token":
+            with Exporter(desk.url, credentials=credentials) as exporter:
+                assert sum(len(page.keys) for page in exporter) == 30
+            file.write_text(made.refresh or "")
+            with Exporter(desk.url, credentials=credentials) as exporter, pytest.raises(SourceError, match="is spent"):
+                list(exporter)
 
 
 def test_token_file_waits_for_its_lock(tmp_path: Path) -> None:
     """Two processes that renew at the same time: the second reads what the first has saved."""
     file = tmp_path / "refresh"
     file.write_bytes(b"R1")
-    first, second, read = TokenFile(str(file)), TokenFile(str(file)), list[bytes]()
+    first, second, read = TokenFile(str(file), SOURCE), TokenFile(str(file), SOURCE), list[bytes]()
     assert first.read() == b"R1"
     thread = threading.Thread(target=lambda: read.append(second.read()))
     thread.start()
     thread.join(0.3)
     assert thread.is_alive()
-    first.save(b"R2")
+    first.replace(b"R2")
+    first.close()
     thread.join(5)
     assert read == [b"R2"]
-    second.save(None)
+    second.close()
     assert file.read_bytes() == b"R2"
 
 
 def test_token_file_that_cannot_be_used(tmp_path: Path) -> None:
     """It is named in one line."""
     with pytest.raises(SourceError, match="nowhere"):
-        TokenFile(str(tmp_path / "nowhere" / "refresh")).read()
-    tokens = TokenFile(str(tmp_path / "missing"))
+        TokenFile(str(tmp_path / "nowhere" / "refresh"), SOURCE).read()
+    tokens = TokenFile(str(tmp_path / "missing"), SOURCE)
     with pytest.raises(SourceError, match="missing cannot be read"):
         tokens.read()

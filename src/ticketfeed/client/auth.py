@@ -3,6 +3,7 @@
 Never from the command line: other users of the machine can read that.
 """
 
+import contextlib
 import fcntl
 import netrc
 import os
@@ -18,6 +19,8 @@ __all__ = ["PREFIX", "TokenFile", "find_credentials"]
 
 PREFIX = "TICKETFEED_SOURCE_"
 LOCK_SECONDS_MAX = 120.0
+# More than two tokens take, JWT among them.
+ROOM_BYTES = 16 * 1024
 
 
 def find_credentials(
@@ -101,30 +104,60 @@ def _checked(credentials: Credentials) -> Credentials:
 
 
 class TokenFile:
-    """The file with the current refresh token. One process at a time renews it, and the others take its result."""
+    """The file with the current refresh token. One process at a time renews it, and the others take its result.
 
-    def __init__(self, name: str) -> None:
+    `source`: the base address whose tokens they are.
+    """
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name, self.source = name, source
         self._file = Path(name)
+        self._part = self._file.with_name(f"{self._file.name}.part")
         self._lock: int | None = None
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock, also in a process that inherits it."""
+        assert self._lock is not None
+        return self._lock
 
     def read(self) -> bytes:
         """Lock, then read. Raises SourceError."""
         self._acquire()
         try:
+            return self.content()
+        except SourceError:
+            self.close()
+            raise
+
+    def content(self) -> bytes:
+        """Raises SourceError."""
+        try:
             return self._file.read_bytes()
         except OSError as error:
-            self.close()
             raise SourceError(f"{self._file} cannot be read: {error.strerror}") from None
 
-    def save(self, content: bytes | None) -> None:
-        """Replace the content, on disk before this returns, and unlock. Raises SourceError."""
+    def prepare(self) -> None:
+        """Occupy the room of new content, so that it cannot be lost to a full disk. Raises SourceError."""
+        self._write_part(b" " * ROOM_BYTES)
+
+    def replace(self, content: bytes) -> None:
+        """Replace the content, on disk before this returns. Raises SourceError."""
+        self._write_part(content)
         try:
-            if content is not None:
-                self._replace(content)
+            os.replace(self._part, self._file)
+            folder = os.open(self._file.absolute().parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         except OSError as error:
             raise SourceError(f"{self._file} cannot be written: {error.strerror}") from None
-        finally:
-            self.close()
+
+    def discard(self) -> None:
+        """Give back what `prepare` has occupied."""
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Unlock. Idempotent."""
@@ -133,7 +166,7 @@ class TokenFile:
             self._lock = None
 
     def _acquire(self) -> None:
-        """The lock is a file of its own, as the other is replaced. The system drops it when a process dies."""
+        """The lock is a file of its own, as the other is replaced. The system drops it when its last holder ends."""
         lock = self._file.with_name(f"{self._file.name}.lock")
         try:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -150,16 +183,13 @@ class TokenFile:
                     raise SourceError(f"{lock} is held by another process that renews the token") from None
                 time.sleep(0.1)
 
-    def _replace(self, content: bytes) -> None:
-        part = self._file.with_name(f"{self._file.name}.part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as output:
-            output.write(content)
-            output.flush()
-            os.fsync(descriptor)
-        os.replace(part, self._file)
-        folder = os.open(self._file.absolute().parent, os.O_RDONLY)
+    def _write_part(self, content: bytes) -> None:
+        """In place: what is cut off afterwards was occupied before."""
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT, 0o600)
+            with open(descriptor, "r+b", buffering=0) as output:
+                output.write(content)
+                output.truncate(len(content))
+                os.fsync(descriptor)
+        except OSError as error:
+            raise SourceError(f"{self._part} cannot be written: {error.strerror}") from None

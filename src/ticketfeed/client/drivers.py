@@ -7,8 +7,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 from ticketfeed.client.auth import TokenFile
+from ticketfeed.client.renewal import renew
 from ticketfeed.client.session import Flow
-from ticketfeed.client.steps import ExportPage, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
+from ticketfeed.client.steps import (
+    ExportPage,
+    ReadTokens,
+    ReleaseTokens,
+    RenewTokens,
+    Reply,
+    Request,
+    Resumed,
+    Step,
+    Wait,
+)
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 
@@ -75,8 +86,10 @@ def _take(step: Step, transport: Transport, tokens: TokenFile | None) -> Reply:
             return transport.send(step)
         case ReadTokens():
             return Resumed(system_instant(), _file(tokens).read())
-        case SaveTokens(content):
-            _file(tokens).save(content)
+        case RenewTokens(request):
+            return renew(request, _file(tokens))
+        case ReleaseTokens():
+            _file(tokens).close()
             return Resumed(system_instant())
     raise TypeError(f"not a step of a flow: {step!r}")
 

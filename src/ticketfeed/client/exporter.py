@@ -59,7 +59,7 @@ class _Exporter:
         if self.source.kind == "http" and credentials is None:
             self._credentials = find_credentials(self.source.url)
         rotating = self._credentials if isinstance(self._credentials, RefreshToken) else None
-        self.token_file = TokenFile(rotating.file) if rotating else None
+        self.token_file = TokenFile(rotating.file, self.source.url) if rotating else None
         self.session = self._new_session()
 
     def _new_session(self) -> Session:

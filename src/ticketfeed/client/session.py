@@ -21,7 +21,18 @@ from ticketfeed.client.oauth import (
 )
 from ticketfeed.client.page_parser import NotAPage, error_text
 from ticketfeed.client.retry import Pace, backoff, retry_after, window_reset
-from ticketfeed.client.steps import Answer, Failed, ReadTokens, Reply, Request, Resumed, SaveTokens, Step, Wait
+from ticketfeed.client.steps import (
+    Answer,
+    Failed,
+    ReadTokens,
+    ReleaseTokens,
+    RenewTokens,
+    Reply,
+    Request,
+    Resumed,
+    Step,
+    Wait,
+)
 from ticketfeed.protocol.errors import SourceError, SourceRefused
 
 __all__ = ["Flow", "Patience", "Session"]
@@ -179,23 +190,21 @@ class Session:
         """Renew the pair in the token file, unless another process has done so. It is in the file before it is used."""
         reply = yield ReadTokens()
         self.now = reply.at
-        content = None
         try:
             stored = parse_token_file(bytes(reply.value if isinstance(reply, Resumed) else b""), credentials.file)
             if stored.access_token == self._refused or not stored.is_fresh(self.now):
                 stored = yield from self._renew(credentials, stored)
-                content = stored.encode()
         except SourceError:
-            yield SaveTokens(None)
+            yield ReleaseTokens()
             raise
-        reply = yield SaveTokens(content)
+        reply = yield ReleaseTokens()
         self.now, self._tokens = reply.at, stored
 
     def _renew(self, credentials: ClientCredentials | RefreshToken, before: Tokens) -> Flow[Tokens]:
         attempt = 0
         while True:
             request = credentials.request(before)
-            reply = yield request
+            reply = yield RenewTokens(request) if isinstance(credentials, RefreshToken) else request
             self.now, self.requests, attempt = reply.at, self.requests + 1, attempt + 1
             if isinstance(reply, Answer) and 200 <= reply.status < 300:
                 return parse_token_answer(reply, before)

@@ -16,10 +16,11 @@ __all__ = [
     "Failed",
     "Key",
     "ReadTokens",
+    "ReleaseTokens",
+    "RenewTokens",
     "Reply",
     "Request",
     "Resumed",
-    "SaveTokens",
     "Step",
     "Wait",
 ]
@@ -47,14 +48,22 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class ReadTokens:
-    """Lock the token file and read it; `Resumed.value` has its bytes. Others wait until `SaveTokens`."""
+    """Lock the token file and read it; `Resumed.value` has its bytes. Others wait until `ReleaseTokens`."""
 
 
 @dataclass(frozen=True, slots=True)
-class SaveTokens:
-    """Replace the token file, durably, and unlock it. `content` is None where nothing is new: unlock only."""
+class RenewTokens:
+    """Send a request that uses up the refresh token, and replace the token file, durably, by what `Answer` grants.
 
-    content: bytes | None
+    Once it is sent, both must happen, whatever becomes of the export.
+    """
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTokens:
+    """Unlock the token file."""
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -129,5 +138,5 @@ class Resumed:
     value: Any = None
 
 
-Step: TypeAlias = Request | Wait | ReadTokens | SaveTokens | ExportPage
+Step: TypeAlias = Request | Wait | ReadTokens | RenewTokens | ReleaseTokens | ExportPage
 Reply: TypeAlias = Answer | Failed | Resumed
