@@ -18,7 +18,7 @@ import requests
 from tests.connectors.venvs import TAP_ZENDESK, connector_bin
 from ticketfeed.testing import FeedServer, serve_desk
 
-AUTHLIB = ("authlib==1.9.10", "requests==2.32.5")
+AUTHLIB = ("authlib==1.9.10", "requests")
 ZENDESK_MCP = "zendesk-mcp==0.1.6"
 
 AUTHLIB_WALKS = """
@@ -166,7 +166,7 @@ def test_tap_zendesk(desk: FeedServer, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.environ.get("CONNECTORS") != "all", reason="runs with `make connectors`")
 def test_zendesk_mcp(desk: FeedServer, tmp_path: Path) -> None:
-    """It renews on a 401, again and again, and keeps each pair; when its tokens were revoked it asks for a new login."""
+    """It renews on a 401, again and again, and keeps each pair; when its tokens were revoked it asks for a login."""
     tokens, config = pair(desk), tmp_path / ".config" / "zendesk-mcp" / "config.json"
     config.parent.mkdir(parents=True)
     client = {"client_id": "demo-client", "client_secret": "demo-secret", "oauth_token": tokens["access_token"]}
