@@ -5,6 +5,7 @@ The server is in this process, so that its clock can be moved while a client wal
 
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,11 +16,15 @@ from typing import Any
 import pytest
 import requests
 
-from tests.connectors.venvs import TAP_ZENDESK, connector_bin
+from tests.connectors.store import fill_store, read_with
+from tests.connectors.venvs import TAP_ZENDESK, connector_bin, node_modules
+from tests.process.conftest import run
+from tests.process.walks import can_isolate
 from ticketfeed.testing import FeedServer, serve_desk
 
 AUTHLIB = ("authlib==1.9.10", "requests")
 ZENDESK_MCP = "zendesk-mcp==0.1.6"
+ZCLI_CORE = "zcli-core@2.0.0"
 
 AUTHLIB_WALKS = """
 import json
@@ -87,6 +92,19 @@ try:
     print(json.dumps(answer.json()))
 except TokenExpiredError as error:
     print(json.dumps(str(error)))
+"""
+
+ZCLI_ASKS = """
+const {request} = require('@zendesk/zcli-core');
+const ask = (path, method) => request.requestAPI(path, {method});
+(async () => {
+    const answers = [
+        await ask('/api/v2/users/me', 'GET'),
+        await ask('/api/v2/oauth/tokens/current', 'DELETE'),
+        await ask('/api/v2/users/me', 'GET'),
+    ];
+    console.log(JSON.stringify(answers.map((answer) => [answer.status, answer.data?.user?.role])));
+})();
 """
 
 
@@ -180,3 +198,19 @@ def test_zendesk_mcp(desk: FeedServer, tmp_path: Path) -> None:
     for token in requests.get(f"{current}?all=true", auth=desk.auth).json()["tokens"]:
         assert requests.delete(f"{current}/{token['id']}", auth=desk.auth).status_code == 204
     assert "zendesk-mcp setup" in json.loads(desk.run(command, env={"HOME": str(tmp_path)}).stdout)
+
+
+@pytest.mark.skipif(os.environ.get("CONNECTORS") != "all", reason="runs with `make connectors`")
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="this system has no node, or no npm")
+@pytest.mark.skipif(not can_isolate(), reason="this system does not let a command be isolated")
+def test_zcli(tmp_path: Path) -> None:
+    """The library of Zendesk's command line gets a token for itself, and another one when it is revoked."""
+    fill_store(tmp_path, 1)
+    done = run("oauth", "client", "create", "zcli", "--secret", "secret-of-zcli-0123456789", cwd=tmp_path)
+    assert done.code == 0, done.err
+    (tmp_path / "ask.js").write_text(ZCLI_ASKS)
+    modules = node_modules("zcli", f"@zendesk/{ZCLI_CORE}")
+    own = {"ZENDESK_OAUTH_CLIENT_ID": "zcli", "ZENDESK_OAUTH_CLIENT_SECRET": "secret-of-zcli-0123456789"}
+    env = {"NODE_PATH": str(modules), "HOME": str(tmp_path), "ZENDESK_SUBDOMAIN": "acme", **own}
+    done = read_with(tmp_path, "node", "ask.js", env=env)
+    assert json.loads(done.out) == [[200, "admin"], [204, None], [200, "admin"]]
