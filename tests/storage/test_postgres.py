@@ -11,6 +11,7 @@ from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
@@ -22,7 +23,7 @@ from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
 
 
-class TestPostgres(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
+class TestPostgres(StoreContract, RecordsContract, WritingContract, SearchContract, RateLimitsContract, UsageContract):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres

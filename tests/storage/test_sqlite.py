@@ -12,6 +12,7 @@ import pytest
 from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
@@ -24,7 +25,7 @@ from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.store import SqliteStore
 
 
-class TestSqlite(StoreContract, RecordsContract, WritingContract, RateLimitsContract, UsageContract):
+class TestSqlite(StoreContract, RecordsContract, WritingContract, SearchContract, RateLimitsContract, UsageContract):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self._names = (tmp_path / f"{number}.db" for number in itertools.count())

@@ -34,6 +34,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Sli
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.tickets import TicketDraft
 
 __all__ = [
@@ -294,6 +295,12 @@ class RecordStore(Protocol):
 
     async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
         """How many records that list has."""
+
+    async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
+        """A part of the results of a query, which must be resolved (`SearchQuery.resolve`)."""
+
+    async def count_results(self, account: Account, query: SearchQuery) -> int:
+        """How many results the query has."""
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         """How many comments tickets have, by ticket; those without audits are left out."""

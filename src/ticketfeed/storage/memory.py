@@ -31,6 +31,8 @@ from ticketfeed.protocol.rows import (
     TicketRecordRow,
     TicketRow,
 )
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
+from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 
@@ -120,6 +122,15 @@ class MemoryStore:
     async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
         tickets = self._data[account.account_id].tickets
         return [_linked(tickets[id]) for id in sorted(set(ids)) if id in tickets]
+
+    async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
+        _, hits = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
+        return hits
+
+    async def count_results(self, account: Account, query: SearchQuery) -> int:
+        part = SearchPart(0)
+        count, _ = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
+        return count
 
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
         def key(row: TicketRow) -> int | str:

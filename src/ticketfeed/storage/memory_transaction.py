@@ -13,6 +13,7 @@ from ticketfeed.protocol.model import FeedState, Token
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.search_index import SearchEntry, index_record, index_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind, JobItem
@@ -28,13 +29,14 @@ class AccountData:
     record_state: FeedState = field(default_factory=FeedState)
     tickets: dict[int, TicketRow] = field(default_factory=dict)
     records: dict[tuple[str, int], RecordRow] = field(default_factory=dict)
+    entries: dict[tuple[str, int], SearchEntry] = field(default_factory=dict)
     credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
     invalidations: tuple[Invalidation, ...] = ()
     jobs: dict[str, tuple[Job, list[tuple[bytes, bytes | None]]]] = field(default_factory=dict)
     answers: dict[str, IdempotentAnswer] = field(default_factory=dict)
 
     def snapshot(self) -> "AccountData":
-        parts = dict(self.tickets), dict(self.records), dict(self.credentials)
+        parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
         return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, dict(self.answers))
 
@@ -78,6 +80,7 @@ class MemoryTransaction:
         if before := self._data.tickets.get(row.id):
             self._invalidations.add(position_of(before))
         self._data.tickets[row.id] = row
+        self._put_entry("tickets", row.id, index_ticket(row.id, row.status, row.body))
         self._newest = max(row.generated_timestamp, self._newest or 0)
 
     def _put_record(self, draft: RecordDraft) -> None:
@@ -85,8 +88,15 @@ class MemoryTransaction:
         second = watermark.next_generated_timestamp(state, self.now)
         row = draft if watermark.allows_own_record_times(state) else draft._replace(generated_timestamp=second)
         self._data.records[row.kind, row.id] = row
+        self._put_entry(row.kind, row.id, index_record(row))
         self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
         self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
+
+    def _put_entry(self, kind: str, id: int, entry: SearchEntry | None) -> None:
+        if entry is None:
+            self._data.entries.pop((kind, id), None)
+        else:
+            self._data.entries[kind, id] = entry
 
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()

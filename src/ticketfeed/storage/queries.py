@@ -47,6 +47,7 @@ _TABLES = (
     "job",
     "job_item",
     "idempotent_answer",
+    "search_entry",
     "credential",
 )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Credential
 from ticketfeed.storage.list_query import (
@@ -17,6 +18,7 @@ from ticketfeed.storage.list_query import (
     ticket_bindings,
 )
 from ticketfeed.storage.queries import Queries, build, translate
+from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.sql_session import no_account_row
 
 __all__ = ["SqlStore"]
@@ -33,6 +35,10 @@ class SqlStore(ABC):
     @abstractmethod
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
         """All rows of a query, as tuples; a replica may answer where it need not be `current`."""
+
+    @abstractmethod
+    async def _run_search(self, steps: SearchSteps[T]) -> T:
+        """Run the statements of a search, outside the event loop or on the database server."""
 
     @abstractmethod
     async def _read_feed(
@@ -117,6 +123,12 @@ class SqlStore(ABC):
         name = "count_records" if ticket_id is None else "count_records_of_ticket"
         ((count,),) = await self._query(name, account, kind=kind, ticket_id=ticket_id)
         return int(count)
+
+    async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
+        return await self._run_search(search_steps(self.queries.dialect, account, query, part))
+
+    async def count_results(self, account: Account, query: SearchQuery) -> int:
+        return await self._run_search(count_steps(self.queries.dialect, account, query))
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._query("count_comments", account, ids=self._list(ticket_ids)))

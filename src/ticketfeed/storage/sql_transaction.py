@@ -13,6 +13,7 @@ from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, Position
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, index_record
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 # Tickets found and stored at once: some hundred kilobytes, and a few thousand parameters of one statement.
 BATCH = 250
+
+# The kind and the id of what an entry of the search index belongs to.
+EntryKey = tuple[str, int]
 
 
 class SqlTransaction(ABC):
@@ -44,6 +48,14 @@ class SqlTransaction(ABC):
     @abstractmethod
     def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
         """Store rows, each of another ticket; returns the positions that those had which existed."""
+
+    @abstractmethod
+    def _find_entries(self, rows: Mapping[EntryKey, RecordRow]) -> dict[EntryKey, SearchEntry]:
+        """The entries of the search index of those records that exist, where the engine needs them to remove them."""
+
+    @abstractmethod
+    def _put_entries(self, old: Mapping[EntryKey, SearchEntry], new: Mapping[EntryKey, SearchEntry | None]) -> None:
+        """Replace entries of the search index; None: there is none any more."""
 
     @property
     def second(self) -> int:
@@ -81,7 +93,10 @@ class SqlTransaction(ABC):
         for batch in batches(drafts, BATCH):
             count += len(batch)
             rows = batch if keep else [_at(draft, second) for draft in batch]
+            indexed = {(row.kind, row.id): row for row in rows if row.kind in INDEXED_KINDS}
+            old = self._find_entries(indexed)
             self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
+            self._put_entries(old, {key: index_record(row) for key, row in indexed.items()})
             self._bumps_record_changes |= any(row.kind in SIDELOADED_KINDS for row in rows)
             self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
         return count

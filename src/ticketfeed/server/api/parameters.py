@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ticketfeed.protocol.resources import SEARCH_TYPES
+
 __all__ = [
     "BY_IDS",
     "EXPORT_FILTERS",
@@ -30,7 +32,9 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "external_id": (_TEXT, "Only tickets with this external id."),
     "ids": (_TEXT, "Up to 100 ids, separated by commas."),
     "external_ids": (_TEXT, "Up to 100 external ids, separated by commas, instead of ids."),
-    "query": (_TEXT, "type:, created and updated, for example: type:user updated>2026-01-31"),
+    "query": (_TEXT, "The search language, for example: type:ticket status<solved updated>2026-01-31"),
+    "filter[type]": ({"enum": list(SEARCH_TYPES)}, "The type of the records; required, and type: is not allowed."),
+    "name": (_TEXT, "A name; for autocomplete the beginning of a word of it, of two characters or more."),
 }
 LIST_PAGES = ("page", "per_page", "page[size]", "page[after]", "page[before]")
 LIST_ORDER = ("sort", "sort_by", "sort_order")

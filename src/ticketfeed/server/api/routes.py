@@ -20,7 +20,7 @@ from ticketfeed.server.api.exports import (
 from ticketfeed.server.api.lists import LIST_ROUTES
 from ticketfeed.server.api.parameters import EXPORT_FILTERS, LIST_ORDER, LIST_PAGES
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
-from ticketfeed.server.api.search import count_results, search
+from ticketfeed.server.api.search import SEARCH_ROUTES
 
 __all__ = ["API_ROUTES"]
 
@@ -348,34 +348,13 @@ _ACCOUNT_ROUTES = [
     ),
 ]
 
-_SEARCH_ROUTES = [
-    ApiRoute(
-        "GET",
-        "/search",
-        search,
-        "Search",
-        "Search records by type and time",
-        parameters=("query", "page", "per_page"),
-        answer={"results": "array", "count": "integer"},
-    ),
-    ApiRoute(
-        "GET",
-        "/search/count",
-        count_results,
-        "Search",
-        "Count search results",
-        parameters=("query",),
-        answer={"count": "integer"},
-    ),
-]
-
 API_ROUTES: list[ApiRoute] = [
     *_EXPORT_ROUTES,
     *_TICKET_ROUTES,
     *_TICKET_WRITE_ROUTES,
     *_JOB_ROUTES,
     *_ACCOUNT_ROUTES,
-    *_SEARCH_ROUTES,
+    *SEARCH_ROUTES,
     *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,
 ]

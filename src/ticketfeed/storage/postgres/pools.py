@@ -59,11 +59,12 @@ class PostgresReaders:
         for pool in (self.primary, *self._replicas):
             await pool.close()
 
-    async def read(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """From the replicas in turn, then the primary."""
+    async def read(self, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
+        """From the replicas in turn, then the primary. `settings`: of the server, for this statement alone."""
         self._turn += 1
         turn = self._turn % len(self._replicas) if self._replicas else 0
-        return await self._read(sql, bindings, [*self._replicas[turn:], *self._replicas[:turn], self.primary])
+        pools = [*self._replicas[turn:], *self._replicas[:turn], self.primary]
+        return await self._read(sql, bindings, pools, settings)
 
     async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         """From the primary, as long as it answers: what must be current, such as a new token."""
@@ -73,13 +74,16 @@ class PostgresReaders:
         """From the primary only."""
         return await self._read(sql, bindings, [self.primary])
 
-    async def _read(self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool]) -> list[Any]:
+    async def _read(
+        self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str] = ()
+    ) -> list[Any]:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             for pool in sorted(pools, key=self._is_avoided):
                 remaining = deadline - time.monotonic()
                 try:
-                    return await self.within(min(remaining, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
+                    reading = _fetch(pool, sql, bindings, settings)
+                    return await self.within(min(remaining, WAIT_SECONDS / len(pools)), reading)
                 except (psycopg.Error, PoolTimeout, TimeoutError) as error:
                     if not is_transient(error):
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
@@ -131,8 +135,14 @@ async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute("SET enable_sort = off")
 
 
-async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any]) -> list[Any]:
+async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any], settings: Sequence[str]) -> list[Any]:
     async with pool.connection(WAIT_SECONDS) as connection:
+        if settings:
+            async with connection.transaction():
+                for setting in settings:
+                    await connection.execute(f"SET LOCAL {setting}".encode())
+                found: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
+                return found
         rows: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
         return rows
 

@@ -38,6 +38,7 @@ from ticketfeed.storage.postgres.session import QUERIES, PostgresSession, Postgr
 from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.queries import POSTGRES, build
+from ticketfeed.storage.search_query import SearchSteps
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,
@@ -62,6 +63,8 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 # No single statement of a write may take longer, nor wait longer for the account row.
 STATEMENT_SECONDS = 60.0
+# A search is no page: it gathers rows by the index of words, and sorts them.
+_PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 
@@ -162,6 +165,16 @@ class PostgresStore(SqlStore):
             return await self._readers.within(WAIT_SECONDS, run())
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
+
+    async def _run_search(self, steps: SearchSteps[T]) -> T:
+        rows: list[Any] | None = None
+        while True:
+            try:
+                sql, bindings = next(steps) if rows is None else steps.send(rows)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            rows = await self._readers.read(sql, bindings, _PLAN_FREELY)
 
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)

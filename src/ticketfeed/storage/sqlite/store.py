@@ -7,6 +7,7 @@ range read of about a millisecond; a hop to another thread would add a third to 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from ticketfeed.protocol.rows import LazyRows
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.queries import build
+from ticketfeed.storage.search_query import SearchSteps, run_steps
 from ticketfeed.storage.sql_session import create_account, fence_account, lock_states, no_account_row, write_states
 from ticketfeed.storage.sql_store import SqlStore
 from ticketfeed.storage.sqlite.file import connect, explain, prepare, snapshot, transaction, translated
@@ -37,6 +39,8 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 # Pages are read once each, in order: a larger cache of our own would copy what the operating system caches.
 READ_CACHE_KIB = 2048
+# Threads that search: they may each take most of a second, and take no thread of anything else.
+SEARCHERS_MAX = 2
 
 
 class SqliteStore(SqlStore):
@@ -49,6 +53,7 @@ class SqliteStore(SqlStore):
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
         self._writer = SqliteWriter(path, clock, busy_seconds)
         self._sidecar = SqliteSidecar(path)
+        self._searchers = ThreadPoolExecutor(max_workers=SEARCHERS_MAX, thread_name_prefix="sqlite-search")
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
@@ -70,6 +75,7 @@ class SqliteStore(SqlStore):
             return None  # the read that follows raises the reason
 
     async def close(self) -> None:
+        await asyncio.to_thread(self._searchers.shutdown)
         await self._writer.close()
         self._sidecar.close()
         self._reader.close()
@@ -114,6 +120,9 @@ class SqliteStore(SqlStore):
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._sidecar.read_requests(account)
 
+    async def _run_search(self, steps: SearchSteps[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._search, steps)
+
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
         with translated(self._path):
             return self._reader.execute(sql, bindings).fetchall()
@@ -131,6 +140,11 @@ class SqliteStore(SqlStore):
             bindings["until"] = min(bindings["until"], closed)
             rows = self._reader.execute(QUERIES.select(name, row_type), bindings).fetchall()
         return state, LazyRows(row_type, rows)
+
+    def _search(self, steps: SearchSteps[T]) -> T:
+        connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
+        with translated(self._path), connecting as connection, snapshot(connection):
+            return run_steps(steps, lambda sql, bindings: connection.execute(sql, bindings).fetchall())
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
