@@ -1,6 +1,7 @@
 """The SQLite store keeps the contract, and what only a file can: it lasts, is ours, and is shared."""
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
-from tests.storage.search_contract import SearchContract
+from tests.storage.search_contract import SearchContract, found
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
@@ -227,3 +228,40 @@ def test_a_sidecar_is_renamed_with_its_journal(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     asyncio.run(SqliteStore.open(tmp_path / "t.db", ManualClock()).close())
     assert {path.name for path in tmp_path.iterdir()} == {"t.db", "t.db-sidecar", "t.db-sidecar-journal"}
+
+
+def test_the_search_index_of_an_older_store(tmp_path: Path) -> None:
+    """A store whose index was not filled yet is filled when it is opened, and finds as if it always had been."""
+
+    async def main() -> None:
+        path = tmp_path / "t.db"
+        store = SqliteStore.open(path, ManualClock())
+        account = await store.create_account("acme")
+        await store.write(account, putting([ticket(id, subject="paper") for id in range(1, 600)]))
+        await store.close()
+        with contextlib.closing(apsw.Connection(str(path))) as connection:
+            connection.execute("DELETE FROM search_entry; INSERT INTO search_text (search_text) VALUES ('delete-all')")
+            connection.execute("UPDATE meta SET value = '0' WHERE name = 'search_index_version'")
+        store = SqliteStore.open(path, ManualClock())
+        assert await found(store, account, "paper") == list(range(1, 600))
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_removed_words_leave_no_bytes(tmp_path: Path) -> None:
+    """A word that no ticket has any more is nowhere in the index."""
+
+    async def main() -> None:
+        path = tmp_path / "t.db"
+        store = SqliteStore.open(path, ManualClock())
+        account = await store.create_account("acme")
+        for subject in ("xyzzyword here", "gone"):
+            drafts = [ticket(id, subject=subject) for id in range(1, 300)]
+            await store.write(account, putting(drafts))
+            with contextlib.closing(apsw.Connection(str(path))) as connection:
+                blocks = b"".join(block for (block,) in connection.execute("SELECT block FROM search_text_data"))
+            assert (b"xyzzyword" in blocks) == (subject != "gone")
+        await store.close()
+
+    asyncio.run(main())
