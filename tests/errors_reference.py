@@ -29,6 +29,10 @@ def _no_start_time(desk: Desk) -> None:
     desk.ask("/api/v2/incremental/tickets/cursor")
 
 
+def _bad_id(desk: Desk) -> None:
+    desk.ask("/api/v2/users/abc")
+
+
 def _bad_value(desk: Desk) -> None:
     desk.ask("/api/v2/incremental/tickets/cursor?start_time=yesterday")
 
@@ -131,6 +135,7 @@ def _overload(desk: Desk) -> None:
 
 _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a Host header that is not a host name, or a body that is not a JSON object", _host_header),
+    ("an id in the path, or `page` or `per_page` of a list, that is no integer", _bad_id),
     ("a required parameter is missing", _no_start_time),
     ("a parameter is invalid", _bad_value),
     ("a `start_time` within the last minute, in the profile `zendesk`", _too_recent),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests import cli_reference, endpoints_reference, errors_reference
+from tests import cli_reference, compatibility_reference, endpoints_reference, errors_reference
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import RULES, SETTINGS, Setting
 
@@ -69,6 +69,7 @@ def metrics() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_reference.render,
+    "compatibility-matrix.md": compatibility_reference.render,
     "http-api.md": endpoints_reference.render,
     "errors.md": errors_reference.render,
     "metrics.md": metrics,

@@ -132,7 +132,7 @@ class Settings:
         (), "URL of a PostgreSQL replica to read pages from. Repeatable; separated by spaces in the environment."
     )
     account: str | None = _setting(
-        None, "Account name. Default: the only account of the store; demo if there is none, or more than one."
+        None, "Account name. Default: the default account of the store; demo in an empty store."
     )
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535)

@@ -53,9 +53,10 @@ def test_a_busy_desk(tmp_path: Path) -> None:
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    """`simulate` makes an account where there is none, tells what it did and ends by itself; `maintain` and `check`
-    work on what it left."""
+    """`simulate` tells what it did and ends by itself; `maintain` and `check` work on what it left."""
     url = f"sqlite:///{tmp_path / 't.db'}"
+    assert "no store" in run("simulate", "--store", url, cwd=tmp_path).problem
+    assert run("account", "create", "demo", "--store", url, cwd=tmp_path).code == 0
     done = run("simulate", "--store", url, "--rate", "200", "--minutes", "0.03", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert b"changes" in done.out

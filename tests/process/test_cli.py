@@ -33,6 +33,10 @@ def rows(store: Path) -> list[str]:
         connection.close()
 
 
+GOOD = b'{"id":1000001}\n'
+CREATE = ("token", "create", "--email")
+
+
 def lines(count: int, first: int = 1) -> bytes:
     return b"".join(b'{"id":%d,"generated_timestamp":1000}\n' % number for number in range(first, first + count))
 
@@ -77,6 +81,47 @@ def test_a_store_from_nothing(tmp_path: Path) -> None:
     assert not any(secret in stored for secret in secrets)
 
 
+def test_accounts(tmp_path: Path) -> None:
+    """A load that fails leaves no account; one into an empty store creates it; the default account can be chosen."""
+
+    def done(*arguments: str, code: int = 0, **options: bytes) -> tuple[str, str]:
+        result = run(*arguments, cwd=tmp_path, **options)
+        assert result.code == code, result
+        return result.out.decode(), result.err
+
+    for arguments in ((), ("--account", "typo")):
+        done("load", "-", *arguments, code=2, input=GOOD + b"not json\n")
+        assert done("account", "list") == ("", "")
+    _, error = done(*CREATE, "a@example.com", code=2)
+    assert error == "ticketfeed: there is no account 'demo'; create it with: ticketfeed account create demo\n"
+    done("load", "-", "--account", "acme", input=lines(3))
+    done("generate", "5", "--account", "other", "--no-histories")
+    assert done("account", "list")[0].splitlines()[0] == "acme\t3 tickets\tdefault"
+    for name, host in (("other", "other.localhost"), ("acme", "acme.localhost")):
+        done("account", "default", name)
+        assert [line.split("\t")[::2] for line in done("account", "list")[0].splitlines() if "default" in line] == [
+            [name, "default"]
+        ]
+        assert json.loads(done("get", ALL)[0])["after_url"].startswith(f"http://{host}/")
+
+
+def test_check_erased(tmp_path: Path) -> None:
+    """`check --erased` prints the places of each word by the number of its line; 1 where there is one, else 0."""
+    (tmp_path / "words").write_text("absent\n\nZÉBRA quill\n")
+    for subject in ('"A z\u00e9bra quill"', '"z\\u00e9bra quill"'):
+        ticket = b'{"id":7,"subject":%s}\n' % subject.encode()
+        assert run("load", "-", cwd=tmp_path, input=ticket).code == 0
+        done = run("check", "--erased", "words", cwd=tmp_path)
+        assert done.code == 1
+        places = [line.partition(": ")[::2] for line in done.out.decode().splitlines()]
+        assert {word for word, _ in places} == {"word 3"}
+        assert any(place.startswith("table ticket, row 1 ") for _, place in places)
+        assert any("ticketfeed.db, byte " in place for _, place in places)
+    (tmp_path / "words").write_text("absent\n")
+    done = run("check", "--erased", "words", cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (0, b"1 word: none is stored\n", "")
+
+
 def test_generate(tmp_path: Path) -> None:
     """The same seed gives the same bytes, which load as the store that generate fills itself."""
     world = ["generate", "40", "--until", "1700000000", "--seed", "7"]
@@ -104,7 +149,6 @@ def test_help(form: list[str], tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-GOOD = b'{"id":1000001}\n'
 FILES = {
     "binary": bytes(range(256)) * 100,
     "zeros": b"\0" * 5000,
@@ -117,7 +161,6 @@ FILES = {
     "broken": b"[\n" + GOOD + b",",
     "nested": b'{"id":1,"x":' + b"[" * 100_000 + b"\n",
 }
-CREATE = ("token", "create", "--email")
 # arguments -> what the one line must name. Standard input is empty.
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("nope",), "No such command 'nope'"),
@@ -140,7 +183,25 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("generate", "1", "--out", "good/x"), "Not a directory"),
     (("generate", "5", "--out", "/dev/full"), "No space left on device"),
     (("get", "x"), "'x' is not a path"),
-    (("get", ALL, "--account", "nope"), "there is no account 'nope'; there are: demo"),
+    *(
+        ((*command, "--account", "nope"), "there is no account 'nope'; there are: demo")
+        for command in [
+            *(
+                ("get", ALL),
+                ("load", "good"),
+                ("token", "list"),
+                ("token", "revoke", "1"),
+                ("simulate",),
+                ("consumers",),
+            ),
+            *((*CREATE, "a@example.com"), (*CREATE, "a@example.com", "--token", "t")),
+        ]
+    ),
+    (("check", "--erased", "missing"), "cannot read missing: No such file"),
+    (("check", "--erased", "binary"), "binary is not UTF-8 text"),
+    (("check", "--erased", "/dev/null"), "/dev/null holds no words"),
+    (("account", "default", "nope"), "there is no account 'nope'; there are: demo"),
+    ((*CREATE, "a@example.com", "--store", "sqlite:///missing.db"), "there is no store at missing.db"),
     (("get", ALL, "--store", "sqlite:///missing.db"), "there is no store at missing.db"),
     (("get", ALL, "--profile", "nope"), "--profile"),
     (("account", "list", "--store", "sqlite:///missing.db"), "there is no store"),

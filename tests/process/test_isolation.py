@@ -364,6 +364,7 @@ def test_several_at_once(tmp_path: Path) -> None:
         for number in range(4):
             folder = tmp_path / str(number)
             folder.mkdir()
+            assert run("account", "create", "acme", cwd=folder).code == 0
             token = ("token", "create", "--email", "a@example.com", "--token", f"token-{number}", "--account", "acme")
             assert run(*token, cwd=folder).code == 0
             processes.append(

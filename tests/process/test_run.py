@@ -244,6 +244,7 @@ def test_streams(home: Path, environment: dict[str, str]) -> None:
 
 def test_a_job_under_way_when_the_command_ends(environment: dict[str, str], tmp_path: Path) -> None:
     """Its item is finished, and nothing is said; what is left is there for the next server."""
+    assert run("account", "create", "acme", cwd=tmp_path).code == 0
     assert run("token", "create", "--email", "a@example.com", "--token", "acme-token", cwd=tmp_path).code == 0
     program = (
         "import requests\n"

@@ -13,9 +13,9 @@ from ticketfeed.protocol.audits import (
     change_events,
     comment_event,
     event_value,
-    scrubbed_audit,
     steps_of,
 )
+from ticketfeed.protocol.erasure import erased_record
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.ticket_metrics import Step
 
@@ -191,12 +191,12 @@ def test_deletion_of(
     assert deletion_of(encoded(*audits)) == expected
 
 
-def test_scrubbed_audit() -> None:
+def test_erased_audit() -> None:
     """Nothing of what people wrote is left, and everything else."""
     events = [comment_event("secret", None, 20, public=True), *change(subject="secret", tags=["secret"], status="open")]
     events[1]["previous_value"] = "secret"
     before = msgspec.json.encode(audit_of(5000, 7, NOON, 20, events))
-    after = scrubbed_audit(before)
+    after = erased_record("audits", before)
     assert b"secret" not in after
     assert steps_of([after]) == steps_of([before])
     assert [event["id"] for event in msgspec.json.decode(after)["events"]] == [5001, 5002, 5003, 5004]

@@ -44,6 +44,18 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
     ),
     (errors.InvalidValue("x < 1"), 400, {"error": "InvalidValue", "description": "x < 1"}, {}),
     (
+        errors.InvalidAttribute("id", "users/show"),
+        400,
+        {
+            "error": {
+                "title": "Invalid attribute",
+                "message": "You passed an invalid value for the id attribute. "
+                "Invalid parameter: id must be an integer from api/v2/users/show",
+            }
+        },
+        {},
+    ),
+    (
         errors.MalformedRequest("no Host"),
         400,
         {"error": {"title": "Invalid attribute", "message": "no Host"}},

@@ -174,11 +174,11 @@ def test_links_of_cursor_pagination() -> None:
 @pytest.mark.parametrize(
     ("parameters", "read", "ids", "has_more", "has_prev", "has_next"),
     [
-        ({}, [1, 2, 3], [1, 2], True, False, True),
-        ({}, [1, 2], [1, 2], False, False, False),
-        ({"page[after]": cursor("id", 0)}, [1, 2], [1, 2], False, True, False),
+        ({}, [1, 2, 3], [1, 2], True, True, True),
+        ({}, [1, 2], [1, 2], False, True, True),
+        ({"page[after]": cursor("id", 0)}, [1, 2], [1, 2], False, True, True),
         ({"page[before]": cursor("id", 9)}, [8, 7, 6], [7, 8], True, True, True),
-        ({"page[before]": cursor("id", 9)}, [8, 7], [7, 8], False, False, True),
+        ({"page[before]": cursor("id", 9)}, [8, 7], [7, 8], False, True, True),
         ({"page[after]": cursor("id", 9)}, [], [], False, False, False),
         ({"page[before]": cursor("id", 1)}, [], [], False, False, False),
     ],
@@ -186,7 +186,8 @@ def test_links_of_cursor_pagination() -> None:
 def test_pages_behind_a_cursor(
     parameters: dict[str, str], read: list[int], ids: list[int], has_more: bool, has_prev: bool, has_next: bool
 ) -> None:
-    """The ends of the list have no link beyond them; a page before a cursor is turned round."""
+    """A page has links both ways, even at the ends of the list; an empty one has none. A page before a cursor is
+    turned round."""
     page, keys = paginate(parse(**{"page[size]": "2"}, **parameters), rows(*read), None, ADDRESS)
     assert [row.id for row in page] == ids
     assert keys["meta"]["has_more"] == has_more

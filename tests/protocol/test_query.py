@@ -206,7 +206,7 @@ def test_refused(query: str, error: type[WireError]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start_time", "second"), [(NOW - 59, NOW - 59), (NOW, NOW), (NOW + 9999, NOW + 9999), (10**30, INT64_MAX)]
+    ("start_time", "second"), [(NOW - 59, NOW - 59), (NOW, NOW), (NOW + 9999, NOW + 9999), (10**18, 10**18)]
 )
 def test_margin_of_zero_allows_any_start_time(start_time: int, second: int) -> None:
     """Where no margin is set, even the future is a place to begin."""

@@ -62,6 +62,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
 }
 CHECKED |= {"ticket_id", "metric", "instance_id", "type", "time", "events"}
+CHECKED |= {"author_id", "via", "metadata", "user_id", "group_id", "default_group_id"}
+CHECKED |= {"user_fields", "organization_fields"}
 PATHS = {"sla_policies": "slas/policies"}
 
 
@@ -148,7 +150,7 @@ VIOLATIONS = [
 ]
 USER_VIOLATIONS = [
     ("email", b"5"),
-    ("role", b'"owner"'),
+    ("role", b"5"),
     ("role", b"null"),
     ("active", b"1"),
     ("suspended", b'"no"'),

@@ -76,7 +76,7 @@ BEGUN = [event("activate", 0), TARGET]
 )
 def test_slas(events: list[dict[str, Any]], expected: tuple[str, str | None, dict[str, int]] | None) -> None:
     """Ten minutes after noon: the newest instance counts, a pause does not, and the time left is in whole units."""
-    encoded = [msgspec.json.encode({"id": number, **each}) for number, each in enumerate(events)]
+    encoded = [msgspec.json.encode({"id": number, "ticket_id": 1, **each}) for number, each in enumerate(events, 1)]
     found = msgspec.json.decode(slas_of(encoded, datetime.fromtimestamp(NOON + 600, UTC)))["policy_metrics"]
     if expected is None:
         assert found == []

@@ -27,7 +27,6 @@ REFUSED: list[tuple[InputParser[Any], Any, list[str]]] = [
     (NEW_TICKET, {"comment": "x", "due_at": FAR}, ["due_at"]),
     (NEW_TICKET, {"comment": "x", "due_at": "2026-01-01"}, ["due_at"]),
     (NEW_TICKET, [], ["base"]),
-    (NEW_TICKET, None, ["base"]),
     (TICKET_CHANGE, {"tags": [""]}, ["tags"]),
     (TICKET_CHANGE, {"tags": ["x" * 256]}, ["tags"]),
     (TICKET_CHANGE, {"comment": {"public": "yes"}}, ["comment"]),

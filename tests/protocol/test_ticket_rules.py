@@ -108,7 +108,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
         FIELDS,
         {"custom_fields": [{"id": 51, "value": 6}]},
         {},
-        {"custom_fields": [{"id": 50, "value": "red"}, {"id": 51, "value": 6}]},
+        {"custom_fields": [{"id": 50, "value": "red"}, {"id": 51, "value": "6"}]},
     ),
     (
         "an option is a tag in place of the one before",

@@ -28,16 +28,36 @@ def test_several_accounts(host: str, ticket: int) -> None:
     assert ids(desk.page(ALL, host=host)) == [ticket]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8080", "[::1]:8080", "[fe80::1]", "localhost", "a_b.example", "x" * 253])
+ADDRESSES = ["127.0.0.1:8080", "[::1]:8080", "[fe80::1]", "localhost", "LOCALHOST:80", "localhost.", "10.0.0.7"]
+
+
+@pytest.mark.parametrize("host", [*ADDRESSES, "a_b.example", "1.example", "x" * 253])
 def test_one_account(host: str) -> None:
     """A store with one account answers any host, until a second account is made."""
     desk = Desk()
     assert desk.ask(host=host).status == 200
     Desk.__init__(desk, accounts=("acme", "other"))
     answer = desk.ask(host=host)
+    if host in ADDRESSES:
+        assert answer.status == 200
+        return
     title = f"No help desk at {host}"
     message = "There is no help desk configured at this address. Check the account's name in the host."
     assert (answer.status, json.loads(answer.body)) == (404, {"error": {"title": title, "message": message}})
+
+
+@pytest.mark.parametrize("host", ADDRESSES)
+def test_default_account(host: str) -> None:
+    """A host that is an address or localhost reaches the first account, or the chosen one, at once; a name its own."""
+    desk = Desk(accounts=("acme", "other", "10", "localhost"))
+    desk.put("tickets", *tickets(1), account="acme")
+    desk.put("tickets", *tickets(2), account="other")
+    assert ids(desk.page(ALL, host=host)) == [1]
+    for name, found in (("other", [2]), ("acme", [1])):
+        account = next(each for each in asyncio.run(desk.store.list_accounts()) if each.subdomain == name)
+        asyncio.run(desk.store.put_default_account(account))
+        assert ids(desk.page(ALL, host=host)) == found
+    assert ids(desk.page(ALL, host="other.localhost")) == [2]
 
 
 def test_account_made_later() -> None:

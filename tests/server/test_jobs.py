@@ -189,7 +189,7 @@ def test_an_item_is_done_once(desk: Desk) -> None:
     for _ in range(2):
         assert asyncio.run(desk.store.write(account, lambda write: do_item(write, "acme", last))) is None
     results = desk.send("GET", f"/job_statuses/{id}")["job_status"]["results"]
-    assert results == [{"index": 0, "id": 1}, {"index": 1, "id": 2}]
+    assert results == [{"index": place, "id": place + 1, "account_id": 1} for place in (0, 1)]
     assert sorted(desk.changes()) == [1, 2]
 
 

@@ -177,9 +177,9 @@ def test_slas_at_any_time(types: list[str], passed: int) -> None:
     from datetime import UTC, datetime
 
     start = datetime.fromtimestamp(NOON, UTC)
-    base = {"metric": "reply_time", "instance_id": 1, "time": start.isoformat()}
-    events = [{"id": 0, "type": "apply_sla", "sla": {"target": 60}, **base}]
-    events += [{"id": n, "type": type_, **base} for n, type_ in enumerate(types, 1)]
+    base = {"ticket_id": 1, "metric": "reply_time", "instance_id": 1, "time": start.isoformat()}
+    events = [{"id": 1, "type": "apply_sla", "sla": {"target": 60}, **base}]
+    events += [{"id": n, "type": type_, **base} for n, type_ in enumerate(types, 2)]
     found = json.loads(
         slas_of([json.dumps(event).encode() for event in events], datetime.fromtimestamp(NOON + passed, UTC))
     )

@@ -93,6 +93,43 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
+    def test_default_account(self) -> None:
+        """The default account is the first, until another one is chosen."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            assert await store.find_default_account() == account
+            for chosen in (other, account, other):
+                counter = store.change_counter()
+                await store.put_default_account(chosen)
+                assert await store.find_default_account() == chosen
+                assert counter is None or counter != store.change_counter()
+            await store.create_account("third")
+            assert await store.find_default_account() == other
+
+        self.run(scenario)
+
+    def test_create_account_with_work(self) -> None:
+        """An account is created with the first write of it, or not at all if that fails; one that exists stays."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def fail(transaction: WriteTransaction) -> None:
+                transaction.put_tickets([ticket(1, 100)])
+                raise ValueError("no more")
+
+            for name in ("other", "acme"):
+                with pytest.raises(ValueError, match="no more"):
+                    await store.create_account(name, fail)
+            assert await store.list_accounts() == [account]
+            assert await store.read_state(account) == FeedState()
+            other = await store.create_account("other", putting([ticket(1, 100)], keep=True))
+            assert await store.list_accounts() == [account, other]
+            assert await self.positions(store, other) == [(100, 1)]
+            assert await store.create_account("acme", putting([ticket(2, 200)], keep=True)) == account
+            assert await self.positions(store, account) == [(200, 2)]
+
+        self.run(scenario)
+
     def test_store_id(self) -> None:
         """A store has an id of its own, other than that of another store."""
 

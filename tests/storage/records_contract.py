@@ -180,6 +180,24 @@ class RecordsContract(StoreCase):
 
         self.run(scenario)
 
+    def test_lists_with_deleted_records(self) -> None:
+        """A list, its count and a read by external_id have deleted records only where they are asked for."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            names = [(1, "a", True), (2, "b", False), (3, "a", True), (4, None, False)]
+            await store.write(
+                account, storing(*(user(id, external_id=name, active=active) for id, name, active in names))
+            )
+            for with_deleted, ids in ((False, [1, 3]), (True, [1, 2, 3, 4])):
+                rows = await store.list_records(account, "users", Slice(9), with_deleted=with_deleted)
+                assert [row.id for row in rows] == ids
+                assert await store.count_records(account, "users", with_deleted=with_deleted) == len(ids)
+            for external_ids, ids in ((["a", "none"], [1, 3]), (["b"], []), ([], [])):
+                assert [row.id for row in await store.read_external(account, "users", external_ids)] == ids
+            assert await store.read_external(account, "organizations", ["a"]) == []
+
+        self.run(scenario)
+
     @pytest.mark.parametrize("descending", [False, True])
     @pytest.mark.parametrize("order", ["id", "updated_at", "status"])
     def test_lists_of_tickets(self, order: str, descending: bool) -> None:

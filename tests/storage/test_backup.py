@@ -570,7 +570,7 @@ def test_an_old_backup_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(module, "load_migrations", lambda _dialect: [*known, later])
     url = engine.new_url()
     restore_store(url, tmp_path / "backup", 5, nothing)
-    assert engine.execute(url, "SELECT number FROM migration ") == [(n,) for n in range(1, number + 1)]
+    assert engine.execute(url, "SELECT number FROM migration ") == [(n,) for n, _, _ in [*known, later]]
     assert engine.execute(url, "SELECT count(*) FROM more") == [(0,)]
 
 

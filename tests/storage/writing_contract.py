@@ -6,9 +6,9 @@ from tests.storage.contract import NOON, ManualClock, StoreCase, ticket, user
 from ticketfeed.protocol.errors import RecordInvalid
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import INT64_MAX, NEW_ID_MAX, Account
 from ticketfeed.protocol.records import parse_record
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Snapshot, Store, WriteTransaction
 
 JOB = Job("V3-1", "destroy", 7, NOON, 2)
 
@@ -46,6 +46,26 @@ class WritingContract(StoreCase):
 
             await store.write(account, work)
             await store.write(other, lambda write: self.assert_empty(write))
+
+        self.run(scenario)
+
+    def test_ids_go_on_below_one_near_the_end(self) -> None:
+        """A record whose id is near the end of 64 bits does not count for new ids, and a snapshot names it."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def work(write: WriteTransaction) -> None:
+                write.put_tickets([ticket(3), ticket(INT64_MAX), ticket(NEW_ID_MAX)])
+                write.put_records([user(4), user(INT64_MAX), user(NEW_ID_MAX + 1)])
+                assert (write.next_id("tickets"), write.next_id("users")) == (NEW_ID_MAX + 1, 5)
+
+            await store.write(account, work)
+
+            def look(snapshot: Snapshot) -> None:
+                assert list(snapshot.ids_after(account, "tickets", NEW_ID_MAX)) == [INT64_MAX]
+                assert list(snapshot.ids_after(account, "users", NEW_ID_MAX)) == [NEW_ID_MAX + 1, INT64_MAX]
+                assert list(snapshot.ids_after(account, "groups", 0)) == []
+
+            await store.inspect(look)
 
         self.run(scenario)
 

@@ -71,7 +71,7 @@ def recounted_events(audits: Sequence[bytes], requester_id: int | None) -> list[
     moments = _moments(audits, requester_id)
     if not moments:
         return []
-    base, created = {"metric": "reply_time", "instance_id": 1}, moments[0].at
+    base, created = {"metric": "reply_time", "instance_id": 1, "deleted": False}, moments[0].at
     events: list[dict[str, Any]] = [{**base, "type": "activate", "time": _wire(created)}]
     reply = next((m.at for m in moments if m.is_reply), None)
     if reply is not None:

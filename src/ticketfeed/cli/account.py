@@ -1,15 +1,15 @@
-"""ticketfeed account: create and list accounts."""
+"""ticketfeed account: create and list accounts, and choose the default one."""
 
 from typing import Annotated
 
 import typer
 
-from ticketfeed.cli.options import checked_name, opened, run_async, with_settings
+from ticketfeed.cli.options import checked_name, choose_account, opened, run_async, with_settings
 from ticketfeed.settings import Settings
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Create and list accounts.", no_args_is_help=True)
+app = typer.Typer(help="Create and list accounts, and choose the default one.", no_args_is_help=True)
 
 
 @app.command()
@@ -28,12 +28,29 @@ def create(settings: Settings, name: Annotated[str, typer.Argument(metavar="NAME
 @app.command("list")
 @with_settings("store")
 def list_accounts(settings: Settings) -> None:
-    """List all accounts with their number of tickets."""
+    """List all accounts with their number of tickets; `default` marks the default account, if there are several."""
 
     async def work() -> None:
         async with opened(settings.store, create=False) as store:
-            for account in await store.list_accounts():
+            accounts, default = await store.list_accounts(), await store.find_default_account()
+            for account in accounts:
                 state = await store.read_state(account)
-                print(f"{account.subdomain}\t{state.ticket_count} tickets")
+                mark = "\tdefault" if account == default and len(accounts) > 1 else ""
+                print(f"{account.subdomain}\t{state.ticket_count} tickets{mark}")
+
+    run_async(work())
+
+
+@app.command("default")
+@with_settings("store")
+def choose_default(settings: Settings, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Make NAME the default account: that of commands without --account, and of hosts that are an address or localhost.
+
+    Until one is chosen, it is the account that was created first. Running servers follow within a second.
+    """
+
+    async def work() -> None:
+        async with opened(settings.store, create=False) as store:
+            await store.put_default_account(await choose_account(store, name))
 
     run_async(work())

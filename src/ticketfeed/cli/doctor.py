@@ -25,11 +25,13 @@ from ticketfeed.cli.output import consumer_problems, masked
 from ticketfeed.clock import system_clock
 from ticketfeed.data.status import read_status
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import NEW_ID_MAX, Account
+from ticketfeed.protocol.resources import KINDS
 from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.server.run import bind, connect_to_self
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, sqlite_path
+from ticketfeed.storage.contract import Snapshot
 
 __all__ = ["doctor", "ready"]
 
@@ -179,6 +181,9 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
     if behind := clock_behind(status.state, now):
         text = f"account {name}: the newest change is {behind} s ahead of this clock, and not readable until then"
         yield Finding("warn", text, "check the clock; see docs/how-to/back-up.md")
+    if large := await store.inspect(lambda snapshot: _large_ids(snapshot, account)):
+        advice = "new ids are made below them; ticketfeed check names each"
+        yield Finding("warn", f"account {name}: ids near the end of 64 bits: {', '.join(large)}", advice)
     if not any(token.revoked_at is None for token in await store.list_credentials(account)):
         advice = "create one: ticketfeed token create --email you@example.com"
         yield Finding("warn", f"account {name} has no active credentials", advice)
@@ -186,6 +191,12 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
         if each.consumer.is_looping or each.missed:
             consumer = f"{each.consumer.email} ({each.consumer.user_agent or 'no user agent'})"
             yield Finding("warn", f"account {name}: consumer {consumer} {'; '.join(consumer_problems(each))}")
+
+
+def _large_ids(snapshot: Snapshot, account: Account) -> list[str]:
+    """The first of each kind that leaves too little room for new ids."""
+    first = ((kind, next(snapshot.ids_after(account, kind, NEW_ID_MAX), None)) for kind in KINDS)
+    return [f"{kind} {id}" for kind, id in first if id is not None]
 
 
 def _check_port(host: str, port: int) -> Finding:

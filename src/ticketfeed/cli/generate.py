@@ -9,7 +9,7 @@ import typer
 from rich.progress import MofNCompleteColumn
 
 from ticketfeed.atomic_file import atomic_file
-from ticketfeed.cli.options import DEFAULT_ACCOUNT, choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import DEFAULT_ACCOUNT, new_account, opened, run_async, with_settings
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DAY_SECONDS, generated_records
@@ -56,8 +56,8 @@ def generate(
 
 async def _load(settings: Settings, records: Callable[[str], Iterator[InputRecord]]) -> LoadSummary:
     async with opened(settings.store) as store:
-        account = await choose_account(store, settings.account, create=True)
-        return await load_records(store, account, records(account.subdomain), now=system_clock())
+        account = await new_account(store, settings.account, among_others=True)
+        return await load_records(store, account, records(account.subdomain), now=system_clock(), derives_metrics=False)
 
 
 def _write(out: str, records: Iterator[InputRecord]) -> None:

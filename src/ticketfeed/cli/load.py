@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.progress import DownloadColumn
 
-from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import new_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
@@ -20,6 +20,8 @@ from ticketfeed.settings import Settings
 __all__ = ["load"]
 
 REPORTS_MAX = 20
+# How many of the values that Zendesk does not have are named of each key.
+VALUES_MAX = 10
 
 if TYPE_CHECKING:
     Kind = str
@@ -32,11 +34,22 @@ def load(
     settings: Settings,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to load; - is standard input.")],
     kind: Annotated[
-        Kind, typer.Option(help=f"Kind of the records in files that do not name it: {', '.join(KINDS)}.")
-    ] = "tickets",
+        Kind | None,
+        typer.Option(
+            help=f"Kind of records that do not say what they are: {', '.join(KINDS)}.",
+            show_default="what the url of a record says, else tickets",
+        ),
+    ] = None,
     on_error: Annotated[
         OnError, typer.Option(help="On an invalid record: stop and load nothing, or skip the record.")
     ] = "stop",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Reject values that Zendesk does not have, such as a type of `request`.")
+    ] = False,
+    expect: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Load nothing unless N records are read, those of all kinds together."),
+    ] = None,
 ) -> None:
     """Load tickets, users and other records from NDJSON, JSON arrays or saved API pages, plain or gzipped.
 
@@ -46,7 +59,10 @@ def load(
     size = _checked_size(files)
     with progress("loading", DownloadColumn()) as bar:
         bar.update(0, size)
-        summary = run_async(_load(settings, _read_files(files, kind, bar.advance), on_error))
+        records = _read_files(files, kind, bar.advance)
+        summary = run_async(_load(settings, records, on_error, strict, expect))
+    for text in _foreign_values(summary):
+        print_err(text)
     print(f"loaded {summary}")
 
 
@@ -62,18 +78,38 @@ def _checked_size(files: list[str]) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-async def _load(settings: Settings, records: Iterable[InputRecord], on_error: OnError) -> LoadSummary:
+def _foreign_values(summary: LoadSummary) -> Iterator[str]:
+    """One line a key: the values that Zendesk does not have, with the number of their records."""
+    by_key: dict[tuple[str, str], list[str]] = {}
+    for (kind, key, value), count in summary.foreign.most_common():
+        by_key.setdefault((kind, key), []).append(f"{value[:60]!a} ({count:,})")
+    for (kind, key), texts in by_key.items():
+        rest = f" and {len(texts) - VALUES_MAX:,} more" if len(texts) > VALUES_MAX else ""
+        shown = ", ".join(texts[:VALUES_MAX])
+        yield f"kept values of {key} of {kind} that Zendesk does not have: {shown}{rest}"
+
+
+async def _load(
+    settings: Settings, records: Iterable[InputRecord], on_error: OnError, is_strict: bool, expected: int | None
+) -> LoadSummary:
     skipped = _SkippedRecords()
     async with opened(settings.store) as store:
-        account = await choose_account(store, settings.account, create=True)
+        account = await new_account(store, settings.account)
         summary = await load_records(
-            store, account, records, now=system_clock(), on_error=on_error, report=skipped.report
+            store,
+            account,
+            records,
+            now=system_clock(),
+            on_error=on_error,
+            report=skipped.report,
+            is_strict=is_strict,
+            expected=expected,
         )
     skipped.report_rest()
     return summary
 
 
-def _read_files(files: list[str], kind: str, advance: Callable[[int], None]) -> Iterator[InputRecord]:
+def _read_files(files: list[str], kind: str | None, advance: Callable[[int], None]) -> Iterator[InputRecord]:
     for name in files:
         with open_input(name, advance) as stream:
             yield from read_input(name, stream, kind)

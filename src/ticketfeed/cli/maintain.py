@@ -23,7 +23,7 @@ def maintain(
         typer.Option(min=0, help="Erase the content of tickets this many days after they were deleted; 0 disables it."),
     ] = 0,
 ) -> None:
-    """Run maintenance once for every account: close old solved tickets, scrub old deleted ones.
+    """Run maintenance once for every account: close old solved tickets, scrub old deleted ones, overwrite erased rows.
 
     `serve` runs it every minute when the rules of the same names enable it.
     """
@@ -39,5 +39,6 @@ def maintain(
                     now=system_clock(),
                 )
                 print(f"{account.subdomain}: closed {done['closed']:,}, scrubbed {done['scrubbed']:,}")
+            await store.overwrite_erased()
 
     run_async(work())

@@ -31,6 +31,7 @@ __all__ = [
     "ClockErrorOption",
     "checked_name",
     "choose_account",
+    "new_account",
     "opened",
     "run_async",
     "with_settings",
@@ -163,17 +164,30 @@ async def opened(store_url: str, *, read_urls: Sequence[str] = (), create: bool 
         await store.close()
 
 
-async def choose_account(store: Store, name: str | None, *, create: bool = False) -> Account:
-    """The account called `name`, or the default account for None. Raises NotFound, unless `create` makes it."""
+async def choose_account(store: Store, name: str | None) -> Account:
+    """The account called `name`, or the default account for None. Raises NotFound."""
+    if name is None and (default := await store.find_default_account()):
+        return default
+    name = DEFAULT_ACCOUNT if name is None else name
     accounts = {account.subdomain: account for account in await store.list_accounts()}
-    if name is None:
-        name = next(iter(accounts)) if len(accounts) == 1 else DEFAULT_ACCOUNT
-    if name in accounts:
-        return accounts[name]
-    if not create:
+    if name not in accounts:
         known = f"; there are: {', '.join(accounts)}" if accounts else ""
         raise NotFound(f"there is no account {name!r}{known}; create it with: ticketfeed account create {name}")
-    return await store.create_account(checked_name(name))
+    return accounts[name]
+
+
+async def new_account(store: Store, name: str | None, *, among_others: bool = False) -> Account:
+    """As `choose_account`, or an account that is not stored yet, for `load_records` to store with its records.
+
+    In a store that has accounts another one is made only if `among_others`: its name may be mistyped. Raises NotFound.
+    """
+    try:
+        return await choose_account(store, name)
+    except NotFound:
+        name = checked_name(DEFAULT_ACCOUNT if name is None else name)
+        if not among_others and await store.list_accounts():
+            raise
+        return Account(0, name)
 
 
 def checked_name(name: str) -> str:

@@ -27,8 +27,8 @@ def simulate(
     """Change a help desk continuously: new tickets, replies, updates, bulk edits, deletions. Can run beside `serve`."""
 
     async def work() -> None:
-        async with opened(settings.store) as store:
-            account = await choose_account(store, settings.account, create=True)
+        async with opened(settings.store, create=False) as store:
+            account = await choose_account(store, settings.account)
             simulation = Simulation(store, account, seed)
             await simulation.prepare()
             running = asyncio.create_task(simulation.run(rate, None if minutes is None else minutes * 60))

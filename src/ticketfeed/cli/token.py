@@ -45,8 +45,8 @@ def create(
     kind: CredentialKind = "password" if password else "api_token"
 
     async def work() -> None:
-        async with opened(settings.store) as store:
-            account = await choose_account(store, settings.account, create=True)
+        async with opened(settings.store, create=False) as store:
+            account = await choose_account(store, settings.account)
             await add_user_credential(store, account, email, role, kind, secret)
 
     run_async(work())

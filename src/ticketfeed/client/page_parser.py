@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from ticketfeed.client.steps import Key
+from ticketfeed.protocol.record_types import COMMENT_TYPES
 
 __all__ = [
     "CursorPage",
@@ -185,7 +186,7 @@ def comments_of(event: bytes) -> list[bytes]:
 
 def _is_comment(child: bytes) -> bool:
     kind = _CHILD.decode(child)
-    return "Comment" in (kind.event_type, kind.type)
+    return not {kind.event_type, kind.type}.isdisjoint(COMMENT_TYPES)
 
 
 def _comment(child: bytes, parent: _TicketEvent) -> bytes:

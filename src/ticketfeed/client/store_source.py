@@ -18,8 +18,6 @@ __all__ = ["StoreTransport"]
 
 T = TypeVar("T")
 
-DEFAULT_ACCOUNT = "demo"
-
 
 class StoreTransport:
     """Sends requests to the server's own application, over a store that it opens. `account`: which one was meant."""
@@ -66,12 +64,12 @@ class StoreTransport:
 
 
 async def _choose(store: Store, name: str | None) -> Account:
+    if name is None and (default := await store.find_default_account()):
+        return default
     accounts = {account.subdomain: account for account in await store.list_accounts()}
-    if name is None:
-        name = next(iter(accounts)) if len(accounts) == 1 else DEFAULT_ACCOUNT
-    if name not in accounts:
+    if name is None or name not in accounts:
         known = f"; there are: {', '.join(accounts)}" if accounts else ""
-        raise NotFound(f"the store has no account {name!r}{known}")
+        raise NotFound(f"the store has no account {name!r}{known}" if name else "the store has no accounts")
     return accounts[name]
 
 

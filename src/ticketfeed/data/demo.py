@@ -23,7 +23,7 @@ async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now
     """Fill an account with the demo if it is empty. Raises BadInput if it holds tickets that are not the demo's."""
     if (await store.read_state(account)).ticket_count == 0:
         records = generated_records(tickets, seed, now - now % DAY_SECONDS, account.subdomain)
-        await load_records(store, account, records, now=now)
+        await load_records(store, account, records, now=now, derives_metrics=False)
     elif await store.find_token_user(account, hash_token(DEMO_USERS[0][2])) is None:
         raise BadInput("this store holds tickets of your own, not a demo; well-known credentials would expose them")
     for email, role, token in DEMO_USERS:

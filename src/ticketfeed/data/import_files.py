@@ -1,24 +1,24 @@
 """Read files of records one record at a time, in constant memory.
 
-Three formats are accepted, plain or gzipped: NDJSON (a record or a saved page on each line), a JSON array, and a
-saved page such as `{"tickets": [...], "after_url": ...}`, whose key names the kind of its records.
+A file holds JSON values one after the other, plain or gzipped, whatever stands between them: line breaks, commas,
+byte order marks, or nothing. What the records in a value are is decided in find_records.py.
 """
 
 import codecs
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
-import msgspec
 from isal import igzip, isal_zlib
 
+from ticketfeed.data.find_records import LIST_KEYS, InputRecord, PageReader, find_records
 from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.records import split_record
-from ticketfeed.protocol.resources import PAGE_KEYS
 
 __all__ = ["InputRecord", "open_input", "read_input"]
 
@@ -30,17 +30,31 @@ CHUNK_BYTES = 1024 * 1024
 # A number cut off by the end of a chunk can look complete, as 1 in `1e+`, if fewer characters than this follow it.
 NUMBER_CUT_CHARS = 3
 _GZIP_MAGIC = b"\x1f\x8b"
+# Characters that may stand between two values: white space, a comma, the record separator of RFC 7464, and the byte
+# order mark of each file in one that was put together from several.
+_SEPARATORS = " \t\r\n,\x1e\ufeff"
+_BETWEEN = _SEPARATORS.encode()
+# Numbers stay text: only their end matters here, and int() rejects very long ones.
+_DECODE = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+_UTF_16 = "this is UTF-16 or UTF-32 text, not UTF-8; convert it to UTF-8 first"
+_FORMATS = {
+    b"PK\x03\x04": "this is a zip file; unpack it first",
+    b"PK\x05\x06": "this is an empty zip file",
+    codecs.BOM_UTF16_LE: _UTF_16,
+    codecs.BOM_UTF16_BE: _UTF_16,
+    codecs.BOM_UTF32_BE: _UTF_16,
+    b"\x28\xb5\x2f\xfd": "this is a zstd file; unpack it first",
+    b"BZh": "this is a bzip2 file; unpack it first",
+    b"\xfd7zXZ\0": "this is an xz file; unpack it first",
+    b"7z\xbc\xaf\x27\x1c": "this is a 7z file; unpack it first",
+    b"SQLite format 3\0": "this is an SQLite database, not JSON",
+    b"PAR1": "this is a Parquet file, not JSON",
+    b"Obj\x01": "this is an Avro file, not JSON",
+    b"%PDF": "this is a PDF file, not JSON",
+}
+_CSV_HEADER = re.compile(rb"""["\w]["\w .#/()-]*(?:[,;\t]["\w .#/()-]*)+""")
 # isal's type stubs declare its error class as an instance.
 _DAMAGED_GZIP = (cast(type[Exception], isal_zlib.error), igzip.BadGzipFile)
-
-
-class InputRecord(NamedTuple):
-    """A record of a file. `where`: file and line, for messages. `data`: its JSON; empty when there is an `error`."""
-
-    where: tuple[str, int]
-    kind: str
-    data: bytes
-    error: BadRecord | None = None
 
 
 @contextmanager
@@ -71,57 +85,88 @@ def _decompress(raw: Any) -> IO[bytes]:
     return cast(IO[bytes], io.BufferedReader(decompressed, CHUNK_BYTES))
 
 
-def read_input(name: str, stream: IO[bytes], kind: str) -> Iterator[InputRecord]:
-    """Yield the records of one file. `kind`: of records that are not in a saved page.
+def read_input(name: str, stream: IO[bytes], kind: str | None) -> Iterator[InputRecord]:
+    """Yield the records of one file. `kind`: of records that do not say what they are; None for what they look like.
 
     An invalid line is yielded with its error. An invalid document raises BadInput: without line breaks between records
-    there is no place to resume.
+    there is no place to resume. So does a file that is not JSON text at all.
     """
-    number, line = 1, stream.readline(LINE_BYTES_MAX).removeprefix(codecs.BOM_UTF8)
+    number, line = 1, stream.readline(LINE_BYTES_MAX)
+    _refuse_other_formats(name, line)
+    line = line.removeprefix(codecs.BOM_UTF8)
     while line.isspace():
         number, line = number + line.count(b"\n"), stream.readline(LINE_BYTES_MAX)
-    if _starts_document(line):
-        return _DocumentReader(name, number, line, stream).read(kind)
-    return _read_lines(name, number, line, stream, kind)
-
-
-def _starts_document(first: bytes) -> bool:
-    text = first.strip()
-    if text[:1] == b"[":
-        return True
-    # Pretty-printed JSON breaks its lines after one of these characters; a truncated record hardly ever ends in one.
-    return text[:1] == b"{" and text[-1:] in b"{[,:"
-
-
-def _read_lines(name: str, number: int, line: bytes, stream: IO[bytes], kind: str) -> Iterator[InputRecord]:
+    if line.strip()[:1] == b"[":
+        yield from _DocumentReader(name, number, line, stream).read(kind)
+        return
     while line:
-        if len(line) >= LINE_BYTES_MAX:
+        if len(line) >= LINE_BYTES_MAX or _is_continued(line):
             yield from _DocumentReader(name, number, line, stream).read(kind)
             return
-        if not line.isspace():
-            yield from _read_line((name, number), line.strip(), kind)
+        text = line.strip(_BETWEEN)
+        if text:
+            yield from _read_line((name, number), text, kind)
         number, line = number + 1, stream.readline(LINE_BYTES_MAX)
 
 
-def _read_line(where: tuple[str, int], line: bytes, kind: str) -> Iterator[InputRecord]:
+def _refuse_other_formats(name: str, first: bytes) -> None:
+    """Raises BadInput for a file that is not JSON text, with what it is where that can be told."""
+    for magic, what in _FORMATS.items():
+        if first.startswith(magic):
+            raise BadInput(f"{name}, line 1: {what}")
+    text = first.removeprefix(codecs.BOM_UTF8).strip()
+    if text[:1] == b"<":
+        raise BadInput(f"{name}, line 1: this is XML or HTML, not JSON")
+    if first[257:262] == b"ustar":
+        raise BadInput(f"{name}, line 1: this is a tar archive; unpack it first")
+    if first[:2].count(0) == 1 or first[:4].count(0) in (2, 3):
+        raise BadInput(f"{name}, line 1: {_UTF_16}")
+    if _CSV_HEADER.fullmatch(text):
+        raise BadInput(f"{name}, line 1: this is CSV, not JSON; convert it to JSON first")
+
+
+def _is_continued(line: bytes) -> bool:
+    """Whether a value goes on behind this line: pretty-printed JSON breaks its lines after one of these characters."""
+    text = line.strip()
+    return text[:1] in (b"{", b"[") and text[-1:] in b"{[,:" and not _is_value(text.rstrip(b","))
+
+
+def _is_value(text: bytes) -> bool:
     try:
-        values = split_record(line)
-    except BadRecord as error:
-        yield InputRecord(where, kind, b"", error)
+        split_record(text)
+    except BadRecord:
+        return False
+    return True
+
+
+def _read_line(where: tuple[str, int], line: bytes, kind: str | None) -> Iterator[InputRecord]:
+    """The records of a line: of one value, or of several."""
+    if b"\0" in line:
+        error = BadRecord(f"there is a NUL byte, which JSON cannot have, at byte {line.index(0)}")
+        yield InputRecord(where, kind or "tickets", b"", error)
         return
-    pages = _pages(values)
-    if not pages:
-        yield InputRecord(where, kind, line)
-    for key in pages:
-        for record in msgspec.json.decode(values[key], type=list[msgspec.Raw]):
-            yield InputRecord(where, PAGE_KEYS[key], bytes(record))
+    values = [line] if _is_value(line) else _split_values(line)
+    for value in values or [line]:
+        yield from find_records(where, value, kind)
 
 
-def _pages(values: dict[str, msgspec.Raw]) -> list[str]:
-    """The keys of a saved page that hold records; none for a single record, which always has an id."""
-    if "id" in values:
+def _split_values(line: bytes) -> list[bytes]:
+    """The values of a line that has several; none if it is not JSON. What cannot be read is the last one."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
         return []
-    return [key for key in values if key in PAGE_KEYS and bytes(values[key])[:1] == b"["]
+    values, position = list[bytes](), 0
+    while position < len(text):
+        try:
+            _, end = _DECODE(text, position)
+        except (ValueError, RecursionError):
+            return [*values, text[position:].encode()] if values else []
+        values.append(text[position:end].encode())
+        while end < len(text) and text[end] in _SEPARATORS:
+            end += 1
+        position = end
+    return values
 
 
 class _DocumentReader:
@@ -130,45 +175,50 @@ class _DocumentReader:
     def __init__(self, name: str, line: int, first: bytes, stream: IO[bytes]) -> None:
         self._name, self._stream = name, stream
         self._decode_text = codecs.getincrementaldecoder("utf-8")().decode
-        # Numbers stay text: only their end matters here, and int() rejects very long ones.
-        self._decode_json = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
         self._text, self._position, self._line, self._is_at_end = "", 0, line, False
         self._append(first)
 
-    def read(self, kind: str) -> Iterator[InputRecord]:
-        while self._peek():
+    def read(self, kind: str | None) -> Iterator[InputRecord]:
+        while self._peek(_SEPARATORS):
             if self._peek() == "[":
-                yield from self._array(kind)
+                for where, value in self._array():
+                    yield from find_records(where, value, kind)
             elif self._peek() == "{":
                 yield from self._object(kind)
             else:
                 raise self._error("expected a JSON object or array")
 
-    def _array(self, kind: str) -> Iterator[InputRecord]:
+    def _array(self) -> Iterator[tuple[tuple[str, int], bytes]]:
         for _ in self._items("[", "]"):
             self._peek()  # skips to the line on which the record starts
             where = (self._name, self._line)
-            yield from _read_line(where, self._value()[0].encode(), kind)
+            yield where, self._value()[0].encode()
 
-    def _object(self, kind: str) -> Iterator[InputRecord]:
+    def _object(self, kind: str | None) -> Iterator[InputRecord]:
         """A saved page is read key by key; any other object is one record."""
-        others: list[tuple[str, str]] = []
-        line, is_page = self._line, False
+        others: dict[str, str] = {}
+        where, page = (self._name, self._line), None
         for _ in self._items("{", "}"):
             key_text, key = self._value()
             self._expect(":")
-            if key == "id" and is_page:
+            if key == "id" and page:
                 raise self._error(
                     "found an id after a list of records: a record must start with its id, and a page must not have one"
                 )
-            if key in PAGE_KEYS and self._peek() == "[" and not any(name == "id" for name, _ in others):
-                is_page = True
-                yield from self._array(PAGE_KEYS[key])
+            if key in LIST_KEYS and self._peek() == "[" and "id" not in others:
+                page = page or PageReader()
+                for place, value in self._array():
+                    yield from page.item(place, key, value)
             else:
-                others.append((key, f"{key_text}:{self._value()[0]}"))
-        if not is_page:
-            record = "{" + ",".join(text for _, text in others) + "}"
-            yield InputRecord((self._name, line), kind, record.encode())
+                others[key] = f"{key_text}:{self._value()[0]}"
+        data = ("{" + ",".join(others.values()) + "}").encode()
+        if page is None:
+            yield from find_records(where, data, kind)
+            return
+        try:
+            yield from page.rest(where, split_record(data))
+        except BadRecord as error:
+            raise BadInput(f"{self._name}, line {where[1]}: {error}") from None
 
     def _items(self, opening: str, closing: str) -> Iterator[None]:
         """Yield before each item between the brackets."""
@@ -190,7 +240,7 @@ class _DocumentReader:
         self._peek()
         while True:
             try:
-                value, end = self._decode_json(self._text, self._position)
+                value, end = _DECODE(self._text, self._position)
                 if end > len(self._text) - NUMBER_CUT_CHARS and not self._is_at_end:
                     raise ValueError
             except (ValueError, RecursionError) as error:
@@ -205,12 +255,12 @@ class _DocumentReader:
             self._position = end
             return text, value
 
-    def _peek(self) -> str:
-        """The next character that is not white space; empty at the end."""
+    def _peek(self, skipped: str = " \t\r\n") -> str:
+        """The next character that is none of `skipped`; empty at the end."""
         while True:
             while self._position < len(self._text):
                 char = self._text[self._position]
-                if char not in " \t\r\n":
+                if char not in skipped:
                     return char
                 self._line += char == "\n"
                 self._position += 1
@@ -230,6 +280,9 @@ class _DocumentReader:
             self._line += self._text.count("\n", self._position) + data.count(b"\n", 0, error.start)
             raise self._error("not UTF-8 text") from None
         self._position = 0
+        if "\0" in self._text:
+            self._line += self._text.count("\n", 0, self._text.index("\0"))
+            raise self._error("there is a NUL byte, which JSON cannot have")
 
     def _error(self, problem: str) -> BadInput:
         return BadInput(f"{self._name}, line {self._line}: {problem}")

@@ -6,29 +6,46 @@ one the load is a change now, at the end of the feed.
 
 import asyncio
 import threading
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ticketfeed.data.import_files import InputRecord
+from ticketfeed.data.find_records import InputRecord
+from ticketfeed.data.partial_audits import PartialAudits
+from ticketfeed.data.whole_floats import without_whole_floats
 from ticketfeed.protocol import watermark
+from ticketfeed.protocol.enumerations import foreign_values
 from ticketfeed.protocol.errors import BadInput, BadRecord
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import LOADED_ID_MAX, Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.writing.metric_updates import derived_metrics
 
 __all__ = ["LoadSummary", "OnError", "load_records"]
 
 OnError = Literal["stop", "skip"]
 
+_DERIVED_AT_ONCE = 1000
+
 
 @dataclass
 class LoadSummary:
-    """How many records of each kind were stored, and how many were skipped."""
+    """How many records of each kind were stored, and how many were skipped.
+
+    `foreign`: (kind, key, value) of values that are not in an enumeration of the wire -> how many records have it.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
+    foreign: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        """How many records were read."""
+        return sum(self.counts.values()) + self.skipped
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items()) or "nothing"
@@ -43,65 +60,121 @@ async def load_records(
     now: int,
     on_error: OnError = "stop",
     report: Callable[[str], None] = lambda _text: None,
+    is_strict: bool = False,
+    derives_metrics: bool = True,
+    expected: int | None = None,
 ) -> LoadSummary:
-    """Store `records`, which are consumed once. An invalid one ends the load with nothing stored, or with "skip" is
-    passed to `report`. Raises BadInput.
+    """Store `records`, which are consumed once; an account that is not stored yet is created in the same transaction.
+
+    An invalid record ends the load with nothing stored, or with "skip" is passed to `report`. `is_strict`: a value that
+    is not in an enumeration of the wire is invalid. `derives_metrics`: a ticket without its metric set gets one.
+    `expected`: how many records there must be, those that are skipped included. Raises BadInput.
     """
-    cancelled, summary = threading.Event(), LoadSummary()
+    load = _Load(account, now, on_error, report, is_strict)
 
     def work(transaction: WriteTransaction) -> None:
-        drafts = _parse(records, account, now, on_error, report, summary, cancelled)
-        transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
-        if summary.skipped and not summary.counts:
+        with PartialAudits() as partial_audits:
+            drafts = load.drafts(records, partial_audits)
+            transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
+            partial_audits.store(transaction, account.subdomain, now)
+        for start in range(0, len(load.touched) if derives_metrics else 0, _DERIVED_AT_ONCE):
+            ids = load.touched[start : start + _DERIVED_AT_ONCE]
+            transaction.put_records(derived_metrics(transaction, account.subdomain, ids))
+        if load.summary.skipped and not load.summary.counts:
             raise BadInput("no record could be used")
+        if expected is not None and load.summary.total != expected:
+            raise BadInput(f"expected {expected:,} records, and read {load.summary.total:,}; nothing was loaded")
 
     try:
-        await store.write(account, work, exclusive=True)
+        if account.account_id:
+            await store.write(account, work, exclusive=True)
+        else:
+            await store.create_account(account.subdomain, work)
     except asyncio.CancelledError:
-        cancelled.set()  # the work runs in another thread, which does not see that its caller was cancelled
+        load.cancelled.set()  # the work runs in another thread, which does not see that its caller was cancelled
         raise
-    return summary
+    return load.summary
 
 
-def _parse(
-    records: Iterable[InputRecord],
-    account: Account,
-    now: int,
-    on_error: OnError,
-    report: Callable[[str], None],
-    summary: LoadSummary,
-    cancelled: threading.Event,
-) -> Iterator[TicketDraft | RecordDraft]:
-    """The drafts of all records, counted in `summary`. Raises BadInput, also once `cancelled` is set."""
-    for record in records:
-        _raise_if(cancelled)
+class _Load:
+    """One load: what it stores, and the summary of it."""
+
+    def __init__(
+        self, account: Account, now: int, on_error: OnError, report: Callable[[str], None], is_strict: bool
+    ) -> None:
+        self._account, self._now, self._on_error, self._report = account.subdomain, now, on_error, report
+        self._is_strict = is_strict
+        self.summary, self.cancelled = LoadSummary(), threading.Event()
+        # Ids of tickets that may need a derived metric set; 8 bytes each, and some of them more than once.
+        self.touched = array("q")
+
+    def drafts(
+        self, records: Iterable[InputRecord], partial_audits: PartialAudits
+    ) -> Iterator[TicketDraft | RecordDraft]:
+        """The drafts of all records but partial audits. Raises BadInput, also once `cancelled` is set."""
+        for record in records:
+            self._raise_if_cancelled()
+            try:
+                drafts = self._drafts_of(record)
+            except BadRecord as error:
+                file, line = record.where
+                text = f"{file}, line {line}: {error}"
+                if self._on_error == "stop":
+                    raise BadInput(text) from None
+                self.summary.skipped += 1
+                self._report(text)
+                continue
+            self.summary.counts[record.kind] = self.summary.counts.get(record.kind, 0) + 1
+            for draft in drafts:
+                self._touch(draft)
+                if record.is_partial and not isinstance(draft, TicketDraft):
+                    partial_audits.add(draft)
+                else:
+                    yield draft
+        self._raise_if_cancelled()  # while the end of the input was waited for
+
+    def _touch(self, draft: TicketDraft | RecordDraft) -> None:
+        """Note the ticket of a ticket or an audit. One that comes with its metric set, or with null, is no such one."""
+        if isinstance(draft, TicketDraft):
+            id = None if draft.names_metric_set else draft.id
+        else:
+            id = draft.ticket_id if draft.kind == "audits" else None
+        if id is not None and (not self.touched or self.touched[-1] != id):
+            self.touched.append(id)
+
+    def _drafts_of(self, record: InputRecord) -> list[TicketDraft | RecordDraft]:
+        """A record, or a ticket and the metric set that was embedded in it. Raises BadRecord."""
+        if record.error:
+            raise record.error
         try:
-            drafts = _drafts_of(record, account.subdomain, now)
-        except BadRecord as error:
-            file, line = record.where
-            text = f"{file}, line {line}: {error}"
-            if on_error == "stop":
-                raise BadInput(text) from None
-            summary.skipped += 1
-            report(text)
-            continue
-        summary.counts[record.kind] = summary.counts.get(record.kind, 0) + 1
-        yield from drafts
-    _raise_if(cancelled)  # while the end of the input was waited for
+            drafts, data = self._parse(record.kind, record.data), record.data
+        except BadRecord:
+            data = without_whole_floats(record.data)
+            if data == record.data:
+                raise
+            drafts = self._parse(record.kind, data)
+        for key, value in foreign_values(record.kind, data):
+            if self._is_strict:
+                raise BadRecord(f"{value!r} is no {key} of Zendesk's - at `$.{key}`")
+            self.summary.foreign[record.kind, key, value] += 1
+        return drafts
+
+    def _parse(self, kind: str, data: bytes) -> list[TicketDraft | RecordDraft]:
+        if kind != "tickets":
+            draft = parse_record(kind, data, account=self._account, now=self._now)
+            _check_id(kind, draft.id)
+            return [draft]
+        ticket = parse_ticket(data, account=self._account, now=self._now)
+        _check_id(kind, ticket.id)
+        if ticket.metric_set is None:
+            return [ticket]
+        return [ticket, parse_record("ticket_metrics", ticket.metric_set, account=self._account, now=self._now)]
+
+    def _raise_if_cancelled(self) -> None:
+        if self.cancelled.is_set():
+            raise BadInput("interrupted")
 
 
-def _drafts_of(record: InputRecord, account: str, now: int) -> list[TicketDraft | RecordDraft]:
-    """A record, or a ticket and the metric set that was embedded in it."""
-    if record.error:
-        raise record.error
-    if record.kind != "tickets":
-        return [parse_record(record.kind, record.data, account=account, now=now)]
-    ticket = parse_ticket(record.data, account=account, now=now)
-    if ticket.metric_set is None:
-        return [ticket]
-    return [ticket, parse_record("ticket_metrics", ticket.metric_set, account=account, now=now)]
-
-
-def _raise_if(cancelled: threading.Event) -> None:
-    if cancelled.is_set():
-        raise BadInput("interrupted")
+def _check_id(kind: str, id: int) -> None:
+    if id > LOADED_ID_MAX:
+        raise BadRecord(f"the id {id} is beyond 2**62 and leaves no room for the ids of new {kind} - at `$.id`")

@@ -27,7 +27,7 @@ async def maintain(
 ) -> dict[str, int]:
     """Close and scrub the tickets that are old enough, 0 days for never; returns how many of each.
 
-    May be repeated and interrupted at any time.
+    Also deletes idempotency answers and finished jobs whose time is over. May be repeated and interrupted at any time.
     """
     counts = {"closed": 0, "scrubbed": 0}
     if close_solved_days:
@@ -36,6 +36,7 @@ async def maintain(
     if scrub_deleted_days:
         until = now - scrub_deleted_days * DAY_SECONDS
         counts["scrubbed"] = await _each(store, account, "deleted", until, TicketWriter.scrub)
+    await store.write(account, lambda write: write.delete_expired())
     return counts
 
 

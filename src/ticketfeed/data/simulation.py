@@ -16,6 +16,8 @@ from ticketfeed.protocol.audits import SYSTEM_ID
 from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.protocol.record_input import RecordChange, parse_new_record, parse_record_change
+from ticketfeed.protocol.record_types import UserRecord
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import NEW_TICKET, TICKET_CHANGE, Comment, TicketInput
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.world.languages import LANGUAGES
@@ -46,14 +48,8 @@ _KNOWN_USERS = 5000
 _AGENTS_MIN, _END_USERS_MIN = 5, 20
 # The sizes of descriptions that `write_text` knows: a line, a few, half a page.
 _SIZES = (0, 1, 1, 1, 2)
+_USER = StoredDecoder(UserRecord)
 Work = Callable[[WriteTransaction], Any]
-
-
-class _User(msgspec.Struct):
-    id: int
-    role: str = "end-user"
-    active: bool = True
-    suspended: bool = False
 
 
 @dataclass(slots=True)
@@ -119,7 +115,7 @@ class Simulation:
         ]
         first = write.next_id("users")
         bodies = write.find_records("users", range(1, first)) if first < _KNOWN_USERS else {}
-        users = [msgspec.json.decode(body, type=_User) for _, body in sorted(bodies.items())]
+        users = [_USER.decode(body) for _, body in sorted(bodies.items())]
         users = [user for user in users if user.active and not user.suspended]
         agents = [user.id for user in users if user.role != "end-user"]
         end_users = [user.id for user in users if user.role == "end-user"]

@@ -70,6 +70,10 @@ class Exports:
         self._store, self._settle_seconds = store, settle_seconds
         self._cache = PageCache(store, cache_bytes)
 
+    def clear_cache(self) -> None:
+        """Drop every cached page, and the bytes of the file that holds them."""
+        self._cache.clear()
+
     async def answer(self, asked: PageRequest) -> Answer:
         """The page, read from the cache where possible. Raises StoreUnavailable."""
         query = asked.query

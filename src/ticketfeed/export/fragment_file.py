@@ -79,6 +79,12 @@ class FragmentFile:
             at = end
         return buffer
 
+    def clear(self) -> None:
+        """Drop all data. Every offset counts as overwritten, so a body that is being read is made again."""
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            self._written += 2 * self._capacity
+
     def _descriptor(self) -> int:
         """The file, created at the first use. It has no name, so it disappears with the process, however that ends."""
         if self._file is None:

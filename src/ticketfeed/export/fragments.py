@@ -197,6 +197,12 @@ class FragmentCache:
         else:
             self._invalidate_all(key)
 
+    def clear(self) -> None:
+        """Invalidate all fragments, and drop the bytes of the file."""
+        for account_id in {*self._indexes, *self._tracked}:
+            self._invalidate_all(account_id)
+        self.file.clear()
+
     def _invalidate(self, account_id: int, positions: list[Position]) -> None:
         for position in positions:
             for index in self._indexes.get(account_id, {}).values():

@@ -73,6 +73,11 @@ class PageCache:
             return True
         return self._store.change_counter() is not None and all(name in SIDELOADED_KINDS for name in request.include)
 
+    def clear(self) -> None:
+        """Drop every page, and the bytes of the file."""
+        self._pages.clear()
+        self._fragments.clear()
+
     async def read(
         self, reader: FeedReader, request: ExportRequest, url: str, coding: Coding
     ) -> tuple[CachedPage, bytearray] | None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import cast
 from weakref import WeakKeyDictionary
 
+from ticketfeed.export.record_sideloads import sideload_records
 from ticketfeed.export.sideload_reader import needs_links, sideload_tickets
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Page, Position, Span
 from ticketfeed.protocol.paging import is_single_second, make_page, make_span, position_of
 from ticketfeed.protocol.query import ExportRequest, SpanRequest
-from ticketfeed.protocol.rows import FeedRow, LinkedTicketRow
+from ticketfeed.protocol.rows import FeedRow, LinkedTicketRow, column
 from ticketfeed.storage.contract import FeedRows, Store
 
 __all__ = ["FeedReader", "read_page"]
@@ -61,10 +62,8 @@ class FeedReader:
         """The account row, and the requested page with its sideloads."""
         state, rows = await self.read(request.after, request.page_limit + 1)
         page = make_page(request.after, rows, request.page_limit)
-        if self.links:
-            sideloads, embedded = await self._sideload(page.rows)
-            page = replace(page, sideloads=sideloads, embedded=embedded)
-        return state, page
+        sideloads, embedded = await self._sideload(page.rows)
+        return state, replace(page, sideloads=sideloads, embedded=embedded)
 
     async def read_span(self, request: SpanRequest) -> Span:
         """Everything generated at `request.start_time` or later, as the time-based exports return it.
@@ -80,10 +79,8 @@ class FeedReader:
             _, following = await self.read(Position(second, INT64_MAX), 1)
             rows, limit = [*rows[:limit], *rest, *following], limit + len(rest)
         span = make_span(request.start_time, rows, limit)
-        if self.links:
-            sideloads, embedded = await self._sideload(span.rows)
-            span = replace(span, sideloads=sideloads, embedded=embedded)
-        return span
+        sideloads, embedded = await self._sideload(span.rows)
+        return replace(span, sideloads=sideloads, embedded=embedded)
 
     async def read(self, after: Position, limit: int, until: int | None = None) -> tuple[FeedState, FeedRows]:
         """The account row, and in the same snapshot the first `limit` changes after `after`."""
@@ -101,6 +98,11 @@ class FeedReader:
         return await self.store.read_record_changes(self.account, self.kind, after, until, limit)
 
     async def _sideload(self, rows: Sequence[FeedRow]) -> tuple[dict[str, list[bytes]], list[bytes]]:
+        if self.kind == "users":
+            bodies = column(rows, "body") if self.include else []
+            return await sideload_records(self.store, self.account, self.kind, self.include, bodies), []
+        if not self.links:
+            return {}, []
         linked = cast(Sequence[LinkedTicketRow], rows)  # which is what a reader with `links` reads
         return await sideload_tickets(self.store, self.account, self.include, linked, self.now)
 

@@ -4,18 +4,19 @@ An audit is one change of a ticket with all its events, stored as `GET /tickets/
 endpoints show is made from it, so that they cannot disagree.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol.record_types import COMMENT_TYPES, Audit
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 
-__all__ = ["comments_of", "deletion_of", "ticket_event_of"]
+__all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "parse_audit_filter", "ticket_event_of"]
 
 # The channel of an audit -> its name in ticket events.
-_CHANNEL_NAMES = {
+CHANNEL_NAMES = {
     "web": "Web form",
     "email": "Mail",
     "api": "Web service",
@@ -23,53 +24,64 @@ _CHANNEL_NAMES = {
     "chat": "Chat",
     "mobile": "Mobile",
 }
+_AUDIT = StoredDecoder(Audit)
 
 
-class _Audit(msgspec.Struct):
-    id: int
-    ticket_id: int
-    created_at: datetime
-    author_id: int | None = None
-    events: list[dict[str, Any]] = []
-    via: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
-
-
-_AUDIT = msgspec.json.Decoder(_Audit)
-
-
-def comments_of(audits: Iterable[bytes]) -> list[ListRow]:
-    """The comments of these audits as rows of a list by id."""
+def comments_of(audits: Iterable[bytes], *, inline_images: bool = False) -> list[ListRow]:
+    """The comments of these audits as rows of a list by id; inline images are attachments only where asked for."""
     found = []
     for body in audits:
         audit = _AUDIT.decode(body)
-        for event in audit.events:
-            if event.get("type") == "Comment":
+        for number, event in enumerate(audit.events or (), 1):
+            if event.get("type") in COMMENT_TYPES:
+                id = event.get("id") or audit.id + number
                 comment = {
                     **event,
+                    "id": id,
                     "audit_id": audit.id,
-                    "via": event.get("via", audit.via),
+                    "via": event.get("via") or audit.via or {},
                     "created_at": audit.created_at,
-                    "metadata": audit.metadata,
+                    "metadata": audit.metadata or {},
                 }
-                found.append(ListRow(int(event["id"]), int(event["id"]), msgspec.json.encode(comment)))
+                if not inline_images and isinstance(comment.get("attachments"), list):
+                    comment["attachments"] = [each for each in comment["attachments"] if not _is_inline(each)]
+                found.append(ListRow(id, id, msgspec.json.encode(comment)))
     return found
+
+
+def _is_inline(attachment: Any) -> bool:
+    return isinstance(attachment, dict) and attachment.get("inline") is True
+
+
+def parse_audit_filter(parameters: Mapping[str, str]) -> Callable[[bytes], bool] | None:
+    """Which audits a list holds: those with an event of one of these types, and of this channel; None for all."""
+    types = {text.strip() for text in parameters.get("filter_events[]", "").split(",") if text.strip()}
+    channel = parameters.get("filter_via")
+    if not types and channel is None:
+        return None
+
+    def check(body: bytes) -> bool:
+        audit = _AUDIT.decode(body)
+        has_event = not types or any(str(event.get("type")) in types for event in audit.events or ())
+        return has_event and channel in (None, (audit.via or {}).get("channel"))
+
+    return check
 
 
 def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
     """An audit as the export of ticket events has it; comments have their text only with `comment_events`."""
     audit = _AUDIT.decode(body)
-    via = _channel_name(audit.via)
+    via, metadata = _channel_name(audit.via), audit.metadata or {}
     event = {
-        "child_events": [_child_event(event, via, comment_events) for event in audit.events],
+        "child_events": [_child_event(event, via, comment_events) for event in audit.events or ()],
         "id": audit.id,
         "ticket_id": audit.ticket_id,
         "timestamp": int(audit.created_at.timestamp()),
         "created_at": audit.created_at,
         "updater_id": audit.author_id,
         "via": via,
-        "system": audit.metadata.get("system", {}),
-        "metadata": audit.metadata.get("custom", {}),
+        "system": metadata.get("system", {}),
+        "metadata": metadata.get("custom", {}),
         "event_type": "Audit",
     }
     return msgspec.json.encode(event)
@@ -78,30 +90,33 @@ def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
 def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
     """Who deleted a ticket, where its audits say so, and the status that it had before. The newest audits say both."""
     actor: int | None = None
-    is_found = False
+    is_found, previous = False, "open"
     for body in reversed(audits):
         audit = _AUDIT.decode(body)
-        for event in reversed(audit.events):
-            if event.get("field_name") != "status":
+        for event in reversed(audit.events or ()):
+            status = event.get("value")
+            if event.get("field_name") != "status" or not isinstance(status, str):
                 continue
-            if event.get("value") != "deleted":
-                return actor, str(event.get("value"))
+            if status != "deleted":
+                return actor, status
             if not is_found:
                 actor, is_found = audit.author_id, True
-    return actor, "open"
+                if isinstance(event.get("previous_value"), str):
+                    previous = event["previous_value"]
+    return actor, previous
 
 
 def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[str, Any]:
     type_ = event.get("type")
     child = {
         "id": event.get("id"),
-        "via": _channel_name(event["via"]) if "via" in event else via,
+        "via": _channel_name(event["via"]) if event.get("via") else via,
         "via_reference_id": None,
     }
-    if type_ == "Comment" and comment_events:
-        return {**event, **child, "event_type": "Comment"}
-    if type_ == "Comment":
-        return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": "Comment"}
+    if type_ in COMMENT_TYPES and comment_events:
+        return {**event, **child, "event_type": type_}
+    if type_ in COMMENT_TYPES:
+        return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": type_}
     if type_ in ("Create", "Change"):
         child[str(event.get("field_name"))] = event.get("value")
         before = {"previous_value": event.get("previous_value")} if type_ == "Change" else {}
@@ -109,6 +124,6 @@ def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[
     return {**event, **child, "event_type": type_}
 
 
-def _channel_name(via: dict[str, Any]) -> str:
-    channel = str(via.get("channel", "api"))
-    return _CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())
+def _channel_name(via: dict[str, Any] | None) -> str:
+    channel = str((via or {}).get("channel") or "api")
+    return CHANNEL_NAMES.get(channel, channel.replace("_", " ").capitalize())

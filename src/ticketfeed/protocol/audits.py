@@ -1,13 +1,13 @@
 """The audit of one change of a ticket: its comment, and for each changed field the value before and after."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from html import escape
 from typing import Any
 
-import msgspec
-
+from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.record_types import COMMENT_TYPES, Audit
 from ticketfeed.protocol.records import RecordDraft, encode, wire_second
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step
 
 __all__ = [
@@ -19,7 +19,8 @@ __all__ = [
     "change_events",
     "comment_event",
     "event_value",
-    "scrubbed_audit",
+    "field_events",
+    "linked_id",
     "step_of",
     "steps_of",
 ]
@@ -30,46 +31,58 @@ AUDIT_IDS = 1000
 SYSTEM_ID = -1
 _API = {"channel": "api", "source": {"from": {}, "to": {}, "rel": None}}
 _SYSTEM = {"channel": "system", "source": {"from": {}, "to": {}, "rel": None}}
-# Fields whose values are text that people wrote.
-_WRITTEN_FIELDS = ("subject", "raw_subject", "tags", "external_id")
 Event = dict[str, Any]
 
 
-class _Audit(msgspec.Struct):
-    created_at: datetime
-    author_id: int | None = None
-    events: list[Event] = []
+_AUDIT = StoredDecoder(Audit)
 
 
-_AUDIT = msgspec.json.Decoder(_Audit)
-
-
-def audit_of(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> Event:
-    """The audit of these events, which are numbered from its own id on."""
+def audit_of(
+    audit_id: int,
+    ticket_id: int,
+    now: int,
+    author_id: int,
+    events: Sequence[Event],
+    metadata: Mapping[str, Any] | None = None,
+) -> Event:
+    """The audit of these events, which are numbered from its own id on. `metadata`: what a client sent with them."""
     for number, event in enumerate(events, 1):
         event["id"] = audit_id + number
-        if event["type"] == "Comment":
+        if event["type"] in COMMENT_TYPES:
             event["audit_id"] = audit_id
     return {
         "id": audit_id,
         "ticket_id": ticket_id,
         "created_at": wire_second(now),
         "author_id": author_id,
-        "metadata": {"system": {}, "custom": {}},
+        "metadata": {"system": {}, "custom": metadata or {}},
         "events": list(events),
         "via": _SYSTEM if author_id == SYSTEM_ID else _API,
     }
 
 
-def audit_draft(audit_id: int, ticket_id: int, now: int, author_id: int, events: Sequence[Event]) -> RecordDraft:
+def audit_draft(
+    audit_id: int,
+    ticket_id: int,
+    now: int,
+    author_id: int,
+    events: Sequence[Event],
+    metadata: Mapping[str, Any] | None = None,
+) -> RecordDraft:
     """The same, ready to be stored."""
-    comment_count = sum(event["type"] == "Comment" for event in events)
-    body = encode(audit_of(audit_id, ticket_id, now, author_id, events))
+    comment_count = sum(event["type"] in COMMENT_TYPES for event in events)
+    body = encode(audit_of(audit_id, ticket_id, now, author_id, events, metadata))
     return RecordDraft("audits", audit_id, max(0, now), ticket_id, comment_count, None, None, 0, body)
 
 
-def comment_event(text: str, html: str | None, author_id: int, *, public: bool) -> Event:
-    """A comment as an event that is not numbered yet. `html` is made from `text` where there is none."""
+def comment_event(
+    text: str, html: str | None, author_id: int, *, public: bool, call: Mapping[str, Any] | None = None
+) -> Event:
+    """A comment as an event that is not numbered yet. `html` is made from `text` where there is none.
+
+    `call`: the data of a call, which make it a voice comment.
+    """
+    voice = {} if call is None else {"type": "VoiceComment", "data": call}
     body = escape(text, quote=False).replace("\n", "<br>")
     return {
         "id": 0,
@@ -81,6 +94,7 @@ def comment_event(text: str, html: str | None, author_id: int, *, public: bool) 
         "public": public,
         "attachments": [],
         "audit_id": 0,
+        **voice,
     }
 
 
@@ -100,20 +114,17 @@ def change_events(before: Mapping[str, Any] | None, after: Mapping[str, Any], na
     return events
 
 
+def field_events(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Event]:
+    """The same for custom fields, whose events name them by their id."""
+    old, new = (
+        {str(each["id"]): each.get("value") for each in (v or {}).get("custom_fields") or ()} for v in (before, after)
+    )
+    return change_events(None if before is None else old, new, new)
+
+
 def event_value(value: Any) -> Any:
     """A field's value in an event, where the wire has numbers as text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def scrubbed_audit(body: bytes) -> bytes:
-    """The audit without the text that people wrote."""
-    audit = msgspec.json.decode(body)
-    for event in audit.get("events", []):
-        if event.get("type") == "Comment":
-            event |= {"body": "X", "html_body": "X", "plain_body": "X", "attachments": []}
-        elif event.get("field_name") in _WRITTEN_FIELDS:
-            event |= {key: "X" for key in ("value", "previous_value") if key in event}
-    return encode(audit)
 
 
 def steps_of(audits: Iterable[bytes]) -> list[Step]:
@@ -121,10 +132,11 @@ def steps_of(audits: Iterable[bytes]) -> list[Step]:
     steps: list[Step] = []
     for body in audits:
         audit = _AUDIT.decode(body)
-        if not steps and not any(event.get("type") == "Create" for event in audit.events):
+        events = audit.events or ()
+        if not steps and not any(event.get("type") == "Create" for event in events):
             return []
         before = steps[-1] if steps else None
-        steps.append(step_of(before, int(audit.created_at.timestamp()), audit.author_id, audit.events))
+        steps.append(step_of(before, int(audit.created_at.timestamp()), audit.author_id, events))
     return steps
 
 
@@ -136,19 +148,23 @@ def step_of(before: Step | MetricState | None, moment: int, author_id: int | Non
     comment = None
     for event in events:
         type_ = event.get("type")
-        if type_ == "Comment":
+        if type_ in COMMENT_TYPES:
             comment = comment or event
         elif type_ in ("Create", "Change"):
             name, value = event.get("field_name"), event.get("value")
             if name == "status":
                 status = str(value)
             elif name == "group_id":
-                group_id = _id(value)
+                group_id = linked_id(value)
             elif name == "assignee_id":
-                assignee_id = _id(value)
+                assignee_id = linked_id(value)
     is_public = comment is not None and bool(comment.get("public"))
     return Step(moment, status, group_id, assignee_id, author_id, comment is not None, is_public)
 
 
-def _id(value: object) -> int | None:
-    return int(value) if isinstance(value, str) and value.isdecimal() else None
+def linked_id(value: object) -> int | None:
+    """An id, which events have as text."""
+    if not isinstance(value, str) or not value.isdecimal() or len(value) > len(str(INT64_MAX)):
+        return None
+    id = int(value)
+    return id if 0 < id <= INT64_MAX else None

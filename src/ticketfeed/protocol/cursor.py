@@ -31,10 +31,9 @@ def encode_cursor(position: Position) -> str:
 def decode_cursor(cursor: str) -> Position:
     """The position in a cursor. Any number may stand in front, with or without a fraction.
 
-    A fraction is cut off: that can repeat tickets of the same second, and never skips one. Numbers beyond
-    64 bits lie behind (or before) everything that can be stored and are clamped.
+    A fraction is cut off: that can repeat tickets of the same second, and never skips one.
 
-    Raises InvalidCursor.
+    Raises InvalidCursor, also for a number beyond 64 bits: no ticket can have been there.
     """
     if len(cursor) > _LENGTH_MAX:
         raise InvalidCursor
@@ -46,9 +45,8 @@ def decode_cursor(cursor: str) -> Position:
         raise InvalidCursor
     seconds = Decimal(match[1].decode("ascii"))
     if seconds and seconds.adjusted() > 18:  # spares floor() a number with thousands of digits
-        seconds = Decimal(INT64_MAX).copy_sign(seconds)
-    return Position(_clamp(math.floor(seconds)), _clamp(int(match[2])))
-
-
-def _clamp(number: int) -> int:
-    return max(-INT64_MAX, min(number, INT64_MAX))
+        raise InvalidCursor
+    position = Position(math.floor(seconds), int(match[2]))
+    if not all(-INT64_MAX <= number <= INT64_MAX for number in position):
+        raise InvalidCursor
+    return position

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-import msgspec
-
-from ticketfeed.protocol.records import wire_time
+from ticketfeed.protocol.record_types import TicketMetricEventRecord
+from ticketfeed.protocol.records import encode, split_record, wire_time
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = ["EMBEDDED", "dates_of", "join_embedded", "metric_events_of", "slas_of"]
 
@@ -24,31 +24,16 @@ EMBEDDED = {
 }
 
 
-class _Dates(msgspec.Struct):
-    assignee_updated_at: str | None = None
-    requester_updated_at: str | None = None
-    status_updated_at: str | None = None
-    initially_assigned_at: str | None = None
-    assigned_at: str | None = None
-    solved_at: str | None = None
-    latest_comment_added_at: str | None = None
-
-
-class _Policy(msgspec.Struct):
-    target: int
-
-
-class _Event(msgspec.Struct):
-    id: int
-    metric: str
-    instance_id: int
-    type: str
-    time: datetime
-    sla: _Policy | None = None
-
-
-_DATES = msgspec.json.Decoder(_Dates)
-_EVENT = msgspec.json.Decoder(_Event)
+_DATES = (
+    "assignee_updated_at",
+    "requester_updated_at",
+    "status_updated_at",
+    "initially_assigned_at",
+    "assigned_at",
+    "solved_at",
+    "latest_comment_added_at",
+)
+_EVENT = StoredDecoder(TicketMetricEventRecord)
 
 
 def join_embedded(values: Mapping[str, Sequence[bytes]]) -> list[bytes]:
@@ -59,7 +44,8 @@ def join_embedded(values: Mapping[str, Sequence[bytes]]) -> list[bytes]:
 
 def dates_of(metric_set: bytes) -> bytes:
     """The dates of a metric set, which is where they are kept."""
-    return msgspec.json.encode(_DATES.decode(metric_set))
+    values = split_record(metric_set)
+    return encode({name: values.get(name) for name in _DATES})
 
 
 def metric_events_of(events: Iterable[bytes]) -> bytes:
@@ -67,26 +53,27 @@ def metric_events_of(events: Iterable[bytes]) -> bytes:
     by_metric = defaultdict[str, list[bytes]](list)
     for body in events:
         by_metric[_EVENT.decode(body).metric].append(body)
-    return b"{%s}" % b",".join(b'"%s":[%s]' % (name.encode(), b",".join(found)) for name, found in by_metric.items())
+    arrays = (b"%s:[%s]" % (encode(name), b",".join(found)) for name, found in by_metric.items())
+    return b"{%s}" % b",".join(arrays)
 
 
 def slas_of(events: Iterable[bytes], now: datetime) -> bytes:
     """How each SLA of a ticket stands at `now`: what its metric events come to."""
-    by_metric = defaultdict[str, list[_Event]](list)
+    by_metric = defaultdict[str, list[TicketMetricEventRecord]](list)
     for event in sorted(map(_EVENT.decode, events), key=lambda event: (event.time, event.id)):
         by_metric[event.metric].append(event)
     metrics = [_sla(metric, found, now) for metric, found in by_metric.items()]
-    return msgspec.json.encode({"policy_metrics": [sla for sla in metrics if sla]})
+    return encode({"policy_metrics": [sla for sla in metrics if sla]})
 
 
-def _sla(metric: str, events: list[_Event], now: datetime) -> dict[str, object] | None:
+def _sla(metric: str, events: list[TicketMetricEventRecord], now: datetime) -> dict[str, object] | None:
     """The newest instance of one metric; None where no policy applies to it."""
     newest = max(event.instance_id for event in events)
     target, stage, since, spent = None, "achieved", None, timedelta()
     for event in events:
         if event.instance_id != newest:
             continue
-        if event.sla is not None:
+        if event.sla is not None and event.sla.target is not None:
             target = timedelta(minutes=event.sla.target)
         if event.type == "activate":
             stage, since = "active", event.time

@@ -3,6 +3,7 @@
 TicketfeedError
 ├── WireError                 a request that is answered with an error; knows its status and body
 │   ├── MalformedRequest      400  the request line or Host cannot be used
+│   ├── InvalidAttribute      400  an id or number that is no integer
 │   ├── ParameterMissing      400
 │   ├── InvalidValue          400
 │   ├── StartTimeTooRecent    400
@@ -50,6 +51,7 @@ __all__ = [
     "FeatureMissing",
     "IdempotentRequestError",
     "InternalServerError",
+    "InvalidAttribute",
     "InvalidCursor",
     "InvalidEndpoint",
     "InvalidPaginationDepth",
@@ -130,6 +132,19 @@ class MalformedRequest(_Titled):
     title = "Invalid attribute"
 
 
+class InvalidAttribute(_Titled):
+    """A part of the path, or a parameter, that must be an integer. `action`: as the wire names it, `users/show`."""
+
+    status = 400
+    title = "Invalid attribute"
+
+    def __init__(self, name: str, action: str) -> None:
+        super().__init__(
+            f"You passed an invalid value for the {name} attribute. "
+            f"Invalid parameter: {name} must be an integer from api/v2/{action}"
+        )
+
+
 class ParameterMissing(_Described):
     status = 400
 
@@ -160,12 +175,13 @@ class InvalidCursor(_DescribedTwice):
 class TooManyValues(_Described):
     status = 400
 
-    def __init__(self, count_max: int) -> None:
-        self.count_max = count_max
-        super().__init__(f"Parameter  cannot specify more than {count_max} values")  # two spaces, as on the wire
+    def __init__(self, count_max: int, kind: str = "") -> None:
+        self.count_max, self.kind = count_max, kind
+        text = f"Parameter  cannot specify more than {count_max} values"  # two spaces, as on the wire
+        super().__init__(f"Maximum {count_max} users may be created per call" if kind == "users" else text)
 
     def body(self) -> dict[str, Any]:
-        return {**super().body(), "max_count": self.count_max}
+        return super().body() if self.kind == "users" else {**super().body(), "max_count": self.count_max}
 
 
 class IdempotentRequestError(_Described):

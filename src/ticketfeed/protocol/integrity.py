@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ticketfeed.protocol.errors import BadRecord
-from ticketfeed.protocol.model import FeedState
+from ticketfeed.protocol.model import NEW_ID_MAX, FeedState
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow, TicketRow
@@ -36,6 +36,7 @@ def ticket_problems(row: TicketRow, account: str) -> Iterator[str]:
     except BadRecord as error:
         yield f"its body cannot be read: {error}"
         return
+    yield from _id_problems(row.id)
     if draft.body(row.generated_timestamp) != row.body:
         if draft.generated_timestamp != row.generated_timestamp:
             yield _differs("generated_timestamp", row.generated_timestamp, draft.generated_timestamp)
@@ -57,9 +58,15 @@ def record_problems(row: RecordRow, account: str) -> Iterator[str]:
     except BadRecord as error:
         yield f"its body cannot be read: {error}"
         return
+    yield from _id_problems(draft.id)
     if draft.body != row.body:
         yield "its body is not in the form that is stored: a key is missing, or keys are in another order"
     yield from _column_faults(_RECORD_COLUMNS, row, draft)
+
+
+def _id_problems(id: int) -> Iterator[str]:
+    if id > NEW_ID_MAX:
+        yield "its id is near the end of 64 bits, so that new ids are not made after it"
 
 
 def state_problems(state: FeedState, ticket_count: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from ticketfeed.protocol.errors import InvalidPaginationDepth, InvalidPaginationParameter, InvalidValue, TooManyValues
-from ticketfeed.protocol.model import INT64_MAX, ListOrder, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, TEXT_ORDERS, ListOrder, Slice, TicketList
 from ticketfeed.protocol.query import parse_integer, parse_scope
 from ticketfeed.protocol.rows import ListRow
 
@@ -25,6 +25,7 @@ __all__ = [
     "OFFSET_MAX",
     "ListRequest",
     "paginate",
+    "parse_external_ids",
     "parse_ids",
     "parse_list_request",
     "parse_ticket_list",
@@ -112,13 +113,11 @@ def paginate(
     if request.backwards:
         page = page[::-1]
     first, last = (_encode(request, page[0]), _encode(request, page[-1])) if page else (None, None)
-    has_before = more if request.backwards else request.part.after is not None
-    has_after = True if request.backwards else more
     return page, {
         "meta": {"has_more": more, "after_cursor": last, "before_cursor": first},
-        "links": {
-            "prev": _cursor_url(request, "page[before]", first, address) if first and has_before else None,
-            "next": _cursor_url(request, "page[after]", last, address) if last and has_after else None,
+        "links": {  # recorded: addresses even at the ends of the list, null only where there is no record to go on from
+            "prev": _cursor_url(request, "page[before]", first, address) if first else None,
+            "next": _cursor_url(request, "page[after]", last, address) if last else None,
         },
     }
 
@@ -155,7 +154,7 @@ def _decode(text: str, order: ListOrder) -> tuple[int | str, int]:
     try:
         cursor = _CURSOR.decode(b64decode(text, validate=True))
         key, id = _KEY.decode(b64decode(cursor.v, validate=True))
-        if cursor.o != order or isinstance(key, str) != (order == "status") or "\0" in str(key):
+        if cursor.o != order or isinstance(key, str) != (order in TEXT_ORDERS) or "\0" in str(key):
             raise ValueError(cursor.o)
         if abs(id) > INT64_MAX or (isinstance(key, int) and abs(key) > INT64_MAX):
             raise ValueError(id)
@@ -183,13 +182,26 @@ def slice_rows(rows: list[ListRow], part: Slice) -> list[ListRow]:
 
 def parse_ids(parameters: Mapping[str, str]) -> list[int]:
     """The `ids` of a request for several records. Raises InvalidValue, TooManyValues."""
-    texts = [text for text in parameters.get("ids", "").split(",") if text.strip()]
-    if len(texts) > LIST_LIMIT_MAX:
-        raise TooManyValues(LIST_LIMIT_MAX)
+    texts = _split(parameters.get("ids", ""))
     ids = [parse_integer(text) for text in texts]
     if not ids or None in ids:
         raise InvalidValue("ids must be whole numbers, separated by commas")
     return [id for id in ids if id is not None]
+
+
+def _split(text: str) -> list[str]:
+    texts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(texts) > LIST_LIMIT_MAX:
+        raise TooManyValues(LIST_LIMIT_MAX)
+    return texts
+
+
+def parse_external_ids(parameters: Mapping[str, str]) -> list[str]:
+    """The `external_ids` of a request for several records. Raises InvalidValue, TooManyValues."""
+    texts = _split(parameters.get("external_ids", "").replace("\0", ""))
+    if not texts:
+        raise InvalidValue("external_ids must be texts, separated by commas")
+    return texts
 
 
 def parse_ticket_list(parameters: Mapping[str, str]) -> TicketList:

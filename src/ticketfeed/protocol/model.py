@@ -8,6 +8,9 @@ from ticketfeed.protocol.rows import FeedRow
 
 __all__ = [
     "INT64_MAX",
+    "LOADED_ID_MAX",
+    "NEW_ID_MAX",
+    "TEXT_ORDERS",
     "Account",
     "FeedState",
     "Filters",
@@ -23,9 +26,17 @@ __all__ = [
 ]
 
 INT64_MAX = 2**63 - 1
+# A new record has the id after the largest of its kind. So a record that is loaded must leave room for others, and one
+# beyond NEW_ID_MAX, which an older release let in, does not count: at least 2**61 new ids follow any that does.
+LOADED_ID_MAX = 2**62
+NEW_ID_MAX = 2**62 + 2**61
 
 SupportTypeScope = Literal["all", "agent", "ai_agent"]
-ListOrder = Literal["id", "updated_at", "status"]
+ListOrder = Literal[
+    "id", "updated_at", "status", "created_at", "position", "name", "alphabetical", "subject", "deleted_at"
+]
+# Those whose key is text; the others go by numbers.
+TEXT_ORDERS: frozenset[ListOrder] = frozenset({"status", "name", "alphabetical", "subject"})
 
 
 class Position(NamedTuple):
@@ -37,7 +48,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One tenant. `subdomain` is the first label of its host."""
+    """One tenant. `subdomain` is the first label of its host. `account_id`: 0 until it is stored."""
 
     account_id: int
     subdomain: str

@@ -65,8 +65,14 @@ class SpanRequest:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters that are present: the last of several wins, then empty and `undefined` ones are dropped."""
-    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    """The parameters that are present: the last of several wins, then empty and `undefined` ones are dropped.
+
+    A name that ends in `[]` is a list: its values are joined by commas.
+    """
+    pairs = parse_qsl(query, keep_blank_values=True)
+    parameters = dict(pairs)
+    for list_name in {name for name in parameters if name.endswith("[]")}:
+        parameters[list_name] = ",".join(text for name, text in pairs if name == list_name and text)
     return {name: text for name, text in parameters.items() if text not in ("", "undefined")}
 
 
@@ -125,6 +131,8 @@ def _parse_start_time(parameters: Mapping[str, str], now: int, margin_seconds: i
     start_time = _bounded_int(match[1])
     if margin_seconds and start_time > now - margin_seconds:
         raise StartTimeTooRecent(margin_seconds)
+    if start_time == INT64_MAX:  # or beyond, where no store can look
+        raise InvalidValue("start_time must be a time in Unix seconds")
     return start_time
 
 

@@ -50,6 +50,8 @@ class RecordChange:
             value = self._value(key)
             if value is None or (value is UNSET and is_new) or (isinstance(value, str) and not value.strip()):
                 raise RecordInvalid(**{key: ("cannot be blank", "BlankValue")})
+        if getattr(self.declared, "identities", None):
+            raise RecordInvalid(identities=("cannot be written with a user here", "InvalidValue"))
         email = getattr(self.declared, "email", None)
         if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
             raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))

@@ -130,6 +130,8 @@ TICKET_FIELD: Shape = {
     "removable": TRUE,
     "key": NULL,
     "agent_description": NULL,
+    "raw_agent_description": NULL,
+    "sub_type_id": NULL,
 }
 TICKET_FORM: Shape = {
     "id": None,
@@ -147,7 +149,7 @@ TICKET_FORM: Shape = {
     "url": None,
     "name": EMPTY_TEXT,
     "display_name": EMPTY_TEXT,
-    "form_type": NULL,
+    "form_type": b'"standard"',
     "created_at": None,
     "updated_at": None,
     "deleted_at": NULL,
@@ -262,7 +264,6 @@ SATISFACTION_RATING: Shape = {
     "comment": NULL,
     "reason": NULL,
     "reason_id": NULL,
-    "reason_code": NULL,
 }
 AUDIT: Shape = {
     "id": None,
@@ -306,4 +307,5 @@ TICKET_METRIC_EVENT: Shape = {
     "instance_id": None,
     "type": None,
     "time": None,
+    "deleted": FALSE,
 }

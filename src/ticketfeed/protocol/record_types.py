@@ -1,10 +1,11 @@
 """The types of records: what a stored record must be, and what a client may send to write one.
 
-Only keys that clients rely on are declared; all others are stored as they come. `resources.py` says which kind has
-which types.
+Only keys that clients or readers rely on are declared; all others are stored as they come. What is read from a stored
+record is decoded as the type that it was checked against when it was stored, so a record that was accepted can be
+served by every address. `resources.py` says which kind has which types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,11 +15,15 @@ from msgspec import UNSET, Meta, UnsetType
 from ticketfeed.protocol.model import INT64_MAX
 
 __all__ = [
+    "COMMENT_TYPES",
+    "SEARCH_CHARS_MAX",
+    "Audit",
     "AuditRecord",
     "CustomStatusInput",
     "DateTime",
     "ExternalId",
     "GroupMembershipInput",
+    "GroupMembershipRecord",
     "Id",
     "NamedRecord",
     "OrganizationInput",
@@ -27,16 +32,20 @@ __all__ = [
     "RecordInput",
     "SearchText",
     "TicketFieldInput",
+    "TicketFieldRecord",
     "TicketMetricEventRecord",
     "TicketRelatedRecord",
     "UserInput",
     "UserRecord",
 ]
 
-# Text that a store searches by: PostgreSQL cannot store a NUL in it.
-SearchText = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
+# Text that a store searches by: PostgreSQL cannot store a NUL in it, and its indexes take keys of up to 2700 bytes.
+SEARCH_CHARS_MAX = 600
+SearchText = Annotated[str, Meta(pattern=r"^[^\x00]*$", max_length=SEARCH_CHARS_MAX)]
 Id = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 DateTime = Annotated[datetime, Meta(tz=True)]
+# The events of an audit that are comments of its ticket.
+COMMENT_TYPES = ("Comment", "VoiceComment")
 Name = Annotated[str, Meta(max_length=255)]
 Tags = list[str] | str
 # A number is stored as text.
@@ -57,11 +66,13 @@ class Record(msgspec.Struct):
 class UserRecord(Record):
     name: str | UnsetType = UNSET
     email: SearchText | None = None
-    role: Literal["end-user", "agent", "admin"] | UnsetType = UNSET
+    role: str = "end-user"
     active: bool = True
     suspended: bool = False
     organization_id: Id | None = None
+    default_group_id: Id | None = None
     external_id: Any = None
+    user_fields: dict[str, Any] | None = None
 
 
 class NamedRecord(Record):
@@ -70,25 +81,88 @@ class NamedRecord(Record):
 
 class OrganizationRecord(NamedRecord):
     external_id: Any = None
+    organization_fields: dict[str, Any] | None = None
+
+
+class GroupMembershipRecord(NamedRecord):
+    user_id: Id | None = None
+    group_id: Id | None = None
+
+
+class FieldOption(msgspec.Struct):
+    """An option of a drop-down."""
+
+    value: str | None = None
+
+
+class TicketFieldRecord(NamedRecord):
+    type: str = "text"
+    active: bool = True
+    custom_field_options: list[FieldOption] | None = None
 
 
 class TicketRelatedRecord(Record, kw_only=True):
     ticket_id: Id
 
 
-class _Event(msgspec.Struct):
+class _AuditBase(TicketRelatedRecord, kw_only=True):
+    author_id: Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)] | None = None
+    via: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class AuditEvent(msgspec.Struct):
+    """An event of an audit."""
+
     type: str
+    id: Annotated[int, Meta(ge=0, le=INT64_MAX)] | None = None
+    field_name: str | None = None
+    public: bool | None = None
+    via: dict[str, Any] | None = None
 
 
-class AuditRecord(TicketRelatedRecord, kw_only=True):
-    events: Sequence[_Event] = ()
+_EVENT_CHECKS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+    ("id", lambda value: type(value) is int and 0 <= value <= INT64_MAX),
+    ("field_name", lambda value: isinstance(value, str)),
+    ("public", lambda value: isinstance(value, bool)),
+    ("via", lambda value: isinstance(value, dict)),
+)
+
+
+class AuditRecord(_AuditBase, kw_only=True):
+    """An audit as it is checked."""
+
+    events: Sequence[AuditEvent] | None = None
+
+
+class Audit(_AuditBase, kw_only=True):
+    """An audit as it is read: the same, with every key of its events.
+
+    An older release did not check the events: what is not as an AuditEvent has it is left out.
+    """
+
+    created_at: DateTime
+    events: list[dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        for event in self.events or ():
+            for key, is_valid in _EVENT_CHECKS:
+                if event.get(key) is not None and not is_valid(event[key]):
+                    del event[key]
+
+
+class Sla(msgspec.Struct):
+    """The target that a policy sets, in minutes: at most some 4000 years, so that times stay in the calendar."""
+
+    target: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
 
 
 class TicketMetricEventRecord(TicketRelatedRecord, kw_only=True):
     metric: str
-    instance_id: int
+    instance_id: Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)]
     type: str
     time: DateTime
+    sla: Sla | None = None
 
 
 class RecordInput(msgspec.Struct):
@@ -98,6 +172,12 @@ class RecordInput(msgspec.Struct):
     active: bool | UnsetType = UNSET
     position: int | UnsetType = UNSET
     default: bool | UnsetType = UNSET
+
+
+class _OrganizationName(msgspec.Struct):
+    """The organization of a user by its name; it is created where there is none."""
+
+    name: Name
 
 
 class UserInput(msgspec.Struct):
@@ -114,6 +194,8 @@ class UserInput(msgspec.Struct):
     phone: str | UnsetType | None = UNSET
     notes: str | UnsetType | None = UNSET
     details: str | UnsetType | None = UNSET
+    organization: _OrganizationName | UnsetType | None = UNSET
+    identities: list[Any] | UnsetType | None = UNSET
 
 
 class OrganizationInput(msgspec.Struct):

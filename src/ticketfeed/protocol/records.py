@@ -16,6 +16,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.record_types import (
+    COMMENT_TYPES,
+    SEARCH_CHARS_MAX,
     AuditRecord,
     OrganizationRecord,
     Record,
@@ -25,16 +27,19 @@ from ticketfeed.protocol.record_types import (
 )
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = [
     "FUTURE_SECONDS_MAX",
     "RecordDraft",
+    "check_nesting",
     "decode_as",
     "defaults_of",
     "is_deleted",
     "make_record",
     "parse_record",
     "serialize",
+    "split_checked",
     "split_record",
     "use_wire_times",
     "wire_second",
@@ -55,7 +60,13 @@ RecordDraft = RecordRow
 _DECODERS: dict[str, msgspec.json.Decoder[Record]] = {
     kind: msgspec.json.Decoder(resource.record) for kind, resource in RESOURCES.items()
 }
+_STORED = {kind: StoredDecoder(resource.record) for kind, resource in RESOURCES.items()}
 _SPLIT = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(rb"[\[\]{}]")
+# Far more than any record has, and far less than decoding can take.
+NESTING_MAX = 100
 _WIRE_TIME = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"')
 
 
@@ -69,7 +80,7 @@ _DEFAULTS = {kind: defaults_of(resource.shape) for kind, resource in RESOURCES.i
 
 def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
     """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord."""
-    values = split_record(data)
+    values = split_checked(data)
     record = decode_as(_DECODERS[kind], data)
     time = record.time if isinstance(record, TicketMetricEventRecord) else UNSET
     use_wire_times(values, created_at=record.created_at, updated_at=record.updated_at, time=time)
@@ -107,8 +118,8 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         kind,
         ticket_id if kind == "ticket_metrics" else record.id,
         generated_timestamp,
-        ticket_id if isinstance(record, AuditRecord | TicketMetricEventRecord) else None,
-        sum(event.type == "Comment" for event in record.events) if isinstance(record, AuditRecord) else None,
+        ticket_id if isinstance(record, TicketRelatedRecord) and kind != "ticket_metrics" else None,
+        sum(event.type in COMMENT_TYPES for event in record.events or ()) if isinstance(record, AuditRecord) else None,
         record.email.strip().lower() if isinstance(record, UserRecord) and record.email else None,
         _searchable(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,
         int(_is_deleted(record)),
@@ -118,12 +129,12 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
 
 def is_deleted(kind: str, body: bytes) -> bool:
     """Whether a stored record is marked as deleted, so that it is no longer listed."""
-    return _is_deleted(_DECODERS[kind].decode(body))
+    return _is_deleted(_STORED[kind].decode(body))
 
 
 def _searchable(text: object) -> str | None:
     """The text, unless no store can search for it: PostgreSQL has no NUL in text."""
-    return text if isinstance(text, str) and "\0" not in text else None
+    return text if isinstance(text, str) and "\0" not in text and len(text) <= SEARCH_CHARS_MAX else None
 
 
 def _is_deleted(record: Record) -> bool:
@@ -142,6 +153,45 @@ def split_record(data: bytes) -> dict[str, Raw]:
     except UnicodeDecodeError as error:
         raise BadRecord(f"not UTF-8: {error.reason} at byte {error.start}") from None
     return decode_as(_SPLIT, data)
+
+
+def split_checked(data: bytes) -> dict[str, Raw]:
+    """As `split_record`, for a record that is to be stored: every value in it can be decoded later. Raises BadRecord.
+
+    A key that is not checked against a type may be decoded all the same, when its record is changed or shown.
+    """
+    values = split_record(data)
+    check_nesting(data)
+    try:
+        _ANY.decode(data)
+    except msgspec.ValidationError:
+        for key, value in values.items():
+            try:
+                msgspec.json.decode(value)
+            except msgspec.ValidationError as error:
+                raise BadRecord(f"{error} - at `$.{key}`") from None
+    return values
+
+
+def check_nesting(data: bytes) -> None:
+    """Refuse JSON that is nested too deeply. Raises BadRecord.
+
+    Decoding is recursive and has less room where it is called from more functions.
+    """
+    if _is_deeper(data, NESTING_MAX):
+        deep = [key for key, value in decode_as(_SPLIT, data).items() if _is_deeper(bytes(value), NESTING_MAX - 1)]
+        raise BadRecord(f"nested too deeply - at `$.{deep[0]}`")
+
+
+def _is_deeper(data: bytes, depth_max: int) -> bool:
+    if data.count(b"[") + data.count(b"{") <= depth_max:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRING.sub(b"", data)):
+        depth += 1 if bracket in (b"[", b"{") else -1
+        if depth > depth_max:
+            return True
+    return False
 
 
 def decode_as(decoder: msgspec.json.Decoder[T], data: bytes) -> T:

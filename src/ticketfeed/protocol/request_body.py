@@ -62,7 +62,10 @@ def take_envelope(body: bytes, key: str) -> bytes:
         raise MalformedRequest(f'The body must be a JSON object such as {{"{key}": ...}}') from None
     if key not in envelope:
         raise MalformedRequest(f"Parameter {key} is required")
-    return bytes(envelope[key])
+    value = bytes(envelope[key])
+    if value[:1] not in (b"{", b"["):
+        raise MalformedRequest(f"Parameter {key} must hold an object or an array, not a text, a number or null")
+    return value
 
 
 def decode_input(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:

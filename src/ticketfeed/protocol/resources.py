@@ -125,6 +125,7 @@ _ROWS = (
         "group_memberships",
         "group_membership",
         shapes.GROUP_MEMBERSHIP,
+        types.GroupMembershipRecord,
         writes=Writes("admin", ("user_id", "group_id"), _DELETED, types.GroupMembershipInput),
     ),
     Resource(
@@ -132,6 +133,7 @@ _ROWS = (
         "ticket_fields",
         "ticket_field",
         shapes.TICKET_FIELD,
+        types.TicketFieldRecord,
         writes=Writes(
             "admin",
             ("type", "title"),

@@ -54,9 +54,10 @@ class RecordRow(NamedTuple):
 
     `id`: its own, except that ticket_metrics have that of their ticket, which has one set. `generated_timestamp`: when
     it was last updated, or happened, in Unix seconds; in a used account when it was stored. `ticket_id`: the ticket
-    that an audit or metric event belongs to. `comment_count`: how many comments an audit has. `email`: lower case, of
-    users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer listed, else 0.
-    `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`); None if not known.
+    that an audit, metric event or satisfaction rating belongs to. `comment_count`: how many comments an audit has.
+    `email`: lower case, of users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer
+    listed, else 0. `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`);
+    None if not known.
     """
 
     kind: str

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ticketfeed.protocol.rows import RecordRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = [
     "INDEXED_KINDS",
@@ -134,8 +135,8 @@ class _Record(msgspec.Struct):
     events: Any = None
 
 
-_TICKET = msgspec.json.Decoder(_Ticket)
-_RECORD = msgspec.json.Decoder(_Record)
+_TICKET = StoredDecoder(_Ticket)
+_RECORD = StoredDecoder(_Record)
 
 
 def index_ticket(id: int, status: str, body: bytes) -> SearchEntry | None:

@@ -15,12 +15,32 @@ from ticketfeed.protocol.record_types import DateTime, Id, SearchText
 from ticketfeed.protocol.records import wire_time
 from ticketfeed.protocol.request_body import InputParser
 
-__all__ = ["IMPORTED_TICKET", "NEW_TICKET", "TICKET_CHANGE", "Comment", "ImportedTicket", "Person", "TicketInput"]
+__all__ = [
+    "IMPORTED_TICKET",
+    "NEW_TICKET",
+    "TICKET_CHANGE",
+    "Comment",
+    "ImportedTicket",
+    "Person",
+    "TicketInput",
+]
 
 # What a text column of the original holds.
 Text = Annotated[str, Meta(max_length=65_535)]
 Tag = Annotated[str, Meta(min_length=1, max_length=255)]
+_NOT_HERE = ("is not supported here", "InvalidValue")
 _BLANK = ("cannot be blank", "BlankValue")
+# Keys of a call -> what the text of its comment calls them.
+_CALL_LINES = (
+    ("from", "Call from"),
+    ("to", "Call to"),
+    ("started_at", "Time of call"),
+    ("call_duration", "Length of phone call in seconds"),
+    ("location", "Location"),
+    ("transcription_text", "Transcription"),
+)
+# Documented keys that this server has nothing for.
+_NOT_SUPPORTED = ("attribute_value_ids", "macro_id", "macro_ids")
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -33,6 +53,9 @@ class Comment(msgspec.Struct):
     public: bool | None = None
     author_id: Id | None = None
     created_at: DateTime | None = None
+    uploads: Any = None
+    # Of a call, for a voice comment.
+    data: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:
@@ -40,10 +63,23 @@ class Comment(msgspec.Struct):
 
 
 class Person(msgspec.Struct):
-    """A user by email, who is created where there is none."""
+    """A user by id or email, who is created where there is none with this email, or with a name alone."""
 
-    email: SearchText
+    id: Id | None = None
+    email: SearchText | None = None
     name: Text | None = None
+
+
+class _Follower(msgspec.Struct):
+    """A user who is to follow a ticket or to get copies of its mails, or who no longer is."""
+
+    user_id: Id | Annotated[str, Meta(pattern="^[0-9]{1,18}$")] | None = None
+    user_email: SearchText | None = None
+    user_name: Text | None = None
+    action: Literal["put", "delete"] = "put"
+
+    def person(self) -> Person:
+        return Person(None if self.user_id is None else int(self.user_id), self.user_email, self.user_name)
 
 
 class Field(msgspec.Struct):
@@ -63,7 +99,7 @@ class TicketInput(msgspec.Struct):
     priority: Literal["urgent", "high", "normal", "low"] | UnsetType | None = UNSET
     status: Literal["new", "open", "pending", "hold", "solved", "closed"] | UnsetType = UNSET
     recipient: Text | UnsetType | None = UNSET
-    requester: Person | None = None
+    requester: Person | SearchText | Id | None = None
     requester_id: Id | UnsetType = UNSET
     submitter_id: Id | UnsetType = UNSET
     assignee_id: Id | UnsetType | None = UNSET
@@ -73,6 +109,10 @@ class TicketInput(msgspec.Struct):
     collaborator_ids: list[Id] | UnsetType = UNSET
     follower_ids: list[Id] | UnsetType = UNSET
     email_cc_ids: list[Id] | UnsetType = UNSET
+    collaborators: list[Person | SearchText | Id] | UnsetType = UNSET
+    additional_collaborators: list[Person | SearchText | Id] = []
+    followers: list[_Follower] = []
+    email_ccs: list[_Follower] = []
     problem_id: Id | UnsetType | None = UNSET
     due_at: DateTime | UnsetType | None = UNSET
     tags: list[Tag] | str | UnsetType = UNSET
@@ -82,6 +122,13 @@ class TicketInput(msgspec.Struct):
     custom_status_id: Id | UnsetType | None = UNSET
     ticket_form_id: Id | UnsetType | None = UNSET
     brand_id: Id | UnsetType | None = UNSET
+    fields: list[Field] | UnsetType = UNSET
+    metadata: dict[str, Any] | None = None
+    via_followup_source_id: Id | None = None
+    voice_comment: dict[str, Any] | None = None
+    attribute_value_ids: Any = None
+    macro_id: Any = None
+    macro_ids: Any = None
     safe_update: bool = False
     updated_stamp: DateTime | None = None
 
@@ -89,9 +136,29 @@ class TicketInput(msgspec.Struct):
         """The comment in its long form; a description alone is one."""
         if isinstance(self.comment, str):
             return Comment(body=self.comment)
+        if self.voice_comment is not None:
+            return Comment(body=_call_text(self.voice_comment), data=self.voice_comment)
         if self.comment is None and self.description is not UNSET:
             return Comment(body=self.description)
         return self.comment
+
+    @property
+    def sent_fields(self) -> list[Field]:
+        """The custom fields to set; `fields` is the older name of the key."""
+        sent = self.fields if self.custom_fields is UNSET else self.custom_fields
+        return [] if sent is UNSET else sent
+
+    @property
+    def custom_metadata(self) -> dict[str, Any]:
+        """What the audit has as custom metadata: the object that was sent, or what it has under `custom`."""
+        metadata = self.metadata or {}
+        custom = metadata.get("custom", metadata)
+        return custom if isinstance(custom, dict) else metadata
+
+
+def _call_text(call: dict[str, Any]) -> str:
+    lines = [f"{title}: {call[key]}" for key, title in _CALL_LINES if call.get(key) not in (None, "")]
+    return "\n".join(lines) or "Call"
 
 
 class ImportedTicket(TicketInput):
@@ -128,6 +195,13 @@ def _check_imported(ticket: ImportedTicket) -> None:
 def _check_change(ticket: TicketInput) -> None:
     for name in ("due_at", "updated_stamp"):
         _check_time(name, getattr(ticket, name))
+    for name in _NOT_SUPPORTED:
+        if getattr(ticket, name):
+            raise RecordInvalid(**{name: _NOT_HERE})
+    if ticket.voice_comment is not None and ticket.comment is not None:
+        raise RecordInvalid(voice_comment=("cannot be used together with comment", "InvalidValue"))
+    if isinstance(ticket.comment, Comment) and ticket.comment.uploads:
+        raise RecordInvalid(uploads=_NOT_HERE)
 
 
 def _check_time(name: str, moment: datetime | UnsetType | None) -> None:

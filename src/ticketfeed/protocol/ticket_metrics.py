@@ -192,26 +192,27 @@ def metric_events(
     yield from _reply_time(created, state.first_reply_at(requester_id), policy)
     if policy is None:
         return
-    yield {"metric": "requester_wait_time", "instance_id": 1, "type": "activate", "time": wire_second(created)}
+    yield _event("requester_wait_time", "activate", created)
     if state.first_ended_at is not None:
-        fulfilled = wire_second(state.first_ended_at)
-        yield {"metric": "requester_wait_time", "instance_id": 1, "type": "fulfill", "time": fulfilled}
+        yield _event("requester_wait_time", "fulfill", state.first_ended_at)
+
+
+def _event(metric: str, type: str, moment: int, **more: Any) -> dict[str, Any]:
+    return {"metric": metric, "instance_id": 1, "type": type, "time": wire_second(moment), "deleted": False, **more}
 
 
 def _reply_time(began: int, ended: int | None, policy: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    base = {"metric": "reply_time", "instance_id": 1}
-    yield {**base, "type": "activate", "time": wire_second(began)}
+    yield _event("reply_time", "activate", began)
     if policy is not None:
         minutes = policy["target"]
         shown = {key: policy[key] for key in _SHOWN_OF_POLICY}
         sla = {"target": minutes, "target_in_seconds": minutes * 60, "business_hours": False, "policy": shown}
-        yield {**base, "type": "apply_sla", "time": wire_second(began), "sla": sla}
+        yield _event("reply_time", "apply_sla", began, sla=sla)
         if ended is not None and ended > began + minutes * 60:
-            yield {**base, "type": "breach", "time": wire_second(began + minutes * 60), "deleted": False}
+            yield _event("reply_time", "breach", began + minutes * 60)
     if ended is not None:
-        yield {**base, "type": "fulfill", "time": wire_second(ended)}
-        status = _minutes(ended - began)
-        yield {**base, "type": "update_status", "time": wire_second(ended), "status": status}
+        yield _event("reply_time", "fulfill", ended)
+        yield _event("reply_time", "update_status", ended, status=_minutes(ended - began))
 
 
 def _moment(place: _Place | None) -> int | None:

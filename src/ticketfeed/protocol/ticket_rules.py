@@ -14,7 +14,7 @@ from ticketfeed.protocol.errors import RecordInvalid
 from ticketfeed.protocol.records import wire_time
 from ticketfeed.protocol.ticket_input import TicketInput
 
-__all__ = ["AUDITED_FIELDS", "CLOSED", "Related", "Values", "changed_values", "split_tags"]
+__all__ = ["AUDITED_FIELDS", "CLOSED", "Related", "Values", "changed_values", "field_value", "split_tags"]
 
 # The fields whose changes have events in audits.
 AUDITED_FIELDS = (
@@ -61,7 +61,9 @@ class Related:
     """The users and fields that a change refers to, as they were looked up.
 
     `requester_id`, `assignee_id`: UNSET if the change sets none. `comment_is_requesters`: whether it adds a public
-    comment of the requester. `option_tags`: field id -> the tags that its options put on a ticket.
+    comment of the requester. `option_tags`: field id -> the tags that its options put on a ticket. `field_ids`: of the
+    custom fields that a new ticket has. `replaced`: keys whose value is another one than was sent. `added`, `removed`:
+    users by the key of the ticket that names them.
     """
 
     actor_id: int
@@ -71,6 +73,10 @@ class Related:
     assignees_group_id: int | None = None
     comment_is_requesters: bool = False
     option_tags: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    field_ids: Sequence[int] = ()
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    removed: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def changed_values(before: Mapping[str, Any], change: TicketInput, related: Related, *, is_new: bool) -> Values:
@@ -82,6 +88,11 @@ def changed_values(before: Mapping[str, Any], change: TicketInput, related: Rela
         value = getattr(change, name)
         if value is not UNSET:
             after[name] = value
+    after.update(related.replaced)
+    for name in related.added.keys() | related.removed.keys():
+        gone = set(related.removed.get(name, ()))
+        ids = dict.fromkeys([*(after.get(name) or ()), *related.added.get(name, ())])
+        after[name] = [id for id in ids if id not in gone]
     subject = change.subject if change.subject is not UNSET else change.raw_subject
     if subject is not UNSET:
         after["subject"] = after["raw_subject"] = subject
@@ -99,13 +110,18 @@ def split_tags(tags: Sequence[str] | str) -> list[str]:
     return sorted({text.strip().lower().replace(" ", "_") for text in texts if text.strip()})
 
 
+def field_value(value: Any) -> Any:
+    """The value of a custom field, where the wire has numbers as text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _set_people(after: Values, change: TicketInput, related: Related, is_new: bool) -> None:
     """A requester brings an organization and an assignee a group, unless the change names one."""
     if related.requester_id is not UNSET:
         after["requester_id"] = related.requester_id
         if change.organization_id is UNSET:
             after["organization_id"] = related.requesters_organization_id
-    if is_new and change.submitter_id is UNSET:
+    if is_new and after.get("submitter_id") is None:
         after["submitter_id"] = related.actor_id
     if related.assignee_id is not UNSET:
         after["assignee_id"] = related.assignee_id
@@ -123,10 +139,11 @@ def _set_fields_and_tags(after: Values, change: TicketInput, related: Related) -
         tags |= set(split_tags(change.additional_tags))
     if change.remove_tags:
         tags -= set(split_tags(change.remove_tags))
-    if change.custom_fields is not UNSET:
-        values = {each["id"]: each.get("value") for each in after.get("custom_fields") or ()}
-        for sent in change.custom_fields:
-            values[sent.id] = sent.value
+    if change.sent_fields or related.field_ids:
+        values: dict[int, Any] = dict.fromkeys(related.field_ids)
+        values |= {each["id"]: each.get("value") for each in after.get("custom_fields") or ()}
+        for sent in change.sent_fields:
+            values[sent.id] = field_value(sent.value)
             options = related.option_tags.get(sent.id)
             if options:
                 chosen = sent.value if isinstance(sent.value, list) else [sent.value]

@@ -5,10 +5,10 @@ its `generated_timestamp` is, and the number can be replaced without serialising
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -18,10 +18,12 @@ from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.record_types import DateTime, Id, SearchText
 from ticketfeed.protocol.records import (
     FUTURE_SECONDS_MAX,
+    check_nesting,
     decode_as,
     defaults_of,
     encode,
     serialize,
+    split_checked,
     split_record,
     use_wire_times,
     wire_time,
@@ -42,11 +44,13 @@ class TicketDraft:
 
     `row`: carries the generated_timestamp of the input, or the closest time that the input has. `second_at`: where that
     number begins in its body. `metric_set`: the one that was embedded in the input's ticket, byte for byte.
+    `names_metric_set`: whether the input's ticket has the key, which may be null.
     """
 
     row: TicketRow
     second_at: int
     metric_set: bytes | None = None
+    names_metric_set: bool = False
 
     @property
     def id(self) -> int:
@@ -74,8 +78,11 @@ class _Field(msgspec.Struct):
     value: Any = None
 
 
-class _Ticket(msgspec.Struct):
-    """The keys that clients rely on, each with its type on the wire."""
+class Ticket(msgspec.Struct):
+    """The keys that clients rely on, each with its type on the wire.
+
+    An enumeration is text here: records of other help desks have values that Zendesk does not have (enumerations.py).
+    """
 
     id: Id
     url: str | UnsetType = UNSET
@@ -84,12 +91,12 @@ class _Ticket(msgspec.Struct):
     created_at: DateTime | UnsetType = UNSET
     updated_at: DateTime | UnsetType = UNSET
     generated_timestamp: Annotated[int, Meta(ge=0, le=INT64_MAX)] | UnsetType = UNSET
-    type: Literal["problem", "incident", "question", "task"] | None = None
+    type: str | None = None
     subject: str | None = None
     raw_subject: str | None = None
     description: str | None = None
-    priority: Literal["urgent", "high", "normal", "low"] | None = None
-    status: Literal["new", "open", "pending", "hold", "solved", "closed", "deleted"] = "new"
+    priority: str | None = None
+    status: SearchText = "new"
     requester_id: Id | None = None
     submitter_id: Id | None = None
     assignee_id: Id | None = None
@@ -109,10 +116,10 @@ class _Ticket(msgspec.Struct):
     custom_status_id: Id | None = None
     ticket_form_id: Id | None = None
     brand_id: Id | None = None
-    support_type: Literal["agent", "ai_agent"] | None = None
+    support_type: SearchText | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Ticket)
+_DECODER = msgspec.json.Decoder(Ticket)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SECOND = "generated_timestamp"
 _HEAD_KEYS = list(TICKET_SHAPE)[: list(TICKET_SHAPE).index(_SECOND)]
@@ -129,7 +136,7 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
     Without a `generated_timestamp` it counts as generated when it was last updated; without any time, at `now`.
     Raises BadRecord.
     """
-    values: dict[str, Any] = dict(split_record(data))
+    values: dict[str, Any] = dict(split_checked(data))
     ticket = decode_as(_DECODER, data)
     use_wire_times(values, created_at=ticket.created_at, updated_at=ticket.updated_at, due_at=ticket.due_at)
     updated = ticket.updated_at or ticket.created_at or datetime.fromtimestamp(now, UTC)
@@ -142,7 +149,8 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
         raise BadRecord(f"generated_timestamp {generated} lies in the future")
     embedded = {key: bytes(values.pop(key)) for key in EMBEDDED_KEYS if key in values}
     metric_set = None if embedded.get("metric_set") == b"null" else embedded.get("metric_set")
-    return _draft(ticket, values, account, generated, metric_set)
+    draft = _draft(ticket, values, account, generated, metric_set)
+    return replace(draft, names_metric_set=True) if "metric_set" in embedded else draft
 
 
 def make_ticket(
@@ -154,14 +162,14 @@ def make_ticket(
     those in both the stored value counts. Raises BadRecord for what could not be loaded either.
     """
     try:
-        ticket = msgspec.convert(values, _Ticket)
+        ticket = msgspec.convert(values, Ticket)
     except msgspec.ValidationError as error:
         raise BadRecord(str(error)) from None
     return _draft(ticket, {**values, **stored}, account, generated_timestamp, None)
 
 
 def _draft(
-    ticket: _Ticket, values: dict[str, Any], account: str, generated_timestamp: int, metric_set: bytes | None
+    ticket: Ticket, values: dict[str, Any], account: str, generated_timestamp: int, metric_set: bytes | None
 ) -> TicketDraft:
     """`values`: all keys that are set; the others are derived or have their defaults."""
     values.pop(_SECOND, None)
@@ -191,6 +199,7 @@ def _draft(
         agreement_ids=pack_ids(ticket.sharing_agreement_ids) or None,
         body=b"%s%d,%s" % (head, generated_timestamp, serialize(values, _TAIL_DEFAULTS, derived)[1:]),
     )
+    check_nesting(row.body)
     return TicketDraft(row, len(head), metric_set)
 
 
@@ -201,7 +210,7 @@ def without_fields(body: bytes) -> bytes:
     return encode(values)
 
 
-def _user_ids(ticket: _Ticket) -> bytes:
+def _user_ids(ticket: Ticket) -> bytes:
     single = (ticket.requester_id, ticket.submitter_id, ticket.assignee_id)
     return pack_ids(
         [id for id in single if id is not None] + [*ticket.collaborator_ids, *ticket.follower_ids, *ticket.email_cc_ids]

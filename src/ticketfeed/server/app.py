@@ -23,6 +23,7 @@ from ticketfeed.server.middleware.access_log import AccessLog
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
+from ticketfeed.server.middleware.paths import NormalizedPaths
 from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
@@ -48,7 +49,16 @@ def create_app(
     metrics = make_metrics()
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
-        settings, store, clock, Accounts(store), checked, rate_limiter, exports, Jobs(store), usage_tracker, metrics
+        settings,
+        store,
+        clock,
+        Accounts(store),
+        checked,
+        rate_limiter,
+        exports,
+        Jobs(store, exports.clear_cache),
+        usage_tracker,
+        metrics,
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = Starlette(
@@ -65,6 +75,7 @@ def create_app(
             Middleware(Overload),
             Middleware(HeadLimit),
             Middleware(CorsPreflight),
+            Middleware(NormalizedPaths),
         ],
         exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )

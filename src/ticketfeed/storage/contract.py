@@ -35,6 +35,7 @@ from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 
 __all__ = [
@@ -87,6 +88,14 @@ class WriteTransaction(Protocol):
         """The account's row as it was when the transaction locked it."""
 
     @property
+    def account_id(self) -> int:
+        """Of the account that is written."""
+
+    @property
+    def erased_users(self) -> set[int] | None:
+        """The ids of the users that `erase_copies` was called for; None if it was not called."""
+
+    @property
     def now(self) -> int:
         """The time of the transaction, in Unix seconds: the same throughout."""
 
@@ -136,11 +145,21 @@ class WriteTransaction(Protocol):
     def find_records(self, kind: str, ids: Sequence[int]) -> dict[int, bytes]:
         """The bodies of those records that exist, deleted ones included, by id."""
 
+    def find_all(self, kind: str) -> list[bytes]:
+        """The bodies of the records of a kind that are not deleted, by id; for kinds of which there are few."""
+
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
-        """The bodies of all audits or metric events of one ticket, in order of their ids."""
+        """The bodies of all audits, metric events or satisfaction ratings of one ticket, in order of their ids."""
+
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        """The ids of the tickets ("tickets") or records of this kind whose body contains one of these, byte for byte.
+
+        It reads all of them.
+        """
 
     def next_id(self, kind: str) -> int:
-        """One more than the largest id of a ticket ("tickets") or a record of this kind; 1 if there is none."""
+        """One more than the largest id, up to NEW_ID_MAX, of a ticket ("tickets") or a record of this kind; 1 if there
+        is none."""
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         """What was answered to an earlier request with this Idempotency-Key; None if there was none lately."""
@@ -149,13 +168,24 @@ class WriteTransaction(Protocol):
         """Store an answer, and forget those that are older than IDEMPOTENCY_SECONDS."""
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
-        """Store a new background job with its items, one JSON object each."""
+        """Store a new background job with its items, one JSON object each, and delete those of `delete_expired`."""
+
+    def delete_expired(self) -> None:
+        """Delete idempotency answers older than IDEMPOTENCY_SECONDS, and jobs that finished longer ago than that."""
+
+    def erase_copies(self, erase: Callable[[bytes], bytes], user_id: int | None = None) -> None:
+        """Erase what is stored beside the tickets and records that this transaction erases.
+
+        `erase` rewrites idempotency answers and results of job items, one JSON object each. After the commit the engine
+        overwrites what its own files hold, as `overwrite_erased` does, and the sidecar forgets the account's recent
+        requests, and the consumers of `user_id`.
+        """
 
     def next_item(self, job_id: str) -> JobItem | None:
         """The first item of a job without a result; None if there is none, or no such job."""
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
-        """Store the result of an item, one JSON object."""
+        """Store the result of an item, one JSON object, and erase the item, which is done."""
 
     def finish_job(self, job_id: str) -> None:
         """Mark a job as finished at `now`; all its items have results."""
@@ -189,6 +219,9 @@ class Snapshot(Protocol):
     def record_state(self, account: Account) -> FeedState | None:
         """The state of the records' feed; None if the account's row is missing."""
 
+    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
+        """The ids of a kind beyond `id`, in order."""
+
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         """(id, user_id) of every credential whose user is missing."""
 
@@ -205,6 +238,9 @@ class Snapshot(Protocol):
 
     def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
         """(begin, count) of tickets last changed in each span of so many seconds, in order, empty ones left out."""
+
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        """(number, place) of each word that is stored anywhere: in a row of a table, or elsewhere in a file."""
 
     def size_bytes(self) -> int:
         """The size of the whole store on disk; 0 in memory."""
@@ -289,11 +325,13 @@ class RecordStore(Protocol):
         """How many tickets the list has."""
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
     ) -> Sequence[ListRow]:
-        """A part of the records of one kind by id, deleted ones left out, or of those of one ticket."""
+        """A part of the records of one kind by id, or of those of one ticket. Deleted ones only `with_deleted`."""
 
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+    async def count_records(
+        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+    ) -> int:
         """How many records that list has."""
 
     async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
@@ -301,6 +339,9 @@ class RecordStore(Protocol):
 
     async def count_results(self, account: Account, query: SearchQuery) -> int:
         """How many results the query has."""
+
+    async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
+        """The users or organizations that have one of these external_ids and are not deleted, by id."""
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         """How many comments tickets have, by ticket; those without audits are left out."""
@@ -331,8 +372,18 @@ class WriteStore(Protocol):
     async def list_accounts(self) -> list[Account]:
         """Every account, by account_id, from the primary."""
 
-    async def create_account(self, subdomain: str) -> Account:
-        """The account of this name, created if there is none. Idempotent, atomic."""
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
+        """The account of this name, created if there is none. Idempotent, atomic.
+
+        `work`, as for an exclusive `write`, runs in the transaction that creates the account: if it raises, no account
+        is left of it.
+        """
+
+    async def find_default_account(self) -> Account | None:
+        """The account of hosts that name none: that of `put_default_account`, else the first; None if there is none."""
+
+    async def put_default_account(self, account: Account) -> None:
+        """Make this the default account, in all processes that use the store."""
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
@@ -366,6 +417,16 @@ class MaintenanceStore(Protocol):
         Waits for the account's row as a write does. Returns the state after it. Idempotent. An account that is created
         later starts behind the fence too: it may be one that was lost.
         """
+
+    async def overwrite_erased(self) -> None:
+        """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
+
+        SQLite does so after each write that erases; if a reader was in the way, this does it later. PostgreSQL removes
+        dead rows (VACUUM).
+        """
+
+    async def count_erasures(self) -> int:
+        """How many writes have erased so far, in all processes: caches of what was read before are cleared."""
 
     async def inspect(self, work: Callable[[Snapshot], T]) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.

@@ -14,7 +14,12 @@ __all__ = [
     "ticket_bindings",
 ]
 
-_KEY_COLUMN: dict[ListOrder, str] = {"id": "id", "updated_at": "generated_timestamp", "status": "status"}
+_KEY_COLUMN: dict[ListOrder, str] = {
+    "id": "id",
+    "updated_at": "generated_timestamp",
+    "deleted_at": "generated_timestamp",
+    "status": "status",
+}
 # Before and after every status: no status is empty, and none begins with these letters.
 _STATUS_BEFORE, _STATUS_AFTER = "", "zzzz"
 
@@ -40,9 +45,12 @@ def count_tickets_sql(tickets: TicketList) -> str:
 
 
 def list_records_sql(part: Slice, *, of_ticket: bool) -> str:
-    """The records of one kind in the direction of `part`, by id: those that are listed, or those of one ticket."""
+    """The records of one kind in the direction of `part`, by id: those of the list, or those of one ticket.
+
+    :is_deleted is 1 for a list that has deleted records, too, else 0.
+    """
     direction, follows = _direction(part)
-    which = "ticket_id = :ticket_id" if of_ticket else "is_deleted = 0"
+    which = "ticket_id = :ticket_id" if of_ticket else "is_deleted <= :is_deleted"
     return f"""
         SELECT id, id, body FROM ticketfeed.record
         WHERE account_id = :account_id AND kind = :kind AND {which} AND id {follows} :after_id

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from ticketfeed.clock import Clock, system_clock
@@ -17,6 +17,7 @@ from ticketfeed.protocol.consumers import (
     merge_usage,
     recent_consumers,
 )
+from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
@@ -33,7 +34,9 @@ from ticketfeed.protocol.rows import (
 )
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
+from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 
 __all__ = ["MemoryStore"]
@@ -53,6 +56,8 @@ class MemoryStore:
         self._consumers: dict[int, dict[str, Consumer]] = {}
         self._requests: dict[int, list[RequestRecord]] = {}
         self._fenced_at = 0
+        self._default_account = ""
+        self._erasures, self._erased = 0, ErasedUsage()
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
 
@@ -60,6 +65,7 @@ class MemoryStore:
         """An independent copy of the accounts and their data, without rate limits and usage."""
         copied = MemoryStore(clock)
         copied._accounts, copied._fenced_at = dict(self._accounts), self._fenced_at
+        copied._default_account = self._default_account
         copied._data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return copied
 
@@ -72,12 +78,25 @@ class MemoryStore:
     async def list_accounts(self) -> list[Account]:
         return list(self._accounts.values())
 
-    async def create_account(self, subdomain: str) -> Account:
-        account = self._accounts.setdefault(subdomain, Account(len(self._accounts) + 1, subdomain))
-        fenced = FeedState(watermark=self._fenced_at)
-        self._data.setdefault(account.account_id, AccountData(fenced, fenced))
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
+        async with self._lock:
+            account = self._accounts.get(subdomain) or Account(len(self._accounts) + 1, subdomain)
+            fenced = FeedState(watermark=self._fenced_at)
+            data = self._data.get(account.account_id) or AccountData(fenced, fenced)
+            if work is not None:
+                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._clock())
+                await asyncio.to_thread(work, transaction)
+                data = transaction.finish()
+            self._accounts[subdomain], self._data[account.account_id] = account, data
+            self._changes += 1
+            return account
+
+    async def find_default_account(self) -> Account | None:
+        return self._accounts.get(self._default_account) or next(iter(self._accounts.values()), None)
+
+    async def put_default_account(self, account: Account) -> None:
+        self._default_account = account.subdomain
         self._changes += 1
-        return account
 
     async def read_state(self, account: Account) -> FeedState:
         return self._data[account.account_id].state
@@ -134,8 +153,8 @@ class MemoryStore:
 
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
         def key(row: TicketRow) -> int | str:
-            keys: dict[str, int | str] = {"id": row.id, "updated_at": row.generated_timestamp, "status": row.status}
-            return keys[part.order]
+            keys: dict[str, int | str] = {"id": row.id, "status": row.status}
+            return keys.get(part.order, row.generated_timestamp)
 
         rows = self._listed(account, tickets)
         return slice_rows([ListRow(key(row), row.id, row.body) for row in rows], part)
@@ -144,13 +163,19 @@ class MemoryStore:
         return len(self._listed(account, tickets))
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
     ) -> Sequence[ListRow]:
-        rows = self._records(account, kind, ticket_id)
+        rows = self._records(account, kind, ticket_id, with_deleted=with_deleted)
         return slice_rows([ListRow(row.id, row.id, row.body) for row in rows], part)
 
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
-        return len(self._records(account, kind, ticket_id))
+    async def count_records(
+        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+    ) -> int:
+        return len(self._records(account, kind, ticket_id, with_deleted=with_deleted))
+
+    async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
+        rows = self._records(account, kind, None)
+        return sorted(BodyRow(row.id, row.body) for row in rows if row.external_id in set(external_ids))
 
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
@@ -210,12 +235,14 @@ class MemoryStore:
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
 
-    def _records(self, account: Account, kind: str, ticket_id: int | None) -> list[RecordRow]:
+    def _records(
+        self, account: Account, kind: str, ticket_id: int | None, *, with_deleted: bool = False
+    ) -> list[RecordRow]:
         records = self._data[account.account_id].records
         return [
             row
             for (of_kind, _), row in records.items()
-            if of_kind == kind and ticket_id in (None, row.ticket_id) and not row.is_deleted
+            if of_kind == kind and ticket_id in (None, row.ticket_id) and (with_deleted or not row.is_deleted)
         ]
 
     async def write(
@@ -226,11 +253,29 @@ class MemoryStore:
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = MemoryTransaction(self._data[account.account_id].snapshot(), self._clock())
+            transaction = MemoryTransaction(
+                account.account_id, self._data[account.account_id].snapshot(), self._clock()
+            )
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
+            if transaction.erased_users is not None:
+                self._erase_usage(account, transaction.erased_users)
             return result
+
+    def _erase_usage(self, account: Account, user_ids: set[int]) -> None:
+        self._erasures += 1
+        self._erased.add(account, self._clock(), user_ids)
+        self._requests[account.account_id] = []
+        known = self._consumers.get(account.account_id, {})
+        kept = {key: consumer for key, consumer in known.items() if consumer.user_id not in user_ids}
+        self._consumers[account.account_id] = kept
+
+    async def overwrite_erased(self) -> None:
+        return None
+
+    async def count_erasures(self) -> int:
+        return self._erasures
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
@@ -254,6 +299,7 @@ class MemoryStore:
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
+        consumers, requests = self._erased.remaining(account, consumers, requests)
         known = self._consumers.get(account.account_id, {})
         known = known | {key: merge_usage(known.get(key), update) for key, update in consumers.items()}
         recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
@@ -317,6 +363,11 @@ class _MemorySnapshot:
     def record_state(self, account: Account) -> FeedState | None:
         return self._data[account.account_id].record_state
 
+    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
+        data = self._data[account.account_id]
+        ids = data.tickets if kind == "tickets" else (each for of_kind, each in data.records if of_kind == kind)
+        return iter(sorted(each for each in ids if each > id))
+
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         data = self._data[account.account_id]
         for token, _ in data.credentials.values():
@@ -343,6 +394,15 @@ class _MemorySnapshot:
         changed = (row.generated_timestamp for row in tickets if row.generated_timestamp >= since)
         return sorted(Counter(second // seconds * seconds for second in changed).items())
 
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        for account_id, data in self._data.items():
+            parts = {each.name: getattr(data, each.name) for each in fields(data)}
+            for name, part in parts.items():
+                rows = part.items() if isinstance(part, dict) else [(0, part)]
+                for key, row in rows:
+                    numbers = {number for value in _leaves(row) for number, _ in words.find(value)}
+                    yield from ((number, f"{name} {key} of account {account_id}") for number in sorted(numbers))
+
     def size_bytes(self) -> int:
         return 0
 
@@ -354,6 +414,17 @@ class _MemorySnapshot:
 
     def migration_problems(self) -> Iterator[str]:
         return iter(())
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """The texts and bytes of a stored value."""
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, IdempotentAnswer):
+        yield from (value.body, value.location)
+    elif isinstance(value, str | bytes):
+        yield value
 
 
 def _passes(row: TicketRow, filters: Filters) -> bool:

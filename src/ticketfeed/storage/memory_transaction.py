@@ -1,6 +1,6 @@
 """A write transaction of the store in memory: on a copy of the account's data, which replaces it at the end."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -8,8 +8,8 @@ from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
-from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import FeedState, Token
+from ticketfeed.protocol.jobs import ERASED_ITEM, Job
+from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Token
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
@@ -44,13 +44,14 @@ class AccountData:
 class MemoryTransaction:
     """A WriteTransaction. `finish` returns the account's data after it."""
 
-    def __init__(self, data: AccountData, now: int) -> None:
-        self._data, self.now = data, now
+    def __init__(self, account_id: int, data: AccountData, now: int) -> None:
+        self.account_id, self._data, self.now = account_id, data, now
         self.state = data.state
         self._invalidations = InvalidationLog(data.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
         self._bumps_record_changes = False
+        self.erased_users: set[int] | None = None
 
     @property
     def second(self) -> int:
@@ -110,6 +111,10 @@ class MemoryTransaction:
         records = self._data.records
         return {id: records[kind, id].body for id in ids if (kind, id) in records}
 
+    def find_all(self, kind: str) -> list[bytes]:
+        rows = sorted(self._records(kind), key=attrgetter("id"))
+        return [row.body for row in rows if not row.is_deleted]
+
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         return [row.body for row in self._records(kind) if row.ticket_id == ticket_id]
 
@@ -121,9 +126,13 @@ class MemoryTransaction:
     def find_external(self, kind: str, external_id: str) -> bytes | None:
         return _first(row for row in self._records(kind) if row.external_id == external_id)
 
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        rows = self._data.tickets.values() if kind == "tickets" else self._records(kind)
+        return sorted(row.id for row in rows if any(needle in row.body for needle in needles))
+
     def next_id(self, kind: str) -> int:
         ids = self._data.tickets if kind == "tickets" else [row.id for row in self._records(kind)]
-        return max(ids, default=0) + 1
+        return max((id for id in ids if id <= NEW_ID_MAX), default=0) + 1
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         answer = self._data.answers.get(key)
@@ -135,7 +144,26 @@ class MemoryTransaction:
         self._data.answers = recent | {key: answer}
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
+        self.delete_expired()
         self._data.jobs[job.id] = job, [(item, None) for item in items]
+
+    def delete_expired(self) -> None:
+        data, since = self._data, self.now - IDEMPOTENCY_SECONDS
+        data.answers = {key: answer for key, answer in data.answers.items() if answer.stored_at > since}
+        is_expired = (
+            job.id for job, _ in data.jobs.values() if job.finished_at is not None and job.finished_at <= since
+        )
+        for job_id in list(is_expired):
+            del data.jobs[job_id]
+
+    def erase_copies(self, erase: Callable[[bytes], bytes], user_id: int | None = None) -> None:
+        self.erased_users = (self.erased_users or set()) | ({user_id} if user_id is not None else set())
+        data = self._data
+        data.answers = {key: replace(answer, body=erase(answer.body)) for key, answer in data.answers.items()}
+        data.jobs = {
+            id: (job, [(item, None if result is None else erase(result)) for item, result in items])
+            for id, (job, items) in data.jobs.items()
+        }
 
     def next_item(self, job_id: str) -> JobItem | None:
         if job_id not in self._data.jobs:
@@ -145,7 +173,7 @@ class MemoryTransaction:
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
         items = self._data.jobs[job_id][1]
-        items[number] = items[number][0], result
+        items[number] = ERASED_ITEM, result
 
     def finish_job(self, job_id: str) -> None:
         job, items = self._data.jobs[job_id]

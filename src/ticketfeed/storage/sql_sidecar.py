@@ -14,6 +14,7 @@ from ticketfeed.protocol.consumers import (
     Consumer,
     RequestRecord,
     UsageUpdate,
+    consumer_key,
     merge_usage,
     recent_consumers,
 )
@@ -21,7 +22,15 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window, count_request
 from ticketfeed.storage.queries import Dialect
 
-__all__ = ["Statement", "Steps", "count_request_steps", "decode_consumers", "decode_requests", "record_usage_steps"]
+__all__ = [
+    "Statement",
+    "Steps",
+    "count_request_steps",
+    "decode_consumers",
+    "decode_requests",
+    "erase_usage_steps",
+    "record_usage_steps",
+]
 
 T = TypeVar("T")
 
@@ -81,6 +90,16 @@ def record_usage_steps(
     if requests:
         yield Statement("add_request", [{**own, "body": msgspec.json.encode(request)} for request in requests])
         yield Statement("forget_requests", [{**own, "keep": REQUESTS_KEPT}])
+
+
+def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) -> Steps[None]:
+    """Forget the recent requests, and the consumers of these users."""
+    own = {"account_id": account.account_id}
+    yield Statement("erase_requests", [own])
+    if user_ids:
+        rows = yield Statement("read_consumers", [own])
+        keys = [consumer_key(consumer) for consumer in decode_consumers(rows) if consumer.user_id in user_ids]
+        yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(keys)}])
 
 
 def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:

@@ -6,12 +6,16 @@ from typing import Any
 
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems
-from ticketfeed.storage.queries import Queries, build, orphans_sql
+from ticketfeed.storage.queries import Queries, build, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
+
+# Columns that are shown of a row: those of the longest key.
+KEY_COLUMNS_MAX = 3
 
 
 class SqlSnapshot(ABC):
@@ -49,6 +53,12 @@ class SqlSnapshot(ABC):
     def records(self, account: Account) -> Iterator[RecordRow]:
         return map(RecordRow._make, self._rows("scan_records", RecordRow, account))
 
+    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
+        name, own = "scan_large_record_ids", {"kind": kind}
+        if kind == "tickets":
+            name, own = "scan_large_ticket_ids", {}
+        return (found for (found,) in self._query(name, account_id=account.account_id, id_max=id, **own))
+
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         return self._query("scan_dangling_credentials", account_id=account.account_id)
 
@@ -72,6 +82,13 @@ class SqlSnapshot(ABC):
 
     def size_bytes(self) -> int:
         return int(self._values("size_bytes")[0])
+
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        for table in self._values("list_tables"):
+            for row in self._scan(translate(self.queries.dialect, f"SELECT * FROM ticketfeed.{table}"), {}):
+                numbers = {number for value in row for number, _ in words.find(value)}
+                key = " ".join(str(value) for value in row[:KEY_COLUMNS_MAX] if not isinstance(value, bytes))
+                yield from ((number, f"table {table}, row {key}") for number in sorted(numbers))
 
     def migration_problems(self) -> Iterator[str]:
         return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")))

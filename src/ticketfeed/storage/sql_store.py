@@ -50,6 +50,14 @@ class SqlStore(ABC):
         sql = self.queries.select("list_accounts", Account)
         return build(Account, await self._fetch(sql, {}, current=True))
 
+    async def find_default_account(self) -> Account | None:
+        sql = self.queries.select("find_default_account", Account)
+        return next(iter(build(Account, await self._fetch(sql, {}, current=True))), None)
+
+    async def count_erasures(self) -> int:
+        ((count,),) = await self._fetch(self.queries["count_erasures"], {}, current=True)
+        return int(count)
+
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):
             return row.tickets
@@ -113,15 +121,17 @@ class SqlStore(ABC):
         return int(count)
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None
+        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
     ) -> Sequence[ListRow]:
-        bindings = {"kind": kind, "ticket_id": ticket_id, **slice_bindings(part)}
+        bindings = {"kind": kind, "ticket_id": ticket_id, "is_deleted": int(with_deleted), **slice_bindings(part)}
         sql = list_records_sql(part, of_ticket=ticket_id is not None)
         return build(ListRow, await self._fetch_made(sql, account, bindings))
 
-    async def count_records(self, account: Account, kind: str, ticket_id: int | None = None) -> int:
+    async def count_records(
+        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+    ) -> int:
         name = "count_records" if ticket_id is None else "count_records_of_ticket"
-        ((count,),) = await self._query(name, account, kind=kind, ticket_id=ticket_id)
+        ((count,),) = await self._query(name, account, kind=kind, ticket_id=ticket_id, is_deleted=int(with_deleted))
         return int(count)
 
     async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
@@ -129,6 +139,9 @@ class SqlStore(ABC):
 
     async def count_results(self, account: Account, query: SearchQuery) -> int:
         return await self._run_search(count_steps(self.queries.dialect, account, query))
+
+    async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
+        return await self._rows("read_external", BodyRow, account, kind=kind, external_ids=self._list(external_ids))
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         return dict(await self._query("count_comments", account, ids=self._list(ticket_ids)))

@@ -1,7 +1,7 @@
 """A write transaction on an engine with SQL: all of the WriteTransaction but how a batch of tickets is stored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -9,8 +9,8 @@ from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
-from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.jobs import ERASED_ITEM, Job
+from ticketfeed.protocol.model import NEW_ID_MAX, Account, Position
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, index_record
@@ -38,12 +38,14 @@ class SqlTransaction(ABC):
 
     def __init__(self, session: SqlSession, account: Account, states: States, now: int) -> None:
         self._session, self._account_id, self.now = session, account.account_id, now
+        self.account_id = account.account_id
         self.state, self._record_state = states
         self._invalidations = InvalidationLog(self.state)
         self._newest: int | None = None
         self._newest_record: int | None = None
         self._bumps_record_changes = False
         self._added = 0
+        self.erased_users: set[int] | None = None
 
     @abstractmethod
     def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
@@ -115,6 +117,9 @@ class SqlTransaction(ABC):
         rows = self._rows("read_records", BodyRow, kind=kind, ids=self._list(ids))
         return {row.id: row.body for row in rows}
 
+    def find_all(self, kind: str) -> list[bytes]:
+        return [row.body for row in self._rows("find_all", BodyRow, kind=kind)]
+
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         rows = self._rows("read_of_tickets", TicketRecordRow, kind=kind, ids=self._list([ticket_id]))
         return [row.body for row in rows]
@@ -123,10 +128,14 @@ class SqlTransaction(ABC):
         state: bytes | None = self._value("find_metric_state", ticket_id=ticket_id)
         return state, int(self._value("count_records_of_ticket", kind="audits", ticket_id=ticket_id))
 
+    def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
+        name = "find_tickets_containing" if kind == "tickets" else "find_records_containing"
+        return sorted({id for needle in needles for (id,) in self._fetch(name, kind=kind, needle=needle)})
+
     def next_id(self, kind: str) -> int:
         if kind == "tickets":
-            return int(self._value("next_ticket_id"))
-        return int(self._value("next_record_id", kind=kind))
+            return int(self._value("max_ticket_id", id_max=NEW_ID_MAX)) + 1
+        return int(self._value("max_record_id", kind=kind, id_max=NEW_ID_MAX)) + 1
 
     def find_idempotent_answer(self, key: str) -> IdempotentAnswer | None:
         since = self.now - IDEMPOTENCY_SECONDS
@@ -137,6 +146,7 @@ class SqlTransaction(ABC):
         self._execute("put_idempotent_answer", key=key, **asdict(answer))
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
+        self.delete_expired()
         self._execute("add_job", **asdict(job))
         for number, item in enumerate(items):
             self._execute("add_job_item", job_id=job.id, number=number, item=item)
@@ -148,10 +158,26 @@ class SqlTransaction(ABC):
         return None
 
     def put_result(self, job_id: str, number: int, result: bytes) -> None:
-        self._execute("put_result", job_id=job_id, number=number, result=result)
+        self._execute("put_result", job_id=job_id, number=number, result=result, item=ERASED_ITEM)
 
     def finish_job(self, job_id: str) -> None:
         self._execute("finish_job", job_id=job_id, finished_at=self.now)
+
+    def delete_expired(self) -> None:
+        since = self.now - IDEMPOTENCY_SECONDS
+        self._execute("forget_answers", since=since)
+        self._execute("delete_items", since=since)
+        self._execute("delete_jobs", since=since)
+
+    def erase_copies(self, erase: Callable[[bytes], bytes], user_id: int | None = None) -> None:
+        self._execute("add_erasure")
+        self.erased_users = (self.erased_users or set()) | ({user_id} if user_id is not None else set())
+        for key, body in self._fetch("read_answers"):
+            if (erased := erase(body)) != body:
+                self._execute("write_answer", key=key, body=erased)
+        for job_id, number, result in self._fetch("read_all_results"):
+            if (erased := erase(result)) != result:
+                self.put_result(job_id, number, erased)
 
     def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
         if self._value("find_secret", secret_hash=secret_hash) is not None:

@@ -238,6 +238,8 @@ def _field(account: str, id: int, kind: str, title: str, position: int, made: Re
         "removable": True,
         "key": None,
         "agent_description": None,
+        "raw_agent_description": None,
+        "sub_type_id": None,
     }
 
 
@@ -259,7 +261,7 @@ def _form(account: str, id: int, place: int, field_ids: list[int], made: Record)
         "url": record_url(account, "ticket_forms", id),
         "name": name,
         "display_name": name,
-        "form_type": None,
+        "form_type": "standard",
         **made,
         "deleted_at": None,
     }

@@ -224,5 +224,4 @@ class HistoryMaker:
             "comment": rating["comment"],
             "reason": rating.get("reason"),
             "reason_id": rating.get("reason_id"),
-            "reason_code": None,
         }

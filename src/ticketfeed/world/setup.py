@@ -145,7 +145,13 @@ def _policy(account: str, id: int, place: int, made: Record) -> Record:
         "position": place,
         "filter": {"all": [{"field": "type", "operator": "is_not", "value": "task"}], "any": []},
         "policy_metrics": [
-            {"priority": priority, "metric": "reply_time", "target": minutes, "business_hours": False}
+            {
+                "priority": priority,
+                "metric": "reply_time",
+                "target": minutes,
+                "target_in_seconds": minutes * 60,
+                "business_hours": False,
+            }
             for priority, minutes in targets.items()
         ],
         **made,

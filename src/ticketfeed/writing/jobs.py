@@ -53,6 +53,8 @@ _ACTOR = msgspec.json.Decoder(_Actor)
 Result = dict[str, Any]
 # Does an item inside a write of an account, in the name of a user.
 Work = Callable[[WriteTransaction, str, Identity], Result]
+# The kinds whose results do not say which item they are of.
+_WITHOUT_INDEX = ("users", "organizations")
 # Verbs for a record that exists -> the status in the result.
 _STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted"}
 
@@ -102,7 +104,12 @@ def do_item(write: WriteTransaction, account: str, parsed: ParsedItem) -> JobIte
         return item
     body = write.find_records("users", [job.actor_id]).get(job.actor_id, b"{}")
     result = parsed.work(write, account, Identity(job.actor_id, "", _ACTOR.decode(body).role))
-    write.put_result(job.id, number, msgspec.json.encode({"index": number, **result}))
+    verb, _, kind = job.action.partition(" ")
+    if kind not in _WITHOUT_INDEX and verb != "scrub_one":
+        result = {"index": number, **result}
+    if kind == "tickets" and verb in ("create", "import"):
+        result["account_id"] = write.account_id
+    write.put_result(job.id, number, msgspec.json.encode(result))
     return next_item(write, job.id)
 
 
@@ -166,6 +173,14 @@ def _scrub_ticket(item: _Item) -> Work:
     def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
         TicketWriter(write, account, actor).scrub(item.id)
         return _success("scrub", item.id)
+
+    return scrub
+
+
+def _scrub_one(item: _Item) -> Work:
+    def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        TicketWriter(write, account, actor).scrub(item.id)
+        return {"success": True}
 
     return scrub
 
@@ -242,6 +257,7 @@ _TICKETS: dict[str, Callable[[_Item], Work]] = {
     "update": _update_ticket,
     "delete": _delete_ticket,
     "scrub": _scrub_ticket,
+    "scrub_one": _scrub_one,
 }
 _RECORDS: dict[str, Callable[[_Item, str], Work]] = {
     "create": _create_record,

@@ -1,45 +1,54 @@
 """Updates the metric set and the metric events of a ticket along with its audits.
 
 The state that the figures are computed from is stored with the metric set, so a change reads no earlier audit. Where it
-is missing (a ticket that was loaded, or last written by an older release) the audits are counted once.
+is missing (a ticket that was loaded, or last written by an older release) the audits are counted once. A ticket that
+was loaded without its metric set has one that is derived from the ticket and the audits there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from ticketfeed.protocol.audits import Event, step_of, steps_of
+from ticketfeed.protocol.derived_metrics import derived_state
+from ticketfeed.protocol.record_types import TicketMetricEventRecord
 from ticketfeed.protocol.records import RecordDraft
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step, count_steps, metric_events, metric_set
 from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["changed_metrics", "new_metrics"]
+__all__ = ["changed_metrics", "derived_metrics", "new_metrics"]
 
 # Metric sets have ids of their own on the wire, far from those of other records. Stores find them by their ticket's.
 _FIRST_SET_ID = 300_000_000_000_000
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    """The column `metric_state`. `event_types`: of the metric events for reply_time that the ticket has."""
+    """The column `metric_state`.
+
+    `event_types`: of the metric events for reply_time that the ticket has. `derived_steps`: how many steps of the state
+    are no audits.
+    """
 
     set_id: int
     event_types: list[str]
     state: MetricState
+    derived_steps: int = 0
 
 
 class _Record(msgspec.Struct):
     id: int
 
 
-class _MetricEvent(msgspec.Struct):
-    metric: str
-    instance_id: int
-    type: str
+class _Ticket(msgspec.Struct):
+    status: str
+    requester_id: int | None = None
 
 
 _STORED = msgspec.msgpack.Decoder(_Stored)
+_TICKET = msgspec.json.Decoder(_Ticket)
 _RECORD = msgspec.json.Decoder(_Record)
-_EVENTS = msgspec.json.Decoder(list[_MetricEvent])
+_EVENT = StoredDecoder(TicketMetricEventRecord)
 
 
 def new_metrics(
@@ -69,20 +78,45 @@ def changed_metrics(
     return _drafts(write, account, ticket_id, requester_id, stored)
 
 
+def derived_metrics(write: WriteTransaction, account: str, ticket_ids: Iterable[int]) -> list[RecordDraft]:
+    """The metric sets of those of these tickets that were loaded without one, and of those that have a derived one."""
+    ids = sorted(set(ticket_ids))
+    tickets, sets = write.find_tickets(ids), write.find_records("ticket_metrics", ids)
+    has_audits = write.next_id("audits") > 1
+    drafts = []
+    for id, body in tickets.items():
+        ticket = _TICKET.decode(body)
+        data, _ = write.find_metric_state(id) if id in sets else (None, 0)
+        if ticket.status == "deleted" or (id in sets and data is None):
+            continue
+        state, derived_steps = derived_state(body, write.find_of_ticket("audits", id) if has_audits else [])
+        stored = _Stored(_FIRST_SET_ID + id, _reply_time_events(write, id), state, derived_steps)
+        drafts.append(_set_draft(account, id, ticket.requester_id, stored))
+    return drafts
+
+
 def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
     data, audit_count = write.find_metric_state(ticket_id)
     stored = _decode(data)
-    if stored is not None and stored.state.steps == audit_count:
+    if stored is not None and stored.state.steps - stored.derived_steps == audit_count:
         return stored
     # Never counted, or audits were loaded since. (One that a load replaces is not noticed: audits do not change.)
-    steps = steps_of(write.find_of_ticket("audits", ticket_id)) if audit_count else []
-    if not steps:
+    audits = write.find_of_ticket("audits", ticket_id) if audit_count else []
+    steps, derived_steps = steps_of(audits), 0
+    if steps:
+        state = count_steps(steps)
+    elif stored is not None:
+        state, derived_steps = derived_state(write.find_tickets([ticket_id])[ticket_id], audits)
+    else:
         return None
     body = write.find_records("ticket_metrics", [ticket_id]).get(ticket_id)
     set_id = _FIRST_SET_ID + ticket_id if body is None else _RECORD.decode(body).id
-    found = _EVENTS.decode(b"[%s]" % b",".join(write.find_of_ticket("ticket_metric_events", ticket_id)))
-    types = {event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)}
-    return _Stored(set_id, sorted(types), count_steps(steps))
+    return _Stored(set_id, _reply_time_events(write, ticket_id), state, derived_steps)
+
+
+def _reply_time_events(write: WriteTransaction, ticket_id: int) -> list[str]:
+    found = _EVENT.decode_all(write.find_of_ticket("ticket_metric_events", ticket_id))
+    return sorted({event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)})
 
 
 def _decode(data: bytes | None) -> _Stored | None:
@@ -100,25 +134,28 @@ def _drafts(
     state = stored.state
     missing = [event for event in metric_events(state, requester_id, None) if event["type"] not in stored.event_types]
     stored.event_types += [event["type"] for event in missing]
-    head = {"url": f"https://{account}.zendesk.com/api/v2/ticket_metrics/{stored.set_id}.json", "id": stored.set_id}
-    body = msgspec.json.encode({**head, "ticket_id": ticket_id, **metric_set(state, requester_id)})
-    drafts = [
-        RecordDraft(
-            kind="ticket_metrics",
-            id=ticket_id,
-            generated_timestamp=max(0, state.updated_at),
-            ticket_id=None,
-            comment_count=None,
-            email=None,
-            external_id=None,
-            is_deleted=0,
-            body=body,
-            metric_state=msgspec.msgpack.encode(stored),
-        )
-    ]
+    drafts = [_set_draft(account, ticket_id, requester_id, stored)]
     first_id = write.next_id("ticket_metric_events") if missing else 0
     for number, event in enumerate(missing, first_id):
         moment = state.created_at if event["type"] == "activate" else state.first_reply_at(requester_id) or 0
         body = msgspec.json.encode({"id": number, "ticket_id": ticket_id, **event})
         drafts.append(RecordDraft("ticket_metric_events", number, max(0, moment), ticket_id, None, None, None, 0, body))
     return drafts
+
+
+def _set_draft(account: str, ticket_id: int, requester_id: int | None, stored: _Stored) -> RecordDraft:
+    state = stored.state
+    head = {"url": f"https://{account}.zendesk.com/api/v2/ticket_metrics/{stored.set_id}.json", "id": stored.set_id}
+    body = msgspec.json.encode({**head, "ticket_id": ticket_id, **metric_set(state, requester_id)})
+    return RecordDraft(
+        kind="ticket_metrics",
+        id=ticket_id,
+        generated_timestamp=max(0, state.updated_at),
+        ticket_id=None,
+        comment_count=None,
+        email=None,
+        external_id=None,
+        is_deleted=0,
+        body=body,
+        metric_state=msgspec.msgpack.encode(stored),
+    )

@@ -11,8 +11,10 @@ from msgspec import UNSET, Raw
 
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, RoleTooLow
 from ticketfeed.protocol.model import Identity
-from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys
+from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys, parse_new_record
+from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord, UserRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["RecordWriter"]
@@ -24,25 +26,21 @@ _LINKS = {"organization_id": "organizations", "group_id": "groups", "default_gro
 _FIELD_VALUES = ("user_fields", "organization_fields")
 
 
+class _FieldValues(msgspec.Struct):
+    user_fields: dict[str, Raw] | None = None
+    organization_fields: dict[str, Raw] | None = None
+
+
 class _Record(msgspec.Struct):
     id: int = 0
 
 
-class _User(msgspec.Struct):
-    id: int = 0
-    role: str = "end-user"
-    default_group_id: int | None = None
-
-
-class _Membership(msgspec.Struct):
-    user_id: int = 0
-    group_id: int = 0
-
-
+_NAMED = StoredDecoder(NamedRecord)
 _RECORD = msgspec.json.Decoder(_Record)
-_USER = msgspec.json.Decoder(_User)
-_MEMBERSHIP = msgspec.json.Decoder(_Membership)
+_USER = StoredDecoder(UserRecord)
+_MEMBERSHIP = StoredDecoder(GroupMembershipRecord)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw] | None)
+_STORED_FIELDS = StoredDecoder(_FieldValues)
 
 
 class RecordWriter:
@@ -55,8 +53,9 @@ class RecordWriter:
         """Create a record, checked as a new one. Raises RecordInvalid, RoleTooLow."""
         self._check_links(record)
         self._check_unique(record, None)
-        self._check_role(_User(), record)
-        values: dict[str, Any] = {"id": self._write.next_id(self._kind), **record.values}
+        self._check_name(record, None)
+        self._check_role(None, record)
+        values: dict[str, Any] = {"id": self._write.next_id(self._kind), **record.values, **self._organization(record)}
         if self._kind == "group_memberships" and self._join_group(record):
             values["default"] = True
         return self._put(values)
@@ -66,12 +65,13 @@ class RecordWriter:
         body = self.find(id)
         self._check_links(change)
         self._check_unique(change, id)
-        self._check_role(_USER.decode(body) if self._kind == "users" else _User(), change)
-        values: dict[str, Any] = {**split_record(body), **change.values}
+        self._check_name(change, id)
+        self._check_role(_USER.decode(body) if self._kind == "users" else None, change)
+        values: dict[str, Any] = {**split_record(body), **change.values, **self._organization(change)}
         for name in _FIELD_VALUES:  # the fields that are not named keep their values
             if name in change.values:
-                stored = split_record(body).get(name, Raw(b"null"))
-                values[name] = {**(_FIELDS.decode(stored) or {}), **(_FIELDS.decode(change.values[name]) or {})}
+                stored = getattr(_STORED_FIELDS.decode(body), name)
+                values[name] = {**(stored or {}), **(_FIELDS.decode(change.values[name]) or {})}
         return self._put(values)
 
     def create_or_update(self, keys: RecordKeys, record: RecordChange) -> tuple[RecordDraft, bool]:
@@ -84,6 +84,9 @@ class RecordWriter:
             body = self._write.find_external(self._kind, str(keys.external_id))
         if body is None and self._kind == "users" and keys.email:
             body = self._write.find_user(keys.email)
+        if body is None and self._kind == "organizations" and isinstance(record.declared.name, str):
+            id = self._id_of_name(record.declared.name)
+            body = self._write.find_records(self._kind, [id]).get(id) if id is not None else None
         is_new = body is None or is_deleted(self._kind, body)
         record.check(is_new=is_new)
         if body is None or is_new:
@@ -136,15 +139,43 @@ class RecordWriter:
         ):
             raise RecordInvalid(external_id=(f"{external_id} has already been taken", "DuplicateValue"))
 
+    def _organization(self, change: RecordChange) -> dict[str, int]:
+        """The organization that a user has by its name, which is created where there is none."""
+        named = change.declared.organization if self._kind == "users" else UNSET
+        if named is UNSET or named is None or isinstance(change.declared.organization_id, int):
+            return {}
+        if not named.name.strip():
+            raise RecordInvalid(organization=("cannot be blank", "BlankValue"))
+        organizations = RecordWriter(self._write, self._account, self._actor, "organizations")
+        id = organizations._id_of_name(named.name)
+        if id is None:
+            new = parse_new_record("organizations", msgspec.json.encode({"name": named.name.strip()}))
+            id = organizations.create(new).id
+        return {"organization_id": id}
+
+    def _check_name(self, change: RecordChange, id: int | None) -> None:
+        """No other organization may have the same name, in any case. Raises RecordInvalid."""
+        name = change.declared.name if self._kind == "organizations" else UNSET
+        if isinstance(name, str) and self._id_of_name(name) not in (None, id):
+            raise RecordInvalid(name=(f"{name} has already been taken", "DuplicateValue"))
+
+    def _id_of_name(self, name: str) -> int | None:
+        """The organization with this name that is not deleted."""
+        wanted = name.strip().lower()
+        named = map(_NAMED.decode, self._write.find_all("organizations"))
+        return next((each.id for each in named if (each.name or "").strip().lower() == wanted), None)
+
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
         return body is not None and _RECORD.decode(body).id != id and not is_deleted(self._kind, body)
 
-    def _check_role(self, before: _User, change: RecordChange | None) -> None:
-        """An agent writes end users and the own record, and changes nobody's role."""
+    def _check_role(self, before: UserRecord | None, change: RecordChange | None) -> None:
+        """An agent writes end users and the own record, and changes nobody's role. `before`: None for a new user."""
         if self._kind != "users" or self._actor.role == "admin":
             return
+        role_before = before.role if before else "end-user"
         role = UNSET if change is None else change.declared.role
-        if role not in (UNSET, before.role) or (before.role != "end-user" and before.id != self._actor.user_id):
+        is_own = before is not None and before.id == self._actor.user_id
+        if role not in (UNSET, role_before) or (role_before != "end-user" and not is_own):
             raise RoleTooLow
 
     def _join_group(self, membership: RecordChange) -> bool:
@@ -159,7 +190,9 @@ class RecordWriter:
             self._set_default_group(body, group_id)
         return is_default
 
-    def _leave_group(self, membership: _Membership) -> None:
+    def _leave_group(self, membership: GroupMembershipRecord) -> None:
+        if membership.user_id is None:
+            return
         body = self._write.find_records("users", [membership.user_id]).get(membership.user_id)
         if body is not None and _USER.decode(body).default_group_id == membership.group_id:
             self._set_default_group(body, None)

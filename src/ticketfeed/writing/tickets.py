@@ -4,11 +4,10 @@ Every write of a ticket puts it at the end of the feed. What users do has an aud
 system does by itself has neither.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 from ticketfeed.protocol.audit_views import deletion_of
@@ -18,12 +17,21 @@ from ticketfeed.protocol.audits import (
     audit_draft,
     change_events,
     comment_event,
-    scrubbed_audit,
+    field_events,
     step_of,
+)
+from ticketfeed.protocol.erasure import (
+    TICKET_KINDS,
+    erase_ticket_copy,
+    erased_record,
+    erased_ticket,
+    is_erased_ticket,
+    without_subject_of,
 )
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
 from ticketfeed.protocol.model import Identity, Position
-from ticketfeed.protocol.records import parse_record, split_record, wire_second, wire_time
+from ticketfeed.protocol.records import RecordDraft, encode, parse_record, split_record, wire_second, wire_time
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput
 from ticketfeed.protocol.ticket_metrics import Step
 from ticketfeed.protocol.ticket_rules import AUDITED_FIELDS, CLOSED, Values, changed_values
@@ -34,16 +42,7 @@ from ticketfeed.writing.metric_updates import changed_metrics, new_metrics
 
 __all__ = ["TicketWriter", "WrittenTicket"]
 
-_VALUES = msgspec.json.Decoder(dict[str, Any])
-_SCRUBBED: Values = {
-    "subject": "SCRUBBED",
-    "raw_subject": "SCRUBBED",
-    "description": "X",
-    "external_id": None,
-    "tags": [],
-    "custom_fields": [],
-    "fields": [],
-}
+_VALUES = StoredDecoder(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,10 @@ class _Stored:
     raw: dict[str, Raw]
 
 
+def _event(comment: Comment, author_id: int, *, public: bool) -> Event:
+    return comment_event(comment.text, comment.html_body, author_id, public=public, call=comment.data)
+
+
 class TicketWriter:
     """Writes tickets of one account, by one user, in one write."""
 
@@ -81,8 +84,12 @@ class TicketWriter:
         values = self._new_values(ticket, comment)
         values |= dict.fromkeys(("created_at", "updated_at"), wire_second(self._write.now))
         author_id = comment.author_id or values["requester_id"]
-        events = [comment_event(comment.text, comment.html_body, author_id, public=values["is_public"])]
-        return self._put_new(values, [(self._write.now, author_id, events)])
+        events = [_event(comment, author_id, public=values["is_public"])]
+        source = self._followed(ticket.via_followup_source_id, values) if ticket.via_followup_source_id else None
+        written = self._put_new(values, [(self._write.now, author_id, events)], ticket.custom_metadata)
+        if source is not None:
+            self._put(source, {"followup_ids": [*(source.values.get("followup_ids") or ()), written.draft.id]})
+        return written
 
     def import_ticket(self, ticket: ImportedTicket) -> WrittenTicket:
         """Create a ticket with a history: its comments, at least one, become audits of their own times."""
@@ -90,17 +97,18 @@ class TicketWriter:
         now = self._write.now
         created = min(int(ticket.created_at.timestamp()), now) if ticket.created_at else now
         updated = min(int(ticket.updated_at.timestamp()), now) if ticket.updated_at else created
-        values = self._new_values(ticket, first)
+        values = self._new_values(ticket, first, is_import=True)
+        known = self._lookups.known_users([comment.author_id for comment in (first, *others) if comment.author_id])
         values |= {"created_at": wire_second(created), "updated_at": wire_second(max(created, updated))}
-        author_id = first.author_id or values["submitter_id"] or values["requester_id"]
-        events = [comment_event(first.text, first.html_body, author_id, public=values["is_public"])]
+        author_id: int = known.get(first.author_id) or values["submitter_id"] or values["requester_id"]
+        events = [_event(first, author_id, public=values["is_public"])]
         audits = [(created, author_id, events)]
         for comment in others:
             moment = int(comment.created_at.timestamp()) if comment.created_at else created
-            author_id = comment.author_id or values["requester_id"]
-            event = comment_event(comment.text, comment.html_body, author_id, public=comment.public is not False)
+            author_id = known.get(comment.author_id) or values["requester_id"]
+            event = _event(comment, author_id, public=comment.public is not False)
             audits.append((max(created, min(moment, now)), author_id, [event]))
-        return self._put_new(values, audits)
+        return self._put_new(values, audits, ticket.custom_metadata)
 
     def update(self, ticket_id: int, change: TicketInput) -> WrittenTicket:
         """Change a ticket. Raises RecordNotFound, RecordInvalid, UpdateConflict."""
@@ -113,7 +121,10 @@ class TicketWriter:
         comment = change.new_comment()
         related = self._lookups.related(change, comment, before.get("requester_id"), is_new=False)
         after = changed_values(before, change, related, is_new=False)
-        return self._put_changed(stored, after, comment if comment and comment.text.strip() else None)
+        if change.via_followup_source_id is not None:
+            raise RecordInvalid(via_followup_source_id=("is for new tickets alone", "InvalidValue"))
+        said = comment if comment and comment.text.strip() else None
+        return self._put_changed(stored, after, said, change.custom_metadata)
 
     def delete(self, ticket_id: int) -> None:
         """Delete a ticket, which may be closed. Raises RecordNotFound."""
@@ -135,11 +146,46 @@ class TicketWriter:
     def scrub(self, ticket_id: int) -> None:
         """Delete a ticket permanently: it stays in the feed without its content. Raises RecordNotFound."""
         stored = self._find_deleted(ticket_id)
-        self._put(stored, _SCRUBBED)
-        audits = map(scrubbed_audit, self._write.find_of_ticket("audits", ticket_id))
-        self._write.put_records(
-            [parse_record("audits", audit, account=self._account, now=self._write.now) for audit in audits]
-        )
+        written = self._put(_Stored(erased_ticket(stored.values), {}), {})
+        records = [
+            self._parse(kind, erased_record(kind, body))
+            for kind in TICKET_KINDS
+            for body in self._records_of(kind, ticket_id)
+        ]
+        self._write.put_records(records)
+        for followup_id in stored.values.get("followup_ids") or ():
+            self._erase_subject(ticket_id, followup_id)
+        body = written.draft.body(0)  # as an answer to its creation shows it
+        self._write.erase_copies(lambda copy: erase_ticket_copy(copy, ticket_id, body))
+
+    def rewrite(self, ticket_id: int, change: Callable[[Any], Any]) -> None:
+        """Replace the values of a ticket as the system does: without an audit, and `updated_at` stays."""
+        stored = self._find(ticket_id)
+        changed = change(stored.values)
+        if changes := {key: value for key, value in changed.items() if value != stored.values[key]}:
+            self._put(stored, changes)
+
+    def _records_of(self, kind: str, ticket_id: int) -> Iterable[bytes]:
+        if kind == "ticket_metrics":
+            return self._write.find_records(kind, [ticket_id]).values()
+        return self._write.find_of_ticket(kind, ticket_id)
+
+    def _erase_subject(self, ticket_id: int, followup_id: int) -> None:
+        """Erase the subject of a ticket in the follow-up ticket that repeats it, and in the audits of that."""
+        body = self._write.find_tickets([followup_id]).get(followup_id)
+        if body is None:
+            return
+        stored = self._find(followup_id)
+        via = stored.values.get("via")
+        if (without := without_subject_of(ticket_id, via)) != via:
+            self._put(stored, {"via": without})
+        for audit in self._write.find_of_ticket("audits", followup_id):
+            values = _VALUES.decode(audit)
+            if (changed := without_subject_of(ticket_id, values)) != values:
+                self._write.put_records([self._parse("audits", encode(changed))])
+
+    def _parse(self, kind: str, body: bytes) -> RecordDraft:
+        return parse_record(kind, body, account=self._account, now=self._write.now)
 
     def close(self, ticket_id: int) -> None:
         """Close a ticket as the system does after a while: without an audit, and `updated_at` stays."""
@@ -172,19 +218,36 @@ class TicketWriter:
         comment = Comment(body=target_text or f"{names} merged into this ticket.", public=False)
         self.update(target_id, TicketInput(comment=comment))
 
-    def _new_values(self, ticket: TicketInput, comment: Comment) -> Values:
-        related = self._lookups.related(ticket, comment, None, is_new=True)
+    def _followed(self, source_id: int, values: Values) -> _Stored:
+        """The closed ticket that a new one, of these values, follows. Raises RecordInvalid."""
+        try:
+            source = self._find_present(source_id)
+        except RecordNotFound:
+            raise RecordInvalid(via_followup_source_id=("is invalid", "InvalidValue")) from None
+        if source.values["status"] != "closed":
+            raise RecordInvalid(via_followup_source_id=("must be a closed ticket", "InvalidValue"))
+        via = source.values.get("via") or {}
+        origin = {"ticket_id": source_id, "subject": source.values.get("subject"), "channel": via.get("channel", "api")}
+        values["via"] = {"channel": "web", "source": {"from": origin, "to": {}, "rel": "follow_up"}}
+        return source
+
+    def _new_values(self, ticket: TicketInput, comment: Comment, *, is_import: bool = False) -> Values:
+        related = self._lookups.related(ticket, comment, None, is_new=True, is_import=is_import)
         is_public = comment.public is not False
         blank: Values = {"status": "new", "tags": [], "custom_fields": [], "fields": [], "is_public": is_public}
         values = changed_values(blank, ticket, related, is_new=True)
         return values | {"id": self._write.next_id("tickets"), "description": comment.text}
 
-    def _put_new(self, values: Values, audits: Sequence[tuple[int, int, list[Event]]]) -> WrittenTicket:
-        """`audits`: of each its moment, its author and its comment."""
-        audits[0][2].extend(change_events(None, values, AUDITED_FIELDS))
+    def _put_new(
+        self, values: Values, audits: Sequence[tuple[int, int, list[Event]]], metadata: Mapping[str, Any]
+    ) -> WrittenTicket:
+        """`audits`: of each its moment, its author and its comment. `metadata`: of the first."""
+        audits[0][2].extend([*change_events(None, values, AUDITED_FIELDS), *field_events(None, values)])
         audit_id = self._next_audit_id()
         records = [
-            audit_draft(audit_id + place * AUDIT_IDS, values["id"], moment, author_id, events)
+            audit_draft(
+                audit_id + place * AUDIT_IDS, values["id"], moment, author_id, events, None if place else metadata
+            )
             for place, (moment, author_id, events) in enumerate(audits)
         ]
         steps: list[Step] = []
@@ -194,7 +257,13 @@ class TicketWriter:
         self._write.put_records([*records, *metrics])
         return self._put(_Stored(values, {}), {}, records[0].body)
 
-    def _put_changed(self, stored: _Stored, after: Values, comment: Comment | None = None) -> WrittenTicket:
+    def _put_changed(
+        self,
+        stored: _Stored,
+        after: Values,
+        comment: Comment | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> WrittenTicket:
         """Put what differs from the stored values, with an audit; nothing if nothing does."""
         before, now = stored.values, self._write.now
         author_id = self._actor.user_id
@@ -202,17 +271,14 @@ class TicketWriter:
         if comment is not None:
             author_id = comment.author_id or author_id
             public = bool(after.get("is_public", True)) if comment.public is None else comment.public
-            events.append(comment_event(comment.text, comment.html_body, author_id, public=public))
+            events.append(_event(comment, author_id, public=public))
             after["is_public"] = bool(after.get("is_public")) or public
-        events += change_events(before, after, AUDITED_FIELDS)
+        events += [*change_events(before, after, AUDITED_FIELDS), *field_events(before, after)]
         changes = {name: value for name, value in after.items() if value != before.get(name)}
         if not events and not changes:
-            second = before["generated_timestamp"]
-            return WrittenTicket(
-                make_ticket(before, stored.raw, account=self._account, generated_timestamp=second), before
-            )
+            return WrittenTicket(self._make(before, stored.raw, before["generated_timestamp"]), before)
         ticket_id = before["id"]
-        audit = audit_draft(self._next_audit_id(), ticket_id, now, author_id, events)
+        audit = audit_draft(self._next_audit_id(), ticket_id, now, author_id, events, metadata)
         requester_id = before.get("requester_id")
         metrics = changed_metrics(self._write, self._account, ticket_id, requester_id, author_id, events)
         self._write.put_records([audit, *metrics])
@@ -221,12 +287,15 @@ class TicketWriter:
     def _put(self, stored: _Stored, changes: Mapping[str, Any], audit: bytes | None = None) -> WrittenTicket:
         values = {**stored.values, **changes}
         unchanged = {name: value for name, value in stored.raw.items() if name not in changes}
-        try:
-            draft = make_ticket(values, unchanged, account=self._account, generated_timestamp=self._write.second)
-        except BadRecord as error:  # values of the right types that make no ticket
-            raise RecordInvalid(base=(str(error), "InvalidValue")) from None
+        draft = self._make(values, unchanged, self._write.second)
         self._write.put_tickets([draft])
         return WrittenTicket(draft, values, audit)
+
+    def _make(self, values: Mapping[str, Any], unchanged: Mapping[str, Raw], second: int) -> TicketDraft:
+        try:
+            return make_ticket(values, unchanged, account=self._account, generated_timestamp=second)
+        except BadRecord as error:  # values of the right types that make no ticket
+            raise RecordInvalid(base=(str(error), "InvalidValue")) from None
 
     def _next_audit_id(self) -> int:
         return -(-self._write.next_id("audits") // AUDIT_IDS) * AUDIT_IDS
@@ -240,7 +309,7 @@ class TicketWriter:
     def _find_deleted(self, ticket_id: int) -> _Stored:
         """A ticket that can still be restored."""
         stored = self._find(ticket_id)
-        if stored.values["status"] != "deleted" or stored.values.get("subject") == "SCRUBBED":
+        if stored.values["status"] != "deleted" or is_erased_ticket(stored.values):
             raise RecordNotFound
         return stored
 

@@ -62,7 +62,12 @@ async def show_settings(request: Request, _call: ApiCall) -> Response:
             "agent_collision": False,
             "has_custom_statuses": True,
         },
-        "active_features": {"customer_satisfaction": True, "custom_statuses": True, "ticket_forms": True},
+        "active_features": {
+            "customer_satisfaction": True,
+            "custom_statuses": True,
+            "organization_access_enabled": True,  # Airbyte's check of a connection fails without it
+            "ticket_forms": True,
+        },
         "ticket_form": {"ticket_forms_instructions": "", "raw_ticket_forms_instructions": ""},
         "brands": {"default_brand_id": None, "require_brand_on_new_tickets": False},
         "localization": {"locale_ids": [1], "time_zone": "UTC"},

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from hashlib import sha256
 
-import msgspec
-
 from ticketfeed.protocol.credentials import hash_password, hash_token, is_password
 from ticketfeed.protocol.errors import InvalidToken, NotAuthenticated
 from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.record_types import UserRecord
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import Store
 
 __all__ = ["Authenticate", "Authenticator", "identity_of"]
@@ -29,15 +29,7 @@ PASSWORD_CACHE_ENTRIES_MAX = 1000
 IDENTITY_CACHE_ENTRIES_MAX = 1000
 
 
-class _User(msgspec.Struct):
-    id: int
-    email: str | None = None
-    role: str = "end-user"
-    active: bool = True
-    suspended: bool = False
-
-
-_USER = msgspec.json.Decoder(_User)
+_USER = StoredDecoder(UserRecord)
 
 
 class Authenticator:

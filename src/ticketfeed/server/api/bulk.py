@@ -9,13 +9,15 @@ from msgspec import Meta, Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.protocol.envelope import join_arrays
 from ticketfeed.protocol.errors import BodyTooLarge, InvalidValue, MalformedRequest, RecordNotFound, TooManyValues
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, job_status
-from ticketfeed.protocol.list_request import parse_ids
+from ticketfeed.protocol.list_request import paginate, parse_ids, parse_list_request, slice_rows
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.protocol.record_types import SearchText
 from ticketfeed.protocol.request_body import take_envelope
 from ticketfeed.protocol.resources import RESOURCES
+from ticketfeed.protocol.rows import ListRow
 from ticketfeed.server.api.call import ApiCall, Handler, path_id
 from ticketfeed.server.api.requests import BODY_BYTES_MAX, read_body, read_envelope
 from ticketfeed.server.ops.jobs import new_job_id
@@ -34,6 +36,8 @@ def create_many(kind: str, verb: str = "create") -> Handler:
 
     async def create(request: Request, call: ApiCall) -> Response:
         records = _array(await read_envelope(request, kind))
+        if len(records) > JOB_ITEMS_MAX:
+            raise TooManyValues(JOB_ITEMS_MAX, kind)
         items = [msgspec.json.encode({"values": values}) for values in records]
         return await _start(request, call, f"{verb} {kind}", items)
 
@@ -74,7 +78,7 @@ async def scrub_ticket(request: Request, call: ApiCall) -> Response:
     rows = await call.service.store.read_tickets(call.account, [ticket_id])
     if not rows or rows[0].status != "deleted":
         raise RecordNotFound
-    return await _start(request, call, "scrub tickets", [msgspec.json.encode({"id": ticket_id})])
+    return await _start(request, call, "scrub_one tickets", [msgspec.json.encode({"id": ticket_id})])
 
 
 async def merge_tickets(request: Request, call: ApiCall) -> Response:
@@ -99,12 +103,17 @@ async def show_job(request: Request, call: ApiCall) -> Response:
 
 
 async def list_jobs(request: Request, call: ApiCall) -> Response:
-    """The newest hundred jobs, or those of `ids`."""
+    """The newest hundred jobs, or those of `ids`; with `page[size]` in pages by cursor."""
     ids = call.query.get("ids")
     known = None if ids is None else [id for id in ids.split(",") if _JOB_ID.fullmatch(id)][:JOB_ITEMS_MAX]
     found = await call.service.store.read_jobs(call.account, known)
-    statuses = [job_status(job, results, call.account.subdomain) for job, results in found]
-    return body_response(request, msgspec.json.encode({"job_statuses": statuses, "count": len(statuses)}))
+    bodies = [msgspec.json.encode(job_status(job, results, call.account.subdomain)) for job, results in found]
+    if not any(name.startswith("page[") for name in call.query):
+        return body_response(request, join_arrays([("job_statuses", bodies)], {"count": len(bodies)}))
+    listed = parse_list_request(call.query)
+    rows = [ListRow(rank, rank, body) for rank, body in enumerate(bodies, 1)]
+    page, ends = paginate(listed, slice_rows(rows, listed.part), None, call.address(request))
+    return body_response(request, join_arrays([("job_statuses", [row.body for row in page])], ends))
 
 
 async def _start(request: Request, call: ApiCall, action: str, items: Sequence[bytes]) -> Response:

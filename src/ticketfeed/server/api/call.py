@@ -3,8 +3,9 @@
 The path comes before all of them, as on the wire: an unknown one is 404 with or without credentials.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -15,9 +16,17 @@ from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
-from ticketfeed.protocol.errors import InvalidEndpoint, NotAuthenticated, RecordNotFound, RoleTooLow
+from ticketfeed.protocol.errors import (
+    InvalidAttribute,
+    InvalidEndpoint,
+    InvalidPaginationParameter,
+    InvalidValue,
+    NotAuthenticated,
+    RecordNotFound,
+    RoleTooLow,
+)
 from ticketfeed.protocol.model import INT64_MAX, Account, Identity
-from ticketfeed.protocol.query import parse_query
+from ticketfeed.protocol.query import parse_include, parse_query
 from ticketfeed.protocol.resources import Role
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate
@@ -47,6 +56,10 @@ Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "R
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
 _RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
+_PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+# What the wire calls the methods of a list and of a single record in the texts of errors.
+_ACTIONS = {"GET": ("index", "show"), "POST": ("create", "create"), "PUT": ("update", "update")}
 # The caller of an address for anybody who sends no credentials, or a wrong password.
 ANONYMOUS = Identity(0, "", "anybody")
 
@@ -99,10 +112,14 @@ class ApiRoute:
     """One method of one address: what answers it, who may call it, and its text in the OpenAPI document.
 
     `path`: below /api/v2; `{id:int}` takes a number, `{id}` any text. `role`: the lowest that may call it.
-    `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `parameters`: the query
-    parameters that it reads, by their names in `parameters.PARAMETERS`. `body`: top-level keys of the request's body
-    -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that are no errors;
-    204 has no body.
+    `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `body`: top-level keys of
+    the request's body -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that
+    are no errors; 204 has no body.
+
+    Query parameters: `parameters` are those that it uses, by their names in `parameters.PARAMETERS`; the handler gets
+    no others. `includes`: the sideloads that `include` can name. `refused`: what Zendesk documents and this server does
+    not imitate, a name, or NAME=VALUE for one value; it is answered with 400. `ignored`: what clients send although
+    Zendesk ignores it. Parameters that are in none of them are ignored, too.
     """
 
     method: str
@@ -114,6 +131,9 @@ class ApiRoute:
     rate_limit: str | None = None
     counts: Callable[[ApiCall], bool] = _always
     parameters: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (200,)
@@ -125,11 +145,15 @@ class ApiRoute:
 
 
 def starlette_routes(routes: Sequence[ApiRoute]) -> list[Route]:
-    """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both."""
+    """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both.
+
+    A number is matched as any text, as one that is no number has an error of its own. So paths without any come first.
+    """
     return [
-        Route(f"/api/v2{route.path}{suffix}", _Endpoint(route), methods=[route.method])
-        for route in routes
-        for suffix in (("",) if route.path.endswith("{id}") else ("", ".json"))
+        Route(f"/api/v2{path}{suffix}", _Endpoint(route), methods=[route.method])
+        for route in sorted(routes, key=lambda route: "{" in route.path)
+        for path in (_PARAMETER.sub(r"{\1}", route.path),)
+        for suffix in (("",) if route.path.endswith("{id}") else (".json", ""))
     ]
 
 
@@ -137,7 +161,7 @@ class _Endpoint:
     """The ASGI application of a route. For a plain function Starlette would add a second layer that catches errors."""
 
     def __init__(self, route: ApiRoute) -> None:
-        self._route = route
+        self._route, self._used = route, frozenset(route.parameters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
@@ -148,8 +172,23 @@ class _Endpoint:
         if call.identity is not ANONYMOUS:
             limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
             await _count_request(request, call, limits)
+        if call.query:
+            _refuse(route.refused, call.query)
+        if not self._used.issuperset(call.query):
+            call = replace(call, query={name: text for name, text in call.query.items() if name in self._used})
+        _parse_path(request, route)
+        _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _refuse(refused: Sequence[str], query: Mapping[str, str]) -> None:
+    """Raises InvalidValue, or InvalidPaginationParameter, for a parameter, or a value of one, that is refused."""
+    for row in refused:
+        name, _, value = row.partition("=")
+        if name in query and (not value or value in parse_include(query[name])):
+            error = InvalidPaginationParameter if name.startswith("page") else InvalidValue
+            raise error(f"{row} is not supported here")
 
 
 async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
@@ -190,8 +229,52 @@ def _parse_query(query: bytes) -> Mapping[str, str]:
 
 
 def path_id(request: Request) -> int:
-    """The id in the path. Raises RecordNotFound for one beyond 64 bits, which no record has."""
+    """The id in the path."""
     id: int = request.path_params["id"]
-    if id > INT64_MAX:
-        raise RecordNotFound
     return id
+
+
+def _parse_path(request: Request, route: ApiRoute) -> None:
+    """Replace the numbers in the path by integers.
+
+    Raises InvalidAttribute, and RecordNotFound for a number that no record can have.
+    """
+    for name, is_number in _PARAMETER.findall(route.path):
+        if not is_number:
+            continue
+        text = request.path_params[name]
+        if not _INTEGER.fullmatch(text):
+            raise InvalidAttribute(*_attribute(route, name))
+        digits = text.lstrip("+0")
+        if not digits.isdecimal() or len(digits) > len(str(INT64_MAX)) or int(digits) > INT64_MAX:
+            raise RecordNotFound
+        request.path_params[name] = int(digits)
+
+
+def _check_numbers(call: ApiCall, route: ApiRoute) -> None:
+    """Refuse a page of a list that is no number. Raises InvalidAttribute."""
+    if "page" in route.parameters:
+        for name in ("page", "per_page"):
+            if not _INTEGER.fullmatch(call.query.get(name, "1").strip()):
+                raise InvalidAttribute(name, _action(route))
+
+
+def _attribute(route: ApiRoute, name: str) -> tuple[str, str]:
+    """The name of a number in the path, and the action, as the wire has them in errors."""
+    parts = route.path.strip("/").split("/")
+    place = parts.index(f"{{{name}:int}}")
+    is_list_of_it = len(parts) > place + 1 and parts[-1].endswith("s")
+    if name == "id" and is_list_of_it:  # /tickets/{id}/audits
+        name = f"{parts[place - 1].removesuffix('s')}_id"
+    return name, _action(route)
+
+
+def _action(route: ApiRoute) -> str:
+    """What the wire calls a method of an address: `users/show`, `audits/index`, `tickets/merge`."""
+    parts = [part for part in route.path.strip("/").split("/") if not part.startswith("{")]
+    of_list, of_one = _ACTIONS.get(route.method, ("destroy", "destroy"))
+    if route.path.endswith("}"):
+        return "/".join((*parts, of_one))
+    if "{" not in route.path:
+        return "/".join((*parts, of_list))
+    return f"{parts[-1]}/{of_list}" if parts[-1].endswith("s") else "/".join(parts)

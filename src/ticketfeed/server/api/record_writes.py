@@ -17,6 +17,7 @@ from ticketfeed.server.api.parameters import BY_IDS
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.responses import written_response
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.person_erasure import erase_user
 from ticketfeed.writing.records import RecordWriter
 
 __all__ = ["RECORD_WRITE_ROUTES"]
@@ -110,6 +111,15 @@ def _delete(resource: Resource) -> Handler:
     return delete
 
 
+async def erase_deleted_user(request: Request, call: ApiCall) -> Response:
+    """200 with what is left of the user: an id."""
+    user_id = path_id(request)
+    draft = await call.service.store.write(
+        call.account, lambda write: erase_user(write, call.account.subdomain, call.identity, user_id), exclusive=True
+    )
+    return written_response(request, 200, b'{"deleted_user":%s}' % draft.body)
+
+
 async def _write(call: ApiCall, resource: Resource, work: Callable[[RecordWriter], T]) -> T:
     def in_write(write: WriteTransaction) -> T:
         return work(RecordWriter(write, call.account.subdomain, call.identity, resource.kind))
@@ -134,4 +144,14 @@ RECORD_WRITE_ROUTES = [
     for resource in RESOURCES.values()
     if resource.writes is not None
     for route in _routes(resource, resource.writes)
+] + [
+    ApiRoute(
+        "DELETE",
+        "/deleted_users/{id:int}",
+        erase_deleted_user,
+        tag="Records",
+        summary="Delete a deleted user permanently",
+        role="admin",
+        answer={"deleted_user": "object"},
+    )
 ]

@@ -6,6 +6,9 @@ groups and the other records come from the table of resources.
 
 from functools import partial
 
+from ticketfeed.protocol.embedded_sideloads import EMBEDDED
+from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.ticket_input import ImportedTicket, TicketInput
 from ticketfeed.server.api import account, bulk
 from ticketfeed.server.api import ticket_writes as write
@@ -18,7 +21,13 @@ from ticketfeed.server.api.exports import (
     span_export,
 )
 from ticketfeed.server.api.lists import LIST_ROUTES
-from ticketfeed.server.api.parameters import EXPORT_FILTERS, LIST_ORDER, LIST_PAGES
+from ticketfeed.server.api.parameters import (
+    EXPORT_FILTERS,
+    LIST_ORDER,
+    LIST_PAGES,
+    LIST_REFUSED,
+    RECORD_INCLUDES_REFUSED,
+)
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
 from ticketfeed.server.api.search import SEARCH_ROUTES
 
@@ -36,6 +45,12 @@ _TICKET, _TICKETS, _TAGS = {"ticket": "object"}, {"tickets": "array"}, {"tags": 
 _TICKET_BODY, _TICKETS_BODY, _TAGS_BODY = {"ticket": TicketInput}, {"tickets": list[TicketInput]}, {"tags": list[str]}
 _TICKET_AND_AUDIT = {"ticket": "object", "audit": "object?"}
 
+# Sideloads: of tickets; in exports, which have pages without numbers; of users.
+_OF_TICKETS = (*SIDELOADED_KINDS, *EMBEDDED)
+_OF_USERS, _NOT_OF_USERS = tuple(RECORD_SIDELOADS["users"]), RECORD_INCLUDES_REFUSED["users"]
+# Clients send these to exports, where they never had a meaning.
+_NO_PAGES, _NO_END = ("page", "page[size]", "page[after]", "page[before]"), ("end_time",)
+
 _export = partial(ApiRoute, "GET", tag="Exports", role="admin")
 _limited_export = partial(_export, rate_limit="incremental_exports")
 _sample = partial(_export, rate_limit="incremental_samples")
@@ -50,6 +65,8 @@ _EXPORT_ROUTES = [
         cursor_export("tickets"),
         summary="Export tickets by cursor",
         parameters=("start_time", "cursor", *EXPORT_FILTERS),
+        includes=_OF_TICKETS,
+        ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_CURSOR},
     ),
     _export(
@@ -57,7 +74,10 @@ _EXPORT_ROUTES = [
         cursor_export("users"),
         summary="Export users by cursor",
         rate_limit="incremental_exports_cursor",
-        parameters=("start_time", "cursor", "per_page"),
+        parameters=("start_time", "cursor", "per_page", "include"),
+        includes=_OF_USERS,
+        refused=_NOT_OF_USERS,
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"users": "array", **_BY_CURSOR},
     ),
     _limited_export(
@@ -65,13 +85,18 @@ _EXPORT_ROUTES = [
         span_export("tickets"),
         summary="Export tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
+        includes=_OF_TICKETS,
+        ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_TIME},
     ),
     _limited_export(
         "/incremental/users",
         span_export("users"),
         summary="Export users by time",
-        parameters=("start_time", "per_page"),
+        parameters=("start_time", "per_page", "include"),
+        includes=_OF_USERS,
+        refused=_NOT_OF_USERS,
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"users": "array", **_BY_TIME},
     ),
     _limited_export(
@@ -79,6 +104,7 @@ _EXPORT_ROUTES = [
         span_export("organizations"),
         summary="Export organizations by time",
         parameters=("start_time", "per_page"),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"organizations": "array", **_BY_TIME},
     ),
     _limited_export(
@@ -86,6 +112,9 @@ _EXPORT_ROUTES = [
         span_export("audits", "ticket_events"),
         summary="Export ticket events by time",
         parameters=("start_time", "per_page", "include"),
+        includes=("comment_events",),
+        refused=("support_type_scope",),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"ticket_events": "array", **_BY_TIME},
     ),
     _limited_export(
@@ -93,6 +122,8 @@ _EXPORT_ROUTES = [
         metric_event_export,
         summary="Export ticket metric events by time, or by cursor with page[size]",
         parameters=("start_time", "per_page", "page[size]", "page[after]"),
+        refused=("page[before]", "include_changes", "exclude_deleted", "support_type_scope"),
+        ignored=_NO_END,
         answer={"ticket_metric_events": "array"},
     ),
     _sample(
@@ -100,13 +131,18 @@ _EXPORT_ROUTES = [
         sample_export("tickets"),
         summary="Export up to 50 tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
+        includes=_OF_TICKETS,
+        ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_TIME},
     ),
     _sample(
         "/incremental/users/sample",
         sample_export("users"),
         summary="Export up to 50 users by time",
-        parameters=("start_time", "per_page"),
+        parameters=("start_time", "per_page", "include"),
+        includes=_OF_USERS,
+        refused=_NOT_OF_USERS,
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"users": "array", **_BY_TIME},
     ),
     _sample(
@@ -114,6 +150,7 @@ _EXPORT_ROUTES = [
         sample_export("organizations"),
         summary="Export up to 50 organizations by time",
         parameters=("start_time", "per_page"),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"organizations": "array", **_BY_TIME},
     ),
     _sample(
@@ -121,6 +158,9 @@ _EXPORT_ROUTES = [
         sample_export("audits", "ticket_events"),
         summary="Export up to 50 ticket events by time",
         parameters=("start_time", "per_page", "include"),
+        includes=("comment_events",),
+        refused=("support_type_scope",),
+        ignored=(*_NO_PAGES, *_NO_END),
         answer={"ticket_events": "array", **_BY_TIME},
     ),
 ]
@@ -133,6 +173,8 @@ _TICKET_ROUTES = [
         rate_limit="ticket_pages",
         counts=ticket.is_deep_page,
         parameters=(*LIST_PAGES, *LIST_ORDER, "external_id", "start_time", "support_type_scope", "include"),
+        includes=_OF_TICKETS,
+        refused=("reduced_payload_size", "include=last_audits", *LIST_REFUSED),
         answer=_TICKETS,
     ),
     _read("/tickets/count", ticket.count_tickets, summary="Count tickets", answer={"count": "object"}),
@@ -141,21 +183,35 @@ _TICKET_ROUTES = [
         ticket.show_tickets,
         summary="Show up to 100 tickets",
         parameters=("ids", "include"),
+        includes=_OF_TICKETS,
+        refused=("include=last_audits",),
         answer={**_TICKETS, "count": "integer"},
     ),
-    _read("/tickets/{id:int}", ticket.show_ticket, summary="Show ticket", parameters=("include",), answer=_TICKET),
+    _read(
+        "/tickets/{id:int}",
+        ticket.show_ticket,
+        summary="Show ticket",
+        parameters=("include", "remove_duplicate_fields"),
+        includes=_OF_TICKETS,
+        refused=("reduced_payload_size", "include=last_audits"),
+        answer=_TICKET,
+    ),
     _read(
         "/tickets/{id:int}/audits",
         ticket.list_audits,
         summary="List the audits of a ticket",
-        parameters=LIST_PAGES,
+        parameters=(*LIST_PAGES, "sort", "sort_order", "filter_events[]", "filter_via", "include"),
+        includes=tuple(RECORD_SIDELOADS["audits"]),
+        refused=LIST_REFUSED,
         answer={"audits": "array"},
     ),
     _read(
         "/tickets/{id:int}/comments",
         ticket.list_comments,
         summary="List the comments of a ticket",
-        parameters=(*LIST_PAGES, "sort", "sort_order"),
+        parameters=(*LIST_PAGES, "sort", "sort_order", "include_inline_images", "include"),
+        includes=tuple(RECORD_SIDELOADS["comments"]),
+        refused=LIST_REFUSED,
         answer={"comments": "array"},
     ),
     _read(
@@ -170,7 +226,8 @@ _TICKET_ROUTES = [
         ticket.list_deleted_tickets,
         summary="List deleted tickets",
         rate_limit="deleted_tickets",
-        parameters=LIST_PAGES,
+        parameters=(*LIST_PAGES, *LIST_ORDER),
+        refused=LIST_REFUSED,
         answer={"deleted_tickets": "array"},
     ),
 ]
@@ -302,7 +359,8 @@ _JOB_ROUTES = [
         "/job_statuses",
         bulk.list_jobs,
         summary="List the latest jobs",
-        parameters=("ids",),
+        parameters=("ids", "page[size]", "page[after]", "page[before]"),
+        refused=LIST_REFUSED,
         answer={"job_statuses": "array"},
     ),
     _read_job(
@@ -338,6 +396,7 @@ _ACCOUNT_ROUTES = [
         account.list_tags,
         summary="List the tags of recently changed tickets",
         parameters=LIST_PAGES,
+        refused=LIST_REFUSED,
         answer=_TAGS,
     ),
     _read_account(

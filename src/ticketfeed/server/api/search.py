@@ -19,6 +19,7 @@ from ticketfeed.protocol.errors import (
     SearchLimitExceeded,
 )
 from ticketfeed.protocol.list_request import ListRequest, paginate, parse_list_request
+from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.resources import SEARCH_TYPES
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.search import (
@@ -35,7 +36,8 @@ from ticketfeed.protocol.search import (
 )
 from ticketfeed.protocol.search_index import encode_term, split_words
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler
-from ticketfeed.server.api.lists import list_response
+from ticketfeed.server.api.lists import list_response, sideload
+from ticketfeed.server.api.parameters import RECORD_INCLUDES_REFUSED
 from ticketfeed.server.responses import body_response
 
 __all__ = ["SEARCH_ROUTES"]
@@ -82,8 +84,6 @@ async def export_results(request: Request, call: ApiCall) -> Response:
     if query.order is not None:
         raise InvalidValue("an export is in the order of creation, so its query cannot contain order_by:")
     list_request = parse_list_request({"page[size]": "100", **call.query}, limit_max=EXPORT_LIMIT_MAX)
-    if list_request.backwards:
-        raise InvalidPaginationParameter("an export of a search has no page[before]")
     query = replace(_only(query, type_), order="created_at", descending=False)
     hits = await call.service.store.search(call.account, await _resolve(call, query), _part(list_request))
     rows = await _read(call, hits, typed=True)
@@ -131,7 +131,9 @@ async def _list(request: Request, call: ApiCall, kind: str, query: SearchQuery) 
     list_request = _parse_pages(call)
     hits = await call.service.store.search(call.account, query, _part(list_request))
     count = await call.service.store.count_results(call.account, query)
-    return list_response(request, call, kind, list_request, await _read(call, hits, typed=False), count)
+    rows = await _read(call, hits, typed=False)
+    sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
+    return list_response(request, call, kind, list_request, rows, count, sideloads)
 
 
 def _parse(call: ApiCall, text: str) -> SearchQuery:
@@ -193,13 +195,17 @@ async def _read(call: ApiCall, hits: Sequence[SearchHit], *, typed: bool) -> lis
 
 _search = partial(ApiRoute, "GET", tag="Search")
 _PAGES = ("page", "per_page")
+_CURSORS = ("page[size]", "page[after]", "page[before]")
 _ORDER = ("sort_by", "sort_order")
+# Relations to custom objects, which are not imitated.
+_RELATIONS = ("field_id", "source")
 SEARCH_ROUTES = [
     _search(
         "/search",
         search,
         summary="Search tickets, users, organizations and groups",
         parameters=("query", *_ORDER, *_PAGES),
+        refused=("include", *_CURSORS),
         answer={"results": "array", "facets": "null", "count": "integer"},
     ),
     _search(
@@ -207,6 +213,7 @@ SEARCH_ROUTES = [
         count_results,
         summary="Count search results",
         parameters=("query",),
+        ignored=(*_ORDER, *_PAGES),
         answer={"count": "integer"},
     ),
     _search(
@@ -214,34 +221,41 @@ SEARCH_ROUTES = [
         export_results,
         summary="Export search results by cursor",
         parameters=("query", "filter[type]", "page[size]", "page[after]"),
+        refused=("include", "page", "page[before]"),
         answer={"results": "array", "facets": "null", "meta": "object", "links": "object"},
     ),
     _search(
         "/users/search",
         _search_of("users"),
         summary="Search users",
-        parameters=("query", "external_id", *_PAGES),
+        parameters=("query", "external_id", "include", *_PAGES),
+        includes=tuple(RECORD_SIDELOADS["users"]),
+        refused=(*RECORD_INCLUDES_REFUSED["users"], *_CURSORS),
         answer={"users": "array", "count": "integer"},
     ),
     _search(
         "/users/autocomplete",
         _autocomplete("users"),
         summary="Find users by the beginning of a name",
-        parameters=("name", *_PAGES),
+        parameters=("name", "include", *_PAGES),
+        includes=tuple(RECORD_SIDELOADS["users"]),
+        refused=(*RECORD_INCLUDES_REFUSED["users"], *_RELATIONS, *_CURSORS),
         answer={"users": "array", "count": "integer"},
     ),
     _search(
         "/organizations/search",
         _search_of("organizations"),
         summary="Search organizations by name or external id",
-        parameters=("name", "external_id", *_PAGES),
+        parameters=("name", "external_id", "include", *_PAGES),
+        refused=(*RECORD_INCLUDES_REFUSED["organizations"], *_CURSORS),
         answer={"organizations": "array", "count": "integer"},
     ),
     _search(
         "/organizations/autocomplete",
         _autocomplete("organizations"),
         summary="Find organizations by the beginning of a name",
-        parameters=("name", *_PAGES),
+        parameters=("name", "include", *_PAGES),
+        refused=(*RECORD_INCLUDES_REFUSED["organizations"], *_RELATIONS, *_CURSORS),
         answer={"organizations": "array", "count": "integer"},
     ),
 ]

@@ -3,20 +3,22 @@
 Only the exports and /deleted_tickets return deleted tickets: all other addresses answer 404 for one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.export.record_sideloads import sideload_records
 from ticketfeed.export.sideload_reader import sideload_tickets
-from ticketfeed.protocol.audit_views import comments_of, deletion_of
+from ticketfeed.protocol.audit_views import comments_of, deletion_of, parse_audit_filter
 from ticketfeed.protocol.envelope import embed, join_arrays, join_object
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_ids, parse_list_request, parse_ticket_list, slice_rows
-from ticketfeed.protocol.model import TicketList
+from ticketfeed.protocol.model import Slice, TicketList
 from ticketfeed.protocol.query import parse_include, parse_integer
+from ticketfeed.protocol.record_list import parse_boolean
 from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
 from ticketfeed.server.api.call import ApiCall, path_id
@@ -77,6 +79,9 @@ async def show_ticket(request: Request, call: ApiCall) -> Response:
     """One ticket, with the sideloads of `include`."""
     row = await _find(request, call)
     sideloads, bodies = await _with_sideloads(call, [row])
+    flag = call.query.get("remove_duplicate_fields")
+    if flag is not None and parse_boolean("remove_duplicate_fields", flag):
+        bodies = [without_fields(body) for body in bodies]
     return body_response(request, join_object("ticket", bodies[0], sideloads.items()))
 
 
@@ -90,26 +95,46 @@ async def show_tickets(request: Request, call: ApiCall) -> Response:
 
 
 async def list_audits(request: Request, call: ApiCall) -> Response:
-    """The audits of one ticket, oldest first."""
+    """The audits of one ticket, oldest first; only those with certain events, or of one channel, if asked for."""
     ticket_id = (await _find(request, call)).id
-    list_request = parse_list_request(call.query)
-    store = call.service.store
-    rows = await store.list_records(call.account, "audits", list_request.part, ticket_id)
-    count = await store.count_records(call.account, "audits", ticket_id) if list_request.number is not None else None
-    return list_response(request, call, "audits", list_request, rows, count)
+    list_request = parse_list_request(_by_id(call.query))
+    store, rows = call.service.store, list[ListRow]()
+    check = parse_audit_filter(call.query)
+    if check is None:
+        rows = list(await store.list_records(call.account, "audits", list_request.part, ticket_id))
+        is_counted = list_request.number is not None
+        count = await store.count_records(call.account, "audits", ticket_id) if is_counted else None
+    else:
+        found = await store.read_of_tickets(call.account, "audits", [ticket_id])
+        matching = [ListRow(row.id, row.id, row.body) for row in found if check(row.body)]
+        rows, count = slice_rows(matching, list_request.part), len(matching)
+    sideloads = await _sideload(call, "audits", rows[: list_request.limit])
+    return list_response(request, call, "audits", list_request, rows, count, sideloads)
 
 
 async def list_comments(request: Request, call: ApiCall) -> Response:
     """The comments of one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
     ticket_id = (await _find(request, call)).id
-    query = dict(call.query)
-    if query.get("sort") in ("created_at", "-created_at"):  # the same order as by id
-        query["sort"] = query["sort"].replace("created_at", "id")
-    list_request = parse_list_request(query)
+    list_request = parse_list_request(_by_id(call.query))
+    flag = call.query.get("include_inline_images")
+    inline_images = flag is not None and parse_boolean("include_inline_images", flag)
     audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
-    comments = comments_of(row.body for row in audits)
+    comments = comments_of((row.body for row in audits), inline_images=inline_images)
     page = slice_rows(comments, list_request.part)
-    return list_response(request, call, "comments", list_request, page, len(comments))
+    sideloads = await _sideload(call, "comments", page[: list_request.limit])
+    return list_response(request, call, "comments", list_request, page, len(comments), sideloads)
+
+
+def _by_id(query: Mapping[str, str]) -> Mapping[str, str]:
+    """The query of a list whose order by created_at is that by id."""
+    if query.get("sort") in ("created_at", "-created_at"):
+        return {**query, "sort": query["sort"].replace("created_at", "id")}
+    return query
+
+
+async def _sideload(call: ApiCall, kind: str, rows: Sequence[ListRow]) -> dict[str, list[bytes]]:
+    include = parse_include(call.query.get("include", ""))
+    return await sideload_records(call.service.store, call.account, kind, include, [row.body for row in rows])
 
 
 async def show_metrics(request: Request, call: ApiCall) -> Response:
@@ -129,15 +154,32 @@ async def show_tags(request: Request, call: ApiCall) -> Response:
 
 async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
     """Deleted tickets that can be restored; those whose content was scrubbed are left out."""
-    list_request = parse_list_request(call.query)
+    list_request = parse_list_request(call.query, orders=("id", "deleted_at", "subject"))
     store, deleted = call.service.store, TicketList(deleted=True)
-    rows = await store.list_tickets(call.account, deleted, list_request.part)
+    if list_request.part.order == "subject":
+        rows = slice_rows(await _deleted_by_subject(call), list_request.part)
+    else:
+        rows = list(await store.list_tickets(call.account, deleted, list_request.part))
     count = await store.count_tickets(call.account, deleted) if list_request.number is not None else None
     audits: dict[int, list[bytes]] = {}
     for audit in await store.read_of_tickets(call.account, "audits", [row.id for row in rows]):
         audits.setdefault(audit.ticket_id, []).append(audit.body)
     shown = [ListRow(row.key, row.id, _deleted(row.body, audits.get(row.id, []))) for row in rows]
     return list_response(request, call, "deleted_tickets", list_request, shown, count)
+
+
+async def _deleted_by_subject(call: ApiCall) -> list[ListRow]:
+    """All deleted tickets with their subjects in lower case as keys: no index of a store has them in this order."""
+    found: list[ListRow] = []
+    after, deleted = None, TicketList(deleted=True)
+    while True:
+        rows = await call.service.store.list_tickets(call.account, deleted, Slice(1000, after=after))
+        for row in rows:
+            subject = msgspec.json.decode(row.body, type=_Deleted).subject or ""
+            found.append(ListRow(subject.casefold().replace("\0", ""), row.id, row.body))
+        if len(rows) < 1000:
+            return found
+        after = rows[-1].id, rows[-1].id
 
 
 class _Tagged(msgspec.Struct):

@@ -6,6 +6,7 @@ Several processes may do one job: each takes the next item while it holds the ac
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 
 from ticketfeed.clock import Clock
 from ticketfeed.data.maintenance import maintain
@@ -32,8 +33,10 @@ def new_job_id() -> str:
 class Jobs:
     """The jobs and the scheduled maintenance of one process."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, on_erasure: Callable[[], None] = lambda: None) -> None:
+        """`on_erasure` is called after anything was erased, by this process or another."""
+        self._store, self._on_erasure = store, on_erasure
+        self._erasures = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._maintenance: asyncio.Task[None] | None = None
@@ -45,9 +48,8 @@ class Jobs:
             task.add_done_callback(lambda _: self._running.pop(job_id, None))
 
     def start_maintenance(self, settings: Settings, clock: Clock) -> None:
-        """Run maintenance every minute, where the settings ask for any."""
-        if settings.close_solved_days or settings.scrub_deleted_days:
-            self._maintenance = asyncio.get_running_loop().create_task(self._maintain(settings, clock))
+        """Run maintenance every minute."""
+        self._maintenance = asyncio.get_running_loop().create_task(self._maintain(settings, clock))
 
     async def resume(self) -> None:
         """Start all jobs that a process left unfinished."""
@@ -70,6 +72,8 @@ class Jobs:
     async def _maintain(self, settings: Settings, clock: Clock) -> None:
         while True:
             try:
+                if await self._follow_erasures():
+                    await self._store.overwrite_erased()
                 for account in await self._store.list_accounts():
                     counts = await maintain(
                         self._store,
@@ -84,6 +88,13 @@ class Jobs:
                 _log.warning("maintenance failed, retrying: %s", error)
             await asyncio.sleep(MAINTENANCE_SECONDS)
 
+    async def _follow_erasures(self) -> bool:
+        """Whether anything was erased since the last call; the caches of this process are cleared then."""
+        before, self._erasures = self._erasures, await self._store.count_erasures()
+        if self._erasures != before:
+            self._on_erasure()
+        return self._erasures != before
+
     async def _run(self, account: Account, job_id: str) -> None:
         item: JobItem | None = None
         is_finished = False
@@ -91,6 +102,8 @@ class Jobs:
             try:
                 item = await self._advance(account, job_id, item)
                 is_finished = item is None
+                if is_finished:
+                    await self._follow_erasures()
             except StoreUnavailable as error:
                 _log.warning("job %s failed, retrying: %s", job_id, error)
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -6,6 +6,7 @@ errors rest on SQLSTATE alone.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
+from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
     RETRY_SECONDS,
@@ -52,6 +54,7 @@ from ticketfeed.storage.sql_sidecar import (
     count_request_steps,
     decode_consumers,
     decode_requests,
+    erase_usage_steps,
     record_usage_steps,
 )
 from ticketfeed.storage.sql_store import SqlStore
@@ -65,6 +68,9 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 STATEMENT_SECONDS = 60.0
 # A search is no page: it gathers rows by the index of words, and sorts them.
 _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
+_STATEMENT_TIMEOUT = f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode()
+# Tables whose rows are erased.
+ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request", "search_entry")
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 
@@ -77,6 +83,7 @@ class PostgresStore(SqlStore):
     def __init__(self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str) -> None:
         self._clock = clock
         self.store_id = store_id
+        self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls)
         self._writers = ConnectionPool(
             url, min_size=0, max_size=WRITERS_MAX, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
@@ -112,12 +119,24 @@ class PostgresStore(SqlStore):
         await asyncio.to_thread(self._writers.close)
         await self._readers.close()
 
-    async def create_account(self, subdomain: str) -> Account:
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
             with self._writers.connection() as connection, connection.transaction():
-                return create_account(PostgresSession(connection), subdomain)
+                session = PostgresSession(connection)
+                account = create_account(session, subdomain)
+                if work is not None:
+                    connection.execute(_STATEMENT_TIMEOUT)
+                    self._run(session, account, lock_states(session, account), work)
+                return account
 
         return await self._in_thread(lambda: _translate_errors(create))
+
+    async def put_default_account(self, account: Account) -> None:
+        def put() -> None:
+            with self._writers.connection() as connection, connection.transaction():
+                PostgresSession(connection).execute("put_default_account", {"subdomain": account.subdomain})
+
+        await self._in_thread(lambda: _translate_errors(put))
 
     async def close_newest(self, account: Account) -> bool:
         try:
@@ -132,7 +151,21 @@ class PostgresStore(SqlStore):
         *,
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
-        return await self._in_thread(lambda: self._write(account, work))
+        watched, erased = with_erasure(work)
+        result = await self._in_thread(lambda: self._write(account, watched))
+        for user_ids in erased:
+            self._erased.add(account, self._clock(), user_ids)
+            with contextlib.suppress(StoreUnavailable):
+                await self._run_sidecar(erase_usage_steps(POSTGRES, account, user_ids))
+        return result
+
+    async def overwrite_erased(self) -> None:
+        def vacuum() -> None:
+            with self._writers.connection() as connection:
+                for table in ERASED_TABLES:
+                    connection.execute(f"VACUUM ticketfeed.{table}".encode())
+
+        await self._in_thread(lambda: _translate_errors(vacuum))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         return await self._in_thread(lambda: self._fence(account, clock_error_seconds))
@@ -146,6 +179,7 @@ class PostgresStore(SqlStore):
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
+        consumers, requests = self._erased.remaining(account, consumers, requests)
         await self._run_sidecar(record_usage_steps(POSTGRES, account, consumers, requests, now))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
@@ -214,15 +248,18 @@ class PostgresStore(SqlStore):
         return False
 
     def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        def locked(session: PostgresSession, states: States) -> T:
-            transaction = PostgresTransaction(session, account, states, self._clock())
-            result = work(transaction)
-            after = transaction.finish()
-            if after != states:
-                write_states(session, account, after)
-            return result
+        return self._with_row_locked(account, lambda session, states: self._run(session, account, states, work))
 
-        return self._with_row_locked(account, locked)
+    def _run(
+        self, session: PostgresSession, account: Account, states: States, work: Callable[[WriteTransaction], T]
+    ) -> T:
+        """Run the work of a write while the account's row is locked."""
+        transaction = PostgresTransaction(session, account, states, self._clock())
+        result = work(transaction)
+        after = transaction.finish()
+        if after != states:
+            write_states(session, account, after)
+        return result
 
     def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def locked(session: PostgresSession, states: States) -> FeedState:
@@ -241,7 +278,7 @@ class PostgresStore(SqlStore):
             locked = False
             try:
                 with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
-                    connection.execute(f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode())
+                    connection.execute(_STATEMENT_TIMEOUT)
                     session = PostgresSession(connection)
                     states = lock_states(session, account)
                     locked = True

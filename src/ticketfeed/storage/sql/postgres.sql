@@ -8,6 +8,15 @@ SELECT value::bigint FROM ticketfeed.meta WHERE name = 'fenced_at' FOR SHARE
 -- Raise it.
 UPDATE ticketfeed.meta SET value = greatest(value::bigint, :fenced_at)::text WHERE name = 'fenced_at'
 
+-- name: find_tickets_containing
+-- Tickets whose body contains these bytes.
+SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND position(:needle::bytea IN body) > 0
+
+-- name: find_records_containing
+-- Records whose body contains these bytes.
+SELECT id FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND position(:needle::bytea IN body) > 0
+
 -- name: lock_state
 -- The account's row, locked until the end of the transaction: writes of one account run one after the other.
 SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
@@ -112,6 +121,10 @@ WHERE pg_namespace.nspname = 'ticketfeed' AND pg_class.relkind IN ('r', 'p')
 SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
 ORDER BY name
+
+-- name: list_tables
+-- Our tables.
+SELECT tablename FROM pg_tables WHERE schemaname = 'ticketfeed' ORDER BY tablename
 
 -- name: list_relations
 -- Our tables and indexes.

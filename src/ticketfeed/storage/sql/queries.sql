@@ -16,6 +16,26 @@ INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subd
 -- The account of this name.
 SELECT {row} FROM ticketfeed.account WHERE subdomain = :subdomain
 
+-- name: find_default_account
+-- The account of hosts that name none: the one that was chosen, else the first.
+SELECT {row} FROM ticketfeed.account
+ORDER BY subdomain = (SELECT coalesce(max(value), '') FROM ticketfeed.meta WHERE name = 'default_account') DESC, account_id
+LIMIT 1
+
+-- name: put_default_account
+-- Choose it.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('default_account', :subdomain)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: count_erasures
+-- How many writes have erased.
+SELECT coalesce(max(CAST(value AS bigint)), 0) FROM ticketfeed.meta WHERE name = 'erasures'
+
+-- name: add_erasure
+-- Count one more.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('erasures', '1')
+ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(ticketfeed.meta.value AS bigint) + 1 AS text)
+
 -- name: create_state
 -- Add an account's row. Both watermarks begin at the newest fence: the account may have existed before a restore.
 INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)
@@ -65,13 +85,13 @@ ORDER BY is_deleted, id LIMIT 1
 SELECT metric_state FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = 'ticket_metrics' AND id = :ticket_id
 
--- name: next_ticket_id
--- One more than the largest id of a ticket.
-SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.ticket WHERE account_id = :account_id
+-- name: max_ticket_id
+-- The largest id of a ticket that is no larger than id_max.
+SELECT coalesce(max(id), 0) FROM ticketfeed.ticket WHERE account_id = :account_id AND id <= :id_max
 
--- name: next_record_id
--- One more than the largest id of a record of this kind.
-SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind
+-- name: max_record_id
+-- The largest id of a record of this kind that is no larger than id_max.
+SELECT coalesce(max(id), 0) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id <= :id_max
 
 -- name: forget_invalidations
 -- Delete the oldest entries of the invalidation log.
@@ -106,6 +126,16 @@ SELECT {row} FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
 ORDER BY id
 
+-- name: read_external
+-- Users or organizations by external_id, without deleted ones.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND external_id = ANY (:external_ids) AND is_deleted = 0
+ORDER BY id
+
+-- name: find_all
+-- The records of one kind that are not deleted.
+SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0 ORDER BY id
+
 -- name: read_of_tickets
 -- All audits or metric events of these tickets.
 SELECT {row} FROM ticketfeed.record
@@ -113,8 +143,8 @@ WHERE account_id = :account_id AND kind = :kind AND ticket_id = ANY (:ids)
 ORDER BY ticket_id, id
 
 -- name: count_records
--- How many records of one kind are listed.
-SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0
+-- How many records of one kind a list has; :is_deleted is 1 for one that has deleted records, too, else 0.
+SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted <= :is_deleted
 
 -- name: count_records_of_ticket
 -- How many audits or metric events one ticket has.
@@ -187,6 +217,14 @@ SET fingerprint = excluded.fingerprint, stored_at = excluded.stored_at, status =
 -- Delete answers whose time is over.
 DELETE FROM ticketfeed.idempotent_answer WHERE account_id = :account_id AND stored_at <= :since
 
+-- name: read_answers
+-- The bodies of all answers.
+SELECT key, body FROM ticketfeed.idempotent_answer WHERE account_id = :account_id
+
+-- name: write_answer
+-- Replace the body of an answer.
+UPDATE ticketfeed.idempotent_answer SET body = :body WHERE account_id = :account_id AND key = :key
+
 -- Background jobs.
 
 -- name: add_job
@@ -209,13 +247,27 @@ WHERE account_id = :account_id AND job_id = :job_id AND result IS NULL
 ORDER BY number LIMIT 1
 
 -- name: put_result
--- Store the result of one item.
-UPDATE ticketfeed.job_item SET result = :result
+-- Store the result of one item, and what is left of the item.
+UPDATE ticketfeed.job_item SET result = :result, item = :item
 WHERE account_id = :account_id AND job_id = :job_id AND number = :number
 
 -- name: finish_job
 -- Mark a job as finished.
 UPDATE ticketfeed.job SET finished_at = :finished_at WHERE account_id = :account_id AND id = :job_id
+
+-- name: read_all_results
+-- The results of all items that are done.
+SELECT job_id, number, result FROM ticketfeed.job_item WHERE account_id = :account_id AND result IS NOT NULL
+
+-- name: delete_items
+-- Delete the items of jobs that finished some time ago.
+DELETE FROM ticketfeed.job_item WHERE account_id = :account_id AND job_id IN (
+    SELECT id FROM ticketfeed.job WHERE account_id = :account_id AND finished_at <= :since
+)
+
+-- name: delete_jobs
+-- Delete these jobs.
+DELETE FROM ticketfeed.job WHERE account_id = :account_id AND finished_at <= :since
 
 -- name: list_open_jobs
 -- The jobs that are not finished, oldest first.
@@ -340,6 +392,10 @@ DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
     SELECT number FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
 )
 
+-- name: erase_requests
+-- Delete all recent requests.
+DELETE FROM ticketfeed.request WHERE account_id = :account_id
+
 -- Scans of everything, for the integrity check.
 
 -- name: scan_tickets
@@ -349,6 +405,14 @@ SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id ORDER BY gene
 -- name: scan_records
 -- Every record.
 SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id ORDER BY kind, id
+
+-- name: scan_large_ticket_ids
+-- The ids of tickets beyond id_max.
+SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND id > :id_max ORDER BY id
+
+-- name: scan_large_record_ids
+-- The ids of records of this kind beyond id_max.
+SELECT id FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id > :id_max ORDER BY id
 
 -- name: scan_dangling_credentials
 -- Credentials whose user is missing.

@@ -9,6 +9,23 @@ SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'fenced_at'
 -- Raise it.
 UPDATE meta SET value = max(CAST(value AS INTEGER), :fenced_at) WHERE name = 'fenced_at'
 
+-- name: count_overwritten
+-- How many of the writes that erased have been followed up: what they left in the file was overwritten.
+SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'overwritten'
+
+-- name: put_overwritten
+-- Store that all have. It also is a commit that other connections notice.
+INSERT INTO meta (name, value) SELECT 'overwritten', value FROM meta WHERE name = 'erasures'
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: find_tickets_containing
+-- Tickets whose body contains these bytes.
+SELECT id FROM ticket WHERE account_id = :account_id AND instr(body, :needle) > 0
+
+-- name: find_records_containing
+-- Records whose body contains these bytes.
+SELECT id FROM record WHERE account_id = :account_id AND kind = :kind AND instr(body, :needle) > 0
+
 -- name: lock_state
 -- The account's row in a write, which holds the lock of the file already.
 SELECT {row} FROM feed_state WHERE account_id = :account_id
@@ -144,6 +161,11 @@ PRAGMA journal_mode
 -- name: check_pages
 -- SQLite's own check of every page and index.
 PRAGMA integrity_check(100)
+
+-- name: list_tables
+-- All tables; a virtual one by those that it is stored in.
+SELECT name FROM sqlite_master
+WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite_%' ORDER BY name
 
 -- name: list_schema
 -- Tables and indexes as they were created.

@@ -103,6 +103,7 @@ def connect(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in (
         "synchronous = FULL",
+        "secure_delete = ON",  # what is deleted or replaced is overwritten with zeros
         f"cache_size = -{cache_kib}",
         "mmap_size = 0",
         f"journal_size_limit = {WAL_BYTES_MAX}",

@@ -24,6 +24,7 @@ from ticketfeed.storage.sql_sidecar import (
     count_request_steps,
     decode_consumers,
     decode_requests,
+    erase_usage_steps,
     record_usage_steps,
 )
 from ticketfeed.storage.sqlite.file import explain, transaction
@@ -56,6 +57,10 @@ class SqliteSidecar:
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
         self._run(record_usage_steps(SQLITE, account, consumers, requests, now))
+
+    def erase_usage(self, account: Account, user_ids: set[int]) -> None:
+        if self._path.exists():
+            self._run(erase_usage_steps(SQLITE, account, user_ids))
 
     def read_consumers(self, account: Account) -> list[Consumer]:
         if not self._path.exists():  # a read creates no file
@@ -102,6 +107,7 @@ class SqliteSidecar:
             os.chown(self._path, owner.st_uid, owner.st_gid)
         connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(QUERIES["create_sidecar"])
         return connection
 

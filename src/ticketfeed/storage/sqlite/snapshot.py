@@ -1,17 +1,23 @@
 """What SQLite says of itself, for the integrity check."""
 
+import glob
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import apsw
 
 from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE
 from ticketfeed.storage.queries import SQLITE, load_migrations, translate
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
 from ticketfeed.storage.sqlite.session import QUERIES
 
 __all__ = ["SqliteSnapshot"]
+
+FILE_STEP_BYTES = 1 << 20
+_FILE_SUFFIXES = {name + log for name in ("", "-sidecar") for log in ("", "-wal", "-journal")}
 
 
 class SqliteSnapshot(SqlSnapshot):
@@ -37,12 +43,35 @@ class SqliteSnapshot(SqlSnapshot):
         if mode != "wal":
             yield f"the file is in journal mode {mode}, not WAL: readers and writers wait for each other"
 
+    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
+        """In the tables, where a row may be split over pages, and in the bytes of every file of the store."""
+        yield from super().find_words(words)
+        store = Path(self._connection.filename)
+        for path in sorted(store.parent.glob(f"{glob.escape(store.name)}*")):
+            if path.name.removeprefix(store.name) in _FILE_SUFFIXES:
+                yield from ((number, f"file {path}, {places}") for number, places in _find_in_file(path, words))
+
     def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
         """In a read transaction no lock is waited for, so an error means that the file cannot be read."""
         try:
             yield from self._connection.execute(sql, bindings)
         except (apsw.Error, UnicodeDecodeError) as error:
             raise StoreError(str(error)) from error
+
+
+def _find_in_file(path: Path, words: StoredWords) -> Iterator[tuple[int, str]]:
+    """(number, where) of each word that the file contains."""
+    places: dict[int, set[int]] = {}
+    with path.open("rb") as file:
+        at, rest = 0, b""
+        while data := file.read(FILE_STEP_BYTES):
+            data = rest + data
+            for number, place in words.find(data):
+                places.setdefault(number, set()).add(at - len(rest) + place)
+            at += len(data) - len(rest)
+            rest = data[-words.bytes_max :]
+    for number, found in sorted(places.items()):
+        yield number, f"byte {min(found):,}" + (f" and {len(found) - 1:,} more places" if len(found) > 1 else "")
 
 
 def _expected_schema() -> set[Any]:

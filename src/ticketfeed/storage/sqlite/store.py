@@ -16,12 +16,13 @@ import apsw
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
+from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.search_query import SearchSteps, run_steps
 from ticketfeed.storage.sql_session import create_account, fence_account, lock_states, no_account_row, write_states
@@ -54,6 +55,7 @@ class SqliteStore(SqlStore):
         self._writer = SqliteWriter(path, clock, busy_seconds)
         self._sidecar = SqliteSidecar(path)
         self._searchers = ThreadPoolExecutor(max_workers=SEARCHERS_MAX, thread_name_prefix="sqlite-search")
+        self._erased = ErasedUsage()
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
@@ -80,12 +82,22 @@ class SqliteStore(SqlStore):
         self._sidecar.close()
         self._reader.close()
 
-    async def create_account(self, subdomain: str) -> Account:
+    async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
             with translated(self._path), self._writer.transaction():
-                return create_account(self._writer.session, subdomain)
+                account = create_account(self._writer.session, subdomain)
+                if work is not None:
+                    self._writer.run_in_transaction(account, work)
+                return account
 
         return await self._writer.run(create)
+
+    async def put_default_account(self, account: Account) -> None:
+        def put() -> None:
+            with translated(self._path), self._writer.transaction():
+                self._writer.session.execute("put_default_account", {"subdomain": account.subdomain})
+
+        await self._writer.run(put)
 
     async def close_newest(self, account: Account) -> bool:
         if self._writer.is_busy:
@@ -93,7 +105,16 @@ class SqliteStore(SqlStore):
         return await self._writer.run(lambda: self._close_newest(account))
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
-        return await self._writer.write(account, work, exclusive=exclusive)
+        watched, erased = with_erasure(work)
+        result = await self._writer.write(account, watched, exclusive=exclusive)
+        for user_ids in erased:
+            self._erased.add(account, self._clock(), user_ids)
+            with contextlib.suppress(StoreUnavailable):  # the sidecar cannot be used: it serves no requests either
+                self._sidecar.erase_usage(account, user_ids)
+        return result
+
+    async def overwrite_erased(self) -> None:
+        await self._writer.run(lambda: self._writer.overwrite_erased(at_once=True))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def fence() -> FeedState:
@@ -112,7 +133,7 @@ class SqliteStore(SqlStore):
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        self._sidecar.record_usage(account, consumers, requests, now)
+        self._sidecar.record_usage(account, *self._erased.remaining(account, consumers, requests), now)
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return self._sidecar.read_consumers(account)

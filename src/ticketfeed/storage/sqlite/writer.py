@@ -25,6 +25,7 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
+from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
 from ticketfeed.storage.sqlite.session import SqliteSession, SqliteTransaction
 
 __all__ = ["SqliteWriter"]
@@ -35,6 +36,12 @@ Work = Callable[[WriteTransaction], Any]
 WRITE_CACHE_KIB = 32768
 # Writes that share a commit. A hundred give nearly all there is to gain, and the first of them waits for the last.
 GROUP_MAX = 100
+
+
+# How long an erasure waits for those who read from the log; a page takes milliseconds, a backup minutes.
+CHECKPOINT_SECONDS = 0.5
+# A file whose pages are read in some ten milliseconds.
+SMALL_FILE_BYTES = 64 * 1024 * 1024
 
 
 class _SavepointsNeeded(Exception):
@@ -73,10 +80,14 @@ class SqliteWriter:
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
         self._has_log = False
+        # An earlier process may have ended before it could overwrite.
+        erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
+        self._must_overwrite = self._must_empty_log = erased != overwritten
         self.is_busy = False
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
+        self.overwrite_erased(at_once=True)
         self.connection.close()
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -98,6 +109,49 @@ class SqliteWriter:
             self._has_log = True
         with transaction(self.connection):
             yield
+
+    def overwrite_erased(self, *, at_once: bool = False) -> None:
+        """Overwrite what the file and its write-ahead log hold of rows that were erased, if any were.
+
+        The log holds pages as they were before, and cannot be emptied while somebody reads from it; the next write
+        tries again. To overwrite the gaps of a large file takes seconds, so that waits for `at_once`.
+        """
+        if not self._must_overwrite or not (at_once or self._path.stat().st_size <= SMALL_FILE_BYTES):
+            self._empty_log()
+            return
+        try:
+            if self._empty_log():
+                with self.transaction():
+                    if self._path.with_name(f"{self._path.name}-wal").stat().st_size:
+                        return  # another process has written meanwhile
+                    overwrite_gaps(self._path)
+                    # A commit, so that other processes drop the pages that they have in memory; ours are dropped below.
+                    self.session.execute("put_overwritten", {})
+                self.connection.execute("PRAGMA shrink_memory")
+                self._must_overwrite, self._must_empty_log = False, True
+                self._empty_log()
+        except (apsw.Error, OSError):  # the write itself is done; the next one tries again
+            return
+
+    def _empty_log(self) -> bool:
+        """Whether the log is empty; only tried after an erasure."""
+        if self._must_empty_log:
+            try:
+                self.connection.set_busy_timeout(round(CHECKPOINT_SECONDS * 1000))
+                is_busy, _, _ = next(self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+                self._must_empty_log = bool(is_busy)
+            except apsw.Error:
+                return False
+            finally:
+                self.connection.set_busy_timeout(round(self._busy_seconds * 1000))
+        return not self._must_empty_log
+
+    def run_in_transaction(self, account: Account, work: Work) -> None:
+        """Run the work of a write in the transaction that a job has begun."""
+        before = lock_states(self.session, account)
+        write = SqliteTransaction(self.session, account, before, self._clock())
+        work(write)
+        write_states(self.session, account, write.finish())
 
     async def _enqueue(self, queued: _Queued) -> Any:
         with self._lock:
@@ -148,6 +202,7 @@ class SqliteWriter:
                 with isolated(queued):
                     self._write(queued, states)
             self._write_states(states)
+        self.overwrite_erased()
 
     @contextlib.contextmanager
     def _without_savepoint(self, queued: _Queued) -> Iterator[None]:
@@ -180,6 +235,7 @@ class SqliteWriter:
             states: dict[Account, States] = {}
             self._write(queued, states)
             self._write_states(states)
+        self.overwrite_erased()
         return queued.result
 
     def _write(self, queued: _Queued, states: dict[Account, States]) -> None:
@@ -189,6 +245,8 @@ class SqliteWriter:
         before = states.get(queued.account) or lock_states(self.session, queued.account)
         write = SqliteTransaction(self.session, queued.account, before, self._clock())
         queued.result = queued.work(write)
+        if write.erased_users is not None:
+            self._must_overwrite = self._must_empty_log = True
         states[queued.account] = write.finish()
 
     def _write_states(self, states: dict[Account, States]) -> None:
