@@ -30,7 +30,7 @@ __all__ = [
 
 SEARCH_INDEX_VERSION = 1
 
-# In their order. A deleted ticket is not found.
+# In their order. A value that is none of them meets no condition on it; a deleted ticket is not found.
 STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
 PRIORITIES = ("low", "normal", "high", "urgent")
 TICKET_TYPES = ("question", "incident", "problem", "task")
@@ -141,7 +141,7 @@ _RECORD = StoredDecoder(_Record)
 
 def index_ticket(id: int, status: str, body: bytes) -> SearchEntry | None:
     """The entry of a ticket; None if it is deleted."""
-    if status not in STATUSES:
+    if status == "deleted":
         return None
     ticket = _TICKET.decode(body)
     via = ticket.via.get("channel") if isinstance(ticket.via, dict) else None
@@ -175,7 +175,7 @@ def index_ticket(id: int, status: str, body: bytes) -> SearchEntry | None:
         _second(ticket.updated_at),
         _second(ticket.due_at),
         None,
-        STATUSES.index(status),
+        _place(STATUSES, status),
         _place(PRIORITIES, ticket.priority),
         _place(TICKET_TYPES, ticket.type),
         **texts,
