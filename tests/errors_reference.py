@@ -81,6 +81,10 @@ def _voice(desk: Desk) -> None:
     desk.ask("/api/v2/channels/voice/phone_numbers")
 
 
+def _community(desk: Desk) -> None:
+    desk.ask("/api/v2/community/posts")
+
+
 def _unknown_path(desk: Desk) -> None:
     desk.ask("/api/v2/nonsense")
 
@@ -148,6 +152,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("an unknown or revoked Bearer token", _bad_bearer),
     ("the role of the user does not allow the request", _agent),
     ("a feature that is not available", _voice),
+    ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),
     ("an unknown record", _unknown_record),
     ("an unknown account", _unknown_account),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -92,6 +93,8 @@ SOUND: dict[str, dict[str, Any]] = {
         "created_at": TIME,
     },
     "group_memberships": {"user_id": 3, "group_id": 4, "default": True},
+    "organization_memberships": {"user_id": 3, "organization_id": 4, "default": True, "created_at": TIME},
+    "identities": {"user_id": 3, "type": "email", "value": "b@example.com", "primary": False, "verified": True},
     "ticket_fields": {
         "type": "tagger",
         "title": "t",
@@ -129,7 +132,7 @@ ODD: list[Any] = [
 ]
 NAMES = (
     "users groups organizations sharing_agreements ticket_forms brands custom_statuses metric_sets dates comment_count "
-    "incident_counts slas metric_events comment_events"
+    "incident_counts slas metric_events comment_events identities"
 )
 INCLUDE = f"include={NAMES.replace(' ', ',')}"
 
@@ -184,6 +187,8 @@ BODIES: dict[str, Any] = {
     "user": {"name": "n", "user_fields": {"other": 1}},
     "organization": {"name": "n2", "organization_fields": {"other": 1}},
     "group_membership": {"user_id": 3, "group_id": 3},
+    "organization_membership": {"user_id": 3, "organization_id": 3},
+    "identity": {"type": "email", "value": "c@example.com", "primary": True},
 }
 
 
@@ -192,8 +197,8 @@ def targets(route: ApiRoute, ids: Sequence[int]) -> Iterator[str]:
     query = [INCLUDE] if "include" in route.parameters else []
     query += ["start_time=0"] if "start_time" in route.parameters else []
     query += ["ids=" + ",".join(map(str, ids))] if "ids" in route.parameters else []
-    text = f"/api/v2{route.path}?{'&'.join(query)}"
-    if "{id" not in text:
+    text = f"/api/v2{re.sub(r'{[a-z_]+(:int)?}', '{id}', route.path)}?{'&'.join(query)}"
+    if "{id}" not in text:
         yield text
         if "query" in route.parameters:
             yield f"{text}&query=created>2020-01-01"
@@ -202,8 +207,8 @@ def targets(route: ApiRoute, ids: Sequence[int]) -> Iterator[str]:
             yield f"{text}&name=nn"
         if "page[size]" in route.parameters:
             yield f"{text}&page[size]=2"
-    for id in ids if "{id" in text else ():
-        yield text.replace("{id:int}", str(id)).replace("{id}", str(id))
+    for id in ids if "{id}" in text else ():
+        yield text.replace("{id}", str(id))
 
 
 def ask_everything(desk: Desk, ids: Sequence[int], context: Any) -> None:

@@ -93,6 +93,17 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.HelpCenterMissing(),
+        404,
+        {
+            "error": {
+                "title": "The page you were looking for doesn't exist",
+                "message": "You may have mistyped the address or the page may have moved",
+            }
+        },
+        {},
+    ),
+    (
         errors.IdempotentRequestError(),
         400,
         {

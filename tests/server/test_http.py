@@ -35,8 +35,8 @@ def test_other_methods(desk: Desk, method: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "", "/api/v1/x", PATH.upper(), f"/{PATH}", PATH.replace("/cursor", "//cursor"), f"/api/v2/..{PATH}"),
-        *(PATH + end for end in ("/", ".json/", ".xml", "xjson", "%0A", ".json%0A", "%00", "%20", ";x", "%3Fx=0")),
+        *("/", "", "/api/v1/x", PATH.upper(), f"/api/v2/..{PATH}"),
+        *(PATH + end for end in (".xml", "xjson", "%0A", ".json%0A", "%00", "%20", ";x", "%3Fx=0")),
     ],
 )
 def test_other_paths(desk: Desk, path: str) -> None:

@@ -15,6 +15,7 @@ LISTED = [resource for resource in RESOURCES.values() if resource.is_listed]
 STATUSES = ("new", "open", "solved", "deleted")
 # What a record of these kinds cannot do without.
 NEEDED: dict[str, dict[str, Any]] = {kind: {"ticket_id": 4} for kind in ("audits", "satisfaction_ratings")}
+NEEDED["organization_memberships"] = {"user_id": 8, "organization_id": 5}
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,11 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
         {"id": 62, "user_id": 11, "group_id": 53},
         {"id": 63, "user_id": 13, "group_id": 53},
     ],
+    "organization_memberships": [{"id": 141, "user_id": 11, "organization_id": 41}],
+    "identities": [
+        {"id": 151, "user_id": 11, "type": "phone_number", "value": "+1"},
+        {"id": 152, "user_id": 14, "type": "phone_number", "value": "+2"},
+    ],
     "brands": [{"id": 71, "subdomain": "acme"}, {"id": 72, "is_deleted": True}, {"id": 73, "default": True}],
     "ticket_fields": [{"id": 81}, {"id": 82, "creator_user_id": 11}],
     "ticket_forms": [
@@ -188,6 +193,11 @@ SIDELOADS: list[tuple[str, dict[str, list[int]]]] = [
     ("groups?include=users", {"users": [11, 13]}),
     ("groups/51?include=users", {"users": [11]}),
     ("group_memberships?include=users,groups", {"users": [11, 13], "groups": [51, 53]}),
+    ("users?include=identities", {"identities": [1, 151]}),
+    ("users/14?include=identities", {"identities": [152]}),
+    ("users/11/group_memberships?include=groups", {"groups": [51, 53]}),
+    ("organization_memberships?include=users,organizations", {"users": [11], "organizations": [41]}),
+    ("organizations/41/users?include=organizations,identities", {"organizations": [41], "identities": [151]}),
     ("ticket_forms?include=ticket_fields", {"ticket_fields": [81, 82]}),
     ("ticket_forms/91?include=ticket_fields", {"ticket_fields": [82]}),
     ("ticket_fields?include=users", {"users": [11]}),
@@ -199,6 +209,7 @@ SIDELOADS: list[tuple[str, dict[str, list[int]]]] = [
     ("tickets/1/comments?include=users,unknown", {"users": [12]}),
     ("incremental/users/cursor?start_time=0&include=organizations", {"organizations": [41, 42]}),
     ("incremental/users?start_time=0&include=groups,organizations", {"groups": [51, 53], "organizations": [41, 42]}),
+    ("incremental/users/cursor?start_time=0&include=identities", {"identities": [1, 151, 152]}),
     ("organizations?include=unknown", {}),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.storage.contract import NOON, START, ManualClock, StoreCase, putting, ticket, user
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.model import Account, FeedState, Position, Slice, TicketList
+from ticketfeed.protocol.model import Account, FeedState, Owner, Position, Slice, TicketList
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.storage.contract import Store, WriteTransaction
 
@@ -34,6 +34,68 @@ async def changes(store: Store, account: Account, kind: str, after: Position = S
 
 class RecordsContract(StoreCase):
     """What every Store does with records and lists."""
+
+    def test_records_of_an_owner(self) -> None:
+        """Records are listed and found by their user or organization, deleted ones apart from the others."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            def membership(id: int, user_id: int, **values: object) -> RecordDraft:
+                return record("organization_memberships", id=id, user_id=user_id, organization_id=7, **values)
+
+            await store.write(account, storing(membership(2, 5), membership(3, 6), membership(4, 5, deleted=True)))
+            await store.write(account, storing(user(5, organization_id=7), user(6), user(8, organization_id=7)))
+            await store.write(account, storing(user(9, organization_id=7, active=False)))
+            kind, of_user = "organization_memberships", Owner("user_id", 5)
+            assert [row.id for row in await store.list_records(account, kind, Slice(9), of_user)] == [2]
+            assert await store.count_records(account, kind, of_user) == 1
+            assert await store.count_records(account, kind, Owner("organization_id", 7)) == 2
+            rows = await store.list_records(account, kind, Slice(9), of_user, deleted=True)
+            assert [row.id for row in rows] == [4]
+            assert await store.count_records(account, "users", deleted=True) == 1
+            assert await store.count_records(account, "users", Owner("organization_id", 7)) == 2
+
+            def found(write: WriteTransaction) -> list[int]:
+                write.put_records([membership(5, 5)])
+                bodies = [
+                    *write.find_of_user(kind, 5),
+                    *write.find_users_without_membership(4, 9),
+                    *write.find_users_without_membership(8, 9),
+                    *write.find_repeated_memberships(9),
+                ]
+                return [msgspec.json.decode(body)["id"] for body in bodies]
+
+            assert await store.write(account, found) == [2, 5, 8, 5]
+
+        self.run(scenario)
+
+    def test_conditions_on_values(self) -> None:
+        """Tickets are listed by organization, problem, person and value."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.write(
+                account,
+                putting(
+                    [
+                        ticket(1, requester_id=5, assignee_id=6, organization_id=7, type="problem"),
+                        ticket(2, requester_id=51, assignee_id=5, problem_id=1),
+                        ticket(3, requester_id=5, status="deleted"),
+                    ]
+                ),
+            )
+            cases = [
+                (TicketList(organization_id=7), [1]),
+                (TicketList(problem_id=1), [2]),
+                (TicketList(person_id=5), [1, 2]),
+                (TicketList(person_id=5, values=(("requester_id", b"5"),)), [1]),
+                (TicketList(person_id=5, values=(("assignee_id", b"5"),)), [2]),
+                (TicketList(values=(("type", b'"problem"'),)), [1]),
+            ]
+            for tickets, expected in cases:
+                rows = await store.list_tickets(account, tickets, Slice(9))
+                assert [row.id for row in rows] == expected
+                assert await store.count_tickets(account, tickets) == len(expected)
+
+        self.run(scenario)
 
     def test_records_keep_their_times_until_somebody_reads(self) -> None:
         """Whatever was loaded before the first reader keeps its own second; nothing is given out before it closes."""
@@ -139,9 +201,9 @@ class RecordsContract(StoreCase):
             assert [tuple(row[:2]) for row in rows] == [(2, 3), (2, 4), (7, 1)]
             assert await store.count_comments(account, [2, 7, 99]) == {2: 3, 7: 0}
             assert await store.count_comments(account, []) == {}
-            part = await store.list_records(account, "audits", Slice(10), 2)
+            part = await store.list_records(account, "audits", Slice(10), Owner("ticket_id", 2))
             assert [row[1] for row in part] == [3, 4]
-            assert await store.count_records(account, "audits", 2) == 2
+            assert await store.count_records(account, "audits", Owner("ticket_id", 2)) == 2
             assert await store.count_records(account, "audits") == 3
             await store.write(account, storing(audit(4, 7)))
             assert await store.count_comments(account, [2, 7]) == {2: 2, 7: 1}
@@ -188,10 +250,10 @@ class RecordsContract(StoreCase):
             await store.write(
                 account, storing(*(user(id, external_id=name, active=active) for id, name, active in names))
             )
-            for with_deleted, ids in ((False, [1, 3]), (True, [1, 2, 3, 4])):
-                rows = await store.list_records(account, "users", Slice(9), with_deleted=with_deleted)
+            for deleted, ids in ((False, [1, 3]), (True, [2, 4]), (None, [1, 2, 3, 4])):
+                rows = await store.list_records(account, "users", Slice(9), deleted=deleted)
                 assert [row.id for row in rows] == ids
-                assert await store.count_records(account, "users", with_deleted=with_deleted) == len(ids)
+                assert await store.count_records(account, "users", deleted=deleted) == len(ids)
             for external_ids, ids in ((["a", "none"], [1, 3]), (["b"], []), ([], [])):
                 assert [row.id for row in await store.read_external(account, "users", external_ids)] == ids
             assert await store.read_external(account, "organizations", ["a"]) == []

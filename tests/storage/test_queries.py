@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ticketfeed.protocol.model import Slice, TicketList
+from ticketfeed.protocol.model import Owner, Slice, TicketList
 from ticketfeed.protocol.rows import ChangeRow, LinkedTicketRow, RecordRow
 from ticketfeed.storage.list_query import count_tickets_sql, list_records_sql, list_tickets_sql
 from ticketfeed.storage.queries import POSTGRES, SQLITE, Dialect, Queries, insert_rows, load_migrations, translate
@@ -61,7 +61,7 @@ def test_lists_go_both_ways(descending: bool) -> None:
     sql = list_tickets_sql(TicketList(), part)
     assert f"ORDER BY generated_timestamp {order}, id {order}" in sql
     assert f"(generated_timestamp, id) {follows} (:after_key, :after_id)" in sql
-    assert f"id {follows} :after_id" in list_records_sql(part, of_ticket=True)
+    assert f"id {follows} :after_id" in list_records_sql(part, Owner("ticket_id", 5), deleted=False)
 
 
 def test_every_query_says_what_it_is_for() -> None:
@@ -93,5 +93,9 @@ def test_every_query_names_its_account(path: Path) -> None:
 def test_lists_name_their_account() -> None:
     """So do the queries that are made."""
     part, tickets = Slice(10), TicketList(external_id="x", start_time=5, archived_at=9)
-    for sql in (list_tickets_sql(tickets, part), count_tickets_sql(tickets), list_records_sql(part, of_ticket=False)):
+    for sql in (
+        list_tickets_sql(tickets, part),
+        count_tickets_sql(tickets),
+        list_records_sql(part, None, deleted=False),
+    ):
         assert "account_id = :account_id" in sql

@@ -16,7 +16,7 @@ from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.erasure import ERASED_USER_NAME, TICKET_KINDS
 from ticketfeed.protocol.errors import BadRecord
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import Account, Owner
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.shapes import TICKET_SHAPE
@@ -30,6 +30,11 @@ from ticketfeed.storage import Store, open_store
 from ticketfeed.storage.contract import WriteTransaction
 
 NOON = 1_700_000_000
+OTHER_ADDRESS = "other@address.example"
+IDENTITIES_AND_MEMBERSHIPS: dict[str, dict[str, Any]] = {
+    "identities": {"type": "email", "value": OTHER_ADDRESS},
+    "organization_memberships": {"organization_id": 5},
+}
 WORD = "Zebra-Wörd-7Q"
 SPELLED = StoredWords({1: WORD})
 # Its rarest part, as the search index holds it.
@@ -43,8 +48,8 @@ EVENT_TYPES = (
     *("Comment", "VoiceComment", "ChatStartedEvent", "ChatEndedEvent", "Notification", "NotificationWithCcs", "Change"),
     *("Create", "External", "Push", "SatisfactionRating", "KnowledgeLinked", "TicketSharingEvent", WORD),
 )
-# The ticket's state, and people, of whom some become users.
-LEFT_OUT_KEYS = ("status", "requester", "assignee_email", "collaborators", "additional_collaborators")
+# Keys of a ticket's input that make users, who are no part of it.
+PEOPLE = ("requester", "assignee_email", "collaborators", "additional_collaborators", "followers", "email_ccs")
 ANY = "include=users,groups,organizations,metric_sets,dates,comment_count,incident_counts,slas,metric_events"
 
 
@@ -193,7 +198,7 @@ async def fill(desk: Office) -> int:
     desk.clock[0] += 2
     for field in msgspec.structs.fields(TicketInput):
         for value in (WORD, [WORD], {"body": WORD, "html_body": WORD}, [{"id": 77, "value": WORD}]):
-            if field.name in LEFT_OUT_KEYS:
+            if field.name in ("status", *PEOPLE):
                 continue
             await desk.ask("PUT", f"/api/v2/tickets/{created_id}", {"ticket": {field.name: value}})
             desk.clock[0] += 2
@@ -280,6 +285,10 @@ def test_users(url: str) -> None:
             twice = {"users": [{"name": "Other", "email": base["email"]}, {"name": base["name"], "email": 1}]}
             await desk.ask("POST", "/api/v2/users/create_many", twice)
             await desk.finish_jobs()
+            for kind, more in IDENTITIES_AND_MEMBERSHIPS.items():
+                await desk.put(kind, {"id": 500, "user_id": 80, "unknown": DEEP, WORD: WORD, **more})
+                await desk.put(kind, {"id": 501, "user_id": 80, **more, "deleted": True, "unknown": DEEP})
+            await desk.put("tickets", {"id": 40, "subject": f"from {OTHER_ADDRESS}"})
             assert (await desk.ask("DELETE", "/api/v2/deleted_users/80")).status == 404
             assert (await desk.ask("DELETE", "/api/v2/users/80")).status == 200
             assert (await desk.ask("DELETE", "/api/v2/deleted_users/81")).status == 404
@@ -294,6 +303,10 @@ def test_users(url: str) -> None:
             await desk.store.overwrite_erased()
             assert holding((await desk.answers(TICKET, 80))[0]) == []
             assert await desk.places() == []
+            for kind in IDENTITIES_AND_MEMBERSHIPS:
+                assert await desk.store.count_records(desk.account, kind, Owner("user_id", 80)) == 0
+            ticket = msgspec.json.decode((await desk.ask("GET", "/api/v2/tickets/40")).body)["ticket"]
+            assert ticket["subject"] == "from X"
             assert (await desk.ask("DELETE", "/api/v2/deleted_users/80")).status == 404
 
     asyncio.run(scenario())

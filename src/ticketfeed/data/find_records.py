@@ -63,9 +63,11 @@ _SHAPES = {"tickets": TICKET_SHAPE.keys()} | {kind: row.shape.keys() for kind, r
 _KEYS_MIN = 3
 _SHARED_KEYS = frozenset({"id", "url", "created_at", "updated_at"})
 _PATHS = {"tickets": "tickets", "end_users": "users"} | {
-    row.path.removeprefix("/"): kind for kind, row in RESOURCES.items()
+    row.path.rpartition("}")[2].removeprefix("/"): kind for kind, row in RESOURCES.items()
 }
-_URL = re.compile(r"https?://[^/]+/api/v2/([a-z_/]+)/[0-9]+(?:\.json)?(?:[?#].*)?")
+# Paths with the id of whom the record belongs to, such as /users/{user_id}/identities.
+_OWNED = "|".join(re.sub(r"\{\w+\}", "[0-9]+", row.path[1:]) for row in RESOURCES.values() if "{" in row.path)
+_URL = re.compile(rf"https?://[^/]+/api/v2/([a-z_/]+|{_OWNED})/[0-9]+(?:\.json)?(?:[?#].*)?")
 _COMMENTS_URL = re.compile(rb"/tickets/([0-9]+)/comments")
 
 

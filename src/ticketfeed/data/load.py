@@ -22,6 +22,7 @@ from ticketfeed.protocol.model import LOADED_ID_MAX, Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.writing.memberships import derive_memberships
 from ticketfeed.writing.metric_updates import derived_metrics
 
 __all__ = ["LoadSummary", "OnError", "load_records"]
@@ -77,6 +78,8 @@ async def load_records(
             drafts = load.drafts(records, partial_audits)
             transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
             partial_audits.store(transaction, account.subdomain, now)
+        if load.summary.counts.keys() & {"users", "organization_memberships"}:
+            derive_memberships(transaction, account.subdomain)
         for start in range(0, len(load.touched) if derives_metrics else 0, _DERIVED_AT_ONCE):
             ids = load.touched[start : start + _DERIVED_AT_ONCE]
             transaction.put_records(derived_metrics(transaction, account.subdomain, ids))

@@ -24,7 +24,7 @@ async def read_record_list(
     """The part of a list that the request asks for, and with offset pagination how many records the list has."""
     part, is_counted = request.part, request.number is not None
     if not records.checks and part.order == "id":
-        rows = await store.list_records(account, records.kind, part, with_deleted=records.with_deleted)
+        rows = await store.list_records(account, records.kind, part, deleted=records.deleted)
         return rows, await count_record_list(store, account, records) if is_counted else None
     found: list[ListRow] = []
     needed = part.limit if part.order == "id" and not is_counted else None
@@ -42,7 +42,7 @@ async def read_record_list(
 async def count_record_list(store: RecordStore, account: Account, records: RecordList) -> int:
     """How many records a list has."""
     if not records.checks:
-        return await store.count_records(account, records.kind, with_deleted=records.with_deleted)
+        return await store.count_records(account, records.kind, deleted=records.deleted)
     count = 0
     async for _ in _matching(store, account, records, Slice(BATCH_ROWS)):
         count += 1
@@ -54,7 +54,7 @@ async def _matching(store: RecordStore, account: Account, records: RecordList, p
     after = part.after
     while True:
         batch = Slice(BATCH_ROWS, "id", part.descending, after)
-        rows = await store.list_records(account, records.kind, batch, with_deleted=records.with_deleted)
+        rows = await store.list_records(account, records.kind, batch, deleted=records.deleted)
         for row in rows:
             if records.holds(row.body):
                 yield row

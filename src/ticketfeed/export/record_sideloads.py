@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ticketfeed.protocol.identities import identities_of
 from ticketfeed.protocol.model import Account, Slice
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS, Linked, LinkedFrom, OfTicket, find_ids
 from ticketfeed.protocol.rows import LinkedTicketRow
@@ -45,8 +46,12 @@ class _RecordReader:
         return [row.body for row in await self._store.read_records(self._account, sideload.kind, ids)]
 
     async def _linked_from(self, sideload: LinkedFrom) -> list[bytes]:
-        """No index leads from a record to those that name it, so all of their kind are read: they are few."""
-        wanted, found, after = set(find_ids(self._bodies, ("id",))), list[bytes](), None
+        """What names a user is found by an index. Others are read, all of their kind: they are few."""
+        ids = find_ids(self._bodies, ("id",))
+        if sideload.key == "user_id":
+            bodies = [row.body for row in await self._store.read_of_users(self._account, sideload.kind, ids)]
+            return self._identities(bodies) if sideload.kind == "identities" else bodies
+        wanted, found, after = set(ids), list[bytes](), None
         while True:
             part = Slice(BATCH_ROWS, after=after)
             rows = await self._store.list_records(self._account, sideload.kind, part)
@@ -54,6 +59,17 @@ class _RecordReader:
             if len(rows) < BATCH_ROWS:
                 return found
             after = rows[-1].id, rows[-1].id
+
+    def _identities(self, stored: Sequence[bytes]) -> list[bytes]:
+        """The identities of the users of the page, their email addresses included where they are not stored."""
+        by_user: dict[int, list[bytes]] = {}
+        for body in stored:
+            by_user.setdefault(find_ids([body], ("user_id",))[0], []).append(body)
+        found: list[tuple[int, bytes]] = []
+        for user in self._bodies:
+            of_user = by_user.get(find_ids([user], ("id",))[0], [])
+            found += identities_of(user, of_user, self._account.subdomain)
+        return [body for _, body in sorted(found)]
 
     async def _read_tickets(self) -> Sequence[LinkedTicketRow]:
         """The tickets of the page's records, deleted ones left out."""

@@ -7,18 +7,20 @@ a person can be in it.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Raw
 
 from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.record_types import IdentityType
 from ticketfeed.protocol.records import encode
 
 __all__ = [
     "ERASED_TEXT",
     "ERASED_USER_NAME",
     "TICKET_KINDS",
+    "USER_KINDS",
     "erase_ticket_copy",
     "erased_record",
     "erased_ticket",
@@ -75,6 +77,7 @@ _EVENT_TYPES = _words(
     "TicketSharingEvent TicketUnshareEvent TranslatableError Translation TweetEvent Tweet TwitterDmEvent TwitterEvent "
     "Unshare UserCustomFieldEvent WebhookEvent WhatsAppEvent Attachment OutboundCall"
 )
+_IDENTITY_TYPES = frozenset(get_args(IdentityType))
 _STATUSES = _words("new open pending hold solved closed deleted")
 _PRIORITIES = _words("urgent high normal low")
 _TICKET_TYPES = _words("problem incident question task")
@@ -320,14 +323,22 @@ _RECORDS: dict[str, dict[str, Keep]] = {
         "updated_at": _time,
     },
     "users": {"id": _id, "created_at": _time},
+    "identities": {"id": _id, "user_id": _id, "type": _one_of(_IDENTITY_TYPES, "foreign"), "created_at": _time},
+    "organization_memberships": {"id": _id, "user_id": _id, "organization_id": _id, "created_at": _time},
 }
+# The kinds of records that belong to a user and are erased with it.
+USER_KINDS = ("identities", "organization_memberships")
 # The kinds of records that belong to a ticket and are erased with it.
-TICKET_KINDS = tuple(kind for kind in _RECORDS if kind != "users")
+TICKET_KINDS = tuple(kind for kind in _RECORDS if kind not in ("users", *USER_KINDS))
 
 
 def erased_record(kind: str, body: bytes) -> bytes:
     """What is left of a record, to be completed as one that is loaded."""
     values = _kept(msgspec.json.decode(body), _RECORDS[kind])
+    if kind == "identities":
+        values |= {"value": ERASED_TEXT, "deleted": True}
+    if kind == "organization_memberships":
+        values |= {"deleted": True}
     if kind == "users":
         values |= {"name": ERASED_USER_NAME, "active": False, "permanently_deleted": True}
     return encode(values)

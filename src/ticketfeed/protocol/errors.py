@@ -16,6 +16,7 @@ TicketfeedError
 │   ├── InvalidToken          401  unknown or revoked Bearer token
 │   ├── RoleTooLow            403
 │   ├── FeatureMissing        403  what is not part of this help desk
+│   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
 │   ├── InvalidEndpoint       404
 │   ├── UnknownAccount        404
@@ -49,6 +50,7 @@ __all__ = [
     "BadRecord",
     "BodyTooLarge",
     "FeatureMissing",
+    "HelpCenterMissing",
     "IdempotentRequestError",
     "InternalServerError",
     "InvalidAttribute",
@@ -270,6 +272,14 @@ class FeatureMissing(_Titled):
         super().__init__(
             "Access to this resource is restricted. Please contact the account administrator for assistance."
         )
+
+
+class HelpCenterMissing(_Titled):
+    status = 404
+    title = "The page you were looking for doesn't exist"
+
+    def __init__(self) -> None:
+        super().__init__("You may have mistyped the address or the page may have moved")
 
 
 class RecordNotFound(_Described):

@@ -16,6 +16,7 @@ __all__ = [
     "Filters",
     "Identity",
     "ListOrder",
+    "Owner",
     "Page",
     "Position",
     "Slice",
@@ -94,16 +95,32 @@ class Slice:
     offset: int = 0
 
 
+class Owner(NamedTuple):
+    """What the records of a list belong to: the column that says so, and the id in it."""
+
+    column: Literal["ticket_id", "user_id", "organization_id"]
+    id: int
+
+
 @dataclass(frozen=True, slots=True)
 class TicketList:
     """Which tickets a list holds. `start_time`: only those generated since. `archived_at`: without those that are
-    closed, and that nothing has happened to since then."""
+    closed, and that nothing has happened to since then. `person_id`: only those that point to this user. `values`: only
+    those that have these values, (key, JSON), each of a key that the shape has and that is not its last."""
 
     deleted: bool = False
     support_type_scope: SupportTypeScope = "all"
     external_id: str | None = None
     start_time: int | None = None
     archived_at: int | None = None
+    organization_id: int | None = None
+    problem_id: int | None = None
+    person_id: int | None = None
+    values: tuple[tuple[str, bytes], ...] = ()
+
+    def texts(self) -> list[bytes]:
+        """What the body of a ticket with these values contains."""
+        return [b'"%s":%s,' % (key.encode(), value) for key, value in self.values]
 
 
 @dataclass(frozen=True, slots=True)

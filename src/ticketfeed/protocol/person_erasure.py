@@ -5,6 +5,7 @@ may be a word of any text, only where it is a whole value, as in the `via` of an
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -23,15 +24,15 @@ _WIRE_KEYS = frozenset(
 
 
 class Person:
-    """What identifies a user, taken from the record as it was."""
+    """What identifies a user, taken from the record as it was, and from the values of the identities."""
 
-    def __init__(self, user: dict[str, Any]) -> None:
+    def __init__(self, user: dict[str, Any], identities: Sequence[str] = ()) -> None:
         def text(key: str) -> str:
             value = user.get(key)
             return value.strip() if isinstance(value, str) else ""
 
         self._name = text("name")
-        anywhere = [text("email"), *([text("phone")] if len(text("phone")) >= PHONE_CHARS_MIN else [])]
+        anywhere = [text("email"), *(each for each in (text("phone"), *identities) if len(each) >= PHONE_CHARS_MIN)]
         anywhere += [self._name] if len(self._name.split()) > 1 else []
         self._anywhere = [each for each in anywhere if each]
         words = "|".join(map(re.escape, self._anywhere))

@@ -40,10 +40,13 @@ class _Filter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordList:
-    """Which records of a kind a list holds. `with_deleted`: deleted ones too. `checks`: what each record must pass."""
+    """Which records of a kind a list holds.
+
+    `deleted`: False without deleted ones, None with them. `checks`: what each record must pass.
+    """
 
     kind: str
-    with_deleted: bool = False
+    deleted: bool | None = False
     checks: tuple[Check, ...] = ()
 
     def holds(self, body: bytes) -> bool:
@@ -238,7 +241,7 @@ def parse_record_list(kind: str, parameters: Mapping[str, str]) -> RecordList:
     checks = tuple(filters[name].parse(name, text) for name, text in parameters.items() if name in filters)
     name, value = _DELETED.get(kind, ("", None))
     with_deleted = name in parameters and parse_boolean(name, parameters[name]) is value
-    return RecordList(kind, with_deleted, checks)
+    return RecordList(kind, None if with_deleted else False, checks)
 
 
 def make_list_key(kind: str, order: ListOrder, body: bytes) -> int | str:

@@ -12,10 +12,12 @@ __all__ = [
     "FALSE",
     "GROUP",
     "GROUP_MEMBERSHIP",
+    "IDENTITY",
     "MACRO",
     "NULL",
     "ORGANIZATION",
     "ORGANIZATION_FIELD",
+    "ORGANIZATION_MEMBERSHIP",
     "SATISFACTION_RATING",
     "SHARING_AGREEMENT",
     "SLA_POLICY",
@@ -225,6 +227,30 @@ GROUP_MEMBERSHIP: Shape = {
     "default": FALSE,
     "created_at": None,
     "updated_at": None,
+}
+ORGANIZATION_MEMBERSHIP: Shape = {
+    "url": None,
+    "id": None,
+    "user_id": None,
+    "organization_id": None,
+    "default": FALSE,
+    "created_at": None,
+    "organization_name": NULL,
+    "updated_at": None,
+    "view_tickets": TRUE,
+}
+IDENTITY: Shape = {
+    "url": None,
+    "id": None,
+    "user_id": None,
+    "type": None,
+    "value": None,
+    "verified": FALSE,
+    "primary": FALSE,
+    "created_at": None,
+    "updated_at": None,
+    "undeliverable_count": ZERO,
+    "deliverable_state": b'"deliverable"',
 }
 MACRO: Shape = {
     "url": None,

@@ -41,11 +41,16 @@ RECORD_SIDELOADS: dict[str, dict[str, Linked | LinkedFrom | OfTicket]] = {
     "users": {
         "organizations": Linked("organizations", ("organization_id",)),
         "groups": LinkedFrom("group_memberships", "user_id", Linked("groups", ("group_id",))),
+        "identities": LinkedFrom("identities", "user_id"),
     },
     "groups": {"users": LinkedFrom("group_memberships", "group_id", Linked("users", ("user_id",)))},
     "group_memberships": {
         "users": Linked("users", ("user_id",)),
         "groups": Linked("groups", ("group_id",)),
+    },
+    "organization_memberships": {
+        "users": Linked("users", ("user_id",)),
+        "organizations": Linked("organizations", ("organization_id",)),
     },
     "ticket_forms": {"ticket_fields": Linked("ticket_fields", ("ticket_field_ids",))},
     "ticket_fields": {"users": Linked("users", ("creator_user_id",))},

@@ -25,8 +25,13 @@ __all__ = [
     "GroupMembershipInput",
     "GroupMembershipRecord",
     "Id",
+    "IdentityInput",
+    "IdentityRecord",
+    "IdentityType",
     "NamedRecord",
     "OrganizationInput",
+    "OrganizationMembershipInput",
+    "OrganizationMembershipRecord",
     "OrganizationRecord",
     "Record",
     "RecordInput",
@@ -48,6 +53,18 @@ DateTime = Annotated[datetime, Meta(tz=True)]
 COMMENT_TYPES = ("Comment", "VoiceComment")
 Name = Annotated[str, Meta(max_length=255)]
 Tags = list[str] | str
+IdentityType = Literal[
+    "email",
+    "twitter",
+    "facebook",
+    "google",
+    "phone_number",
+    "agent_forwarding",
+    "any_channel",
+    "foreign",
+    "sdk",
+    "messaging",
+]
 # A number is stored as text.
 ExternalId = SearchText | Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX)]
 
@@ -99,6 +116,20 @@ class TicketFieldRecord(NamedRecord):
     type: str = "text"
     active: bool = True
     custom_field_options: list[FieldOption] | None = None
+
+
+class OrganizationMembershipRecord(Record, kw_only=True):
+    user_id: Id
+    organization_id: Id
+    default: bool | None = False
+
+
+class IdentityRecord(Record, kw_only=True):
+    user_id: Id
+    type: str
+    value: SearchText
+    primary: bool | None = False
+    verified: bool | None = False
 
 
 class TicketRelatedRecord(Record, kw_only=True):
@@ -213,6 +244,19 @@ class GroupMembershipInput(msgspec.Struct):
     user_id: Id | UnsetType = UNSET
     group_id: Id | UnsetType = UNSET
     default: bool | UnsetType = UNSET
+
+
+class OrganizationMembershipInput(msgspec.Struct):
+    user_id: Id | UnsetType = UNSET
+    organization_id: Id | UnsetType = UNSET
+    default: bool | UnsetType = UNSET
+
+
+class IdentityInput(msgspec.Struct):
+    type: IdentityType | UnsetType = UNSET
+    value: SearchText | UnsetType = UNSET
+    primary: bool | UnsetType = UNSET
+    verified: bool | UnsetType = UNSET
 
 
 class TicketFieldInput(msgspec.Struct):

@@ -90,7 +90,7 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     if generated > now + FUTURE_SECONDS_MAX:
         raise BadRecord(f"its time {wire_time(time or updated)} lies in the future")
     derived = {
-        "url": lambda: _url(account, kind, record.id),
+        "url": lambda: _url(account, kind, record.id, getattr(record, "user_id", None)),
         "created_at": lambda: wire_time(created),
         "updated_at": lambda: wire_time(updated),
     }
@@ -103,13 +103,17 @@ def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int)
     It carries `now` as the time of its update. Raises BadRecord for what could not be loaded either.
     """
     values = {**values, "updated_at": wire_second(now)}
-    derived = {"url": lambda: _url(account, kind, values["id"]), "created_at": lambda: wire_second(now)}
+    derived = {
+        "url": lambda: _url(account, kind, values["id"], values.get("user_id")),
+        "created_at": lambda: wire_second(now),
+    }
     body = serialize(values, _DEFAULTS[kind], derived)
     return _draft(kind, decode_as(_DECODERS[kind], body), now, body)
 
 
-def _url(account: str, kind: str, id: int) -> str:
-    return f"https://{account}.zendesk.com/api/v2{RESOURCES[kind].path}/{id}.json"
+def _url(account: str, kind: str, id: int, user_id: object) -> str:
+    path = RESOURCES[kind].path.replace("{user_id}", str(user_id))
+    return f"https://{account}.zendesk.com/api/v2{path}/{id}.json"
 
 
 def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> RecordDraft:
@@ -124,6 +128,8 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         _searchable(record.external_id) if isinstance(record, UserRecord | OrganizationRecord) else None,
         int(_is_deleted(record)),
         body,
+        user_id=None if isinstance(record, UserRecord) else getattr(record, "user_id", None),
+        organization_id=getattr(record, "organization_id", None),
     )
 
 

@@ -34,7 +34,8 @@ class Writes:
     """How clients write the records of a kind.
 
     `role`: the lowest that may. `required`: keys that a new record must have. `input`: the type of what is sent.
-    `verbs`: addresses besides POST, PUT and DELETE of one record. `extra_keys`: keys that clients may write although
+    `verbs`: addresses besides POST, PUT and DELETE of one record. `has_update`: whether one record can be changed by
+    PUT. `extra_keys`: keys that clients may write although
     the shape lacks them.
     """
 
@@ -43,6 +44,7 @@ class Writes:
     deletion: Deletion
     input: type[msgspec.Struct] = types.RecordInput
     verbs: tuple[ManyVerb, ...] = ()
+    has_update: bool = True
     extra_keys: frozenset[str] = frozenset()
 
 
@@ -50,13 +52,14 @@ class Writes:
 class Resource:
     """One kind of record.
 
-    `path`: its address below /api/v2. `kind`: its name in the store, and the key of its lists. `singular`: the key of
-    a single record. `record`: what a stored record is decoded as. `writes`: None where clients only read.
-    `read_role`: the lowest that may read. `is_listed`: whether there are addresses for the list, the count and single
-    records. `has_show_many`: whether there is one for several by `ids`. `has_external_id`: whether a record can be
-    found by its external_id. `reads_deleted`: whether a deleted record can still be read by its id.
-    `ticket_column`: the column of a ticket that links to these records, so that tickets sideload them. `search_type`:
-    its name in a search. `page_keys`: further keys under which saved pages have these records.
+    `path`: its address below /api/v2, with {user_id} for the user that a record belongs to. `kind`: its name in the
+    store, and the key of its lists. `singular`: the key of a single record. `record`: what a stored record is
+    decoded as. `writes`: None where clients only read. `read_role`: the lowest that may read. `is_listed`: whether
+    there are addresses for the list, the count and single records. `has_show_many`: whether there is one for
+    several by `ids`. `has_external_id`: whether a record can be found by its external_id. `reads_deleted`: whether
+    a deleted record can still be read by its id. `ticket_column`: the column of a ticket that links to these
+    records, so that tickets sideload them. `search_type`: its name in a search. `page_keys`: further keys under
+    which saved pages have these records.
     """
 
     path: str
@@ -129,6 +132,30 @@ _ROWS = (
         writes=Writes("admin", ("user_id", "group_id"), _DELETED, types.GroupMembershipInput),
     ),
     Resource(
+        "/organization_memberships",
+        "organization_memberships",
+        "organization_membership",
+        shapes.ORGANIZATION_MEMBERSHIP,
+        types.OrganizationMembershipRecord,
+        Writes(
+            "agent",
+            ("user_id", "organization_id"),
+            _DELETED,
+            types.OrganizationMembershipInput,
+            verbs=("create_many", "destroy_many"),
+            has_update=False,
+        ),
+    ),
+    Resource(
+        "/users/{user_id}/identities",
+        "identities",
+        "identity",
+        shapes.IDENTITY,
+        types.IdentityRecord,
+        Writes("agent", ("type", "value"), _DELETED, types.IdentityInput),
+        is_listed=False,
+    ),
+    Resource(
         "/ticket_fields",
         "ticket_fields",
         "ticket_field",
@@ -141,6 +168,7 @@ _ROWS = (
             types.TicketFieldInput,
             extra_keys=frozenset({"custom_field_options", "system_field_options"}),
         ),
+        has_show_many=True,
     ),
     Resource(
         "/ticket_forms",

@@ -57,7 +57,8 @@ class RecordRow(NamedTuple):
     that an audit, metric event or satisfaction rating belongs to. `comment_count`: how many comments an audit has.
     `email`: lower case, of users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer
     listed, else 0. `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`);
-    None if not known.
+    None if not known. `user_id`: whose membership or identity it is. `organization_id`: of users and of organization
+    memberships.
     """
 
     kind: str
@@ -70,6 +71,8 @@ class RecordRow(NamedTuple):
     is_deleted: int
     body: bytes
     metric_state: bytes | None = None
+    user_id: int | None = None
+    organization_id: int | None = None
 
 
 class FeedRow(Protocol):

@@ -33,7 +33,7 @@ class StoredDecoder(Generic[T]):
     def __init__(self, type_: type[T]) -> None:
         self._type = type_
         self._decoder = msgspec.json.Decoder(type_)
-        self._array = msgspec.json.Decoder(list[type_])  # type: ignore[valid-type]
+        self._array = msgspec.json.Decoder(list[type_])  # type: ignore[valid-type]  # a type made at run time
 
     def decode(self, body: bytes) -> T:
         """The record, without values that are not of the type."""

@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
@@ -156,6 +156,18 @@ class WriteTransaction(Protocol):
 
         It reads all of them.
         """
+
+    def find_of_user(self, kind: str, user_id: int, *, deleted: bool | None = False) -> list[bytes]:
+        """The bodies of the memberships or identities of one user, in order of their ids.
+
+        `deleted`: False for those that are not deleted, True for only the deleted ones, None for both.
+        """
+
+    def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
+        """Users beyond an id, by id, that are no members of the organization that they name."""
+
+    def find_repeated_memberships(self, limit: int) -> list[bytes]:
+        """Organization memberships that have the id of their user, where another one says the same."""
 
     def next_id(self, kind: str) -> int:
         """One more than the largest id, up to NEW_ID_MAX, of a ticket ("tickets") or a record of this kind; 1 if there
@@ -325,12 +337,15 @@ class RecordStore(Protocol):
         """How many tickets the list has."""
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
+        self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> Sequence[ListRow]:
-        """A part of the records of one kind by id, or of those of one ticket. Deleted ones only `with_deleted`."""
+        """A part of the records of one kind by id, deleted ones left out; with `owner` of those that belong to it.
+
+        `deleted`: True for only the deleted ones, None for both.
+        """
 
     async def count_records(
-        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> int:
         """How many records that list has."""
 
@@ -339,6 +354,9 @@ class RecordStore(Protocol):
 
     async def count_results(self, account: Account, query: SearchQuery) -> int:
         """How many results the query has."""
+
+    async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
+        """The memberships or identities of these users that are not deleted, by id."""
 
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
         """The users or organizations that have one of these external_ids and are not deleted, by id."""

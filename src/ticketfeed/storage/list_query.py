@@ -3,9 +3,11 @@
 
 from typing import Any
 
-from ticketfeed.protocol.model import INT64_MAX, ListOrder, Position, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, ListOrder, Owner, Position, Slice, TicketList
+from ticketfeed.protocol.sideloads import pack_ids
 
 __all__ = [
+    "count_records_sql",
     "count_tickets_sql",
     "list_records_sql",
     "list_tickets_sql",
@@ -44,17 +46,18 @@ def count_tickets_sql(tickets: TicketList) -> str:
     return f"SELECT count(*) FROM ticketfeed.ticket WHERE account_id = :account_id AND {_conditions(tickets)}"
 
 
-def list_records_sql(part: Slice, *, of_ticket: bool) -> str:
-    """The records of one kind in the direction of `part`, by id: those of the list, or those of one ticket.
-
-    :is_deleted is 1 for a list that has deleted records, too, else 0.
-    """
+def list_records_sql(part: Slice, owner: Owner | None, *, deleted: bool | None) -> str:
+    """The records of one kind in the direction of `part`, by id: all listed ones, or those of an owner."""
     direction, follows = _direction(part)
-    which = "ticket_id = :ticket_id" if of_ticket else "is_deleted <= :is_deleted"
     return f"""
         SELECT id, id, body FROM ticketfeed.record
-        WHERE account_id = :account_id AND kind = :kind AND {which} AND id {follows} :after_id
+        WHERE {_which(owner, deleted)} AND id {follows} :after_id
         ORDER BY id {direction} LIMIT :limit OFFSET :offset"""
+
+
+def count_records_sql(owner: Owner | None, *, deleted: bool | None) -> str:
+    """How many records that list has."""
+    return f"SELECT count(*) FROM ticketfeed.record WHERE {_which(owner, deleted)}"
 
 
 def slice_bindings(part: Slice) -> dict[str, Any]:
@@ -74,6 +77,10 @@ def ticket_bindings(tickets: TicketList) -> dict[str, Any]:
         "external_id": tickets.external_id,
         "start_time": tickets.start_time,
         "archived_at": tickets.archived_at,
+        "organization_id": tickets.organization_id,
+        "problem_id": tickets.problem_id,
+        "person_id": pack_ids([tickets.person_id or 0]),
+        **{f"text_{number}": text for number, text in enumerate(tickets.texts())},
     }
 
 
@@ -85,6 +92,16 @@ def range_bindings(after: Position, until: Position) -> dict[str, Any]:
         "until_timestamp": until.generated_timestamp,
         "until_id": until.id,
     }
+
+
+def _which(owner: Owner | None, deleted: bool | None) -> str:
+    conditions = ["account_id = :account_id", "kind = :kind"]
+    if owner is not None:
+        conditions.append(f"{owner.column} = :owner_id")
+    # What belongs to a ticket is never deleted by itself, and an index alone tells how much that is.
+    if deleted is not None and (owner is None or owner.column != "ticket_id"):
+        conditions.append(f"is_deleted = {int(deleted)}")
+    return " AND ".join(conditions)
 
 
 def _direction(part: Slice) -> tuple[str, str]:
@@ -100,4 +117,11 @@ def _conditions(tickets: TicketList) -> str:
         conditions.append("generated_timestamp >= :start_time")
     if tickets.archived_at is not None:
         conditions.append("(status <> 'closed' OR generated_timestamp > :archived_at)")
+    if tickets.organization_id is not None:
+        conditions.append("organization_id = :organization_id")
+    if tickets.problem_id is not None:
+        conditions.append("problem_id = :problem_id")
+    if tickets.person_id is not None:  # read before the body, which is much longer
+        conditions.append("position(:person_id IN user_ids) > 0")
+    conditions += [f"position(:text_{number} IN body) > 0" for number in range(len(tickets.values))]
     return " AND ".join(conditions)

@@ -20,7 +20,7 @@ from ticketfeed.protocol.consumers import (
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window
 from ticketfeed.protocol.rows import (
@@ -34,6 +34,7 @@ from ticketfeed.protocol.rows import (
 )
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
+from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
@@ -163,31 +164,35 @@ class MemoryStore:
         return len(self._listed(account, tickets))
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
+        self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> Sequence[ListRow]:
-        rows = self._records(account, kind, ticket_id, with_deleted=with_deleted)
+        rows = self._records(account, kind, owner, deleted=deleted)
         return slice_rows([ListRow(row.id, row.id, row.body) for row in rows], part)
 
     async def count_records(
-        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> int:
-        return len(self._records(account, kind, ticket_id, with_deleted=with_deleted))
+        return len(self._records(account, kind, owner, deleted=deleted))
+
+    async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
+        wanted = set(user_ids)
+        return sorted(BodyRow(row.id, row.body) for row in self._records(account, kind) if row.user_id in wanted)
 
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
-        rows = self._records(account, kind, None)
+        rows = self._records(account, kind)
         return sorted(BodyRow(row.id, row.body) for row in rows if row.external_id in set(external_ids))
 
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
     ) -> Sequence[TicketRecordRow]:
         wanted = set(ticket_ids)
-        rows = ((row.ticket_id, row) for row in self._records(account, kind, None))
+        rows = ((row.ticket_id, row) for row in self._records(account, kind))
         found = [TicketRecordRow(of, row.id, row.body) for of, row in rows if of is not None and of in wanted]
         return sorted(found)
 
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         counts: Counter[int] = Counter()
-        for audit in self._records(account, "audits", None):
+        for audit in self._records(account, "audits"):
             if audit.ticket_id in set(ticket_ids):
                 counts[audit.ticket_id or 0] += audit.comment_count or 0
         return dict(counts)
@@ -231,18 +236,24 @@ class MemoryStore:
             if (row.status == "deleted") == tickets.deleted
             and _passes(row, Filters(support_type_scope=tickets.support_type_scope))
             and tickets.external_id in (None, row.external_id)
+            and tickets.organization_id in (None, row.organization_id)
+            and tickets.problem_id in (None, row.problem_id)
+            and (tickets.person_id is None or pack_ids([tickets.person_id]) in row.user_ids)
+            and all(text in row.body for text in tickets.texts())
             and (tickets.start_time is None or row.generated_timestamp >= tickets.start_time)
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
 
     def _records(
-        self, account: Account, kind: str, ticket_id: int | None, *, with_deleted: bool = False
+        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> list[RecordRow]:
         records = self._data[account.account_id].records
         return [
             row
             for (of_kind, _), row in records.items()
-            if of_kind == kind and ticket_id in (None, row.ticket_id) and (with_deleted or not row.is_deleted)
+            if of_kind == kind
+            and (owner is None or getattr(row, owner.column) == owner.id)
+            and deleted in (None, bool(row.is_deleted))
         ]
 
     async def write(

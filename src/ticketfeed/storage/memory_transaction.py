@@ -1,5 +1,6 @@
 """A write transaction of the store in memory: on a copy of the account's data, which replaces it at the end."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -117,6 +118,24 @@ class MemoryTransaction:
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         return [row.body for row in self._records(kind) if row.ticket_id == ticket_id]
+
+    def find_of_user(self, kind: str, user_id: int, *, deleted: bool | None = False) -> list[bytes]:
+        of_user = (row for row in self._records(kind) if row.user_id == user_id)
+        return [row.body for row in of_user if deleted in (None, bool(row.is_deleted))]
+
+    def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
+        member = {(row.user_id, row.organization_id) for row in self._memberships()}
+        users = (row for row in self._records("users") if row.organization_id is not None and not row.is_deleted)
+        found = [row.body for row in users if row.id > after_id and (row.id, row.organization_id) not in member]
+        return found[:limit]
+
+    def find_repeated_memberships(self, limit: int) -> list[bytes]:
+        counts = Counter((row.user_id, row.organization_id) for row in self._memberships())
+        derived = (row for row in self._memberships() if row.user_id == row.id)
+        return [row.body for row in derived if counts[row.user_id, row.organization_id] > 1][:limit]
+
+    def _memberships(self) -> list[RecordRow]:
+        return [row for row in self._records("organization_memberships") if not row.is_deleted]
 
     def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
         metric_set = self._data.records.get(("ticket_metrics", ticket_id))

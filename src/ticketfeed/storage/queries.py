@@ -5,6 +5,7 @@ query begins with `-- name: NAME`, followed by comments. Its text is PostgreSQL'
 
     :name               a parameter: `%(name)s` for PostgreSQL
     = ANY (:names)      a parameter that is a list: for SQLite a JSON array, `IN (SELECT value FROM json_each(:names))`
+    position(:name IN column)  for SQLite `instr(column, :name)`
     ticketfeed.TABLE    a table: SQLite has no schemas, so only TABLE
     {row}, {alias.row}  the columns of the class that its rows are read into, see `Queries.select`
     {StateRow}          the columns of that class, with an alias or without
@@ -55,6 +56,7 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<!:):(\w+)")  # and not the type behind a `::`
 _LIST = re.compile(r"= ANY \(:(\w+)\)")
+_POSITION = re.compile(r"position\((:\w+) IN (\w+)\)")
 _SCHEMA = re.compile(r"\bticketfeed\.")
 _ROW = re.compile(r"\{(?:(\w+)\.)?row\}")
 _STATE_ROW = re.compile(r"\{(?:(\w+)\.)?StateRow\}")
@@ -97,6 +99,7 @@ def translate(dialect: Dialect, sql: str) -> str:
     """A query in the forms of the module's docstring, as `dialect` spells it."""
     sql = _STATE_ROW.sub(lambda match: _columns(StateRow, match[1]), sql)
     if dialect is SQLITE:
+        sql = _POSITION.sub(r"instr(\2, \1)", sql)
         return _SCHEMA.sub("", _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", sql))
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 

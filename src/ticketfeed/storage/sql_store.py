@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Credential
 from ticketfeed.storage.list_query import (
+    count_records_sql,
     count_tickets_sql,
     list_records_sql,
     list_tickets_sql,
@@ -121,17 +122,16 @@ class SqlStore(ABC):
         return int(count)
 
     async def list_records(
-        self, account: Account, kind: str, part: Slice, ticket_id: int | None = None, *, with_deleted: bool = False
+        self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> Sequence[ListRow]:
-        bindings = {"kind": kind, "ticket_id": ticket_id, "is_deleted": int(with_deleted), **slice_bindings(part)}
-        sql = list_records_sql(part, of_ticket=ticket_id is not None)
-        return build(ListRow, await self._fetch_made(sql, account, bindings))
+        bindings = {"kind": kind, "owner_id": owner.id if owner else None, **slice_bindings(part)}
+        return build(ListRow, await self._fetch_made(list_records_sql(part, owner, deleted=deleted), account, bindings))
 
     async def count_records(
-        self, account: Account, kind: str, ticket_id: int | None = None, *, with_deleted: bool = False
+        self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> int:
-        name = "count_records" if ticket_id is None else "count_records_of_ticket"
-        ((count,),) = await self._query(name, account, kind=kind, ticket_id=ticket_id, is_deleted=int(with_deleted))
+        bindings = {"kind": kind, "owner_id": owner.id if owner else None}
+        ((count,),) = await self._fetch_made(count_records_sql(owner, deleted=deleted), account, bindings)
         return int(count)
 
     async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
@@ -139,6 +139,9 @@ class SqlStore(ABC):
 
     async def count_results(self, account: Account, query: SearchQuery) -> int:
         return await self._run_search(count_steps(self.queries.dialect, account, query))
+
+    async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
+        return await self._rows("read_of_users", BodyRow, account, kind=kind, ids=self._list(user_ids))
 
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
         return await self._rows("read_external", BodyRow, account, kind=kind, external_ids=self._list(external_ids))

@@ -124,6 +124,16 @@ class SqlTransaction(ABC):
         rows = self._rows("read_of_tickets", TicketRecordRow, kind=kind, ids=self._list([ticket_id]))
         return [row.body for row in rows]
 
+    def find_of_user(self, kind: str, user_id: int, *, deleted: bool | None = False) -> list[bytes]:
+        states = self._list([0, 1] if deleted is None else [int(deleted)])
+        return [body for (body,) in self._fetch("find_of_user", kind=kind, user_id=user_id, states=states)]
+
+    def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
+        return [body for (body,) in self._fetch("find_users_without_membership", after_id=after_id, limit=limit)]
+
+    def find_repeated_memberships(self, limit: int) -> list[bytes]:
+        return [body for (body,) in self._fetch("find_repeated_memberships", limit=limit)]
+
     def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
         state: bytes | None = self._value("find_metric_state", ticket_id=ticket_id)
         return state, int(self._value("count_records_of_ticket", kind="audits", ticket_id=ticket_id))

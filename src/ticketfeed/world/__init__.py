@@ -18,7 +18,7 @@ from ticketfeed.world.chance import IdSeries, stream
 from ticketfeed.world.desk import make_desk
 from ticketfeed.world.history import HistoryMaker
 from ticketfeed.world.people import make_people
-from ticketfeed.world.setup import make_setup
+from ticketfeed.world.setup import make_setup, organization_memberships, phone_identities
 from ticketfeed.world.tickets import TicketMaker
 from ticketfeed.world.timeline import SCRUBBED, plan_timeline
 
@@ -57,6 +57,10 @@ def generate_world(
     yield from _of("user_fields", setup.user_fields)
     yield from _of("organization_fields", setup.organization_fields)
     yield from _of("group_memberships", setup.group_memberships)
+    yield from _of(
+        "organization_memberships", organization_memberships(account, people, _ids(name, "memberships", 10**15))
+    )
+    yield from _of("identities", phone_identities(account, people, _ids(name, "identities", 2 * 10**15)))
     yield from _of("macros", setup.macros)
     yield from _of("sla_policies", setup.sla_policies)
     timeline = plan_timeline(tickets, until, stream(name, "timeline"))
@@ -65,6 +69,11 @@ def generate_world(
         if histories and timeline.statuses[place] != SCRUBBED:
             yield from history_maker.records(ticket, timeline.created[place], timeline.updated[place])
         yield "tickets", ticket
+
+
+def _ids(name: str, kind: str, beyond: int) -> IdSeries:
+    """Ids of records that are as many as people, in a series of their own, far from the others."""
+    return IdSeries(stream(name, f"ids of {kind}"), beyond)
 
 
 def _of(kind: str, records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

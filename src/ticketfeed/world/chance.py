@@ -51,11 +51,11 @@ def spread(rng: Random, weights: Sequence[int], count: int) -> bytearray:
 
 
 class IdSeries:
-    """Ids of everything but tickets: fourteen digits, ascending, unique over all kinds, exact as a double."""
+    """Ids of everything but tickets: fourteen digits or more, ascending, unique over all kinds, exact as a double."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, beyond: int = 21_000_000_000_000) -> None:
         self._rng = rng
-        self._last = 21_000_000_000_000 + int(rng.random() * 40_000_000_000_000)
+        self._last = beyond + int(rng.random() * 40_000_000_000_000)
 
     def __next__(self) -> int:
         self._last += 32 + int(self._rng.random() * 200_000)

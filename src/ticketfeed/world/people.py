@@ -115,6 +115,15 @@ class People:
         organization = self.organizations[place]
         return None if organization < 0 else self.organization_ids[organization]
 
+    def organization_name(self, place: int) -> str:
+        """The name of the organization at this place of organization_ids."""
+        first, last = _ORG_FIRST[place % len(_ORG_FIRST)], _ORG_LAST[place * 7 // 3 % len(_ORG_LAST)]
+        return f"{first} {last} {place + 1}"
+
+    def phone(self, place: int) -> str | None:
+        """The telephone number of an end user, None for most who write by email."""
+        return phone_number(place)["phone"] if place % 3 == 0 or self.flags[place] & _NO_EMAIL else None
+
     def organization_records(self) -> Iterator[dict[str, Any]]:
         group_ids = list(self.agent_ids)
         for place, id in enumerate(self.organization_ids):
@@ -127,12 +136,11 @@ class People:
             yield self._end_user(place)
 
     def _organization(self, place: int, id: int, group_ids: list[int]) -> dict[str, Any]:
-        first, last = _ORG_FIRST[place % len(_ORG_FIRST)], _ORG_LAST[place * 7 // 3 % len(_ORG_LAST)]
         created = self.until - 7 * YEAR + place % 700 * DAY
         return {
             "url": record_url(self.account, "organizations", id),
             "id": id,
-            "name": f"{first} {last} {place + 1}",
+            "name": self.organization_name(place),
             "shared_tickets": place % 5 == 0,
             "shared_comments": place % 10 == 0,
             "external_id": f"org-{place + 1:05d}" if place % 3 else None,
@@ -170,12 +178,12 @@ class People:
     def _end_user(self, place: int) -> dict[str, Any]:
         flags, created = self.flags[place], self.created[place]
         record = self._user(self.ids[place], self.name(place), self.email(place), self.language(place))
-        with_phone = place % 3 == 0 or bool(flags & _NO_EMAIL)
+        phone = self.phone(place)
         record.update(
             created_at=wire_second(created),
             updated_at=wire_second(created + (self.until - created) * (place % 11) // 12),
-            phone=phone_number(place)["phone"] if with_phone else None,
-            shared_phone_number=False if with_phone else None,
+            phone=phone,
+            shared_phone_number=None if phone is None else False,
             organization_id=self.organization_id(place),
             verified=not flags & _NO_EMAIL and place % 5 != 0,
             external_id=f"shop-{100_000 + place}" if place % 4 == 0 else None,

@@ -13,7 +13,7 @@ from ticketfeed.world.desk import record_url
 from ticketfeed.world.moments import YEAR
 from ticketfeed.world.people import People
 
-__all__ = ["Setup", "make_setup"]
+__all__ = ["Setup", "make_setup", "organization_memberships", "phone_identities"]
 
 Record = dict[str, Any]
 
@@ -40,6 +40,46 @@ _POLICIES = (
     ("Premium answers", {"urgent": 60, "high": 240}),
     ("Standard answers", {"normal": 1440}),
 )
+
+
+def organization_memberships(account: str, people: People, ids: IdSeries) -> Iterator[Record]:
+    """Every end user with an organization in that one, since they are known."""
+    for place, user_id in enumerate(people.ids):
+        organization_id = people.organization_id(place)
+        if organization_id is not None:
+            id, made = next(ids), wire_second(people.created[place])
+            yield {
+                "url": record_url(account, "organization_memberships", id),
+                "id": id,
+                "user_id": user_id,
+                "organization_id": organization_id,
+                "default": True,
+                "created_at": made,
+                "organization_name": people.organization_name(people.organizations[place]),
+                "updated_at": made,
+                "view_tickets": place % 7 != 0,
+            }
+
+
+def phone_identities(account: str, people: People, ids: IdSeries) -> Iterator[Record]:
+    """The telephone of every end user who has one; their email addresses are in the users themselves."""
+    for place, user_id in enumerate(people.ids):
+        phone = people.phone(place)
+        if phone is not None:
+            id, made = next(ids), wire_second(people.created[place])
+            yield {
+                "url": record_url(account, f"users/{user_id}/identities", id),
+                "id": id,
+                "user_id": user_id,
+                "type": "phone_number",
+                "value": phone,
+                "verified": place % 2 == 0,
+                "primary": people.email(place) is None,
+                "created_at": made,
+                "updated_at": made,
+                "undeliverable_count": 0,
+                "deliverable_state": "deliverable",
+            }
 
 
 @dataclass(slots=True)

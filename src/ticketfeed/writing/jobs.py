@@ -56,7 +56,7 @@ Work = Callable[[WriteTransaction, str, Identity], Result]
 # The kinds whose results do not say which item they are of.
 _WITHOUT_INDEX = ("users", "organizations")
 # Verbs for a record that exists -> the status in the result.
-_STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted"}
+_STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted", "mark_as_spam": "Updated"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,14 @@ def _scrub_ticket(item: _Item) -> Work:
     return scrub
 
 
+def _mark_as_spam(item: _Item) -> Work:
+    def mark_as_spam(write: WriteTransaction, account: str, actor: Identity) -> Result:
+        TicketWriter(write, account, actor).mark_as_spam(item.id)
+        return _success("mark_as_spam", item.id)
+
+    return mark_as_spam
+
+
 def _scrub_one(item: _Item) -> Work:
     def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
         TicketWriter(write, account, actor).scrub(item.id)
@@ -257,6 +265,7 @@ _TICKETS: dict[str, Callable[[_Item], Work]] = {
     "update": _update_ticket,
     "delete": _delete_ticket,
     "scrub": _scrub_ticket,
+    "mark_as_spam": _mark_as_spam,
     "scrub_one": _scrub_one,
 }
 _RECORDS: dict[str, Callable[[_Item, str], Work]] = {

@@ -2,11 +2,13 @@
 
 import msgspec
 
-from ticketfeed.protocol.erasure import TICKET_KINDS, erased_record
+from ticketfeed.protocol.erasure import TICKET_KINDS, USER_KINDS, erased_record
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.person_erasure import Person
+from ticketfeed.protocol.record_types import IdentityRecord
 from ticketfeed.protocol.records import RecordDraft, encode, is_deleted, make_record, parse_record, split_record
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
@@ -14,6 +16,8 @@ __all__ = ["erase_user"]
 
 # Records that are found, erased and stored at once.
 BATCH = 250
+
+_IDENTITY = StoredDecoder(IdentityRecord)
 
 
 def erase_user(write: WriteTransaction, account: str, actor: Identity, user_id: int) -> RecordDraft:
@@ -29,13 +33,24 @@ def erase_user(write: WriteTransaction, account: str, actor: Identity, user_id: 
         raise RecordNotFound
     draft = make_record("users", split_record(erased_record("users", body)), account=account, now=write.now)
     write.put_records([draft])
-    person = Person(user)
+    person = Person(user, _erase_records_of(write, account, user_id))
     for kind in ("tickets", *TICKET_KINDS):
         ids = write.find_containing(kind, person.needles)
         for at in range(0, len(ids), BATCH):
             _erase_copies(write, account, actor, person, kind, ids[at : at + BATCH])
     write.erase_copies(person.erase_copy, user_id)
     return draft
+
+
+def _erase_records_of(write: WriteTransaction, account: str, user_id: int) -> list[str]:
+    """Erase what belongs to a user; returns the values of the identities as they were."""
+    values = []
+    for kind in USER_KINDS:
+        found = write.find_of_user(kind, user_id, deleted=None)
+        values += [_IDENTITY.decode(body).value.strip() for body in found if kind == "identities"]
+        erased = [split_record(erased_record(kind, body)) for body in found]
+        write.put_records([make_record(kind, record, account=account, now=write.now) for record in erased])
+    return values
 
 
 def _erase_copies(

@@ -16,6 +16,7 @@ from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord,
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.memberships import Memberships
 
 __all__ = ["RecordWriter"]
 
@@ -48,6 +49,7 @@ class RecordWriter:
 
     def __init__(self, write: WriteTransaction, account: str, actor: Identity, kind: str) -> None:
         self._write, self._account, self._actor, self._kind = write, account, actor, kind
+        self._memberships = Memberships(write, account)
 
     def create(self, record: RecordChange) -> RecordDraft:
         """Create a record, checked as a new one. Raises RecordInvalid, RoleTooLow."""
@@ -58,7 +60,12 @@ class RecordWriter:
         values: dict[str, Any] = {"id": self._write.next_id(self._kind), **record.values, **self._organization(record)}
         if self._kind == "group_memberships" and self._join_group(record):
             values["default"] = True
-        return self._put(values)
+        if self._kind == "organization_memberships":
+            return self._join_organization(record, values)
+        draft = self._put(values)
+        if self._kind == "users":
+            self._memberships.follow(draft.id, None, draft.organization_id)
+        return draft
 
     def update(self, id: int, change: RecordChange) -> RecordDraft:
         """Change a record. Raises RecordNotFound, RecordInvalid, RoleTooLow."""
@@ -72,7 +79,10 @@ class RecordWriter:
             if name in change.values:
                 stored = getattr(_STORED_FIELDS.decode(body), name)
                 values[name] = {**(stored or {}), **(_FIELDS.decode(change.values[name]) or {})}
-        return self._put(values)
+        draft = self._put(values)
+        if self._kind == "users":
+            self._memberships.follow(id, _USER.decode(body).organization_id, draft.organization_id)
+        return draft
 
     def create_or_update(self, keys: RecordKeys, record: RecordChange) -> tuple[RecordDraft, bool]:
         """Change the record with this id, external_id or email, or create one; and whether it is new.
@@ -102,6 +112,14 @@ class RecordWriter:
                 raise RecordInvalid(base=("you cannot delete yourself", "InvalidValue"))
         if self._kind == "group_memberships":
             self._leave_group(_MEMBERSHIP.decode(body))
+        draft = self._mark_deleted(body)
+        if self._kind == "users":
+            self._memberships.leave_all(id)
+        if self._kind == "organization_memberships":
+            self._memberships.left(draft.user_id or 0, draft.organization_id or 0)
+        return draft
+
+    def _mark_deleted(self, body: bytes) -> RecordDraft:
         deletion = WRITES[self._kind].deletion
         value = wire_second(self._write.now) if deletion.value is None else deletion.value
         return self._put({**split_record(body), deletion.key: value})
@@ -162,8 +180,8 @@ class RecordWriter:
     def _id_of_name(self, name: str) -> int | None:
         """The organization with this name that is not deleted."""
         wanted = name.strip().lower()
-        named = map(_NAMED.decode, self._write.find_all("organizations"))
-        return next((each.id for each in named if (each.name or "").strip().lower() == wanted), None)
+        named = _NAMED.decode_all(self._write.find_all("organizations"))
+        return next((each.id for each in named if str(each.name or "").strip().lower() == wanted), None)
 
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
         return body is not None and _RECORD.decode(body).id != id and not is_deleted(self._kind, body)
@@ -189,6 +207,16 @@ class RecordWriter:
         if is_default:
             self._set_default_group(body, group_id)
         return is_default
+
+    def _join_organization(self, membership: RecordChange, values: dict[str, Any]) -> RecordDraft:
+        """Add a membership; the first of a user is the default one. Raises RecordInvalid."""
+        user_id, organization_id = membership.declared.user_id, membership.declared.organization_id
+        self._memberships.check_new(user_id, organization_id)
+        is_default = self._memberships.is_first(user_id) or membership.declared.default is True
+        draft = self._put({**values, "default": is_default})
+        if is_default:
+            self._memberships.joined(user_id, organization_id)
+        return draft
 
     def _leave_group(self, membership: GroupMembershipRecord) -> None:
         if membership.user_id is None:

@@ -8,17 +8,16 @@ from starlette.responses import Response
 
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.envelope import join_object
-from ticketfeed.protocol.errors import FeatureMissing
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import Account, Filters, Identity, Position
 from ticketfeed.protocol.query import PAGE_LIMIT_MAX, ExportRequest
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.shapes import ANONYMOUS_USER
 from ticketfeed.server.api.call import ANONYMOUS, ApiCall
-from ticketfeed.server.api.lists import list_response
+from ticketfeed.server.api.lists import count_response, list_response
 from ticketfeed.server.responses import body_response
 
-__all__ = ["feature_missing", "list_tags", "show_me", "show_settings", "show_token"]
+__all__ = ["count_tags", "list_tags", "show_me", "show_settings", "show_token"]
 
 # As on the wire, tags are counted in the tickets that changed within 60 days.
 TAGS_SECONDS = 60 * 24 * 3600
@@ -86,9 +85,9 @@ async def list_tags(request: Request, call: ApiCall) -> Response:
     return list_response(request, call, "tags", list_request, slice_rows(rows, list_request.part), len(rows))
 
 
-async def feature_missing(_request: Request, _call: ApiCall) -> Response:
-    """The refusal of an account whose plan lacks a product."""
-    raise FeatureMissing
+async def count_tags(request: Request, call: ApiCall) -> Response:
+    """The number of tags in that list."""
+    return count_response(request, call, len(await _count_tags(call, call.account)))
 
 
 class _Tagged(msgspec.Struct):

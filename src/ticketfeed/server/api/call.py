@@ -52,7 +52,7 @@ __all__ = [
     "starlette_routes",
 ]
 
-Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records"]
+Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records", "Empty lists"]
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
 _RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
@@ -111,7 +111,7 @@ def _always(_call: ApiCall) -> bool:
 class ApiRoute:
     """One method of one address: what answers it, who may call it, and its text in the OpenAPI document.
 
-    `path`: below /api/v2; `{id:int}` takes a number, `{id}` any text. `role`: the lowest that may call it.
+    `path`: below /api/v2; `{NAME:int}` takes a number, `{NAME}` any text. `role`: the lowest that may call it.
     `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `body`: top-level keys of
     the request's body -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that
     are no errors; 204 has no body.
@@ -141,17 +141,18 @@ class ApiRoute:
     @property
     def template(self) -> str:
         """The path as OpenAPI writes it."""
-        return self.path.replace("{id:int}", "{id}")
+        return self.path.replace(":int}", "}")
 
 
 def starlette_routes(routes: Sequence[ApiRoute]) -> list[Route]:
     """The routes as Starlette takes them, each with and without `.json`. A text at the end of a path takes both.
 
-    A number is matched as any text, as one that is no number has an error of its own. So paths without any come first.
+    A number is matched as any text, as one that is no number has an error of its own. So paths with fewer of them come
+    first.
     """
     return [
         Route(f"/api/v2{path}{suffix}", _Endpoint(route), methods=[route.method])
-        for route in sorted(routes, key=lambda route: "{" in route.path)
+        for route in sorted(routes, key=lambda route: route.path.count("{"))
         for path in (_PARAMETER.sub(r"{\1}", route.path),)
         for suffix in (("",) if route.path.endswith("{id}") else (".json", ""))
     ]
@@ -228,9 +229,9 @@ def _parse_query(query: bytes) -> Mapping[str, str]:
     return parse_query(query.decode("latin-1"))
 
 
-def path_id(request: Request) -> int:
-    """The id in the path."""
-    id: int = request.path_params["id"]
+def path_id(request: Request, name: str = "id") -> int:
+    """An id in the path."""
+    id: int = request.path_params[name]
     return id
 
 

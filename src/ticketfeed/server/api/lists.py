@@ -34,9 +34,11 @@ from ticketfeed.protocol.record_list import (
     parse_record_list,
 )
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS, find_ids
-from ticketfeed.protocol.records import is_deleted, wire_second
+from ticketfeed.protocol.record_types import OrganizationMembershipRecord
+from ticketfeed.protocol.records import is_deleted, split_record, wire_second
 from ticketfeed.protocol.resources import RESOURCES, Resource
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.parameters import (
     BY_IDS,
@@ -49,12 +51,13 @@ from ticketfeed.server.api.parameters import (
 )
 from ticketfeed.server.responses import body_response
 
-__all__ = ["LIST_ROUTES", "count_response", "list_response", "sideload"]
+__all__ = ["LIST_ROUTES", "count_response", "list_response", "sideload", "with_organization_names"]
 
 # More forms and brands than any plan allows.
 FORMS_MAX = 1000
 # The parameters of a list that its count has, too.
 COUNTED = ("role", "role[]", "permission_set", "exclude_deleted")
+_MEMBERSHIP = StoredDecoder(OrganizationMembershipRecord)
 _FORM_FILTERS = {"ticket_forms": RECORD_PARAMETERS["ticket_forms"]}
 
 
@@ -108,6 +111,8 @@ def _list(resource: Resource) -> Handler:
             forms = await _fall_back(call, [form for form in await _read_all(call, kind) if records.holds(form)])
             rows, count = _slice(kind, forms, list_request.part), len(forms)
         sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
+        if kind == "organization_memberships":
+            rows = await with_organization_names(call, rows)
         return list_response(request, call, kind, list_request, rows, count, sideloads)
 
     return list_records
@@ -140,8 +145,11 @@ def _show(resource: Resource) -> Handler:
         rows = await call.service.store.read_records(call.account, resource.kind, [path_id(request)])
         if not rows or (not resource.reads_deleted and is_deleted(resource.kind, rows[0].body)):
             raise RecordNotFound
-        sideloads = await sideload(call, resource.kind, [rows[0].body])
-        return body_response(request, join_object(resource.singular, rows[0].body, sideloads.items()))
+        body = rows[0].body
+        sideloads = await sideload(call, resource.kind, [body])
+        if resource.kind == "organization_memberships":
+            body = (await with_organization_names(call, [ListRow(rows[0].id, rows[0].id, body)]))[0].body
+        return body_response(request, join_object(resource.singular, body, sideloads.items()))
 
     return show_record
 
@@ -167,6 +175,7 @@ def _show_many(resource: Resource) -> Handler:
 
 
 async def sideload(call: ApiCall, kind: str, bodies: Sequence[bytes]) -> dict[str, list[bytes]]:
+    """What `include` asks for beside records of a kind."""
     include = parse_include(call.query.get("include", ""))
     return await sideload_records(call.service.store, call.account, kind, include, bodies)
 
@@ -216,6 +225,20 @@ def list_response(
     page_rows, ends = paginate(list_request, rows, count, call.address(request))
     arrays = [(key, [row.body for row in page_rows]), *(sideloads or {}).items()]
     return body_response(request, join_arrays(arrays, ends))
+
+
+async def with_organization_names(call: ApiCall, rows: Sequence[ListRow]) -> Sequence[ListRow]:
+    """Organization memberships with the names that their organizations have now."""
+    ids = [_MEMBERSHIP.decode(row.body).organization_id for row in rows]
+    organizations = await call.service.store.read_records(call.account, "organizations", ids)
+    names = {row.id: split_record(row.body).get("name") for row in organizations}
+    named = []
+    for row, id in zip(rows, ids, strict=True):
+        if id in names:
+            values = {**split_record(row.body), "organization_name": names[id]}
+            row = row._replace(body=msgspec.json.encode(values))
+        named.append(row)
+    return named
 
 
 def count_response(request: Request, call: ApiCall, count: int) -> Response:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ticketfeed.protocol.embedded_sideloads import EMBEDDED
 from ticketfeed.protocol.resources import SEARCH_TYPES
+from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 
 __all__ = [
     "BY_IDS",
@@ -10,10 +12,13 @@ __all__ = [
     "LIST_ORDER",
     "LIST_PAGES",
     "LIST_REFUSED",
+    "OF_TICKETS",
     "PARAMETERS",
     "RECORD_INCLUDES_REFUSED",
     "RECORD_PARAMETERS",
     "RECORD_REFUSED",
+    "TICKET_LIST",
+    "TICKET_LIST_REFUSED",
 ]
 
 _FLAG: dict[str, Any] = {"type": "boolean"}
@@ -70,6 +75,10 @@ LIST_PAGES = ("page", "per_page", "page[size]", "page[after]", "page[before]")
 LIST_ORDER = ("sort", "sort_by", "sort_order")
 # Documented for all lists, for the benefit of Zendesk's own pages.
 LIST_REFUSED = ("include_boundary_indicators", "include_item_cursors")
+# The sideloads of tickets, and lists of tickets by one condition.
+OF_TICKETS = (*SIDELOADED_KINDS, *EMBEDDED)
+TICKET_LIST = (*LIST_PAGES, *LIST_ORDER, "include")
+TICKET_LIST_REFUSED = ("include=last_audits", *LIST_REFUSED)
 EXPORT_FILTERS = ("per_page", "include", "exclude_deleted", "support_type_scope")
 BY_IDS = ("ids", "external_ids")
 

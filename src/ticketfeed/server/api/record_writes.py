@@ -34,7 +34,8 @@ def _routes(resource: Resource, writes: Writes) -> Iterator[ApiRoute]:
     route = partial(ApiRoute, tag="Records", role=writes.role)
     create, update, delete = _create(resource), _update(resource), _delete(resource)
     yield route("POST", resource.path, create, summary=f"Create {name}", body=body, answer=one, statuses=(201,))
-    yield route("PUT", f"{resource.path}/{{id:int}}", update, summary=f"Update {name}", body=body, answer=one)
+    if writes.has_update:
+        yield route("PUT", f"{resource.path}/{{id:int}}", update, summary=f"Update {name}", body=body, answer=one)
     answer, status = (one, 200) if resource.reads_deleted else ({}, 204)
     yield route(
         "DELETE", f"{resource.path}/{{id:int}}", delete, summary=f"Delete {name}", answer=answer, statuses=(status,)
@@ -142,7 +143,7 @@ def _answer(
 RECORD_WRITE_ROUTES = [
     route
     for resource in RESOURCES.values()
-    if resource.writes is not None
+    if resource.writes is not None and resource.is_listed
     for route in _routes(resource, resource.writes)
 ] + [
     ApiRoute(

@@ -6,30 +6,34 @@ groups and the other records come from the table of resources.
 
 from functools import partial
 
-from ticketfeed.protocol.embedded_sideloads import EMBEDDED
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
-from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.ticket_input import ImportedTicket, TicketInput
 from ticketfeed.server.api import account, bulk
 from ticketfeed.server.api import ticket_writes as write
 from ticketfeed.server.api import tickets as ticket
 from ticketfeed.server.api.call import JOB, ApiRoute
+from ticketfeed.server.api.empty_lists import EMPTY_ROUTES
+from ticketfeed.server.api.end_user_requests import REQUEST_ROUTES
 from ticketfeed.server.api.exports import (
     cursor_export,
     metric_event_export,
     sample_export,
     span_export,
 )
+from ticketfeed.server.api.identities import IDENTITY_ROUTES
 from ticketfeed.server.api.lists import LIST_ROUTES
 from ticketfeed.server.api.parameters import (
     EXPORT_FILTERS,
     LIST_ORDER,
     LIST_PAGES,
     LIST_REFUSED,
+    OF_TICKETS,
     RECORD_INCLUDES_REFUSED,
 )
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
+from ticketfeed.server.api.related import RELATED_ROUTES
 from ticketfeed.server.api.search import SEARCH_ROUTES
+from ticketfeed.server.api.ticket_lists import TICKET_LIST_ROUTES
 
 __all__ = ["API_ROUTES"]
 
@@ -45,8 +49,7 @@ _TICKET, _TICKETS, _TAGS = {"ticket": "object"}, {"tickets": "array"}, {"tags": 
 _TICKET_BODY, _TICKETS_BODY, _TAGS_BODY = {"ticket": TicketInput}, {"tickets": list[TicketInput]}, {"tags": list[str]}
 _TICKET_AND_AUDIT = {"ticket": "object", "audit": "object?"}
 
-# Sideloads: of tickets; in exports, which have pages without numbers; of users.
-_OF_TICKETS = (*SIDELOADED_KINDS, *EMBEDDED)
+# Sideloads of users, and those that are refused.
 _OF_USERS, _NOT_OF_USERS = tuple(RECORD_SIDELOADS["users"]), RECORD_INCLUDES_REFUSED["users"]
 # Clients send these to exports, where they never had a meaning.
 _NO_PAGES, _NO_END = ("page", "page[size]", "page[after]", "page[before]"), ("end_time",)
@@ -65,7 +68,7 @@ _EXPORT_ROUTES = [
         cursor_export("tickets"),
         summary="Export tickets by cursor",
         parameters=("start_time", "cursor", *EXPORT_FILTERS),
-        includes=_OF_TICKETS,
+        includes=OF_TICKETS,
         ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_CURSOR},
     ),
@@ -85,7 +88,7 @@ _EXPORT_ROUTES = [
         span_export("tickets"),
         summary="Export tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
-        includes=_OF_TICKETS,
+        includes=OF_TICKETS,
         ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_TIME},
     ),
@@ -131,7 +134,7 @@ _EXPORT_ROUTES = [
         sample_export("tickets"),
         summary="Export up to 50 tickets by time",
         parameters=("start_time", *EXPORT_FILTERS),
-        includes=_OF_TICKETS,
+        includes=OF_TICKETS,
         ignored=(*_NO_PAGES, *_NO_END, "include=last_audits"),
         answer={**_TICKETS, **_BY_TIME},
     ),
@@ -173,7 +176,7 @@ _TICKET_ROUTES = [
         rate_limit="ticket_pages",
         counts=ticket.is_deep_page,
         parameters=(*LIST_PAGES, *LIST_ORDER, "external_id", "start_time", "support_type_scope", "include"),
-        includes=_OF_TICKETS,
+        includes=OF_TICKETS,
         refused=("reduced_payload_size", "include=last_audits", *LIST_REFUSED),
         answer=_TICKETS,
     ),
@@ -183,7 +186,7 @@ _TICKET_ROUTES = [
         ticket.show_tickets,
         summary="Show up to 100 tickets",
         parameters=("ids", "include"),
-        includes=_OF_TICKETS,
+        includes=OF_TICKETS,
         refused=("include=last_audits",),
         answer={**_TICKETS, "count": "integer"},
     ),
@@ -192,7 +195,7 @@ _TICKET_ROUTES = [
         ticket.show_ticket,
         summary="Show ticket",
         parameters=("include", "remove_duplicate_fields"),
-        includes=_OF_TICKETS,
+        includes=OF_TICKETS,
         refused=("reduced_payload_size", "include=last_audits"),
         answer=_TICKET,
     ),
@@ -334,7 +337,22 @@ _TICKET_WRITE_ROUTES = [
         body={"tickets": list[ImportedTicket]},
         answer=JOB,
     ),
+    _write_ticket(
+        "PUT",
+        "/tickets/mark_many_as_spam",
+        bulk.destroy_many("tickets", "mark_as_spam"),
+        summary="Mark up to 100 tickets as spam",
+        parameters=("ids",),
+        answer=JOB,
+    ),
     _write_ticket("PUT", "/deleted_tickets/{id:int}/restore", write.restore_ticket, summary="Restore a deleted ticket"),
+    _write_ticket(
+        "PUT",
+        "/deleted_tickets/restore_many",
+        write.restore_tickets,
+        summary="Restore up to 100 deleted tickets: all of them, or none",
+        parameters=("ids",),
+    ),
     _write_ticket(
         "DELETE",
         "/deleted_tickets/{id:int}",
@@ -400,10 +418,10 @@ _ACCOUNT_ROUTES = [
         answer=_TAGS,
     ),
     _read_account(
-        "/channels/voice/phone_numbers",
-        account.feature_missing,
-        summary="Always 403: Talk is not supported",
-        role="admin",
+        "/tags/count",
+        account.count_tags,
+        summary="Count the tags of recently changed tickets",
+        answer={"count": "object"},
     ),
 ]
 
@@ -416,4 +434,9 @@ API_ROUTES: list[ApiRoute] = [
     *SEARCH_ROUTES,
     *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,
+    *RELATED_ROUTES,
+    *IDENTITY_ROUTES,
+    *TICKET_LIST_ROUTES,
+    *REQUEST_ROUTES,
+    *EMPTY_ROUTES,
 ]

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ticketfeed.protocol.errors import IdempotentRequestError, InvalidValue, RecordInvalid
 from ticketfeed.protocol.idempotency import IdempotentAnswer
+from ticketfeed.protocol.list_request import parse_ids
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE, TicketInput
 from ticketfeed.server.api.call import ApiCall, path_id
 from ticketfeed.server.api.requests import read_body, read_envelope, read_input
@@ -24,6 +25,7 @@ __all__ = [
     "import_ticket",
     "mark_as_spam",
     "restore_ticket",
+    "restore_tickets",
     "update_ticket",
 ]
 
@@ -103,6 +105,18 @@ async def restore_ticket(request: Request, call: ApiCall) -> Response:
     """200 with an empty object."""
     ticket_id = path_id(request)
     await _write(call, lambda tickets: tickets.restore(ticket_id))
+    return written_response(request, 200, b"{}")
+
+
+async def restore_tickets(request: Request, call: ApiCall) -> Response:
+    """200 with an empty object; nothing is restored if one of the tickets cannot be."""
+    ids = parse_ids(call.query)
+
+    def restore(tickets: TicketWriter) -> None:
+        for id in dict.fromkeys(ids):
+            tickets.restore(id)
+
+    await _write(call, restore)
     return written_response(request, 200, b"{}")
 
 

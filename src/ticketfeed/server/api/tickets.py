@@ -10,23 +10,23 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.export.record_sideloads import sideload_records
 from ticketfeed.export.sideload_reader import sideload_tickets
 from ticketfeed.protocol.audit_views import comments_of, deletion_of, parse_audit_filter
 from ticketfeed.protocol.envelope import embed, join_arrays, join_object
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_ids, parse_list_request, parse_ticket_list, slice_rows
-from ticketfeed.protocol.model import Slice, TicketList
+from ticketfeed.protocol.model import Owner, Slice, TicketList
 from ticketfeed.protocol.query import parse_include, parse_integer
 from ticketfeed.protocol.record_list import parse_boolean
 from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
 from ticketfeed.server.api.call import ApiCall, path_id
-from ticketfeed.server.api.lists import count_response, list_response
+from ticketfeed.server.api.lists import count_response, list_response, sideload
 from ticketfeed.server.responses import body_response
 
 __all__ = [
     "count_tickets",
+    "find_ticket",
     "is_deep_page",
     "list_audits",
     "list_comments",
@@ -36,6 +36,7 @@ __all__ = [
     "show_tags",
     "show_ticket",
     "show_tickets",
+    "ticket_list_response",
 ]
 
 # The wire limits list pages beyond this number by a rate limit of their own.
@@ -45,8 +46,13 @@ DAY_SECONDS = 86400
 
 async def list_tickets(request: Request, call: ApiCall) -> Response:
     """Tickets by id or in the order of `sort`, each without its key `fields`; deleted ones are left out."""
-    list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     tickets = replace(parse_ticket_list(call.query), archived_at=_archived_at(call))
+    return await ticket_list_response(request, call, tickets)
+
+
+async def ticket_list_response(request: Request, call: ApiCall, tickets: TicketList) -> Response:
+    """One page of a list of tickets."""
+    list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     store = call.service.store
     rows = await store.list_tickets(call.account, tickets, list_request.part)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
@@ -77,7 +83,7 @@ async def count_tickets(request: Request, call: ApiCall) -> Response:
 
 async def show_ticket(request: Request, call: ApiCall) -> Response:
     """One ticket, with the sideloads of `include`."""
-    row = await _find(request, call)
+    row = await find_ticket(request, call)
     sideloads, bodies = await _with_sideloads(call, [row])
     flag = call.query.get("remove_duplicate_fields")
     if flag is not None and parse_boolean("remove_duplicate_fields", flag):
@@ -96,32 +102,32 @@ async def show_tickets(request: Request, call: ApiCall) -> Response:
 
 async def list_audits(request: Request, call: ApiCall) -> Response:
     """The audits of one ticket, oldest first; only those with certain events, or of one channel, if asked for."""
-    ticket_id = (await _find(request, call)).id
+    ticket_id = (await find_ticket(request, call)).id
     list_request = parse_list_request(_by_id(call.query))
-    store, rows = call.service.store, list[ListRow]()
+    store, rows, owner = call.service.store, list[ListRow](), Owner("ticket_id", ticket_id)
     check = parse_audit_filter(call.query)
     if check is None:
-        rows = list(await store.list_records(call.account, "audits", list_request.part, ticket_id))
+        rows = list(await store.list_records(call.account, "audits", list_request.part, owner))
         is_counted = list_request.number is not None
-        count = await store.count_records(call.account, "audits", ticket_id) if is_counted else None
+        count = await store.count_records(call.account, "audits", owner) if is_counted else None
     else:
         found = await store.read_of_tickets(call.account, "audits", [ticket_id])
         matching = [ListRow(row.id, row.id, row.body) for row in found if check(row.body)]
         rows, count = slice_rows(matching, list_request.part), len(matching)
-    sideloads = await _sideload(call, "audits", rows[: list_request.limit])
+    sideloads = await sideload(call, "audits", [row.body for row in rows[: list_request.limit]])
     return list_response(request, call, "audits", list_request, rows, count, sideloads)
 
 
 async def list_comments(request: Request, call: ApiCall) -> Response:
     """The comments of one ticket, oldest first; `sort=-created_at` or `sort_order=desc` for newest first."""
-    ticket_id = (await _find(request, call)).id
+    ticket_id = (await find_ticket(request, call)).id
     list_request = parse_list_request(_by_id(call.query))
     flag = call.query.get("include_inline_images")
     inline_images = flag is not None and parse_boolean("include_inline_images", flag)
     audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
     comments = comments_of((row.body for row in audits), inline_images=inline_images)
     page = slice_rows(comments, list_request.part)
-    sideloads = await _sideload(call, "comments", page[: list_request.limit])
+    sideloads = await sideload(call, "comments", [row.body for row in page[: list_request.limit]])
     return list_response(request, call, "comments", list_request, page, len(comments), sideloads)
 
 
@@ -132,14 +138,9 @@ def _by_id(query: Mapping[str, str]) -> Mapping[str, str]:
     return query
 
 
-async def _sideload(call: ApiCall, kind: str, rows: Sequence[ListRow]) -> dict[str, list[bytes]]:
-    include = parse_include(call.query.get("include", ""))
-    return await sideload_records(call.service.store, call.account, kind, include, [row.body for row in rows])
-
-
 async def show_metrics(request: Request, call: ApiCall) -> Response:
     """The metric set of one ticket."""
-    ticket_id = (await _find(request, call)).id
+    ticket_id = (await find_ticket(request, call)).id
     rows = await call.service.store.read_records(call.account, "ticket_metrics", [ticket_id])
     if not rows:
         raise RecordNotFound
@@ -148,7 +149,7 @@ async def show_metrics(request: Request, call: ApiCall) -> Response:
 
 async def show_tags(request: Request, call: ApiCall) -> Response:
     """The tags of one ticket."""
-    tags = msgspec.json.decode((await _find(request, call)).body, type=_Tagged).tags
+    tags = msgspec.json.decode((await find_ticket(request, call)).body, type=_Tagged).tags
     return body_response(request, msgspec.json.encode({"tags": tags}))
 
 
@@ -206,7 +207,8 @@ def _deleted(body: bytes, audits: list[bytes]) -> bytes:
     )
 
 
-async def _find(request: Request, call: ApiCall) -> LinkedTicketRow:
+async def find_ticket(request: Request, call: ApiCall) -> LinkedTicketRow:
+    """The ticket that the path names. Raises RecordNotFound."""
     rows = await call.service.store.read_tickets(call.account, [path_id(request)])
     if not rows or rows[0].status == "deleted":
         raise RecordNotFound

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of routes."""
 
+import re
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +16,7 @@ from ticketfeed.server.api.routes import API_ROUTES
 
 __all__ = ["OPENAPI_ROUTES", "openapi_document"]
 
+_PATH_PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
 _SCHEMA = "#/components/schemas/{name}"
 _TYPES: dict[str, dict[str, Any]] = {
     "array": {"type": "array", "items": {"type": "object"}},
@@ -88,9 +90,9 @@ def _operation(route: ApiRoute) -> dict[str, Any]:
 
 def _parameters(route: ApiRoute) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
-    if "{id" in route.path:
-        schema = {"type": "integer", "minimum": 0} if "{id:int}" in route.path else {"type": "string"}
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": schema})
+    for name, convertor in _PATH_PARAMETER.findall(route.path):
+        schema = {"type": "integer", "minimum": 0} if convertor else {"type": "string"}
+        parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
     for name in route.parameters:
         schema, meaning = PARAMETERS[name]
         parameters.append({"name": name, "in": "query", "description": meaning, "schema": schema})

@@ -142,9 +142,43 @@ SELECT {row} FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND ticket_id = ANY (:ids)
 ORDER BY ticket_id, id
 
--- name: count_records
--- How many records of one kind a list has; :is_deleted is 1 for one that has deleted records, too, else 0.
-SELECT count(*) FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted <= :is_deleted
+-- name: read_of_users
+-- The memberships or identities of some users, by id.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND user_id = ANY (:ids) AND is_deleted = 0
+ORDER BY id
+
+-- name: find_of_user
+-- The memberships or identities of one user.
+SELECT body FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND user_id = :user_id AND is_deleted = ANY (:states)
+ORDER BY id
+
+-- name: find_users_without_membership
+-- Users that are no members of the organization that they name.
+SELECT body FROM ticketfeed.record AS person
+WHERE person.account_id = :account_id AND person.kind = 'users' AND person.organization_id IS NOT NULL
+  AND person.is_deleted = 0 AND person.id > :after_id
+  AND NOT EXISTS (
+    SELECT 1 FROM ticketfeed.record AS membership
+    WHERE membership.account_id = :account_id AND membership.kind = 'organization_memberships'
+      AND membership.user_id = person.id AND membership.organization_id = person.organization_id
+      AND membership.is_deleted = 0
+  )
+ORDER BY person.id LIMIT :limit
+
+-- name: find_repeated_memberships
+-- Organization memberships that were derived from their user and that another one repeats.
+SELECT body FROM ticketfeed.record AS derived
+WHERE derived.account_id = :account_id AND derived.kind = 'organization_memberships' AND derived.user_id = derived.id
+  AND derived.is_deleted = 0
+  AND EXISTS (
+    SELECT 1 FROM ticketfeed.record AS membership
+    WHERE membership.account_id = :account_id AND membership.kind = 'organization_memberships'
+      AND membership.user_id = derived.user_id AND membership.organization_id = derived.organization_id
+      AND membership.is_deleted = 0 AND membership.id <> derived.id
+  )
+ORDER BY derived.id LIMIT :limit
 
 -- name: count_records_of_ticket
 -- How many audits or metric events one ticket has.
