@@ -23,7 +23,16 @@ from ticketfeed.protocol.search import (
     lookup_query,
     parse_search,
 )
-from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, encode_term, index_record, index_ticket
+from ticketfeed.protocol.search_index import (
+    INDEXED_KINDS,
+    IndexedRow,
+    SearchEntry,
+    encode_term,
+    index_rows,
+    indexed_record,
+    indexed_ticket,
+    split_words,
+)
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.search_times import parse_search_time
 from ticketfeed.protocol.tickets import parse_ticket
@@ -270,8 +279,12 @@ def entry(kind: str, **values: Any) -> SearchEntry | None:
     body = json.dumps({"id": 1, **values}).encode()
     if kind == "tickets":
         row = parse_ticket(body, account="acme", now=NOW).row
-        return index_ticket(row.id, row.status, row.body)
-    return index_record(parse_record(kind, body, account="acme", now=NOW))
+        return entry_of(indexed_ticket(row.id, row.status, row.body))
+    return entry_of(indexed_record(parse_record(kind, body, account="acme", now=NOW)))
+
+
+def entry_of(row: IndexedRow | None) -> SearchEntry | None:
+    return row and index_rows([row])[0]
 
 
 COMMENT = {"type": "Comment", "body": "Hello there", "attachments": [{"id": 1}]}
@@ -322,11 +335,12 @@ def test_without_entry(kind: str, values: dict[str, Any]) -> None:
     assert entry(kind, **values) is None
 
 
-def test_comments_find_their_ticket() -> None:
+@pytest.mark.parametrize("type_", ["Comment", "VoiceComment"])
+def test_comments_find_their_ticket(type_: str) -> None:
     """A ticket is found by the words, author and attachments of its comments, and by when it was solved."""
     entries = [
         entry("tickets", subject="Paper"),
-        entry("audits", ticket_id=1, author_id=9, events=[COMMENT]),
+        entry("audits", ticket_id=1, author_id=9, events=[{**COMMENT, "type": type_}]),
         entry("ticket_metrics", ticket_id=1, solved_at="2026-01-31T10:00:00Z"),
     ]
     found = "hello", "paper there", "comment:hello", "commenter:9", "has_attachment:true", "solved:2026-01-31"
@@ -381,13 +395,30 @@ def test_an_entry_of_anything(kind: str, values: dict[str, Any]) -> None:
     """An entry can be made of whatever an older release has stored, and its words are as the engines take them."""
     body = json.dumps(values).encode()
     if kind == "tickets":
-        made = index_ticket(1, "open", body)
+        made = entry_of(indexed_ticket(1, "open", body))
     else:
         draft = parse_record(kind, b'{"id":1,"ticket_id":2}', account="acme", now=NOW)
-        made = index_record(draft._replace(body=body, comment_count=1))
+        made = entry_of(indexed_record(draft._replace(body=body, comment_count=1)))
     if made is not None:
         assert all(word.replace("_", "").isalnum() or word == "_" for word in f"{made.title} {made.text}".split())
         assert all(part.isprintable() for part in made.terms.split())
+
+
+def test_rows_of_any_kind_at_once() -> None:
+    """The entries of rows of several kinds are those of each alone, also where one is no record at all."""
+    rows = [
+        IndexedRow("tickets", 1, b'{"subject":"Paper","tags":["a"]}', status="open"),
+        IndexedRow("audits", 2, b'{"events":[{"type":"Comment","body":"b"},5],"author_id":7}', 1),
+        IndexedRow("ticket_metrics", 1, b'{"solved_at":null}'),
+        IndexedRow("users", 3, b'{"name":"Ann","tags":{}}'),
+    ]
+    assert index_rows(rows) == [entry_of(row) for row in rows]
+
+
+@given(st.text(st.characters(max_codepoint=0x24F) | st.sampled_from("\u00b5\u00df\u0130_ ") | st.characters()))
+def test_words(text: str) -> None:
+    """Texts of Latin letters are split as all others are: at what is no letter and no digit."""
+    assert split_words(text[:60]) == split_words(f"{text[:60]} \u03c0")[:-1]
 
 
 def test_bounds_of_an_entry() -> None:

@@ -73,4 +73,4 @@ def _meets(entry: SearchEntry, condition: Condition) -> bool:
 
 
 def _has_phrase(text: str, words: Sequence[str], *, is_prefix: bool) -> bool:
-    return f" {' '.join(words)}{'' if is_prefix else ' '}" in f" {text} "
+    return f" {' '.join(words)}{'' if is_prefix else ' '}" in f" {' '.join(text.split())} "

@@ -1,16 +1,19 @@
 """Filling the search index of a store that was written before it had one, or by a release that indexed otherwise."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.search_index import (
     INDEXED_KINDS,
     SEARCH_INDEX_VERSION,
+    IndexedRow,
     SearchEntry,
-    index_record,
-    index_ticket,
+    index_rows,
+    indexed_record,
+    indexed_ticket,
 )
+from ticketfeed.storage.search_changes import EntryKey
 from ticketfeed.storage.sql_session import SqlSession
 
 __all__ = ["build_search_index", "needs_search_index"]
@@ -18,7 +21,7 @@ __all__ = ["build_search_index", "needs_search_index"]
 # Rows read and entries added at once.
 BATCH = 250
 
-Entries = Mapping[tuple[str, int], SearchEntry | None]
+Entries = Mapping[EntryKey, SearchEntry | None]
 
 
 def needs_search_index(session: SqlSession) -> bool:
@@ -45,7 +48,7 @@ def _ticket_entries(session: SqlSession, account_id: int) -> Iterator[Entries]:
         rows = session.fetch(session.queries["scan_tickets_after"], bindings)
         if not rows:
             return
-        yield {("tickets", id): entry for _, id, status, body in rows if (entry := index_ticket(id, status, body))}
+        yield _entries([indexed_ticket(id, status, body) for _, id, status, body in rows])
         second, id, *_ = rows[-1]
 
 
@@ -56,5 +59,10 @@ def _record_entries(session: SqlSession, account_id: int, kind: str) -> Iterator
         rows = session.rows("scan_records_after", RecordRow, bindings)
         if not rows:
             return
-        yield {(kind, row.id): entry for row in rows if (entry := index_record(row))}
+        yield _entries([indexed_record(row) for row in rows])
         id = rows[-1].id
+
+
+def _entries(rows: Iterable[IndexedRow | None]) -> Entries:
+    entries = index_rows([row for row in rows if row is not None])
+    return {(entry.kind, entry.id): entry for entry in entries if entry is not None}

@@ -7,12 +7,13 @@ import psycopg
 
 from ticketfeed.protocol.model import Account, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
-from ticketfeed.protocol.search_index import SearchEntry, index_ticket
+from ticketfeed.protocol.search_index import SearchEntry
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.postgres.search_index import write_entries
 from ticketfeed.storage.queries import POSTGRES, Queries, insert_rows
+from ticketfeed.storage.search_changes import EntryKey
 from ticketfeed.storage.sql_session import SqlSession
-from ticketfeed.storage.sql_transaction import EntryKey, SqlTransaction
+from ticketfeed.storage.sql_transaction import SqlTransaction
 
 __all__ = ["QUERIES", "PostgresSession", "PostgresTransaction"]
 
@@ -50,15 +51,14 @@ class PostgresTransaction(SqlTransaction):
         sql = insert_rows(POSTGRES, "ticket", TicketRow, key=("id",), count=len(rows))
         parameters = [value for row in rows for value in (self._account_id, *row)]
         self._connection.execute(sql.encode(), parameters)
-        self._put_entries({}, {("tickets", row.id): index_ticket(row.id, row.status, row.body) for row in rows})
         return left
 
-    def _find_entries(self, rows: Mapping[EntryKey, RecordRow]) -> dict[EntryKey, SearchEntry]:  # noqa: ARG002
-        return {}
+    def _find_indexed(self, keys: Iterable[EntryKey]) -> list[RecordRow]:  # noqa: ARG002
+        return []
 
-    def _put_entries(
+    def _write_entries(
         self,
-        old: Mapping[EntryKey, SearchEntry],  # noqa: ARG002
+        old: Mapping[EntryKey, SearchEntry | None],  # noqa: ARG002
         new: Mapping[EntryKey, SearchEntry | None],
     ) -> None:
         write_entries(self._session, self._account_id, new)

@@ -73,22 +73,20 @@ SELECT coalesce(max(entry_id), 0) + 1 FROM search_entry
 -- The entry of a ticket or record.
 SELECT entry_id FROM search_entry WHERE account_id = ? AND kind = ? AND id = ?
 
--- name: add_entry
--- Add the numbers of an entry.
+-- name: put_entry
+-- Add the numbers of an entry, or replace them, where its number stays.
 INSERT INTO search_entry (
     entry_id, account_id, kind, id, target_id,
     created_at, updated_at, due_at, solved_at, status, priority, ticket_type
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-
--- name: update_entry
--- Replace the numbers of an entry.
-UPDATE search_entry
-SET target_id = ?, created_at = ?, updated_at = ?, due_at = ?, solved_at = ?, status = ?, priority = ?, ticket_type = ?
-WHERE account_id = ? AND entry_id = ?
+ON CONFLICT (account_id, kind, id) DO UPDATE
+SET target_id = excluded.target_id, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    due_at = excluded.due_at, solved_at = excluded.solved_at, status = excluded.status,
+    priority = excluded.priority, ticket_type = excluded.ticket_type
 
 -- name: delete_entry
 -- Delete the numbers of an entry.
-DELETE FROM search_entry WHERE account_id = ? AND entry_id = ?
+DELETE FROM search_entry WHERE account_id = ? AND kind = ? AND id = ?
 
 -- name: add_entry_text
 -- Add the words of an entry.
