@@ -71,6 +71,8 @@ _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
 _STATEMENT_TIMEOUT = f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode()
 # Tables whose rows are erased.
 ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request", "search_entry")
+# The index of words. One that was interrupted while it was made anew has the same name with _ccnew.
+_WORDS = "search_entry_words"
 # Connections of one process for writes, to the primary.
 WRITERS_MAX = 8
 
@@ -160,12 +162,7 @@ class PostgresStore(SqlStore):
         return result
 
     async def overwrite_erased(self) -> None:
-        def vacuum() -> None:
-            with self._writers.connection() as connection:
-                for table in ERASED_TABLES:
-                    connection.execute(f"VACUUM ticketfeed.{table}".encode())
-
-        await self._in_thread(lambda: _translate_errors(vacuum))
+        await self._in_thread(lambda: _translate_errors(self._overwrite_erased))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         return await self._in_thread(lambda: self._fence(account, clock_error_seconds))
@@ -187,6 +184,18 @@ class PostgresStore(SqlStore):
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return decode_requests(await self._query("read_requests", account, current=True, keep=REQUESTS_KEPT))
+
+    def _overwrite_erased(self) -> None:
+        """Remove dead rows, and what statistics and the index of words keep of them."""
+        with self._writers.connection() as connection:
+            session = PostgresSession(connection)
+            erased = session.value("count_erasures", {})
+            for table in ERASED_TABLES:
+                connection.execute(f"VACUUM (ANALYZE) ticketfeed.{table}".encode())
+            if erased != session.value("count_overwritten", {}):  # VACUUM leaves words that no row has any more
+                connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS ticketfeed.{_WORDS}_ccnew".encode())
+                connection.execute(f"REINDEX INDEX CONCURRENTLY ticketfeed.{_WORDS}".encode())
+                session.execute("put_overwritten", {"value": str(erased)})
 
     async def _run_sidecar(self, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""

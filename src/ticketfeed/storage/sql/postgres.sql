@@ -61,6 +61,15 @@ LEFT JOIN LATERAL (
 ) AS change ON TRUE
 WHERE state.account_id = :account_id
 
+-- name: count_overwritten
+-- How many of the writes that erased have been followed up.
+SELECT coalesce(max(value::bigint), 0) FROM ticketfeed.meta WHERE name = 'overwritten'
+
+-- name: put_overwritten
+-- Store how many have.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('overwritten', :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- name: put_entry
 -- Add or replace an entry of the search index.
 INSERT INTO ticketfeed.search_entry (
