@@ -424,6 +424,9 @@ def test_words(text: str) -> None:
 def test_bounds_of_an_entry() -> None:
     """Long texts, long words and repeated words stay within what PostgreSQL's tsvector holds."""
     made = entry("tickets", subject="x" * 500, description="a " * 5000, tags=[f"t{n}" for n in range(1000)])
+    long = entry("tickets", subject=f"{'a ' * 40}{'y' * 70} z", description=f"{'a ' * 300}{'y' * 70}")
     assert made is not None
+    assert long is not None
+    assert (long.title.split()[-2:], long.text.split()[-1]) == (["y" * 64, "z"], "y" * 64)
     assert (len(made.title), made.text.split().count("a"), len(made.text.split())) == (64, 250, 1500)
     assert len(made.terms.split()) == 400
