@@ -24,7 +24,7 @@ from bench.world import Credentials
 
 RESULTS = Path(__file__).parent / "results" / "export.json"
 CLIENTS = Path(__file__).parent / "peers" / "export_clients.py"
-CREDENTIALS = Credentials("admin@example.com/token", "bench-token")
+CREDENTIALS = Credentials("admin@example.com/token", "token-of-the-bench")
 SECONDS_MAX = 3600
 # (what is measured, our target, the other client, its output, what is compared, at least, aim)
 ROWS = (

@@ -1,6 +1,7 @@
 """docs/reference/errors.md, made from the errors of the API as they are raised: each is provoked by a request."""
 
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 from tests.server.desk import ALL, NOON, Desk, basic, tickets
@@ -12,9 +13,9 @@ __all__ = ["provoked_errors", "render"]
 
 _HEAD = """# Errors
 
-Every error of the API, as an example of its kind. Checks are made in this order: path, host, credentials, role, rate
-limit, parameters. 429 and 503 carry `Retry-After` in seconds. A command reports an error as one line on standard error
-and exits with code 2.
+Every error of the API, as an example of its kind. Checks are made in this order: path, host, credentials, scope,
+role, rate limit, parameters. 429 and 503 carry `Retry-After` in seconds. A command reports an error as one line on
+standard error and exits with code 2.
 
 | status | when | body |
 |---|---|---|
@@ -69,6 +70,22 @@ def _no_credentials(desk: Desk) -> None:
 
 def _bad_bearer(desk: Desk) -> None:
     desk.ask(authorization="Bearer unknown")
+
+
+def _asked(**changes: Any) -> Callable[[Desk], None]:
+    """A request to the token endpoint, with these parameters changed."""
+
+    def ask(desk: Desk) -> None:
+        desk.make_client(allowed_scopes=["read"])
+        desk.make_client("app", kind="public")
+        desk.ask_token(**changes)
+
+    return ask
+
+
+def _missing_scope(desk: Desk) -> None:
+    desk.make_client()
+    desk.ask(authorization=f"Bearer {desk.token(scope='users:read')['access_token']}")
 
 
 def _agent(desk: Desk) -> None:
@@ -149,7 +166,17 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("an invalid pagination parameter", _page_size),
     ("a page beyond the limit of offset pagination", _too_deep),
     ("no credentials, or wrong Basic credentials", _no_credentials),
-    ("an unknown or revoked Bearer token", _bad_bearer),
+    ("an unknown, expired or revoked Bearer token", _bad_bearer),
+    ("token endpoint: an unknown client, or a wrong secret", _asked(client_secret="wrong")),
+    ("token endpoint: a parameter is missing or invalid", _asked(grant_type="refresh_token")),
+    (
+        "token endpoint: a code or refresh token that is used, expired, unknown or of another client",
+        _asked(grant_type="refresh_token", refresh_token="unknown"),
+    ),
+    ("token endpoint: a grant that is not for this client", _asked(client_id="app")),
+    ("token endpoint: an unknown grant", _asked(grant_type="password")),
+    ("a scope that is unknown, or not allowed for the client", _asked(scope="write")),
+    ("the scopes of the access token do not cover the request", _missing_scope),
     ("the role of the user does not allow the request", _agent),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),

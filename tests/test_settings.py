@@ -106,6 +106,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], dict[str, Any], str]] = [
     ({"profile": "other"}, {}, {}, "invalid value for --profile: 'other' is not one of open, zendesk"),
     ({"public_url": "ftp://x"}, {}, {}, "invalid value for --public-url: 'ftp://x' is not a URL such as https://"),
     ({"metrics_token": "abc"}, {}, {}, "invalid value for --metrics-token: too short: use 16 characters or more"),
+    ({"session_key": "abc"}, {}, {}, "invalid value for --session-key: too short: use 32 characters or more"),
     ({}, {}, {"prt": 1, "a": 2}, "ticketfeed.toml: unknown setting a, prt; available settings: account, allow_host"),
     ({}, {}, {"deleted_tickets": 1}, "unknown setting deleted_tickets"),
     ({}, {}, {"serve": {"port": 1}}, "serve cannot be a table; put settings at top level, rules under [rules]"),

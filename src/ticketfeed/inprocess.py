@@ -25,6 +25,7 @@ async def call_app(
     headers: Sequence[tuple[str, str]] = (),
     scheme: str = "http",
     body: bytes = b"",
+    client: str = "127.0.0.1",
 ) -> Answer:
     """Ask for `target`, a path with or without a query."""
     path, _, query = target.partition("?")
@@ -40,7 +41,7 @@ async def call_app(
         "query_string": _encode(query),
         "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in named],
         "server": (host, 80),
-        "client": ("127.0.0.1", 0),
+        "client": (client, 0),
         "root_path": "",
     }
     sent: list[Message] = []

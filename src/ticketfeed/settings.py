@@ -12,15 +12,25 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from ticketfeed.protocol.credentials import TOKEN_CHARS_MIN
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["PROFILES", "RULES", "SETTINGS", "ProfileName", "Setting", "Settings", "parse_value"]
+__all__ = [
+    "PROFILES",
+    "RULES",
+    "SESSION_KEY_CHARS_MIN",
+    "SETTINGS",
+    "ProfileName",
+    "Setting",
+    "Settings",
+    "parse_value",
+]
 
 # `open` is for serving your own data: a change is readable within about a second, without rate limits.
 # `zendesk` is for testing a connector against the rules that it will meet.
 ProfileName = Literal["open", "zendesk"]
 
-TOKEN_CHARS_MIN = 16
+SESSION_KEY_CHARS_MIN = 32
 # Scheme, host, port, and the path prefix under which a reverse proxy publishes the server.
 _PUBLIC_URL = re.compile(
     r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE
@@ -110,8 +120,8 @@ def _rule(open: Any, zendesk: Any, unit: str, help: str, *, has_option: bool = F
     return _setting(open, help, profiles=profiles, unit=unit, has_option=has_option, minimum=0)
 
 
-def _token_problem(token: str) -> str | None:
-    return f"too short: use {TOKEN_CHARS_MIN} characters or more" if len(token) < TOKEN_CHARS_MIN else None
+def _length_problem(chars_min: int) -> Callable[[str], str | None]:
+    return lambda secret: f"too short: use {chars_min} characters or more" if len(secret) < chars_min else None
 
 
 def _url_problem(url: str) -> str | None:
@@ -182,7 +192,14 @@ class Settings:
         None,
         "Bearer token that gives access to the metrics of all accounts. Admins see metrics for their own account only.",
         is_secret=True,
-        problem=_token_problem,
+        problem=_length_problem(TOKEN_CHARS_MIN),
+    )
+    session_key: str | None = _setting(
+        None,
+        "Key that signs dashboard sessions, the same for all servers of a PostgreSQL store. Default: that in the file "
+        "FILE-session-key of an SQLite store; else one for each start of a server.",
+        is_secret=True,
+        problem=_length_problem(SESSION_KEY_CHARS_MIN),
     )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     settle_seconds: int = _rule(
@@ -204,6 +221,19 @@ class Settings:
         0, 0, "days", "Erase the content of tickets this long after they were deleted; 0 disables it."
     )
     ticket_pages: int = _rule(0, 50, "a minute", "The list of tickets, from page 501 on.")
+    oauth_expires_in: Literal["always", "when_asked"] = _rule(
+        "always", "always", "", "Whether a new access token that expires says so although the request did not ask."
+    )
+    oauth_token_format: Literal["opaque", "jwt"] = _rule(
+        "opaque", "opaque", "", "Access tokens of 64 hex digits, or JWTs of about 1 KB."
+    )
+    oauth_reuse: Literal["refuse", "revoke_family"] = _rule(
+        "refuse",
+        "refuse",
+        "",
+        "What a refresh token or code does that was used before: only fail, or revoke all tokens renewed from it.",
+    )
+    oauth_success_status: Literal["200", "201"] = _rule("200", "200", "", "The status of a new access token.")
 
     @classmethod
     def of_profile(cls, profile: ProfileName, **values: Any) -> "Settings":

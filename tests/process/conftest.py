@@ -20,7 +20,7 @@ import pytest
 
 TICKETS = 1200
 PATH = "/api/v2/incremental/tickets/cursor"
-TOKEN = "process-token"
+TOKEN = "process-token-of-tests"
 SECONDS_MAX = 30.0
 
 # Nothing of the caller's own environment decides what a command does here.

@@ -56,10 +56,12 @@ def test_a_store_from_nothing(tmp_path: Path) -> None:
     assert done("account", "list") == "acme\t0 tickets\n"
     token = done("token", "create", "--email", "Ann@Example.com").strip()
     assert len(token) >= 40
-    assert done("token", "create", "--email", "ann@example.com", "--token", "chosen") == "chosen\n"
-    assert done("token", "create", "--email", "bob@example.com", "--password", "--role", "agent", input=b"pw\n") == (
-        "password stored\n"
+    assert (
+        done("token", "create", "--email", "ann@example.com", "--token", "a-chosen-token-16") == "a-chosen-token-16\n"
     )
+    assert done(
+        "token", "create", "--email", "bob@example.com", "--password", "--role", "agent", input=b"password\n"
+    ) == ("password stored\n")
     (tmp_path / "a.ndjson").write_bytes(lines(3))
     (tmp_path / "b.json.gz").write_bytes(gzip.compress(b"[" + lines(2, 4).strip().replace(b"\n", b",\n ") + b"]"))
     assert (
@@ -79,7 +81,7 @@ def test_a_store_from_nothing(tmp_path: Path) -> None:
     ]
     done("token", "revoke", "2")
     assert done("token", "list").count("revoked") == 1
-    secrets = (token.encode(), b"chosen", b"pw\n")
+    secrets = (token.encode(), b"a-chosen-token-16", b"password\n")
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("ticketfeed.db*"))
     assert not any(secret in stored for secret in secrets)
 
@@ -197,7 +199,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
                 ("simulate",),
                 ("consumers",),
             ),
-            *((*CREATE, "a@example.com"), (*CREATE, "a@example.com", "--token", "t")),
+            *((*CREATE, "a@example.com"), (*CREATE, "a@example.com", "--token", "t" * 16)),
         ]
     ),
     (("check", "--erased", "missing"), "cannot read missing: No such file"),
@@ -213,11 +215,12 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("account", "create", "a" * 64, "--store", "sqlite:///never.db"), "invalid account name"),
     *(((*CREATE, text), "is not an email address") for text in ("", "x", "@", "a@", "a b@c", "a:b@c", "\udcff@b")),
     ((*CREATE, "n@example.com", "--token", ""), "empty"),
-    ((*CREATE, "n@example.com", "--token", "two words"), "without spaces"),
+    ((*CREATE, "n@example.com", "--token", "15-characters.."), "the token is too short: use 16 characters or more"),
+    ((*CREATE, "n@example.com", "--token", "two words and more"), "without spaces"),
     ((*CREATE, "n@example.com", "--token", "\udcff"), "ASCII"),
     ((*CREATE, "n@example.com", "--role", "boss"), "--role"),
     ((*CREATE, "a@example.com", "--role", "agent"), "exists already, with the role admin"),
-    ((*CREATE, "a@example.com", "--token", "process-token"), "in use already"),
+    ((*CREATE, "a@example.com", "--token", "process-token-of-tests"), "in use already"),
     ((*CREATE, "n@example.com", "--password"), "empty"),
     (("token", "revoke", "99"), "there is no active token 99"),
     (("token", "revoke", "x"), "'ID'"),
@@ -428,6 +431,8 @@ def test_demo(start: Start, tmp_path: Path) -> None:
     if shutil.which("curl"):
         done = subprocess.run(["sh", "-c", line], capture_output=True, check=True, timeout=10)
         assert len(json.loads(done.stdout)["tickets"]) == 2
+        done = subprocess.run(["sh", "-c", demo.read_line()], capture_output=True, check=True, timeout=10)
+        assert demo.ask(token=json.loads(done.stdout)["access_token"]).status == 200
     assert demo.ask(token="demo-token").status == 200
     assert demo.ask(token="agent-token").status == 403
     assert demo.ask(token="x").status == 401

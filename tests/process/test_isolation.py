@@ -83,7 +83,7 @@ public class Walk {
     }
 }
 """
-TARGET = (f"{URL}?start_time=0&per_page=100", "acme-token")
+TARGET = (f"{URL}?start_time=0&per_page=100", "acme-token-of-tests")
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +365,16 @@ def test_several_at_once(tmp_path: Path) -> None:
             folder = tmp_path / str(number)
             folder.mkdir()
             assert run("account", "create", "acme", cwd=folder).code == 0
-            token = ("token", "create", "--email", "a@example.com", "--token", f"token-{number}", "--account", "acme")
+            token = (
+                "token",
+                "create",
+                "--email",
+                "a@example.com",
+                "--token",
+                f"token-of-tests-{number}",
+                "--account",
+                "acme",
+            )
             assert run(*token, cwd=folder).code == 0
             processes.append(
                 stack.enter_context(
@@ -379,7 +388,7 @@ def test_several_at_once(tmp_path: Path) -> None:
                             sys.executable,
                             "-c",
                             program,
-                            f"token-{number}",
+                            f"token-of-tests-{number}",
                         ],
                         cwd=folder,
                         env={**ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},

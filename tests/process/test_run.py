@@ -93,7 +93,7 @@ def test_clients(wrap: Wrap, stored: dict[str, list[Any]], client: str) -> None:
     if client == "curl" and not shutil.which("curl"):
         pytest.skip("no curl here")
     program = WALK.format(preparation=PYTHON[client])
-    done = wrap(sys.executable, "-c", program, f"{URL}?start_time=0&per_page=100", "acme-token")
+    done = wrap(sys.executable, "-c", program, f"{URL}?start_time=0&per_page=100", "acme-token-of-tests")
     check_walk(done, stored["acme"])
 
 
@@ -103,7 +103,7 @@ def test_node(wrap: Wrap, stored: dict[str, list[Any]]) -> None:
     if not (22, 21) <= version < (23,) and not version >= (24, 5):
         pytest.skip(f"node {version} reads no proxy from its environment; it takes 22.21 or 24.5")
     target = f"{URL}?start_time=0&per_page=100"
-    check_walk(wrap("node", "--input-type=module", "-e", NODE, target, "acme-token"), stored["acme"])
+    check_walk(wrap("node", "--input-type=module", "-e", NODE, target, "acme-token-of-tests"), stored["acme"])
 
 
 def test_node_trusts(wrap: Wrap) -> None:
@@ -119,7 +119,7 @@ def test_java(wrap: Wrap, tmp_path: Path) -> None:
     if not shutil.which("javac"):
         pytest.skip("no Java here")
     (tmp_path / "Get.java").write_text(JAVA)
-    done = wrap("java", str(tmp_path / "Get.java"), f"{URL}?start_time=0&per_page=1", "acme-token")
+    done = wrap("java", str(tmp_path / "Get.java"), f"{URL}?start_time=0&per_page=1", "acme-token-of-tests")
     assert (done.code, done.out) == (0, b"200 200\n"), done.err
 
 
@@ -127,10 +127,11 @@ def test_accounts_by_host(wrap: Wrap, stored: dict[str, list[Any]]) -> None:
     """The host names the account, whose credentials are needed; a host without one is no help desk."""
     program = WALK.format(preparation=PYTHON["requests"])
     beta = f"https://beta.zendesk.com{PATH}?start_time=0&per_page=30"
-    check_walk(wrap(sys.executable, "-c", program, beta, "beta-token"), stored["beta"], "beta")
+    check_walk(wrap(sys.executable, "-c", program, beta, "beta-token-of-tests"), stored["beta"], "beta")
     status = """
 import requests, sys
-for host, token in (("acme", "beta-token"), ("acme", ""), ("nobody", "acme-token"), ("ACME", "acme-token")):
+acme, beta = "acme-token-of-tests", "beta-token-of-tests"
+for host, token in (("acme", beta), ("acme", ""), ("nobody", acme), ("ACME", acme)):
     url = f"https://{host}.zendesk.com/api/v2/incremental/tickets/cursor.json?start_time=0&per_page=1"
     print(requests.get(url, headers={"Authorization": "Bearer " + token}).status_code)
 """
@@ -140,7 +141,17 @@ for host, token in (("acme", "beta-token"), ("acme", ""), ("nobody", "acme-token
 def test_profile(wrap: Wrap) -> None:
     """The rules of a profile hold: with `zendesk`, a start_time of now is too recent."""
     url = f"{URL}?start_time={system_clock()}"
-    curl = ("curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", "-H", "Authorization: Bearer acme-token", url)
+    curl = (
+        "curl",
+        "-sS",
+        "-o",
+        os.devnull,
+        "-w",
+        "%{http_code}",
+        "-H",
+        "Authorization: Bearer acme-token-of-tests",
+        url,
+    )
     if not shutil.which("curl"):
         pytest.skip("no curl here")
     assert wrap(*curl, options=("--profile", "zendesk")).out == b"400"
@@ -245,12 +256,13 @@ def test_streams(home: Path, environment: dict[str, str]) -> None:
 def test_a_job_under_way_when_the_command_ends(environment: dict[str, str], tmp_path: Path) -> None:
     """Its item is finished, and nothing is said; what is left is there for the next server."""
     assert run("account", "create", "acme", cwd=tmp_path).code == 0
-    assert run("token", "create", "--email", "a@example.com", "--token", "acme-token", cwd=tmp_path).code == 0
+    assert run("token", "create", "--email", "a@example.com", "--token", "acme-token-of-tests", cwd=tmp_path).code == 0
     program = (
         "import requests\n"
         "tickets = [{'comment': {'body': 'x' * 30000}} for _ in range(100)]\n"
         "address = 'https://acme.zendesk.com/api/v2/tickets/create_many'\n"
-        "answer = requests.post(address, json={'tickets': tickets}, headers={'Authorization': 'Bearer acme-token'})\n"
+        "headers = {'Authorization': 'Bearer acme-token-of-tests'}\n"
+        "answer = requests.post(address, json={'tickets': tickets}, headers=headers)\n"
         "assert answer.status_code == 200, answer.text\n"
     )
     done = run("run", "--", sys.executable, "-c", program, cwd=tmp_path, env=environment)

@@ -19,7 +19,7 @@ from ticketfeed.world import generate_world
 
 TICKETS = 1300
 UNTIL = 1_780_272_000
-TOKEN = "zenpy-token"
+TOKEN = "zenpy-token-of-tests"
 
 
 def _world() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from ticketfeed.world import generate_world
 
 TICKETS = 260
 UNTIL = 1_780_272_000
-TOKEN = "zenpy-token"
+TOKEN = "zenpy-token-of-tests"
 
 World = dict[str, dict[int, dict[str, Any]]]
 

@@ -16,7 +16,7 @@ from zenpy.lib.exception import APIException, RecordNotFoundException
 from tests.process.conftest import Start, run
 from ticketfeed import open_store
 
-TOKEN = "zenpy-token"
+TOKEN = "zenpy-token-of-tests"
 
 
 @pytest.fixture

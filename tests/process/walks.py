@@ -52,9 +52,9 @@ def can_isolate() -> bool:
 
 
 def fill_home(folder: Path) -> Path:
-    """A store of two accounts under the default name; NAME-token is an admin's of NAME."""
+    """A store of two accounts under the default name; NAME-token-of-tests is an admin's of NAME."""
     for name, count in ACCOUNTS.items():
-        token = ["token", "create", "--email", "a@example.com", "--token", f"{name}-token"]
+        token = ["token", "create", "--email", "a@example.com", "--token", f"{name}-token-of-tests"]
         for arguments in (["generate", str(count)], token):
             done = run(*arguments, "--account", name, cwd=folder)
             assert done.code == 0, done.err

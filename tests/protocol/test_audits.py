@@ -71,9 +71,12 @@ def test_change_events(before: Any, after: Any, expected: list[tuple[Any, ...]])
     ] == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(7, "7"), (True, True), (None, None), ("x", "x"), (["a"], ["a"])])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(7, "7"), (1.5, "1.5"), (True, "1"), (False, "0"), (None, None), ("x", "x"), (["a"], ["a"])],
+)
 def test_event_value(value: Any, expected: Any) -> None:
-    """Numbers are texts in events, and nothing else is."""
+    """Numbers and checkboxes are texts in events, and nothing else is."""
     assert event_value(value) == expected
 
 

@@ -9,6 +9,8 @@ from ticketfeed.protocol import errors
 from ticketfeed.protocol.envelope import encode_error
 
 # error, status, body, headers of its own
+# Of every answer of the token endpoint.
+NOT_CACHED = {"cache-control": "no-store", "pragma": "no-cache"}
 ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] = [
     (
         errors.ParameterMissing("start_time"),
@@ -76,7 +78,84 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
                 "The access token provided is expired, revoked, malformed or invalid for other reasons."
             ),
         },
-        {"www-authenticate": "Bearer"},
+        {
+            "www-authenticate": (
+                'Bearer realm="Protected by OAuth 2.0", error="invalid_token", error_description='
+                '"The access token provided is expired, revoked, malformed or invalid for other reasons."'
+            )
+        },
+    ),
+    (
+        errors.InvalidClient(),
+        401,
+        {
+            "error": "invalid_client",
+            "error_description": (
+                "The client identifier provided is invalid, the client failed to authenticate, the client did not "
+                "include its credentials, provided multiple client credentials, or used unsupported credentials type."
+            ),
+        },
+        {**NOT_CACHED, "www-authenticate": 'Basic realm="OAuth2 Token Endpoint"'},
+    ),
+    (
+        errors.InvalidGrant(),
+        400,
+        {
+            "error": "invalid_grant",
+            "error_description": (
+                "The provided access grant is invalid, expired, or revoked (e.g. invalid assertion, expired "
+                "authorization token, bad end-user password credentials, or mismatching authorization code and "
+                "redirection URI)."
+            ),
+        },
+        NOT_CACHED,
+    ),
+    (
+        errors.InvalidRequest("'refresh_token' required."),
+        400,
+        {"error": "invalid_request", "error_description": "'refresh_token' required."},
+        NOT_CACHED,
+    ),
+    (
+        errors.InvalidScope(),
+        400,
+        {
+            "error": "invalid_scope",
+            "error_description": (
+                "The requested scope is invalid, unknown, malformed, or exceeds the previously granted scope."
+            ),
+        },
+        NOT_CACHED,
+    ),
+    (
+        errors.UnauthorizedClient(),
+        400,
+        {
+            "error": "unauthorized_client",
+            "error_description": ("The authenticated client is not authorized to use the access grant type provided."),
+        },
+        NOT_CACHED,
+    ),
+    (
+        errors.UnsupportedGrantType(),
+        400,
+        {
+            "error": "unsupported_grant_type",
+            "error_description": (
+                "The access grant included - its type or another attribute - is not supported by the authorization "
+                "server."
+            ),
+        },
+        NOT_CACHED,
+    ),
+    (
+        errors.MissingScope(["tickets:read", "read"]),
+        403,
+        {
+            "error": "Forbidden",
+            "description": "You are missing the following required scopes: tickets:read, read",
+        },
+        {},
     ),
     (
         errors.RoleTooLow(),

@@ -1,11 +1,14 @@
 """The page rule: every row once, in order, and the end told on the last page."""
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.model import Page, Position, Span
-from ticketfeed.protocol.paging import make_page, make_span, position_of
+from ticketfeed.protocol.paging import count_page_rows, make_page, make_span, position_of
 from ticketfeed.protocol.rows import ChangeRow
 
 # Few seconds and few ids, so that many rows share a second.
@@ -62,6 +65,17 @@ def test_polling_goes_on_where_the_walk_ended(feed: list[ChangeRow], page_limit:
     assert read(feed, end, page_limit) == Page([], after=end, end_of_stream=True)
     later = ChangeRow(9, 1, b"1")
     assert list(read([*feed, later], end, page_limit).rows) == [later]
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 40), st.integers(0, 60))
+def test_a_page_is_bounded_in_bytes(sizes: list[int], page_limit: int, bytes_max: int) -> None:
+    """A page ends with the row that takes it beyond the bound, and never before its first row."""
+    rows = [ChangeRow(1, number, b"x" * size) for number, size in enumerate(sizes)]
+    with patch.object(paging, "PAGE_BYTES_MAX", bytes_max):
+        count = count_page_rows(rows, page_limit)
+    assert sum(sizes[: count - 1]) <= bytes_max if count else not rows
+    assert count <= page_limit
+    assert count == min(page_limit, len(rows)) or sum(sizes[:count]) > bytes_max
 
 
 ROWS = [ChangeRow(1, number, b"x") for number in range(1, 5)]

@@ -24,7 +24,7 @@ class Browser:
     """Keeps cookies, sends forms."""
 
     def __init__(self, desk: Desk, host: str = "acme.localhost") -> None:
-        self.desk, self.host = desk, host
+        self.desk, self.host, self.client = desk, host, "127.0.0.1"
         self.cookies: dict[str, str] = {}
 
     def go(self, path: str = "", form: dict[str, str] | None = None, scheme: str = "http") -> Answer:
@@ -32,7 +32,14 @@ class Browser:
         method, body = ("GET", b"") if form is None else ("POST", urlencode(form).encode())
         target = path if path.startswith("/") else BASE + path
         asked = call_app(
-            self.desk.app, target, host=self.host, method=method, headers=headers, body=body, scheme=scheme
+            self.desk.app,
+            target,
+            host=self.host,
+            method=method,
+            headers=headers,
+            body=body,
+            scheme=scheme,
+            client=self.client,
         )
         self.answer = asyncio.run(asked)
         for line in self.answer.headers.getlist("set-cookie"):

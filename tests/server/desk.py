@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import msgspec
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.protocol.credentials import hash_password, hash_token
 from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.oauth import CODE_SECONDS, AuthorizationCode
+from ticketfeed.protocol.oauth_input import CLIENT_PARSER
+from ticketfeed.protocol.oauth_views import client_view
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.server.app import create_app
@@ -20,6 +24,7 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.writing.oauth_clients import create_client
 
 NOON = 1_700_000_000
 PATH = "/api/v2/incremental/tickets/cursor"
@@ -105,9 +110,11 @@ class Desk:
         method: str = "GET",
         headers: Sequence[tuple[str, str]] = (),
         scheme: str = "http",
+        client: str = "127.0.0.1",
     ) -> Answer:
         sent = [*headers, *([("Authorization", authorization)] if authorization is not None else [])]
-        return asyncio.run(call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme))
+        asked = call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme, client=client)
+        return asyncio.run(asked)
 
     def send(
         self,
@@ -126,6 +133,41 @@ class Desk:
         self.answer = asyncio.run(asked)
         assert self.answer.status == expect, self.answer
         return msgspec.json.decode(self.answer.body) if self.answer.body else None
+
+    def make_client(self, identifier: str = "connector", secret: str = "secret", **values: Any) -> dict[str, Any]:
+        """An OAuth client of the admin, made now."""
+        sent = {"name": identifier, "identifier": identifier, **values}
+        parsed = CLIENT_PARSER.convert(sent)
+        work = self.store.write(self._account("acme"), lambda write: create_client(write, parsed, 1, secret))
+        return client_view(asyncio.run(work), "acme")
+
+    def ask_token(self, *, headers: Sequence[tuple[str, str]] = (), target: str = "", **values: Any) -> Answer:
+        """What the token endpoint answers to these parameters, as JSON."""
+        asked = {"client_id": "connector", "client_secret": "secret", "grant_type": "client_credentials", **values}
+        body = msgspec.json.encode({key: value for key, value in asked.items() if value is not None})
+        sent = [("content-type", "application/json"), *headers]
+        target = f"/oauth/tokens{target}"
+        return asyncio.run(call_app(self.app, target, host="acme.localhost", method="POST", headers=sent, body=body))
+
+    def token(self, **values: Any) -> dict[str, Any]:
+        """The same, which must be a 200."""
+        answer = self.ask_token(**values)
+        assert answer.status == 200, answer
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
+
+    def add_code(self, code: str = "code", user_id: int = 1, scopes: str = "read write", **values: Any) -> None:
+        """An authorization code of the client `connector`, as if the user had consented now."""
+
+        def work(write: WriteTransaction) -> None:
+            client = write.find_client("connector")
+            assert client is not None
+            ends = self.now + CODE_SECONDS
+            made = AuthorizationCode(
+                hash_token(code), client.id, user_id, scopes, "https://example.com/", None, None, ends, None
+            )
+            write.add_code(replace(made, **values))
+
+        asyncio.run(self.store.write(self._account("acme"), work))
 
     def run_jobs(self) -> None:
         """Do what is left to do, as a serving process does when it starts."""

@@ -7,6 +7,7 @@ import pytest
 
 from tests.server.desk import ADMIN, Desk, basic
 from ticketfeed.inprocess import Answer
+from ticketfeed.protocol.errors import InvalidToken
 
 INVALID_TOKEN = {
     "error": "invalid_token",
@@ -118,7 +119,7 @@ def test_wrong_bearer(desk: Desk, token: str) -> None:
     """An unknown, revoked, foreign or useless bearer token is the 401 of OAuth."""
     answer = desk.ask(authorization=f"Bearer {token}")
     assert (answer.status, json.loads(answer.body)) == (401, INVALID_TOKEN)
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == InvalidToken().headers()["www-authenticate"]
 
 
 def test_revoked_at_once() -> None:

@@ -1,5 +1,6 @@
 """Signing in to the page: who may look, for how long, and that nobody else can make them."""
 
+import asyncio
 import time
 import zlib
 from base64 import urlsafe_b64encode
@@ -7,9 +8,12 @@ from base64 import urlsafe_b64encode
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from itsdangerous import URLSafeTimedSerializer
 
 from tests.server.browser import BASE, PAGES, Browser, desk_of
 from tests.server.desk import Desk
+from ticketfeed.protocol.credentials import hash_token
+from ticketfeed.server.app import create_app
 from ticketfeed.server.dashboard import session as page_session
 from ticketfeed.server.dashboard.session import has_csrf_token
 from ticketfeed.settings import Settings
@@ -98,6 +102,48 @@ def test_signing_out() -> None:
     assert browser.go().status == 200
     assert browser.go("logout", {"csrf": csrf}).status == 303
     assert browser.go().status == 303
+
+
+def test_a_cookie_ends_at_sign_out() -> None:
+    """Whoever has copied the cookie is a stranger from then on, in every process of the store; other sessions go on.
+    A form can only end the session that it is of."""
+    key = "a key of more than thirty-two characters"
+    desk = desk_of(settings=Settings(session_key=key))
+    browser, other = Browser(desk), Browser(desk)
+    browser.sign_in()
+    other.sign_in()
+    thief = Browser(desk)
+    thief.cookies = dict(browser.cookies)
+    process = Browser(Desk(settings=Settings(session_key=key)))
+    process.desk.app = create_app(Settings(session_key=key), desk.store, lambda: desk.now)
+    process.cookies = dict(browser.cookies)
+    assert [each.go().status for each in (browser, thief, process, other)] == [200] * 4
+    csrf = browser.field("csrf")
+    other.go()
+    assert browser.go("logout", {"csrf": other.field("csrf")}).status == 403
+    assert browser.go("logout", {"csrf": csrf}).status == 303
+    assert [each.go().status for each in (thief, process, other)] == [303, 303, 200]
+    assert thief.go("logout", {"csrf": csrf}).status == 303
+
+
+def test_the_store_cannot_make_a_session() -> None:
+    """Who knows all that the store holds can sign no cookie: the key is not in it. Who has the key alone cannot open a
+    session that the store does not know."""
+    key = "a key of more than thirty-two characters"
+    desk = desk_of(settings=Settings(session_key=key))
+    browser = Browser(desk)
+    browser.sign_in()
+    account = desk._account("acme")
+    credential = asyncio.run(desk.store.find_token_user(account, hash_token("admin-token")))
+    assert credential is not None
+    cookie, salt = browser.cookies["ticketfeed_session"], "ticketfeed.session"
+    claims = URLSafeTimedSerializer(key, salt=salt).loads(cookie)
+    for secret in (credential.secret_hash, desk.store.store_id, hash_token(claims[1]), ""):
+        browser.cookies["ticketfeed_session"] = str(URLSafeTimedSerializer(secret, salt=salt).dumps(claims))
+        assert browser.go().status == 303
+    for made, status in (([claims[0], "made up"], 303), ([999, claims[1]], 303), (claims, 200)):
+        browser.cookies["ticketfeed_session"] = str(URLSafeTimedSerializer(key, salt=salt).dumps(made))
+        assert browser.go().status == status
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,20 @@
 """The exports beside that of tickets by cursor: their envelopes, where their pages end, and that nothing is missed."""
 
+import gzip
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.desk import NOON, Desk, ids
+from tests.server.desk import NOON, Desk, ids, tickets
+from tests.server.test_usage_tracker import consumers
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.cursor import decode_cursor
+from ticketfeed.protocol.history_input import audit_of_ticket_event
 from ticketfeed.settings import Settings
 
 API = "/api/v2/incremental"
@@ -209,9 +215,15 @@ def test_9_ticket_events() -> None:
 
 
 def test_9_comment_events() -> None:
-    """With include=comment_events the comments are whole, and next_page asks for them again."""
+    """With include=comment_events the comments are whole, with time and channel; next_page asks for them again."""
     page = events_desk().page(f"{API}/ticket_events?start_time=0&include=comment_events")
-    assert page["ticket_events"][0]["child_events"][0]["body"] == "secret"
+    event = page["ticket_events"][0]
+    comment, *_ = event["child_events"]
+    assert comment["body"] == "secret"
+    assert comment["created_at"] == event["created_at"]
+    assert comment["via"] == {"channel": "email", "source": {"from": {}, "to": {}, "rel": None}}
+    kept, *_ = msgspec.json.decode(audit_of_ticket_event(msgspec.json.encode(event)))["events"]
+    assert kept == {key: comment[key] for key in comment if key not in ("created_at", "event_type", "via_reference_id")}
     assert "include=comment_events" in page["next_page"]
 
 
@@ -258,3 +270,64 @@ def test_admins_only() -> None:
     for path in ("tickets", "users/cursor", "ticket_events", "tickets/sample"):
         assert desk.ask(f"{API}/{path}?start_time=0", authorization="Bearer agent-token").status == 403
     assert desk.ask("/api/v2/tickets", authorization="Bearer agent-token").status == 200
+
+
+# Four of these take a page beyond its bytes, with what else stands in a ticket.
+PAGE_BYTES = 40_000
+LARGE = "x" * (PAGE_BYTES // 4)
+
+
+@pytest.mark.parametrize(("coding", "query"), [("gzip", ""), ("identity", "&include=users,comment_count")])
+@patch.object(paging, "PAGE_BYTES_MAX", PAGE_BYTES)
+def test_pages_of_large_tickets_end_early(coding: str, query: str) -> None:
+    """A walk over large tickets gets each of them once, page by page, also from the cache and with sideloads."""
+    desk = Desk()
+    desk.put("tickets", *({"id": id, "generated_timestamp": SECOND + id, "description": LARGE} for id in range(1, 10)))
+    desk.now += 2
+    for _ in range(2):
+        target, pages, is_end = f"{API}/tickets/cursor.json?start_time=0{query}", list[list[int]](), False
+        while not is_end:
+            answer = desk.ask(target, headers=[("Accept-Encoding", coding)])
+            page = msgspec.json.decode(gzip.decompress(answer.body) if coding == "gzip" else answer.body)
+            pages.append(ids(page))
+            is_end = page["end_of_stream"]
+            target = page["after_url"].partition("acme.localhost")[2]
+        assert pages == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
+    assert walk_by_time(desk, "tickets.json", "tickets", 1000) == [1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]
+
+
+def test_large_pages_of_cached_fragments() -> None:
+    """A page that is larger than smaller ones, which are cached, ends early as well."""
+    desk = Desk()
+    desk.put("tickets", *tickets(*range(1, 151), second=SECOND))
+    desk.now += 2
+    size = len(desk.ask(f"{API}/tickets/cursor.json?start_time=0&per_page=50").body)
+    with patch.object(paging, "PAGE_BYTES_MAX", size * 2):
+        target, smaller = f"{API}/tickets/cursor.json?start_time=0&per_page=50", list[int]()
+        for _ in range(3):
+            page = desk.page(target)
+            smaller += ids(page)
+            target = f"{API}/tickets/cursor.json?cursor={page['after_cursor']}&per_page=50"
+        assert smaller == [*range(1, 151)]
+        page = desk.page(f"{API}/tickets/cursor.json?start_time=0&per_page=150")
+    assert ids(page) == [*range(1, len(page["tickets"]) + 1)]
+    assert 50 < len(page["tickets"]) < 150
+
+
+@patch.object(paging, "PAGE_BYTES_MAX", PAGE_BYTES)
+def test_9_a_large_second_is_streamed() -> None:
+    """A second beyond the bytes of a page is sent whole, in parts, with the sideloads of all of its tickets."""
+    desk = Desk()
+    desk.put("users", {"id": 7, "name": "Ada"}, {"id": 8, "name": "Bo"})
+    large = ({"id": id, "description": LARGE, "requester_id": 7 + id % 2} for id in range(1, 10))
+    desk.put("tickets", *({**ticket, "generated_timestamp": SECOND} for ticket in large))
+    desk.now += 2
+    target = f"{API}/tickets.json?start_time=0&include=users,comment_count"
+    answer = desk.ask(target, headers=[("Accept-Encoding", "gzip")])
+    assert "content-length" not in answer.headers
+    page = msgspec.json.decode(gzip.decompress(answer.body))
+    assert (ids(page), page["count"], page["end_time"]) == ([*range(1, 10)], 9, SECOND + 1)
+    assert {user["id"] for user in page["users"]} >= {7, 8}
+    assert [ticket["comment_count"] for ticket in page["tickets"]] == [0] * 9
+    assert page["end_of_stream"] is True
+    assert [consumer.pages for consumer in consumers(desk)] == [1]

@@ -9,9 +9,11 @@ import pytest
 from tests.server.desk import Desk, tickets
 from ticketfeed.protocol.errors import RecordNotFound, TooManyValues
 from ticketfeed.protocol.jobs import Job
+from ticketfeed.server.api.call import JOB
+from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure, start_job
+from ticketfeed.writing.jobs import do_item, job_role, next_item, parse_item, put_failure, start_job
 
 
 @pytest.fixture
@@ -218,3 +220,46 @@ def test_one_change_for_many_is_bounded(desk: Desk) -> None:
     large = {"ticket": {"comment": {"body": "x" * 3_000_000}}}
     desk.send("PUT", "/tickets/update_many?ids=1,2", large, expect=413)
     assert desk.send("GET", "/job_statuses")["job_statuses"] == []
+
+
+LOST = [
+    ("POST", "/tickets/create_many", {"tickets": [{"comment": "x"}]}, {"role": "end-user"}),
+    ("POST", "/tickets/create_many", {"tickets": [{"comment": "x"}]}, {"role": "admin", "suspended": True}),
+    ("POST", "/tickets/create_many", {"tickets": [{"comment": "x"}]}, {"role": "admin", "active": False}),
+    ("POST", "/imports/tickets/create_many", {"tickets": [{"comment": "x"}]}, {"role": "agent"}),
+    ("DELETE", "/deleted_tickets/destroy_many?ids=1", None, {"role": "agent"}),
+    ("DELETE", "/deleted_tickets/2", None, {"role": "agent"}),
+]
+
+
+def test_a_job_has_the_rights_that_its_user_has_now(desk: Desk) -> None:
+    """Who loses a right after starting a job has it done no more; each item tells so."""
+    desk.put("tickets", *tickets(1, 2, status="deleted"))
+    before = desk.changes()
+    for number, (method, path, value, change) in enumerate(LOST, 100):
+        desk.put("users", {"id": number, "email": f"{number}@example.com", "role": "admin"})
+        desk.grant(number, f"token-{number}")
+        job = desk.send(method, path, value, authorization=f"Bearer token-{number}")["job_status"]["id"]
+        desk.put("users", {"id": number, "email": f"{number}@example.com", **change})
+        desk.run_jobs()
+        results = desk.send("GET", f"/job_statuses/{job}")["job_status"]["results"]
+        result = results if path == "/deleted_tickets/2" else results[0]
+        assert result["error"] == "RoleTooLow", (path, change)
+    assert desk.changes() == before
+
+
+def test_a_job_needs_the_role_of_its_address(desk: Desk) -> None:
+    """What a job may do is decided as for the address that starts it, for every such address."""
+    desk.put("tickets", *tickets(1, status="deleted"), *tickets(2))
+    account = desk._account("acme")
+    starting = [route for route in API_ROUTES if route.answer is JOB and route.method != "GET"]
+    for route in starting:
+        path = route.path.replace("{id:int}", "1" if "deleted" in route.path else "2")
+        kind = path.split("/")[-2]
+        body = {kind: [{"comment": "x"}], "ids": [1]} if route.method == "POST" else {kind: [{"id": 2}]}
+        by_ids = route.method == "DELETE" or path.endswith("spam")
+        job = desk.send(route.method, f"{path}?ids=1" if by_ids else path, body)["job_status"]["id"]
+        ((started, _),) = asyncio.run(desk.store.read_jobs(account, [job]))
+        assert job_role(started.action) == route.role, started.action
+        desk.run_jobs()
+    assert len(starting) > 10

@@ -183,6 +183,7 @@ def test_every_metric_is_in_the_table() -> None:
     desk = Desk(Settings(metrics_token=TOKEN))
     desk.put("tickets", *tickets(1, 2))
     desk.ask(ALL)
+    desk.ask(ALL, authorization="Bearer wrong")
     asyncio.run(desk.app.state.service.usage_tracker.flush())
     text = desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}").body.decode()
     families = list(text_string_to_metric_families(text))

@@ -236,6 +236,20 @@ def test_idempotency(desk: Desk) -> None:
     assert len(desk.changes()) == 3
 
 
+def test_an_idempotency_key_is_of_one_user(desk: Desk) -> None:
+    """Another user who sends the same key is not given the answer of the first, and makes a ticket."""
+    desk.put("users", {"id": 30, "email": "other@example.com", "role": "admin"})
+    desk.grant(30, "other-token")
+    keyed, other = [("Idempotency-Key", "k")], "Bearer other-token"
+    first = desk.send("POST", "/tickets", CREATED, expect=201, headers=keyed)
+    theirs = desk.send("POST", "/tickets", CREATED, expect=201, headers=keyed, authorization=other)
+    assert desk.answer.headers["x-idempotency-lookup"] == "miss"
+    assert (first["ticket"]["id"], theirs["ticket"]["id"], theirs["ticket"]["submitter_id"]) == (1, 2, 30)
+    different = {"ticket": {"comment": "Something else"}}
+    desk.send("POST", "/tickets", different, expect=201, headers=[("Idempotency-Key", "l")])
+    desk.send("POST", "/tickets", CREATED, expect=201, headers=[("Idempotency-Key", "l")], authorization=other)
+
+
 BAD = [
     ("POST", "/tickets", b"{", 400, "error"),
     ("POST", "/tickets", b'{"ticket":{"comment":{"body":"x"}}', 400, "error"),

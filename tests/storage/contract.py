@@ -14,15 +14,19 @@ import pytest
 from ticketfeed.data.import_files import InputRecord
 from ticketfeed.data.integrity_check import check_store
 from ticketfeed.data.load import load_records
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.paging import count_page_rows, position_of
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.protocol.watermark import FENCED
 from ticketfeed.storage.contract import Snapshot, Store, WriteTransaction
+from ticketfeed.storage.memory import MemoryStore
 
 ALL = Filters(support_type_scope="all")
+PAGE_BYTES = 30_000
 START = Position(0, -1)
 NOON = 1_700_000_000
 
@@ -81,6 +85,27 @@ class StoreContract(StoreCase):
     ) -> list[tuple[int, int]]:
         _, rows = await store.read_changes(account, after, NOON * 2, limit, filters, links=False)
         return [(row.generated_timestamp, row.id) for row in rows]
+
+    def test_reads_stop_at_the_bytes_of_a_page(self) -> None:
+        """A walk over large rows gets all of them, and a read returns at most one row more than a page."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            text, seconds = "x" * (PAGE_BYTES // 3), [NOON - 1000 + id // 5 for id in range(9)]
+            large = [ticket(id, second, description=text) for id, second in enumerate(seconds, 1)]
+            await store.write(account, putting([*large, ticket(10, NOON - 900)], keep=True))
+            after, pages = START, list[int]()
+            while True:
+                _, rows = await store.read_changes(account, after, NOON * 2, 1000, ALL, links=True)
+                count = count_page_rows(rows, 1000)
+                pages.append(count)
+                assert isinstance(store, MemoryStore) or len(rows) <= count + 1
+                if count == len(rows):
+                    break
+                after = position_of(rows[count - 1])
+            assert pages == [3, 3, 3, 1]
+
+        with patch.object(paging, "PAGE_BYTES_MAX", PAGE_BYTES):
+            self.run(scenario)
 
     def test_create_account_is_idempotent(self) -> None:
         """Making an account twice gives the same account, and accounts are listed in the order they were made."""

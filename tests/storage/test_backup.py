@@ -526,16 +526,16 @@ def test_a_failure_before_the_name_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_copy_is_one_clean_file(tmp_path: Path) -> None:
-    """An SQLite backup is one file without a log, as readable as the store, which can be read where nothing can
-    be written."""
+    """An SQLite backup is one file without a log that only its owner can read, whatever the mode of the store; it
+    can be read where nothing can be written."""
     engine = Sqlite(tmp_path)
     source = filled(engine)
-    Path(source.removeprefix("sqlite:///")).chmod(0o640)
+    Path(source.removeprefix("sqlite:///")).chmod(0o644)
     folder = tmp_path / "backups"
     folder.mkdir()
     backup_store(source, folder / "b.db", nothing)
     assert [path.name for path in folder.iterdir()] == ["b.db"]
-    assert stat.S_IMODE((folder / "b.db").stat().st_mode) == 0o640
+    assert stat.S_IMODE((folder / "b.db").stat().st_mode) == 0o600
     connection = apsw.Connection(str(folder / "b.db"), flags=apsw.SQLITE_OPEN_READONLY)
     assert connection.execute("PRAGMA journal_mode").get == "delete"
     assert connection.execute("PRAGMA integrity_check").get == "ok"
@@ -570,7 +570,7 @@ def test_an_old_backup_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(module, "load_migrations", lambda _dialect: [*known, later])
     url = engine.new_url()
     restore_store(url, tmp_path / "backup", 5, nothing)
-    assert engine.execute(url, "SELECT number FROM migration ") == [(n,) for n, _, _ in [*known, later]]
+    assert engine.execute(url, "SELECT number FROM migration ") == [(each[0],) for each in (*known, later)]
     assert engine.execute(url, "SELECT count(*) FROM more") == [(0,)]
 
 

@@ -1,6 +1,7 @@
 """The memory store keeps the contract."""
 
 from tests.storage.contract import ManualClock, StoreContract
+from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.search_contract import SearchContract
@@ -10,6 +11,8 @@ from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
 
 
-class TestMemory(StoreContract, RecordsContract, WritingContract, SearchContract, RateLimitsContract, UsageContract):
+class TestMemory(
+    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+):
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
+from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.search_contract import SearchContract
@@ -16,6 +17,7 @@ from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Store
@@ -23,7 +25,9 @@ from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
 
 
-class TestPostgres(StoreContract, RecordsContract, WritingContract, SearchContract, RateLimitsContract, UsageContract):
+class TestPostgres(
+    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres
@@ -101,7 +105,7 @@ def test_a_page_walks_the_index(postgres: PostgresServer) -> None:
         account = await store.create_account("acme")
         await store.write(account, putting([ticket(id, id // 7) for id in range(1, 3000)], keep=True))
         bindings = {"account_id": 1, "after_timestamp": 0, "after_id": -1, "until": NOON}
-        bindings |= {"exclude_deleted": False, "scope": "agent", "limit": 100}
+        bindings |= {"exclude_deleted": False, "scope": "agent", "limit": 100, "page_bytes_max": PAGE_BYTES_MAX}
         sql = QUERIES.select("read_changes", ChangeRow)
         async with store._readers.primary.connection() as connection:
             plan = await (await connection.execute(("EXPLAIN " + sql).encode(), bindings)).fetchall()

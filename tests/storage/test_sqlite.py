@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
+from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
 from tests.storage.search_contract import SearchContract, found
@@ -26,7 +27,9 @@ from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.store import SqliteStore
 
 
-class TestSqlite(StoreContract, RecordsContract, WritingContract, SearchContract, RateLimitsContract, UsageContract):
+class TestSqlite(
+    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self._names = (tmp_path / f"{number}.db" for number in itertools.count())

@@ -14,7 +14,7 @@ from ticketfeed.protocol.consumers import (
     merge_usage,
 )
 from ticketfeed.protocol.model import Account, Filters, Position
-from ticketfeed.storage.contract import Snapshot, Store
+from ticketfeed.storage.contract import LOGINS_MAX, Snapshot, Store
 
 ALL = Filters(support_type_scope="all")
 END = Position(NOON * 2, 0)
@@ -44,6 +44,29 @@ def request(number: int) -> RequestRecord:
 
 class UsageContract(StoreCase):
     """What every Store does with notes."""
+
+    def test_logins(self) -> None:
+        """A login lasts until its end, or until it is ended; each account has its own; the oldest of too many end."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            other = await store.create_account("other")
+            assert not await store.has_login(account, "a", NOON)
+            await store.end_login(account, "a")
+            await store.add_login(account, "a", NOON, NOON + 10)
+            await store.add_login(account, "b", NOON, NOON + 20)
+            await store.add_login(other, "a", NOON, NOON + 30)
+            found = [await store.has_login(account, "a", now) for now in (NOON, NOON + 9, NOON + 10)]
+            assert found == [True, True, False]
+            await store.end_login(account, "b")
+            await store.end_login(account, "b")
+            assert [await store.has_login(account, "b", NOON), await store.has_login(other, "a", NOON)] == [False, True]
+            for number in range(LOGINS_MAX + 1):
+                await store.add_login(other, f"n{number}", NOON, NOON + 100 + number)
+            found = [await store.has_login(other, token_hash, NOON) for token_hash in ("a", "n0", "n1", "n1000")]
+            assert found == [False, False, True, True]
+            assert await store.has_login(account, "a", NOON)
+
+        self.run(scenario)
 
     def test_consumers_are_merged(self) -> None:
         """What is passed on twice counts twice; each account has its own; the last seen comes first."""

@@ -26,6 +26,7 @@ from ticketfeed.cli import (
     get,
     load,
     maintain,
+    oauth,
     run,
     serve,
     simulate,
@@ -79,6 +80,7 @@ app.command()(maintain.maintain)
 app.command()(simulate.simulate)
 app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
+app.add_typer(oauth.app, name="oauth")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)

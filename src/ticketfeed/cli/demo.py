@@ -68,15 +68,18 @@ async def _fill(store_url: str, tickets: int, seed: int) -> Store | None:
 def _print_ready(url: str, settings: Settings) -> None:
     other_profile = next(name for name in PROFILES if name != settings.profile)
     path = "/api/v2/incremental/tickets/cursor.json?start_time=0&per_page=2"
+    grant = "grant_type=client_credentials&client_id=demo-client&client_secret=demo-secret"
     print(
         f"ready: {url}\n"
         f"  dashboard {url}/_ticketfeed/   (sign in as the admin, with the API token)\n"
         f"  account   demo\n"
         f"  admin     admin@example.com   API token demo-token\n"
         f"  agent     agent@example.com   API token agent-token  (exports are forbidden: 403)\n"
+        f"  OAuth     client demo-client   secret demo-secret\n"
         f"  profile   {settings.profile}; to switch: ticketfeed demo --profile {other_profile}\n"
         f"Try it:\n"
         f"  curl -s -u admin@example.com/token:demo-token '{url}{path}'\n"
+        f"  curl -s -d '{grant}' {url}/oauth/tokens\n"
         f"Stop with Ctrl-C.",
         flush=True,
     )

@@ -73,6 +73,6 @@ async def _choose(store: Store, name: str | None) -> Account:
     return accounts[name]
 
 
-async def _trust(_account: Account, _authorization: str | None) -> Identity:
+async def _trust(_account: Account, _authorization: str | None, _client: object) -> Identity:
     """Whoever can open the store can read all of it anyway."""
     return Identity(0, "", "admin")

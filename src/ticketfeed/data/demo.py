@@ -9,14 +9,18 @@ from ticketfeed.data.load import load_records
 from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account
-from ticketfeed.storage.contract import Store
+from ticketfeed.protocol.oauth_input import ClientInput
+from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.world import generate_world
 from ticketfeed.writing.credentials import add_user_credential
+from ticketfeed.writing.oauth_clients import create_client, user_with_email
 
-__all__ = ["DAY_SECONDS", "DEMO_USERS", "fill_demo", "generated_records"]
+__all__ = ["DAY_SECONDS", "DEMO_CLIENT", "DEMO_USERS", "fill_demo", "generated_records"]
 
 DAY_SECONDS = 86400
 DEMO_USERS = (("admin@example.com", "admin", "demo-token"), ("agent@example.com", "agent", "agent-token"))
+# Identifier and secret of an OAuth client.
+DEMO_CLIENT = ("demo-client", "demo-secret")
 
 
 async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now: int) -> None:
@@ -28,7 +32,22 @@ async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now
         raise BadInput("this store holds tickets of your own, not a demo; well-known credentials would expose them")
     for email, role, token in DEMO_USERS:
         if await store.find_token_user(account, hash_token(token)) is None:
-            await add_user_credential(store, account, email, role, "api_token", token)
+            await add_user_credential(store, account, email, role, "api_token", token, is_public=True)
+    await _add_client(store, account)
+
+
+async def _add_client(store: Store, account: Account) -> None:
+    """The demo's OAuth client, which acts as the admin, if there is none yet."""
+    identifier, secret = DEMO_CLIENT
+    values = ClientInput(
+        "Demo client", identifier, redirect_uri=["http://localhost:19186/", "http://localhost:8000/callback"]
+    )
+
+    def work(write: WriteTransaction) -> None:
+        if write.find_client(identifier) is None:
+            create_client(write, values, user_with_email(write, DEMO_USERS[0][0]), secret)
+
+    await store.write(account, work)
 
 
 def generated_records(

@@ -1,5 +1,6 @@
 """The exports: `Exports.answer` is the only way from a request for a page to the bytes of its answer."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -7,7 +8,15 @@ from ticketfeed.export.page_cache import PageCache, etag_identity
 from ticketfeed.export.source import FeedReader
 from ticketfeed.protocol.audit_views import ticket_event_of
 from ticketfeed.protocol.consumers import Served
-from ticketfeed.protocol.envelope import body_etag, encode_etag, encode_page, encode_span, join_arrays
+from ticketfeed.protocol.envelope import (
+    body_etag,
+    encode_etag,
+    encode_page,
+    encode_span,
+    join_arrays,
+    page_bodies,
+    span_end,
+)
 from ticketfeed.protocol.gzip_splice import Coding, compress
 from ticketfeed.protocol.list_request import ListRequest, paginate
 from ticketfeed.protocol.model import Account, Filters, Position, Span
@@ -16,7 +25,7 @@ from ticketfeed.protocol.query import ExportRequest, SpanRequest
 from ticketfeed.protocol.rows import ChangeRow, ListRow
 from ticketfeed.storage.contract import Store
 
-__all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest"]
+__all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest", "StreamedAnswer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,13 @@ class Answer(NamedTuple):
     served: Served
 
 
+class StreamedAnswer(NamedTuple):
+    """The bytes of an answer that is too large for memory. The last part comes with what all of them cover."""
+
+    parts: AsyncIterator[tuple[bytes, Served | None]]
+    coding: str
+
+
 class Exports:
     """The export pages of one store, with the page cache of this process.
 
@@ -74,7 +90,7 @@ class Exports:
         """Drop every cached page, and the bytes of the file that holds them."""
         self._cache.clear()
 
-    async def answer(self, asked: PageRequest) -> Answer:
+    async def answer(self, asked: PageRequest) -> Answer | StreamedAnswer:
         """The page, read from the cache where possible. Raises StoreUnavailable."""
         query = asked.query
         if isinstance(query, SpanRequest):
@@ -101,16 +117,18 @@ class Exports:
         body, coding = compress(encode_page(read, asked.url, query.repeated, export.key), asked.coding)
         return Answer(body, coding, etag, served)
 
-    async def _answer_span(self, asked: PageRequest, query: SpanRequest) -> Answer:
+    async def _answer_span(self, asked: PageRequest, query: SpanRequest) -> Answer | StreamedAnswer:
         export, reader = asked.export, self._reader(asked, query.filters, query.include)
         span = await reader.read_span(query)
+        if span is None:
+            return StreamedAnswer(_stream_second(asked, query, reader), asked.coding.name)
         after = Position(query.start_time, -1)
         end = position_of(span.rows[-1]) if span.rows else after
         served = Served(
             export.name, export.kind, after, end, len(span.rows), span.end_of_stream, query.filters, by_time=True
         )
         etag = encode_etag(span, *etag_identity(reader, query, asked.url))
-        shown = _as_events(span, query) if export.kind == "audits" else span
+        shown = _shown(span, query, export)
         body, coding = compress(encode_span(shown, asked.url, query.repeated, export.key), asked.coding)
         return Answer(body, coding, etag, served)
 
@@ -132,8 +150,32 @@ class Exports:
         return FeedReader(self._store, asked.account, asked.export.kind, filters, include, asked.now, until)
 
 
-def _as_events(span: Span, query: SpanRequest) -> Span:
-    """Audits in the form of the ticket event export."""
+async def _stream_second(
+    asked: PageRequest, query: SpanRequest, reader: FeedReader
+) -> AsyncIterator[tuple[bytes, Served | None]]:
+    """One second of a time-based export, page by page."""
+    export, count = asked.export, 0
+    after = end = Position(query.start_time, -1)
+    encoder = asked.coding.stream()
+    yield encoder.encode(b'{"%s":[' % export.key.encode()), None
+    async for span in reader.read_second(query):
+        if span.rows:
+            records = b",".join(page_bodies(_shown(span, query, export)))
+            yield encoder.encode(b"," + records if count else records), None
+            count, end = count + len(span.rows), position_of(span.rows[-1])
+        else:
+            rest = span_end(count, span.end_time, span.end_of_stream, asked.url, query.repeated)
+            served = Served(
+                export.name, export.kind, after, end, count, span.end_of_stream, query.filters, by_time=True
+            )
+            tail = b"]," + join_arrays(span.sideloads.items(), rest)[1:]
+            yield encoder.encode(tail, is_last=True), served
+
+
+def _shown(span: Span, query: SpanRequest, export: Export) -> Span:
+    """The records as the export shows them: audits in the form of the ticket event export."""
+    if export.kind != "audits":
+        return span
     comments = "comment_events" in query.include
     rows = [
         ChangeRow(row.generated_timestamp, row.id, ticket_event_of(row.body, comment_events=comments))

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 from ticketfeed.export.fragments import Fragment, FragmentCache, FragmentIndex
 from ticketfeed.export.source import FeedReader
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.gzip_splice import Coding, Segment
 from ticketfeed.protocol.model import FeedState, Position
-from ticketfeed.protocol.paging import position_of, rows_after, rows_until
+from ticketfeed.protocol.paging import count_page_rows, position_of, rows_after, rows_until
 from ticketfeed.protocol.rows import column
 from ticketfeed.storage.contract import FeedRows
 
-__all__ = ["AssembledPage", "assemble_page", "encode_rows"]
+__all__ = ["AssembledPage", "LargePage", "assemble_page", "encode_rows"]
+
+
+class LargePage(Exception):
+    """The tickets of a page take more bytes than a page may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ async def assemble_page(
     cache: FragmentCache, reader: FeedReader, after: Position, limit: int, coding: Coding
 ) -> AssembledPage:
     """The next page after `after`. The cache must have been refreshed.
+
+    Raises LargePage for a page that ends at PAGE_BYTES_MAX: such pages are read from the store, row by row.
 
     The loop terminates, whatever the clock does. Each step either sets `more`, which ends it, or takes a segment up to
     an end that lies strictly after the position (`_Assembly.take` insists on that): the end of a fragment found there,
@@ -78,7 +85,7 @@ class _Assembly:
         self, cache: FragmentCache, index: FragmentIndex, reader: FeedReader, position: Position, wanted: int
     ) -> None:
         self._cache, self._index, self._reader = cache, index, reader
-        self.position, self.wanted = position, wanted
+        self.position, self.wanted, self._bytes = position, wanted, 0
         self.segments: list[Segment] = []
         self.fragments: list[Fragment | None] = []
         self.more: bool | None = None
@@ -87,6 +94,9 @@ class _Assembly:
         """Append a segment that covers everything from the position up to `end`."""
         if end <= self.position:
             raise RuntimeError(f"a page that does not advance: {end} after {self.position}")
+        self._bytes += segment.size
+        if self._bytes > paging.PAGE_BYTES_MAX:
+            raise LargePage
         self.segments.append(segment)
         self.fragments.append(fragment)
         self.wanted -= segment.count
@@ -99,7 +109,7 @@ class _Assembly:
         """
         size = self._cache.fragment_tickets
         limit = min(self.wanted, size * 3 // 2) if end else self.wanted  # most gaps are one fragment long
-        state, rows = await self._reader.read(self.position, limit + 1)
+        state, rows = await self._read(self.position, limit + 1)
         inside = rows_until(rows, end) if end else rows
         if len(inside) > limit:
             self.more = True if limit == self.wanted else None
@@ -145,6 +155,12 @@ class _Assembly:
         _, rows = await self._reader.read(self.position, 1)
         return bool(rows)
 
+    async def _read(self, after: Position, limit: int) -> tuple[FeedState, FeedRows]:
+        state, rows = await self._reader.read(after, limit)
+        if count_page_rows(rows, limit) < len(rows):
+            raise LargePage
+        return state, rows
+
     async def _read_fragment(
         self, fragment: Fragment, after: Position, limit: int
     ) -> tuple[FeedState, FeedRows | None]:
@@ -152,7 +168,7 @@ class _Assembly:
 
         In that case the page takes the rows that there are, and ends.
         """
-        state, rows = await self._reader.read(after, limit)
+        state, rows = await self._read(after, limit)
         if state.watermark >= fragment.end.generated_timestamp:
             return state, rows_until(rows, fragment.end)
         available = rows_after(rows, self.position)[: self.wanted]

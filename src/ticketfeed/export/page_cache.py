@@ -8,7 +8,7 @@ its page from fragments, a gzip page took half as much CPU time again.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ticketfeed.export.assembly import assemble_page
+from ticketfeed.export.assembly import LargePage, assemble_page
 from ticketfeed.export.fragment_file import SplicedBody
 from ticketfeed.export.fragments import Fragment, FragmentCache
 from ticketfeed.export.source import FeedReader
@@ -81,13 +81,19 @@ class PageCache:
     async def read(
         self, reader: FeedReader, request: ExportRequest, url: str, coding: Coding
     ) -> tuple[CachedPage, bytearray] | None:
-        """The page, from the cache or made and cached, and its body; None if other requests overwrote it meanwhile."""
+        """The page, from the cache or made and cached, and its body.
+
+        None if other requests overwrote it meanwhile, or if it is too large to be cached.
+        """
         await self._fragments.refresh(reader.account)
         key = (reader.account.account_id, request, url, coding.name)
         page = self._pages.get(key)
         if page is None or not page.is_fresh(self._fragments.known_state(reader.account)):
             make = self._read_page if request.include else self._assemble_page
-            page = await make(reader, request, url, coding)
+            try:
+                page = await make(reader, request, url, coding)
+            except LargePage:
+                return None
             self._keep(reader.account, key, page)
         body = self._fragments.file.read(page.body)
         if body is None:

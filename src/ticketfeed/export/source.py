@@ -6,16 +6,16 @@ an export reads rows.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from ticketfeed.export.record_sideloads import sideload_records
 from ticketfeed.export.sideload_reader import needs_links, sideload_tickets
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Page, Position, Span
-from ticketfeed.protocol.paging import is_single_second, make_page, make_span, position_of
+from ticketfeed.protocol.paging import count_page_rows, is_single_second, make_page, make_span, position_of, rows_until
 from ticketfeed.protocol.query import ExportRequest, SpanRequest
 from ticketfeed.protocol.rows import FeedRow, LinkedTicketRow, column
 from ticketfeed.storage.contract import FeedRows, Store
@@ -23,6 +23,8 @@ from ticketfeed.storage.contract import FeedRows, Store
 __all__ = ["FeedReader", "read_page"]
 
 CLOCK_BEHIND = "the newest change of account %s is %d seconds ahead of the clock, which was set back, or it was fenced"
+
+PageT = TypeVar("PageT", Page, Span)
 
 _log = logging.getLogger("ticketfeed.export.source")
 # Store -> account_id -> the newest change that the clock was last reported to be behind of.
@@ -61,26 +63,44 @@ class FeedReader:
     async def read_page(self, request: ExportRequest) -> tuple[FeedState, Page]:
         """The account row, and the requested page with its sideloads."""
         state, rows = await self.read(request.after, request.page_limit + 1)
-        page = make_page(request.after, rows, request.page_limit)
-        sideloads, embedded = await self._sideload(page.rows)
-        return state, replace(page, sideloads=sideloads, embedded=embedded)
+        return state, await self._with_sideloads(make_page(request.after, rows, request.page_limit))
 
-    async def read_span(self, request: SpanRequest) -> Span:
+    async def read_span(self, request: SpanRequest) -> Span | None:
         """Everything generated at `request.start_time` or later, as the time-based exports return it.
 
-        A page that lies within a single second is extended to the whole of that second, since the next request can
-        only name a second to go on from.
+        None if a page would lie within a single second and more of that second follow: the next request can only name a
+        second to go on from, so the answer is the whole of it, in the pages of `read_second`.
         """
-        limit = request.page_limit
-        _, rows = await self.read(Position(request.start_time, -1), limit + 1)
-        if len(rows) > limit and is_single_second(rows[:limit]):
-            second = rows[0].generated_timestamp
-            _, rest = await self.read(position_of(rows[limit - 1]), INT64_MAX, until=second)
-            _, following = await self.read(Position(second, INT64_MAX), 1)
-            rows, limit = [*rows[:limit], *rest, *following], limit + len(rest)
-        span = make_span(request.start_time, rows, limit)
-        sideloads, embedded = await self._sideload(span.rows)
-        return replace(span, sideloads=sideloads, embedded=embedded)
+        _, rows = await self.read(Position(request.start_time, -1), request.page_limit + 1)
+        span = make_span(request.start_time, rows, request.page_limit)
+        taken = len(span.rows)
+        if taken < len(rows) and is_single_second(rows[: taken + 1]):
+            return None
+        return await self._with_sideloads(span)
+
+    async def read_second(self, request: SpanRequest) -> AsyncIterator[Span]:
+        """The first second with changes at `request.start_time` or later, page by page.
+
+        The last page has the sideload arrays of all of them, and no rows.
+        """
+        after, second, is_last = Position(request.start_time, -1), INT64_MAX, False
+        arrays: dict[str, dict[bytes, None]] = {}
+        while not is_last:
+            _, rows = await self.read(after, request.page_limit + 1, until=second)
+            page = rows[: count_page_rows(rows, request.page_limit)]
+            if page and second == INT64_MAX:
+                second = page[0].generated_timestamp
+                page = rows_until(page, Position(second, INT64_MAX))
+            is_last = len(page) == len(rows)
+            if page:
+                after = position_of(page[-1])  # so each page begins after the one before, and the loop ends
+                span = await self._with_sideloads(Span(page, second + 1, end_of_stream=False))
+                for name, bodies in span.sideloads.items():
+                    arrays.setdefault(name, {}).update(dict.fromkeys(bodies))
+                yield replace(span, sideloads={})
+        _, following = await self.read(Position(second, INT64_MAX), 1)
+        sideloads = {name: list(bodies) for name, bodies in arrays.items()}
+        yield Span([], second + 1, end_of_stream=not following, sideloads=sideloads)
 
     async def read(self, after: Position, limit: int, until: int | None = None) -> tuple[FeedState, FeedRows]:
         """The account row, and in the same snapshot the first `limit` changes after `after`."""
@@ -88,7 +108,8 @@ class FeedReader:
         state, rows = await self._read(after, end, limit)
         self._warn_clock_behind(state)
         can_close = watermark.can_close if self.kind == "tickets" else watermark.can_close_records
-        if len(rows) < limit and can_close(state, self.now) and await self.store.close_newest(self.account):
+        is_end = len(rows) < limit and count_page_rows(rows, limit) == len(rows)
+        if is_end and can_close(state, self.now) and await self.store.close_newest(self.account):
             state, rows = await self._read(after, end, limit)
         return state, rows
 
@@ -96,6 +117,10 @@ class FeedReader:
         if self.kind == "tickets":
             return await self.store.read_changes(self.account, after, until, limit, self.filters, links=self.links)
         return await self.store.read_record_changes(self.account, self.kind, after, until, limit)
+
+    async def _with_sideloads(self, page: PageT) -> PageT:
+        sideloads, embedded = await self._sideload(page.rows)
+        return replace(page, sideloads=sideloads, embedded=embedded)
 
     async def _sideload(self, rows: Sequence[FeedRow]) -> tuple[dict[str, list[bytes]], list[bytes]]:
         if self.kind == "users":

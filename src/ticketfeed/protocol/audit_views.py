@@ -73,7 +73,7 @@ def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
     audit = _AUDIT.decode(body)
     via, metadata = _channel_name(audit.via), audit.metadata or {}
     event = {
-        "child_events": [_child_event(event, via, comment_events) for event in audit.events or ()],
+        "child_events": [_child_event(event, audit, comment_events) for event in audit.events or ()],
         "id": audit.id,
         "ticket_id": audit.ticket_id,
         "timestamp": int(audit.created_at.timestamp()),
@@ -106,15 +106,14 @@ def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:
     return actor, previous
 
 
-def _child_event(event: dict[str, Any], via: str, comment_events: bool) -> dict[str, Any]:
+def _child_event(event: dict[str, Any], audit: Audit, comment_events: bool) -> dict[str, Any]:
     type_ = event.get("type")
-    child = {
-        "id": event.get("id"),
-        "via": _channel_name(event["via"]) if event.get("via") else via,
-        "via_reference_id": None,
-    }
+    via = event.get("via") or audit.via
+    child = {"id": event.get("id"), "via": _channel_name(via), "via_reference_id": None}
     if type_ in COMMENT_TYPES and comment_events:
-        return {**event, **child, "event_type": type_}
+        # A whole comment has its channel as an object, where the other events have a name.
+        whole = {"via": via or {}, "via_reference_id": None, "created_at": audit.created_at}
+        return {**child, **event, **whole, "event_type": type_}
     if type_ in COMMENT_TYPES:
         return {**child, "comment_present": True, "comment_public": event.get("public"), "event_type": type_}
     if type_ in ("Create", "Change"):

@@ -123,8 +123,10 @@ def field_events(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> 
 
 
 def event_value(value: Any) -> Any:
-    """A field's value in an event, where the wire has numbers as text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """A field's value in an event, where the wire has numbers as text, and a checkbox as "1" or "0"."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value) if isinstance(value, int | float) else value
 
 
 def steps_of(audits: Iterable[bytes]) -> list[Step]:

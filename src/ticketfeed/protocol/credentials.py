@@ -5,8 +5,12 @@ from hashlib import sha256
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-__all__ = ["hash_password", "hash_token", "is_password"]
+__all__ = ["PASSWORD_CHARS_MIN", "TOKEN_CHARS_MIN", "hash_password", "hash_token", "is_password"]
 
+# A token can be tried as fast as the server answers; of passwords, few are checked.
+TOKEN_CHARS_MIN = 16
+# NIST SP 800-63B, 5.1.1.1.
+PASSWORD_CHARS_MIN = 8
 _HASHER = PasswordHasher()
 
 

@@ -31,7 +31,9 @@ __all__ = [
     "encode_span",
     "join_arrays",
     "join_object",
+    "page_bodies",
     "page_frame",
+    "span_end",
 ]
 
 Parameters = tuple[tuple[str, str], ...]
@@ -45,7 +47,7 @@ def after_url(url: str, cursor: str, repeated: Parameters) -> str:
 def encode_page(page: Page, url: str, repeated: Parameters, key: str = "tickets") -> bytes:
     """The whole body of a cursor export's answer, its records under `key`."""
     end = _page_end(page.after if page.rows else None, page.end_of_stream, url, repeated)
-    return join_arrays([(key, _bodies(page)), *page.sideloads.items()], end)
+    return join_arrays([(key, page_bodies(page)), *page.sideloads.items()], end)
 
 
 def page_frame(after: Position | None, end_of_stream: bool, url: str, repeated: Parameters) -> tuple[bytes, bytes]:
@@ -66,14 +68,19 @@ def _page_end(after: Position | None, end_of_stream: bool, url: str, repeated: P
 
 def encode_span(span: Span, url: str, repeated: Parameters, key: str = "tickets") -> bytes:
     """The whole body of a time-based export's answer, its records under `key`."""
-    parameters = sorted([*repeated, ("start_time", str(span.end_time))])
-    end = {
-        "count": len(span.rows),
-        "end_of_stream": span.end_of_stream,
+    end = span_end(len(span.rows), span.end_time, span.end_of_stream, url, repeated)
+    return join_arrays([(key, page_bodies(span)), *span.sideloads.items()], end)
+
+
+def span_end(count: int, end_time: int, end_of_stream: bool, url: str, repeated: Parameters) -> dict[str, Any]:
+    """What follows the records of a time-based export."""
+    parameters = sorted([*repeated, ("start_time", str(end_time))])
+    return {
+        "count": count,
+        "end_of_stream": end_of_stream,
         "next_page": f"{url}?{urlencode(parameters)}",
-        "end_time": span.end_time,
+        "end_time": end_time,
     }
-    return join_arrays([(key, _bodies(span)), *span.sideloads.items()], end)
 
 
 def join_arrays(arrays: Iterable[tuple[str, Sequence[bytes]]], end: dict[str, Any]) -> bytes:
@@ -87,8 +94,8 @@ def join_arrays(arrays: Iterable[tuple[str, Sequence[bytes]]], end: dict[str, An
         first = len(parts) - max(1, len(bodies))
         parts[first] = b'"%s":[' % name.encode() + parts[first]
         parts[-1] += b"]"
-    parts[0] = b"{" + parts[0]
     parts.append(msgspec.json.encode(end)[1:])
+    parts[0] = b"{" + parts[0]
     return b",".join(parts)
 
 
@@ -146,5 +153,6 @@ def encode_error(error: WireError) -> bytes:
     return msgspec.json.encode(error.body())
 
 
-def _bodies(page: Page | Span) -> list[bytes]:
+def page_bodies(page: Page | Span) -> list[bytes]:
+    """Its records with what is embedded in them."""
     return embed(column(page.rows, "body"), page.embedded)

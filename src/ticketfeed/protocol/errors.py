@@ -14,6 +14,13 @@ TicketfeedError
 │   ├── InvalidPaginationDepth      400  an offset beyond the 10,000th record
 │   ├── NotAuthenticated      401  no or wrong Basic credentials
 │   ├── InvalidToken          401  unknown or revoked Bearer token
+│   ├── InvalidClient         401  the token endpoint does not know the client, or its secret is wrong
+│   ├── InvalidGrant          400  the code or refresh token cannot be used
+│   ├── InvalidRequest        400  a parameter of the token endpoint is missing or invalid
+│   ├── InvalidScope          400  a scope that is unknown, or not allowed
+│   ├── UnauthorizedClient    400  the grant is not for this client
+│   ├── UnsupportedGrantType  400
+│   ├── MissingScope          403  the access token lacks a scope
 │   ├── RoleTooLow            403
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
@@ -41,7 +48,7 @@ The bodies keep the several shapes that the wire really has: a client that looks
 403 and for `error` on a 401 must find both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = [
@@ -54,13 +61,18 @@ __all__ = [
     "IdempotentRequestError",
     "InternalServerError",
     "InvalidAttribute",
+    "InvalidClient",
     "InvalidCursor",
     "InvalidEndpoint",
+    "InvalidGrant",
     "InvalidPaginationDepth",
     "InvalidPaginationParameter",
+    "InvalidRequest",
+    "InvalidScope",
     "InvalidToken",
     "InvalidValue",
     "MalformedRequest",
+    "MissingScope",
     "NotAuthenticated",
     "NotFound",
     "OperatorError",
@@ -78,7 +90,9 @@ __all__ = [
     "TargetError",
     "TicketfeedError",
     "TooManyValues",
+    "UnauthorizedClient",
     "UnknownAccount",
+    "UnsupportedGrantType",
     "UpdateConflict",
     "WireError",
 ]
@@ -245,13 +259,79 @@ class NotAuthenticated(WireError):
 
 class InvalidToken(WireError):
     status = 401
+    text = "The access token provided is expired, revoked, malformed or invalid for other reasons."
 
     def body(self) -> dict[str, Any]:
-        text = "The access token provided is expired, revoked, malformed or invalid for other reasons."
-        return {"error": "invalid_token", "error_description": text}
+        return {"error": "invalid_token", "error_description": self.text}
 
     def headers(self) -> dict[str, str]:
-        return {"www-authenticate": "Bearer"}
+        realm = 'Bearer realm="Protected by OAuth 2.0"'
+        return {"www-authenticate": f'{realm}, error="invalid_token", error_description="{self.text}"'}
+
+
+class _OauthError(WireError):
+    """An error of the token endpoint: body `{"error": CODE, "error_description": TEXT}`, never cached."""
+
+    status = 400
+    code: ClassVar[str]
+    text: ClassVar[str] = ""
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.code, "error_description": self.text or str(self)}
+
+    def headers(self) -> dict[str, str]:
+        return {"cache-control": "no-store", "pragma": "no-cache"}
+
+
+class InvalidRequest(_OauthError):
+    code = "invalid_request"
+
+
+class InvalidClient(_OauthError):
+    status = 401
+    code = "invalid_client"
+    text = (
+        "The client identifier provided is invalid, the client failed to authenticate, the client did not include its "
+        "credentials, provided multiple client credentials, or used unsupported credentials type."
+    )
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), "www-authenticate": 'Basic realm="OAuth2 Token Endpoint"'}
+
+
+class InvalidGrant(_OauthError):
+    code = "invalid_grant"
+    text = (
+        "The provided access grant is invalid, expired, or revoked (e.g. invalid assertion, expired authorization "
+        "token, bad end-user password credentials, or mismatching authorization code and redirection URI)."
+    )
+
+
+class UnauthorizedClient(_OauthError):
+    code = "unauthorized_client"
+    text = "The authenticated client is not authorized to use the access grant type provided."
+
+
+class UnsupportedGrantType(_OauthError):
+    code = "unsupported_grant_type"
+    text = "The access grant included - its type or another attribute - is not supported by the authorization server."
+
+
+class InvalidScope(_OauthError):
+    code = "invalid_scope"
+    text = "The requested scope is invalid, unknown, malformed, or exceeds the previously granted scope."
+
+
+class MissingScope(WireError):
+    """`scopes`: those of which the request needs one."""
+
+    status = 403
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        super().__init__(f"You are missing the following required scopes: {', '.join(scopes)}")
+
+    def body(self) -> dict[str, Any]:
+        return {"error": "Forbidden", "description": str(self)}
 
 
 class RoleTooLow(_Titled):
@@ -333,6 +413,10 @@ class RecordInvalid(_Described):
             for name, (text, code) in details.items()
         }
         super().__init__("Record validation errors")
+
+    def reason(self) -> str:
+        """What is wrong, in one line."""
+        return "; ".join(str(entry["description"]) for entries in self.details.values() for entry in entries)
 
     def body(self) -> dict[str, Any]:
         return {**super().body(), "details": self.details}

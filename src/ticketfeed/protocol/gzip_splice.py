@@ -16,7 +16,7 @@ from isal import isal_zlib
 
 from ticketfeed.protocol.model import Position
 
-__all__ = ["GZIP", "PLAIN", "Coding", "Segment", "compress"]
+__all__ = ["GZIP", "PLAIN", "Coding", "Encoder", "Segment", "compress"]
 
 # isal's second level: a segment of a hundred tickets takes as many bytes as the whole page does at its first level.
 SEGMENT_LEVEL = 2
@@ -62,6 +62,16 @@ class Coding(Protocol):
     def frame(self, head: bytes, segments: Sequence[Segment], tail: bytes) -> tuple[bytes, bytes]:
         """The bytes to send before and after `segments`, for a body that begins with `head` and ends with `tail`."""
 
+    def stream(self) -> "Encoder":
+        """An encoder for a body of unknown length."""
+
+
+class Encoder(Protocol):
+    """Encodes a body part by part."""
+
+    def encode(self, part: bytes, *, is_last: bool = False) -> bytes:
+        """The bytes to send for the next part."""
+
 
 class _Plain:
     name = "identity"
@@ -73,6 +83,22 @@ class _Plain:
 
     def frame(self, head: bytes, segments: Sequence[Segment], tail: bytes) -> tuple[bytes, bytes]:  # noqa: ARG002 - the protocol's signature
         return head, tail
+
+    def stream(self) -> Encoder:
+        return _PlainEncoder()
+
+
+class _PlainEncoder:
+    def encode(self, part: bytes, *, is_last: bool = False) -> bytes:  # noqa: ARG002 - the protocol's signature
+        return part
+
+
+class _GzipEncoder:
+    def __init__(self) -> None:
+        self._deflate = isal_zlib.compressobj(BODY_LEVEL, isal_zlib.DEFLATED, _GZIP_MEMBER)
+
+    def encode(self, part: bytes, *, is_last: bool = False) -> bytes:
+        return self._deflate.compress(part) + (self._deflate.flush() if is_last else b"")
 
 
 class _Gzip:
@@ -97,6 +123,9 @@ class _Gzip:
         crc, size = isal_zlib.crc32(tail, crc), size + max(0, separators) + len(tail)
         trailer = struct.pack("<II", crc, size & 0xFFFFFFFF)
         return _MEMBER_HEADER + _stored(head), _stored(tail, is_final=True) + trailer
+
+    def stream(self) -> Encoder:
+        return _GzipEncoder()
 
 
 def compress(body: bytes, coding: Coding) -> tuple[bytes, str]:

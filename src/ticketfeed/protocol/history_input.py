@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from ticketfeed.protocol.audit_views import CHANNEL_NAMES
 from ticketfeed.protocol.errors import BadRecord
+from ticketfeed.protocol.record_types import COMMENT_TYPES
 from ticketfeed.protocol.records import encode, wire_second
 
 __all__ = ["audit_of_comment", "audit_of_ticket_event", "split_comments"]
@@ -87,15 +88,18 @@ class _TicketEvent(msgspec.Struct):
 def _event(child: dict[str, Any]) -> dict[str, Any]:
     type_ = str(child.get("event_type") or child.get("type") or "Change")
     event: dict[str, Any] = {"id": child["id"], "type": type_} if child.get("id") else {"type": type_}
-    if isinstance(child.get("via"), str):
-        event["via"] = _via(child["via"])
+    via = child.get("via")
+    if isinstance(via, str | dict):
+        event["via"] = _via(via) if isinstance(via, str) else via
     if type_ in ("Create", "Change"):
         name = next((key for key in child if key not in _NO_FIELDS), None)
         change = {"field_name": name, "value": child.get(name)} if name else {}
         before = {"previous_value": child["previous_value"]} if "previous_value" in child else {}
         return {**event, **change, **before}
-    others = {key: value for key, value in child.items() if key not in ("id", "via", "via_reference_id", "event_type")}
-    if type_ == "Comment" and others.pop("comment_present", False):
+    is_comment = type_ in COMMENT_TYPES
+    ours = ("id", "via", "via_reference_id", "event_type", *(("created_at",) if is_comment else ()))
+    others = {key: value for key, value in child.items() if key not in ours}
+    if is_comment and others.pop("comment_present", False):
         others = {"body": "", "public": others.get("comment_public", True)}
     return {**others, **event}
 

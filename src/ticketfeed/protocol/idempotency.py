@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
-__all__ = ["IDEMPOTENCY_SECONDS", "IdempotentAnswer"]
+__all__ = ["IDEMPOTENCY_SECONDS", "IdempotentAnswer", "stored_key"]
 
 # How long a key is valid, as on the wire.
 IDEMPOTENCY_SECONDS = 2 * 3600
+
+
+def stored_key(key: str, user_id: int) -> str:
+    """A key as it is stored. It belongs to its user: nobody else may see, or take, the answer."""
+    return f"{user_id} {key}"
 
 
 @dataclass(frozen=True, slots=True)

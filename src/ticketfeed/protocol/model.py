@@ -125,12 +125,19 @@ class TicketList:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking: a user of the account, with the role that counts, and which credential says so."""
+    """Who is asking: a user of the account, with the role that counts, and which credential says so.
+
+    With an access token of OAuth, `credential_id` is the id of its client, and the last three are those of the token:
+    a renewal changes them alone. `scopes`: None allows everything.
+    """
 
     user_id: int
     email: str
     role: str
     credential_id: int = 0
+    token_id: int = 0
+    scopes: str | None = None
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ fit. Tickets are no row: they have rules of their own.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -14,12 +14,29 @@ from ticketfeed.protocol import record_shapes as shapes
 from ticketfeed.protocol import record_types as types
 from ticketfeed.protocol.record_shapes import Shape
 
-__all__ = ["KINDS", "PAGE_KEYS", "RESOURCES", "SEARCH_TYPES", "Deletion", "ManyVerb", "Resource", "Role", "Writes"]
+__all__ = [
+    "KINDS",
+    "PAGE_KEYS",
+    "RESOURCES",
+    "SEARCH_TYPES",
+    "Deletion",
+    "ManyVerb",
+    "Resource",
+    "Role",
+    "Writes",
+    "allows_role",
+]
 
 # Who may call an address, from the lowest; each may do what those before it may.
 Role = Literal["anybody", "end-user", "agent", "admin"]
+_RANKS = {role: rank for rank, role in enumerate(get_args(Role))}
 # The last part of an address that writes by more than an id, or more than one record.
 ManyVerb = Literal["create_or_update", "create_many", "update_many", "destroy_many", "create_or_update_many"]
+
+
+def allows_role(role: str, lowest: Role) -> bool:
+    """Whether a user of this role may do what `lowest`, and all above it, may."""
+    return _RANKS.get(role, _RANKS["end-user"]) >= _RANKS[lowest]
 
 
 class Deletion(NamedTuple):

@@ -1,6 +1,7 @@
 """create_app: the whole HTTP surface as one table."""
 
 import logging
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
 from ticketfeed.server.api.routes import API_ROUTES
+from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
 from ticketfeed.server.dashboard import dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
@@ -31,6 +33,7 @@ from ticketfeed.server.ops.metrics import make_metrics
 from ticketfeed.server.ops.rate_limiter import RateLimiter
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.responses import error_response
+from ticketfeed.server.session_key import make_session_key
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
 
@@ -43,10 +46,11 @@ def create_app(
     settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
-    checked = authenticate or Authenticator(store)
+    settings = settings if settings.session_key else replace(settings, session_key=make_session_key())
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
+    checked = authenticate or Authenticator(store, clock, *([metrics.add_refusal] if metrics else []))
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
         settings,
@@ -64,6 +68,7 @@ def create_app(
     app = Starlette(
         routes=[
             *starlette_routes(API_ROUTES),
+            *TOKEN_ROUTES,
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,

@@ -1,9 +1,10 @@
 """Bytes -> response: the headers of every answer, gzip where the client accepts it, errors in the wire's shape."""
 
+from collections.abc import AsyncIterator
 from functools import lru_cache
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from ticketfeed.protocol.envelope import body_etag, encode_error
 from ticketfeed.protocol.errors import WireError
@@ -17,6 +18,8 @@ __all__ = [
     "encoded_response",
     "error_response",
     "json_response",
+    "streamed_response",
+    "uncached_response",
     "written_response",
 ]
 
@@ -34,6 +37,15 @@ _COMMON = {
 def encoded_response(request: Request, body: bytes | bytearray, coding: str, etag: str) -> Response:
     """A 200 with a body that has this content coding already."""
     return _response(200, body, coding, _success_headers(request, etag))
+
+
+def streamed_response(request: Request, parts: AsyncIterator[bytes], coding: str) -> Response:
+    """A 200 of unknown length, in parts that have this content coding already. It has no entity tag."""
+    headers = _success_headers(request, "")
+    del headers["etag"]
+    if coding != PLAIN.name:
+        headers["content-encoding"] = coding
+    return StreamingResponse(parts, 200, headers)
 
 
 def json_response(request: Request, body: bytes, etag: str) -> Response:
@@ -54,6 +66,12 @@ def written_response(request: Request, status: int, body: bytes, location: str |
     if location is not None:
         headers["location"] = location
     return _response(status, *compress(body, accepted_coding(request)), headers)
+
+
+def uncached_response(request: Request, status: int, body: bytes) -> Response:
+    """An answer that nobody may store: it has a secret."""
+    headers = {**_COMMON, **_rate_limit_headers(request), "cache-control": "no-store", "pragma": "no-cache"}
+    return _response(status, body, PLAIN.name, headers)
 
 
 def error_response(request: Request, error: WireError) -> Response:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -29,6 +30,7 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.connection import BoundedConnection
 from ticketfeed.server.ops.metrics import MULTIPROCESS_VARIABLE
 from ticketfeed.server.ops.traces import trace
+from ticketfeed.server.session_key import find_session_key
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.wrap.contexts import MakeContext
@@ -103,6 +105,8 @@ def run_server(
 
     Raises KeyboardInterrupt after SIGINT, and StoreError if a process could not start.
     """
+    if settings.dashboard:  # before there are several processes
+        settings = replace(settings, session_key=find_session_key(settings))
     config = server_config(
         functools.partial(_WorkerApp, settings, store),
         tls,

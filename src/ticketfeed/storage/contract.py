@@ -15,9 +15,10 @@ A Store is made of small protocols, by who uses them:
     FeedStore           export/                   pages, and what invalidates cached ones
     RecordStore         server/api, sideloads     single records and lists
     CredentialStore     server/api/auth           who may sign in
+    OauthStore          server/api/oauth          clients and tokens of OAuth (`oauth_contract.py`)
     WriteStore          writing/, data/load       accounts and write transactions
     MaintenanceStore    data/, server/ops, cli    jobs, aged tickets, fences, snapshots of everything
-    SidecarStore        server/ops                rate limits, consumers, recent requests
+    SidecarStore        server/ops, dashboard     rate limits, consumers, recent requests, logins
 
 True of every method unless it says otherwise: it may be called at any time, from one event loop, by any number of
 tasks; it returns empty where there is nothing; a read sees all writes that returned before it began, except from a
@@ -37,8 +38,10 @@ from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow,
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 
 __all__ = [
+    "LOGINS_MAX",
     "Credential",
     "CredentialKind",
     "CredentialStore",
@@ -55,6 +58,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+# Of one account. Each took a right password or token, so more are a program's, and the oldest end.
+LOGINS_MAX = 1000
 CredentialKind = Literal["api_token", "password"]
 FeedRows = Sequence[FeedRow]
 
@@ -75,7 +80,7 @@ class JobItem(NamedTuple):
     item: bytes
 
 
-class WriteTransaction(Protocol):
+class WriteTransaction(OauthTransaction, Protocol):
     """What `WriteStore.write` passes to its work. Everything in it becomes visible at once, or nothing.
 
     It holds the lock of the account's row, so no other write of the account runs meanwhile, in any process. It belongs
@@ -291,7 +296,8 @@ class FeedStore(Protocol):
         """The state of the account's tickets, and in the same snapshot the first `limit` changes that pass `filters`.
 
         after < position, and generated_timestamp <= min(until, watermark). Rows are LinkedTicketRow if `links`, else
-        ChangeRow. Fewer than `limit` rows means that there are no more up to there.
+        ChangeRow. Fewer than `limit` rows means that there are no more up to there; but a store may stop one row after
+        those that make a page of PAGE_BYTES_MAX (`paging.count_page_rows`).
         """
 
     async def read_record_changes(
@@ -476,6 +482,15 @@ class SidecarStore(Protocol):
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         """The newest requests, about REQUESTS_KEPT of them, newest first."""
 
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""
 
-class Store(FeedStore, RecordStore, CredentialStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        """Whether it is signed in still. False too if the logins were lost: everybody has to sign in again."""
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        """Forget a login, in all processes that use the store. Idempotent."""
+
+
+class Store(FeedStore, RecordStore, CredentialStore, OauthStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
     """An engine. Where only a part of it is needed, ask for that part."""

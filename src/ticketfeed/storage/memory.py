@@ -21,6 +21,7 @@ from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window
 from ticketfeed.protocol.rows import (
@@ -36,9 +37,10 @@ from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.stored_words import StoredWords
-from ticketfeed.storage.contract import Credential, FeedRows, Snapshot, WriteTransaction
+from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
+from ticketfeed.storage.oauth_contract import AccessToken
 
 __all__ = ["MemoryStore"]
 
@@ -56,6 +58,8 @@ class MemoryStore:
         self._windows: dict[int, dict[str, Window]] = {}
         self._consumers: dict[int, dict[str, Consumer]] = {}
         self._requests: dict[int, list[RequestRecord]] = {}
+        # account_id -> hash of a login -> when it ends, the oldest first
+        self._logins: dict[int, dict[str, int]] = {}
         self._fenced_at = 0
         self._default_account = ""
         self._erasures, self._erased = 0, ErasedUsage()
@@ -325,6 +329,16 @@ class MemoryStore:
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._requests.get(account.account_id, [])
 
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        known = [(each, end) for each, end in self._logins.get(account.account_id, {}).items() if end > now]
+        self._logins[account.account_id] = dict([*known, (token_hash, ends_at)][-LOGINS_MAX:])
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        return self._logins.get(account.account_id, {}).get(token_hash, now) > now
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        self._logins.get(account.account_id, {}).pop(token_hash, None)
+
     async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
         return next((found for token, found in self._in_force(account) if token.id == credential_id), None)
 
@@ -351,6 +365,21 @@ class MemoryStore:
         data = self._data[account.account_id]
         users = {id: row.email or "" for (kind, id), row in data.records.items() if kind == "users"}
         return [replace(token, email=users.get(token.user_id, "")) for token, _ in data.credentials.values()]
+
+    async def find_access_token(self, account: Account, access_hash: str) -> AccessToken | None:
+        data = self._data[account.account_id]
+        return data.oauth.find_access_token(access_hash, data.records)
+
+    async def find_oauth_client(self, account: Account, identifier: str) -> OauthClient | None:
+        return self._data[account.account_id].oauth.find_client(identifier)
+
+    async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
+        clients = self._data[account.account_id].oauth.clients
+        return [clients[id] for id in sorted(clients)]
+
+    async def list_oauth_tokens(self, account: Account) -> list[OauthToken]:
+        tokens = self._data[account.account_id].oauth.tokens
+        return [tokens[id] for id in sorted(tokens) if tokens[id].ended_at is None]
 
 
 class _MemorySnapshot:

@@ -18,6 +18,7 @@ from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind, JobItem
+from ticketfeed.storage.memory_oauth import MemoryOauthTransaction, OauthData
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 
 __all__ = ["AccountData", "MemoryTransaction"]
@@ -36,24 +37,26 @@ class AccountData:
     invalidations: tuple[Invalidation, ...] = ()
     jobs: dict[str, tuple[Job, list[tuple[bytes, bytes | None]]]] = field(default_factory=dict)
     answers: dict[str, IdempotentAnswer] = field(default_factory=dict)
+    oauth: OauthData = field(default_factory=OauthData)
 
     def snapshot(self) -> "AccountData":
         parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
-        return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, dict(self.answers))
+        answers, oauth = dict(self.answers), self.oauth.snapshot()
+        return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth)
 
 
-class MemoryTransaction:
+class MemoryTransaction(MemoryOauthTransaction):
     """A WriteTransaction. `finish` returns the account's data after it."""
 
     def __init__(self, account_id: int, data: AccountData, now: int) -> None:
-        self.account_id, self._data, self.now = account_id, data, now
+        super().__init__(data.oauth, now)
+        self.account_id, self._data = account_id, data
         self.state = data.state
         self._invalidations = InvalidationLog(data.state)
         self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
         self._newest_record: int | None = None
-        self._bumps_record_changes = False
         self.erased_users: set[int] | None = None
 
     @property

@@ -50,6 +50,9 @@ _TABLES = (
     "idempotent_answer",
     "search_entry",
     "credential",
+    "oauth_client",
+    "oauth_token",
+    "oauth_code",
 )
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

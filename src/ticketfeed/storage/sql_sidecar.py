@@ -20,14 +20,17 @@ from ticketfeed.protocol.consumers import (
 )
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window, count_request
+from ticketfeed.storage.contract import LOGINS_MAX
 from ticketfeed.storage.queries import Dialect
 
 __all__ = [
     "Statement",
     "Steps",
+    "add_login_steps",
     "count_request_steps",
     "decode_consumers",
     "decode_requests",
+    "end_login_steps",
     "erase_usage_steps",
     "record_usage_steps",
 ]
@@ -100,6 +103,18 @@ def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) ->
         rows = yield Statement("read_consumers", [own])
         keys = [consumer_key(consumer) for consumer in decode_consumers(rows) if consumer.user_id in user_ids]
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(keys)}])
+
+
+def add_login_steps(account: Account, token_hash: str, now: int, ends_at: int) -> Steps[None]:
+    """Store a login, and forget those that are over."""
+    own = {"account_id": account.account_id}
+    yield Statement("forget_logins", [{**own, "now": now, "keep": LOGINS_MAX - 1}])
+    yield Statement("add_login", [{**own, "token_hash": token_hash, "ends_at": ends_at}])
+
+
+def end_login_steps(account: Account, token_hash: str) -> Steps[None]:
+    """Delete a login."""
+    yield Statement("end_login", [{"account_id": account.account_id, "token_hash": token_hash}])
 
 
 def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.storage.account_row import StateRow
@@ -18,6 +19,7 @@ from ticketfeed.storage.list_query import (
     slice_bindings,
     ticket_bindings,
 )
+from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.queries import Queries, build, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.sql_session import no_account_row
@@ -189,6 +191,20 @@ class SqlStore(ABC):
 
     async def list_credentials(self, account: Account) -> list[Token]:
         return build(Token, await self._query("list_credentials", account, current=True))
+
+    async def find_access_token(self, account: Account, access_hash: str) -> AccessToken | None:
+        rows = await self._query("find_access_token", account, current=True, access_hash=access_hash)
+        return next(iter(build(AccessToken, rows)), None)
+
+    async def find_oauth_client(self, account: Account, identifier: str) -> OauthClient | None:
+        rows = await self._rows("find_client", OauthClient, account, current=True, identifier=identifier)
+        return next(iter(rows), None)
+
+    async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
+        return await self._rows("list_clients", OauthClient, account, current=True)
+
+    async def list_oauth_tokens(self, account: Account) -> list[OauthToken]:
+        return await self._rows("list_tokens", OauthToken, account, current=True)
 
     async def _credentials(self, name: str, account: Account, **bindings: Any) -> list[Credential]:
         return build(Credential, await self._query(name, account, current=True, **bindings))

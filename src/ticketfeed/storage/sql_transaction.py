@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
@@ -21,6 +21,7 @@ from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.queries import insert_rows
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
+from ticketfeed.storage.sql_oauth import SqlOauthTransaction
 from ticketfeed.storage.sql_session import SqlSession
 
 __all__ = ["BATCH", "SqlTransaction"]
@@ -31,18 +32,16 @@ T = TypeVar("T")
 BATCH = 250
 
 
-class SqlTransaction(ABC):
+class SqlTransaction(SqlOauthTransaction, ABC):
     """A WriteTransaction whose account row is locked. `finish` returns the row after it, for the caller to store."""
 
     def __init__(self, session: SqlSession, account: Account, states: States, now: int) -> None:
-        self._session, self._account_id, self.now = session, account.account_id, now
-        self.account_id = account.account_id
+        super().__init__(session, account, now)
         self.state, self._record_state = states
         self._invalidations = InvalidationLog(self.state)
         self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
         self._newest_record: int | None = None
-        self._bumps_record_changes = False
         self._added = 0
         self.erased_users: set[int] | None = None
 
@@ -229,28 +228,6 @@ class SqlTransaction(ABC):
             self._invalidations.count,
             bumps_record_changes=self._bumps_record_changes,
         )
-
-    def _list(self, values: Sequence[Any]) -> Any:
-        return self._session.queries.bind_list(values)
-
-    def _fetch(self, name: str, **bindings: Any) -> list[Any]:
-        return self._session.fetch(self._session.queries[name], self._bind(bindings))
-
-    def _rows(self, name: str, row_type: type[T], **bindings: Any) -> list[T]:
-        return self._session.rows(name, row_type, self._bind(bindings))
-
-    def _value(self, name: str, **bindings: Any) -> Any:
-        return self._session.value(name, self._bind(bindings))
-
-    def _body(self, name: str, **bindings: Any) -> bytes | None:
-        body: bytes | None = self._value(name, **bindings)
-        return body
-
-    def _execute(self, name: str, **bindings: Any) -> int:
-        return self._session.execute(name, self._bind(bindings))
-
-    def _bind(self, bindings: dict[str, Any]) -> Mapping[str, Any]:
-        return {"account_id": self._account_id, **bindings}
 
 
 def _at(draft: RecordDraft, second: int) -> RecordDraft:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from ticketfeed.protocol.credentials import hash_password, hash_token
+from ticketfeed.protocol.credentials import PASSWORD_CHARS_MIN, TOKEN_CHARS_MIN, hash_password, hash_token
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import make_record
@@ -22,12 +22,24 @@ class _User(msgspec.Struct):
 
 
 async def add_user_credential(
-    store: WriteStore, account: Account, email: str, role: str | None, kind: CredentialKind, secret: str
+    store: WriteStore,
+    account: Account,
+    email: str,
+    role: str | None,
+    kind: CredentialKind,
+    secret: str,
+    *,
+    is_public: bool = False,
 ) -> int:
     """Bind a token or password to the user with this email, created if there is none; returns the credential's id.
 
-    Raises BadInput if the user has another role, or the token is in use.
+    `is_public`: a well-known token, such as those of the demo, whose length says nothing. Raises BadInput if the secret
+    is too short, the user has another role, or the token is in use.
     """
+    chars_min = TOKEN_CHARS_MIN if kind == "api_token" else PASSWORD_CHARS_MIN
+    if len(secret) < chars_min and not is_public:
+        name = "token" if kind == "api_token" else "password"
+        raise BadInput(f"the {name} is too short: use {chars_min} characters or more")
     secret_hash = hash_token(secret) if kind == "api_token" else hash_password(secret)
 
     def work(transaction: WriteTransaction) -> int:

@@ -6,12 +6,13 @@ still the next one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from ticketfeed.protocol.errors import RecordInvalid, TooManyValues, WireError
+from ticketfeed.protocol.errors import RecordInvalid, RoleTooLow, TooManyValues, WireError
 from ticketfeed.protocol.jobs import JOB_ITEMS_MAX, Job
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_input import (
@@ -20,12 +21,15 @@ from ticketfeed.protocol.record_input import (
     parse_new_record,
     parse_record_change,
 )
+from ticketfeed.protocol.record_types import UserRecord
+from ticketfeed.protocol.resources import RESOURCES, Role, allows_role
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
 from ticketfeed.storage.contract import JobItem, WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
 
-__all__ = ["ParsedItem", "do_item", "next_item", "parse_item", "put_failure", "start_job"]
+__all__ = ["ParsedItem", "do_item", "job_role", "next_item", "parse_item", "put_failure", "start_job"]
 
 
 class _Item(msgspec.Struct):
@@ -43,18 +47,16 @@ class _Merge(msgspec.Struct):
     source_comment: str | None = None
 
 
-class _Actor(msgspec.Struct):
-    role: str = "admin"
-
-
 _ITEM = msgspec.json.Decoder(_Item)
 _MERGE = msgspec.json.Decoder(_Merge)
-_ACTOR = msgspec.json.Decoder(_Actor)
+_USER = StoredDecoder(UserRecord)
 Result = dict[str, Any]
 # Does an item inside a write of an account, in the name of a user.
 Work = Callable[[WriteTransaction, str, Identity], Result]
 # The kinds whose results do not say which item they are of.
 _WITHOUT_INDEX = ("users", "organizations")
+# What agents may not do to tickets.
+_ADMIN_VERBS = ("import", "scrub", "scrub_one")
 # Verbs for a record that exists -> the status in the result.
 _STATUSES = {"update": "Updated", "delete": "Deleted", "scrub": "Deleted", "mark_as_spam": "Updated"}
 
@@ -96,14 +98,13 @@ def next_item(write: WriteTransaction, job_id: str) -> JobItem | None:
 def do_item(write: WriteTransaction, account: str, parsed: ParsedItem) -> JobItem | None:
     """Do an item and store its result, unless another process has; returns the next one.
 
-    Raises the WireError of an item that cannot be done.
+    Raises the WireError of an item that cannot be done, RoleTooLow if its user may not do it any more.
     """
     job, number = parsed.item.job, parsed.item.number
     item = next_item(write, job.id)
     if item is None or item.number != number:
         return item
-    body = write.find_records("users", [job.actor_id]).get(job.actor_id, b"{}")
-    result = parsed.work(write, account, Identity(job.actor_id, "", _ACTOR.decode(body).role))
+    result = parsed.work(write, account, _find_actor(write, job))
     verb, _, kind = job.action.partition(" ")
     if kind not in _WITHOUT_INDEX and verb != "scrub_one":
         result = {"index": number, **result}
@@ -111,6 +112,24 @@ def do_item(write: WriteTransaction, account: str, parsed: ParsedItem) -> JobIte
         result["account_id"] = write.account_id
     write.put_result(job.id, number, msgspec.json.encode(result))
     return next_item(write, job.id)
+
+
+def job_role(action: str) -> Role:
+    """The lowest role that may do the items of a job: that of the addresses which start it."""
+    verb, _, kind = action.partition(" ")
+    if kind == "tickets":
+        return "admin" if verb in _ADMIN_VERBS else "agent"
+    writes = RESOURCES[kind].writes
+    return writes.role if writes else "admin"
+
+
+def _find_actor(write: WriteTransaction, job: Job) -> Identity:
+    """The user in whose name a job runs, with the rights of this moment. Raises RoleTooLow."""
+    body = write.find_records("users", [job.actor_id]).get(job.actor_id)
+    user = _USER.decode(body) if body else None
+    if user is None or not user.active or user.suspended or not allows_role(user.role, job_role(job.action)):
+        raise RoleTooLow
+    return Identity(job.actor_id, "", user.role)
 
 
 def put_failure(write: WriteTransaction, item: JobItem, error: WireError) -> JobItem | None:
@@ -161,36 +180,17 @@ def _update_ticket(item: _Item) -> Work:
     return update
 
 
-def _delete_ticket(item: _Item) -> Work:
-    def delete(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).delete(item.id)
-        return _success("delete", item.id)
+def _on_ticket(act: Callable[[TicketWriter, int], object], result: Callable[[int], Result]) -> Callable[[_Item], Work]:
+    """An action that needs only the id of a ticket."""
 
-    return delete
+    def parse(item: _Item) -> Work:
+        def work(write: WriteTransaction, account: str, actor: Identity) -> Result:
+            act(TicketWriter(write, account, actor), item.id)
+            return result(item.id)
 
+        return work
 
-def _scrub_ticket(item: _Item) -> Work:
-    def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).scrub(item.id)
-        return _success("scrub", item.id)
-
-    return scrub
-
-
-def _mark_as_spam(item: _Item) -> Work:
-    def mark_as_spam(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).mark_as_spam(item.id)
-        return _success("mark_as_spam", item.id)
-
-    return mark_as_spam
-
-
-def _scrub_one(item: _Item) -> Work:
-    def scrub(write: WriteTransaction, account: str, actor: Identity) -> Result:
-        TicketWriter(write, account, actor).scrub(item.id)
-        return {"success": True}
-
-    return scrub
+    return parse
 
 
 def _merge(data: bytes) -> Work:
@@ -263,10 +263,10 @@ _TICKETS: dict[str, Callable[[_Item], Work]] = {
     "create": _create_ticket,
     "import": _import_ticket,
     "update": _update_ticket,
-    "delete": _delete_ticket,
-    "scrub": _scrub_ticket,
-    "mark_as_spam": _mark_as_spam,
-    "scrub_one": _scrub_one,
+    "delete": _on_ticket(TicketWriter.delete, partial(_success, "delete")),
+    "scrub": _on_ticket(TicketWriter.scrub, partial(_success, "scrub")),
+    "mark_as_spam": _on_ticket(TicketWriter.mark_as_spam, partial(_success, "mark_as_spam")),
+    "scrub_one": _on_ticket(TicketWriter.scrub, lambda _id: {"success": True}),
 }
 _RECORDS: dict[str, Callable[[_Item, str], Work]] = {
     "create": _create_record,

@@ -17,7 +17,7 @@ from ticketfeed.server.api.call import ANONYMOUS, ApiCall
 from ticketfeed.server.api.lists import count_response, list_response
 from ticketfeed.server.responses import body_response
 
-__all__ = ["count_tags", "list_tags", "show_me", "show_settings", "show_token"]
+__all__ = ["count_tags", "list_tags", "show_me", "show_settings"]
 
 # As on the wire, tags are counted in the tickets that changed within 60 days.
 TAGS_SECONDS = 60 * 24 * 3600
@@ -32,20 +32,6 @@ async def show_me(request: Request, call: ApiCall) -> Response:
     rows = await call.service.store.read_records(call.account, "users", [call.identity.user_id])
     body = rows[0].body if rows else _bare_user(call.identity)
     return body_response(request, join_object("user", body, ()))
-
-
-async def show_token(request: Request, call: ApiCall) -> Response:
-    """The token in use, which does not expire."""
-    token = {
-        "url": f"https://{call.account.subdomain}.zendesk.com/api/v2/oauth/tokens/1.json",
-        "id": 1,
-        "user_id": call.identity.user_id,
-        "client_id": 1,
-        "expires_at": None,
-        "refresh_token_expires_at": None,
-        "scopes": ["read"],
-    }
-    return body_response(request, msgspec.json.encode({"token": token}))
 
 
 async def show_settings(request: Request, _call: ApiCall) -> Response:

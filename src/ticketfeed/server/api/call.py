@@ -21,13 +21,15 @@ from ticketfeed.protocol.errors import (
     InvalidEndpoint,
     InvalidPaginationParameter,
     InvalidValue,
+    MissingScope,
     NotAuthenticated,
     RecordNotFound,
     RoleTooLow,
 )
 from ticketfeed.protocol.model import INT64_MAX, Account, Identity
 from ticketfeed.protocol.query import parse_include, parse_query
-from ticketfeed.protocol.resources import Role
+from ticketfeed.protocol.resources import Role, allows_role
+from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate
 from ticketfeed.server.ops.jobs import Jobs
@@ -52,10 +54,9 @@ __all__ = [
     "starlette_routes",
 ]
 
-Tag = Literal["Exports", "Tickets", "Account and identity", "Search", "Jobs", "Records", "Empty lists"]
+Tag = Literal["Exports", "Tickets", "Account and identity", "OAuth", "Search", "Jobs", "Records", "Empty lists"]
 # What the answers that start a job, or show one, have.
 JOB = {"job_status": "object"}
-_RANKS: dict[str, int] = {"anybody": 0, "end-user": 1, "agent": 2, "admin": 3}
 _PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 # What the wire calls the methods of a list and of a single record in the texts of errors.
@@ -79,6 +80,10 @@ class Service:
     usage_tracker: UsageTracker
     metrics: Metrics | None
 
+    def now(self, _account: Account) -> int:
+        """The time of an account, in Unix seconds."""
+        return self.clock()
+
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
@@ -88,6 +93,11 @@ class ApiCall:
     account: Account
     identity: Identity
     query: Mapping[str, str]
+
+    @property
+    def now(self) -> int:
+        """The time of the account, in Unix seconds."""
+        return self.service.now(self.account)
 
     def address(self, request: Request) -> str:
         """The requested URL without its query, on a host that the caller can reach."""
@@ -114,7 +124,8 @@ class ApiRoute:
     `path`: below /api/v2; `{NAME:int}` takes a number, `{NAME}` any text. `role`: the lowest that may call it.
     `rate_limit`: a limit besides the account's own; `counts`: which calls count against it. `body`: top-level keys of
     the request's body -> their types. `answer`: those of the answer's -> array, object, ... `statuses`: of answers that
-    are no errors; 204 has no body.
+    are no errors; 204 has no body. `scopes`: of which an access token needs one, if not those of the path; empty where
+    any token will do.
 
     Query parameters: `parameters` are those that it uses, by their names in `parameters.PARAMETERS`; the handler gets
     no others. `includes`: the sideloads that `include` can name. `refused`: what Zendesk documents and this server does
@@ -137,6 +148,12 @@ class ApiRoute:
     body: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (200,)
+    scopes: tuple[str, ...] | None = None
+
+    @property
+    def required_scopes(self) -> tuple[str, ...]:
+        """The scopes of which an access token needs one; none for any token."""
+        return required_scopes(self.method, resource_of(self.path)) if self.scopes is None else self.scopes
 
     @property
     def template(self) -> str:
@@ -162,13 +179,15 @@ class _Endpoint:
     """The ASGI application of a route. For a plain function Starlette would add a second layer that catches errors."""
 
     def __init__(self, route: ApiRoute) -> None:
-        self._route, self._used = route, frozenset(route.parameters)
+        self._route, self._used, self._scopes = route, frozenset(route.parameters), route.required_scopes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
         call = await admit(request, allow_anonymous=route.role == "anybody")
-        if _RANKS.get(call.identity.role, _RANKS["end-user"]) < _RANKS[route.role]:
+        if call.identity.scopes is not None:
+            _check_scopes(call.identity.scopes, self._scopes)
+        if not allows_role(call.identity.role, route.role):
             raise RoleTooLow
         if call.identity is not ANONYMOUS:
             limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
@@ -181,6 +200,12 @@ class _Endpoint:
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _check_scopes(granted: str, required: Sequence[str]) -> None:
+    """Raises MissingScope."""
+    if required and not any(allows(granted, scope) for scope in required):
+        raise MissingScope(required)
 
 
 def _refuse(refused: Sequence[str], query: Mapping[str, str]) -> None:
@@ -203,7 +228,9 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
     context = request_context(request.scope)
     context.account = account = await service.accounts.find(request.headers.get("host", ""))
     try:
-        identity = await service.authenticate(account, request.headers.get("authorization"))
+        identity = await service.authenticate(
+            account, request.headers.get("authorization"), request.scope.get("client")
+        )
     except NotAuthenticated as error:
         if error.with_token or not allow_anonymous:
             raise

@@ -1,13 +1,13 @@
 """The incremental exports, by cursor and by time: parse, answer, respond. Admins only."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.export.answer import Answer, Export, ListedExportRequest, PageRequest
+from ticketfeed.export.answer import Answer, Export, ListedExportRequest, PageRequest, StreamedAnswer
 from ticketfeed.protocol.errors import InvalidPaginationParameter, InvalidValue
 from ticketfeed.protocol.list_request import parse_list_request
 from ticketfeed.protocol.model import Position
@@ -21,7 +21,7 @@ from ticketfeed.protocol.query import (
 )
 from ticketfeed.server.api.call import ApiCall, Handler
 from ticketfeed.server.request_context import request_context
-from ticketfeed.server.responses import accepted_coding, encoded_response
+from ticketfeed.server.responses import accepted_coding, encoded_response, streamed_response
 
 __all__ = ["SAMPLE_LIMIT_MAX", "cursor_export", "metric_event_export", "sample_export", "span_export"]
 
@@ -112,11 +112,21 @@ async def _answer(
     export: Export,
     query: ExportRequest | SpanRequest | ListedExportRequest,
     now: int,
-) -> Answer:
+) -> Answer | StreamedAnswer:
     asked = PageRequest(call.account, export, query, call.address(request), accepted_coding(request), now)
     return await call.service.exports.answer(asked)
 
 
-def _respond(request: Request, answer: Answer, *, is_page: bool = True) -> Response:
-    request_context(request.scope).served = answer.served if is_page else None
+def _respond(request: Request, answer: Answer | StreamedAnswer, *, is_page: bool = True) -> Response:
+    context = request_context(request.scope)
+    if isinstance(answer, StreamedAnswer):
+        parts = answer.parts
+
+        async def send_parts() -> AsyncIterator[bytes]:
+            async for part, served in parts:
+                context.served = served if is_page else None
+                yield part
+
+        return streamed_response(request, send_parts(), answer.coding)
+    context.served = answer.served if is_page else None
     return encoded_response(request, answer.body, answer.coding, answer.etag)

@@ -70,6 +70,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "query": (_TEXT, "The search language, for example: type:ticket status<solved updated>2026-01-31"),
     "filter[type]": ({"enum": list(SEARCH_TYPES)}, "The type of the records; required, and type: is not allowed."),
     "name": (_TEXT, "A name; for autocomplete the beginning of a word of it, of two characters or more."),
+    "all": (_FLAG, "For admins: the tokens of all users."),
+    "client_id": ({"type": "integer"}, "Only tokens of this OAuth client."),
+    "global_client_id": ({"type": "integer"}, "Only tokens of this global OAuth client."),
+    "include_expired": (_FLAG, "Expired tokens, too."),
 }
 LIST_PAGES = ("page", "per_page", "page[size]", "page[after]", "page[before]")
 LIST_ORDER = ("sort", "sort_by", "sort_order")

@@ -22,6 +22,7 @@ from ticketfeed.server.api.exports import (
 )
 from ticketfeed.server.api.identities import IDENTITY_ROUTES
 from ticketfeed.server.api.lists import LIST_ROUTES
+from ticketfeed.server.api.oauth import OAUTH_ROUTES
 from ticketfeed.server.api.parameters import (
     EXPORT_FILTERS,
     LIST_ORDER,
@@ -400,13 +401,6 @@ _ACCOUNT_ROUTES = [
         answer={"user": "object"},
     ),
     _read_account(
-        "/oauth/tokens/current",
-        account.show_token,
-        summary="Show the token in use",
-        role="end-user",
-        answer={"token": "object"},
-    ),
-    _read_account(
         "/account/settings", account.show_settings, summary="Show account settings", answer={"settings": "object"}
     ),
     _read_account(
@@ -431,6 +425,7 @@ API_ROUTES: list[ApiRoute] = [
     *_TICKET_WRITE_ROUTES,
     *_JOB_ROUTES,
     *_ACCOUNT_ROUTES,
+    *OAUTH_ROUTES,
     *SEARCH_ROUTES,
     *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,

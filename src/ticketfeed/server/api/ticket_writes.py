@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.protocol.errors import IdempotentRequestError, InvalidValue, RecordInvalid
-from ticketfeed.protocol.idempotency import IdempotentAnswer
+from ticketfeed.protocol.idempotency import IdempotentAnswer, stored_key
 from ticketfeed.protocol.list_request import parse_ids
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE, TicketInput
 from ticketfeed.server.api.call import ApiCall, path_id
@@ -51,6 +51,7 @@ async def _create_once(request: Request, call: ApiCall, key: str) -> Response:
     body = await read_body(request)
     if not 0 < len(key) <= _KEY_CHARS_MAX:
         raise InvalidValue(f"Idempotency-Key must have 1 to {_KEY_CHARS_MAX} characters")
+    own_key = stored_key(key, call.identity.user_id)
     fingerprint = sha256(b"POST /tickets\0" + body).hexdigest()
     ticket: TicketInput | RecordInvalid
     try:
@@ -59,7 +60,7 @@ async def _create_once(request: Request, call: ApiCall, key: str) -> Response:
         ticket = error
 
     def work(write: WriteTransaction) -> tuple[IdempotentAnswer, bool]:
-        stored = write.find_idempotent_answer(key)
+        stored = write.find_idempotent_answer(own_key)
         if stored is not None:
             if stored.fingerprint != fingerprint:
                 raise IdempotentRequestError
@@ -69,7 +70,7 @@ async def _create_once(request: Request, call: ApiCall, key: str) -> Response:
         written = TicketWriter(write, call.account.subdomain, call.identity).create(ticket)
         location = _location(request, call, written)
         answer = IdempotentAnswer(fingerprint, write.now, 201, location, _created(written))
-        write.put_idempotent_answer(key, answer)
+        write.put_idempotent_answer(own_key, answer)
         return answer, False
 
     answer, is_repeated = await call.service.store.write(call.account, work)

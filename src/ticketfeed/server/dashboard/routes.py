@@ -5,9 +5,10 @@ Requests with API credentials, for example from curl, need no session.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -16,7 +17,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ticketfeed.protocol.errors import BodyTooLarge, RecordNotFound, RoleTooLow, StoreError, StoreUnavailable, WireError
+from ticketfeed.protocol.errors import (
+    APIRateLimitExceeded,
+    BodyTooLarge,
+    RecordNotFound,
+    RoleTooLow,
+    StoreError,
+    StoreUnavailable,
+    WireError,
+)
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import ApiCall, Service, admit, query_of
 from ticketfeed.server.dashboard.filters import FILTERS
@@ -122,15 +131,23 @@ async def _show_login(request: Request, account: Account) -> Response:
     target = _safe_target(request.query_params.get("next", ""))
     if await find_session(request, service, account) is not None:
         return RedirectResponse(target, 303, _HEADERS)
-    return _login_page(request, account, target, "")
+    return _login_page(request, account, target, "", status=200)
 
 
-def _login_page(request: Request, account: Account, target: str, problem: str, email: str = "") -> Response:
+def _login_page(
+    request: Request,
+    account: Account,
+    target: str,
+    problem: str,
+    email: str = "",
+    status: int = 401,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
     token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(16)
-    status = 401 if problem else 200
     response = _render(
         "login", status, account=account, session=None, target=target, problem=problem, email=email, csrf=token
     )
+    response.headers.update(headers)
     begin_login(request, response, token)
     return response
 
@@ -141,7 +158,10 @@ async def _login(request: Request, account: Account) -> Response:
     target, email = _safe_target(form.get("next", "")), form.get("email", "").strip()
     if not has_csrf_token(form, request.cookies.get(LOGIN_COOKIE)):
         return _login_page(request, account, target, "The sign-in form expired, or cookies are disabled. Try again.")
-    identity = await sign_in(service, account, email, form.get("secret", "").strip())
+    try:
+        identity = await sign_in(service, account, email, form.get("secret", "").strip(), request.scope.get("client"))
+    except APIRateLimitExceeded as error:
+        return _login_page(request, account, target, f"{error}.", email, error.status, error.headers())
     if identity is None:
         return _login_page(
             request, account, target, "There is no admin with this email and this token or password.", email
@@ -158,7 +178,7 @@ async def _logout(request: Request, account: Account) -> Response:
             "error", 403, title="Invalid CSRF token. Reload the page and try again.", account=None, session=None
         )
     response = RedirectResponse(f"{BASE}login", 303, _HEADERS)
-    sign_out(request, response)
+    await sign_out(request, response, account, session)
     return response
 
 

@@ -1,8 +1,9 @@
-"""Dashboard sessions: signed cookies and CSRF tokens.
+"""Dashboard sessions: signed cookies, logins and CSRF tokens.
 
-The cookie names a credential and is signed with a key derived from its stored hash. So processes need no shared session
-state: every process that can read the store can verify a cookie, and a session ends when its credential is revoked.
-Every form carries a CSRF token of its session; the sign-in form carries one that must match a cookie of its own.
+The cookie names a credential and a random text, and is signed with a key that is not in the store. The store knows the
+hash of that text while the session lasts. So a session ends in every process when the admin signs out, when its
+credential is revoked, and when the store loses its sidecar. Every form carries a CSRF token of its session; the sign-in
+form carries one that must match a cookie of its own.
 """
 
 import secrets
@@ -15,9 +16,10 @@ from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.model import Account, Identity
-from ticketfeed.server.api.auth import identity_of
+from ticketfeed.server.api.auth import Client, identity_of
 from ticketfeed.server.api.call import Service
 
 __all__ = [
@@ -35,57 +37,54 @@ __all__ = [
 
 BASE = "/_ticketfeed/"
 SESSION_SECONDS = 8 * 3600
-COOKIE_CHARS_MAX = 200
 SESSION_COOKIE, LOGIN_COOKIE = "ticketfeed_session", "ticketfeed_login"
 
 
 class Session(NamedTuple):
-    """A signed-in admin. `csrf`: the token that its forms must carry; empty for requests with API credentials."""
+    """A signed-in admin. `csrf`: the token that its forms must carry; empty for requests with API credentials.
+
+    `token_hash`: what the store knows it by.
+    """
 
     identity: Identity
     csrf: str
+    token_hash: str = ""
 
 
 async def find_session(request: Request, service: Service, account: Account) -> Session | None:
     """The session of the request's cookie; None unless the cookie is valid and its credential is that of an admin."""
     cookie = request.cookies.get(SESSION_COOKIE, "")
-    credential_id = _claimed_credential(cookie)
-    credential = await service.store.find_credential(account, credential_id) if credential_id is not None else None
-    if credential is None:
-        return None
-    secret_hash, body = credential.secret_hash, credential.user
     try:
-        claims = _signer(account, secret_hash).loads(cookie, max_age=SESSION_SECONDS)
+        credential_id, token = _signer(service).loads(cookie, max_age=SESSION_SECONDS)
     except BadData:
         return None
-    identity = identity_of(claims[0], body)
+    token_hash = hash_token(token)
+    if not await service.store.has_login(account, token_hash, service.clock()):
+        return None
+    credential = await service.store.find_credential(account, credential_id)
+    identity = identity_of(credential_id, credential.user) if credential else None
     if identity is None or identity.role != "admin":
         return None
-    return Session(identity, str(URLSafeSerializer(secret_hash, salt="ticketfeed.csrf").dumps(claims[1])))
+    csrf = URLSafeSerializer(_key(service), salt="ticketfeed.csrf").dumps(token)
+    return Session(identity, str(csrf), token_hash)
 
 
-def _claimed_credential(cookie: str) -> int | None:
-    """The credential id in a cookie, before its signature is verified.
-
-    Long or compressed cookies are rejected unread: the server never issues them.
-    """
-    if len(cookie) > COOKIE_CHARS_MAX or cookie.startswith("."):
-        return None
-    _, claims = URLSafeTimedSerializer("").loads_unsafe(cookie)
-    is_valid = isinstance(claims, list) and len(claims) == 2 and type(claims[0]) is int and 0 < claims[0] < 2**63
-    return claims[0] if is_valid else None
+def _signer(service: Service) -> URLSafeTimedSerializer:
+    """The same for all accounts: a login is of one."""
+    return URLSafeTimedSerializer(_key(service), salt="ticketfeed.session")
 
 
-def _signer(account: Account, secret_hash: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(secret_hash, salt=f"ticketfeed.session.{account.account_id}")
+def _key(service: Service) -> str:
+    assert service.settings.session_key
+    return service.settings.session_key
 
 
-async def sign_in(service: Service, account: Account, email: str, secret: str) -> Identity | None:
-    """The admin with this email and API token or password, or None."""
+async def sign_in(service: Service, account: Account, email: str, secret: str, client: Client) -> Identity | None:
+    """The admin with this email and API token or password, or None. Raises APIRateLimitExceeded."""
     for name in (f"{email}/token", email):
         header = "Basic " + b64encode(f"{name}:{secret}".encode()).decode()
         try:
-            identity = await service.authenticate(account, header)
+            identity = await service.authenticate(account, header, client)
         except WireError as error:
             if error.status != 401:
                 raise
@@ -95,16 +94,19 @@ async def sign_in(service: Service, account: Account, email: str, secret: str) -
 
 
 async def open_session(request: Request, response: Response, account: Account, identity: Identity) -> None:
-    """Set the session cookie."""
+    """Store the login and set the session cookie."""
     service: Service = request.app.state.service
-    credential = await service.store.find_credential(account, identity.credential_id)
-    if credential is not None:
-        cookie = _signer(account, credential.secret_hash).dumps([identity.credential_id, secrets.token_urlsafe(16)])
-        _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
+    token, now = secrets.token_urlsafe(16), service.clock()
+    await service.store.add_login(account, hash_token(token), now, now + SESSION_SECONDS)
+    cookie = _signer(service).dumps([identity.credential_id, token])
+    _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
 
 
-def sign_out(request: Request, response: Response) -> None:
-    """Clear the session cookie."""
+async def sign_out(request: Request, response: Response, account: Account, session: Session | None) -> None:
+    """End the session in all processes, and clear its cookie."""
+    service: Service = request.app.state.service
+    if session is not None:
+        await service.store.end_login(account, session.token_hash)
     _set_cookie(request, response, SESSION_COOKIE, "", 0)
 
 

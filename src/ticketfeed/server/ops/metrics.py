@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticketfeed.data.status import FeedStatus
+from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops.usage_tracker import Answered
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_sent_bytes_total": ("counter", ("account", "endpoint"), "Bytes of response bodies sent."),
     "ticketfeed_pages_total": ("counter", ("account", "export"), "Export pages sent."),
     "ticketfeed_rows_total": ("counter", ("account", "export"), "Records in those pages."),
+    "ticketfeed_credentials_refused_total": (
+        "counter",
+        ("account", "reason"),
+        "Credentials refused: a wrong token, a wrong password, or unchecked, because too many were wrong before.",
+    ),
     "ticketfeed_store_up": ("gauge", (), "1 if the store is readable, else 0 (store metrics are then omitted)."),
     "ticketfeed_tickets": ("gauge", ("account",), "Tickets stored, including deleted ones."),
     "ticketfeed_newest_change_timestamp_seconds": ("gauge", ("account",), "The second of the newest change."),
@@ -102,6 +108,7 @@ class Metrics:
         self._sent = create(prometheus_client.Counter, "ticketfeed_sent_bytes_total")
         self._pages = create(prometheus_client.Counter, "ticketfeed_pages_total")
         self._rows = create(prometheus_client.Counter, "ticketfeed_rows_total")
+        self._refused = create(prometheus_client.Counter, "ticketfeed_credentials_refused_total")
         self._children: dict[tuple[str, ...], tuple[Any, ...]] = {}
 
     def add(self, answered: Answered) -> None:
@@ -124,6 +131,10 @@ class Metrics:
                 children = self._children[page_key] = self._pages.labels(*page_key), self._rows.labels(*page_key)
             children[0].inc()
             children[1].inc(context.served.rows)
+
+    def add_refusal(self, account: Account, reason: str) -> None:
+        """Count credentials that were refused."""
+        self._refused.labels(account.subdomain, reason).inc()
 
     def text(self, statuses: Sequence[FeedStatus] | None, only: str | None = None) -> tuple[bytes, str]:
         """The exposition text and its content type.

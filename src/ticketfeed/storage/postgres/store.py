@@ -17,7 +17,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
+from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
@@ -51,9 +51,11 @@ from ticketfeed.storage.sql_session import (
 )
 from ticketfeed.storage.sql_sidecar import (
     Steps,
+    add_login_steps,
     count_request_steps,
     decode_consumers,
     decode_requests,
+    end_login_steps,
     erase_usage_steps,
     record_usage_steps,
 )
@@ -197,6 +199,15 @@ class PostgresStore(SqlStore):
                 connection.execute(f"REINDEX INDEX CONCURRENTLY ticketfeed.{_WORDS}".encode())
                 session.execute("put_overwritten", {"value": str(erased)})
 
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        await self._run_sidecar(add_login_steps(account, token_hash, now, ends_at))
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        return bool(await self._query("find_login", account, current=True, token_hash=token_hash, now=now))
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        await self._run_sidecar(end_login_steps(account, token_hash))
+
     async def _run_sidecar(self, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""
 
@@ -227,6 +238,7 @@ class PostgresStore(SqlStore):
     ) -> tuple[StateRow, LazyRows[RowT]]:
         """Each row of a page has the account's row after it."""
         sql = QUERIES.select(name, row_type)
+        bindings["page_bytes_max"] = paging.PAGE_BYTES_MAX
         rows = await self._readers.read(sql, bindings)
         rows = rows or await self._readers.read_primary(sql, bindings)  # a replica may not have a new account yet
         if not rows:

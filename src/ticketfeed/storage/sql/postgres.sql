@@ -30,7 +30,9 @@ SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDAT
 SELECT {change.row}, {state.StateRow}
 FROM ticketfeed.feed_state AS state
 LEFT JOIN LATERAL (
-    SELECT {row}
+    SELECT {row}, sum(octet_length(body)) OVER (
+        ORDER BY generated_timestamp, id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING
+    ) AS bytes_before
     FROM ticketfeed.ticket
     WHERE account_id = :account_id
       AND (generated_timestamp, id) > (:after_timestamp, :after_id)
@@ -43,7 +45,7 @@ LEFT JOIN LATERAL (
           END
     ORDER BY generated_timestamp, id
     LIMIT :limit
-) AS change ON TRUE
+) AS change ON coalesce(change.bytes_before, 0) <= :page_bytes_max
 WHERE state.account_id = :account_id
 
 -- name: read_record_changes
@@ -51,14 +53,16 @@ WHERE state.account_id = :account_id
 SELECT {change.row}, {state.StateRow}
 FROM ticketfeed.feed_state AS state
 LEFT JOIN LATERAL (
-    SELECT {row}
+    SELECT {row}, sum(octet_length(body)) OVER (
+        ORDER BY generated_timestamp, id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING
+    ) AS bytes_before
     FROM ticketfeed.record
     WHERE account_id = :account_id AND kind = :kind
       AND (generated_timestamp, id) > (:after_timestamp, :after_id)
       AND generated_timestamp <= least(:until, state.record_watermark)
     ORDER BY generated_timestamp, id
     LIMIT :limit
-) AS change ON TRUE
+) AS change ON coalesce(change.bytes_before, 0) <= :page_bytes_max
 WHERE state.account_id = :account_id
 
 -- name: count_overwritten

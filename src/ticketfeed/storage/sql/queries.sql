@@ -378,6 +378,93 @@ VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
 UPDATE ticketfeed.credential SET revoked_at = :revoked_at
 WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL
 
+-- OAuth: clients, tokens and authorization codes.
+
+-- name: find_access_token
+-- An access token by its hash, unless it was ended.
+SELECT oauth_token.id, oauth_token.client_id, oauth_token.scopes, oauth_token.expires_at, oauth_token.used_at,
+       oauth_client.allowed_scopes, record.body
+FROM ticketfeed.oauth_token
+JOIN ticketfeed.oauth_client
+  ON oauth_client.account_id = oauth_token.account_id AND oauth_client.id = oauth_token.client_id
+JOIN ticketfeed.record
+  ON record.account_id = oauth_token.account_id AND record.kind = 'users' AND record.id = oauth_token.user_id
+WHERE oauth_token.account_id = :account_id
+  AND oauth_token.access_hash = :access_hash AND oauth_token.ended_at IS NULL
+
+-- name: find_client
+-- A client by its identifier.
+SELECT {row} FROM ticketfeed.oauth_client WHERE account_id = :account_id AND identifier = :identifier
+
+-- name: find_client_by_id
+-- A client by its id.
+SELECT {row} FROM ticketfeed.oauth_client WHERE account_id = :account_id AND id = :id
+
+-- name: list_clients
+-- Every client.
+SELECT {row} FROM ticketfeed.oauth_client WHERE account_id = :account_id ORDER BY id
+
+-- name: delete_client
+-- Delete a client. Its tokens and codes are deleted before.
+DELETE FROM ticketfeed.oauth_client WHERE account_id = :account_id AND id = :id
+
+-- name: delete_tokens_of_client
+-- Delete the tokens of a client.
+DELETE FROM ticketfeed.oauth_token WHERE account_id = :account_id AND client_id = :id
+
+-- name: delete_codes_of_client
+-- Delete the authorization codes of a client.
+DELETE FROM ticketfeed.oauth_code WHERE account_id = :account_id AND client_id = :id
+
+-- name: max_oauth_id
+-- The largest id of a client or token; 0 if there is none.
+SELECT coalesce(max(id), 0) FROM (
+    SELECT max(id) AS id FROM ticketfeed.oauth_client WHERE account_id = :account_id
+    UNION ALL SELECT max(id) FROM ticketfeed.oauth_token WHERE account_id = :account_id
+) AS largest
+
+-- name: list_tokens
+-- Every token that was not ended.
+SELECT {row} FROM ticketfeed.oauth_token WHERE account_id = :account_id AND ended_at IS NULL ORDER BY id
+
+-- name: find_oauth_token
+-- A token by its id, ended or not.
+SELECT {row} FROM ticketfeed.oauth_token WHERE account_id = :account_id AND id = :id
+
+-- name: find_refresh_token
+-- A token by the hash of its refresh token, ended or not.
+SELECT {row} FROM ticketfeed.oauth_token WHERE account_id = :account_id AND refresh_hash = :refresh_hash
+
+-- name: end_token
+-- End a token that has not ended. One without an end of its own is then forgotten, too.
+UPDATE ticketfeed.oauth_token SET ended_at = :ended_at, keep_until = coalesce(keep_until, :keep_until)
+WHERE account_id = :account_id AND id = :id AND ended_at IS NULL
+
+-- name: end_family
+-- The same for all tokens of a family.
+UPDATE ticketfeed.oauth_token SET ended_at = :ended_at, keep_until = coalesce(keep_until, :keep_until)
+WHERE account_id = :account_id AND family = :family AND ended_at IS NULL
+
+-- name: use_token
+-- Store when a token was used.
+UPDATE ticketfeed.oauth_token SET used_at = :used_at WHERE account_id = :account_id AND id = :id
+
+-- name: forget_tokens
+-- Delete tokens that can be forgotten.
+DELETE FROM ticketfeed.oauth_token WHERE account_id = :account_id AND keep_until <= :now
+
+-- name: forget_codes
+-- Delete authorization codes that can be forgotten.
+DELETE FROM ticketfeed.oauth_code WHERE account_id = :account_id AND expires_at <= :until
+
+-- name: find_code
+-- An authorization code by its hash, used or not.
+SELECT {row} FROM ticketfeed.oauth_code WHERE account_id = :account_id AND code_hash = :code_hash
+
+-- name: use_code
+-- Store which token a code was exchanged for.
+UPDATE ticketfeed.oauth_code SET token_id = :token_id WHERE account_id = :account_id AND code_hash = :code_hash
+
 -- The sidecar: rate limits, consumers, recent requests. A row is added first, then locked, changed and written back in one
 -- transaction, so that processes that do the same at once wait for each other.
 
@@ -429,6 +516,25 @@ DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
 -- name: erase_requests
 -- Delete all recent requests.
 DELETE FROM ticketfeed.request WHERE account_id = :account_id
+
+-- name: add_login
+-- Store a login.
+INSERT INTO ticketfeed.login (account_id, token_hash, ends_at) VALUES (:account_id, :token_hash, :ends_at)
+
+-- name: forget_logins
+-- Delete logins whose time is over, and all but the newest.
+DELETE FROM ticketfeed.login WHERE account_id = :account_id AND (ends_at <= :now OR ends_at <= (
+    SELECT ends_at FROM ticketfeed.login WHERE account_id = :account_id ORDER BY ends_at DESC LIMIT 1 OFFSET :keep
+))
+
+-- name: find_login
+-- Whether a login is in force.
+SELECT ends_at FROM ticketfeed.login
+WHERE account_id = :account_id AND token_hash = :token_hash AND ends_at > :now
+
+-- name: end_login
+-- Delete a login.
+DELETE FROM ticketfeed.login WHERE account_id = :account_id AND token_hash = :token_hash
 
 -- Scans of everything, for the integrity check.
 

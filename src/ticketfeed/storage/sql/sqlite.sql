@@ -127,7 +127,13 @@ CREATE TABLE IF NOT EXISTS request (
     account_id INTEGER NOT NULL,
     body       BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS request_of_account ON request (account_id, number)
+CREATE INDEX IF NOT EXISTS request_of_account ON request (account_id, number);
+CREATE TABLE IF NOT EXISTS login (
+    account_id INTEGER NOT NULL,
+    token_hash TEXT NOT NULL,
+    ends_at    INTEGER NOT NULL,
+    PRIMARY KEY (account_id, token_hash)
+) WITHOUT ROWID
 
 -- name: lock_windows
 -- Rate-limit windows, in a transaction that holds the lock of the file.

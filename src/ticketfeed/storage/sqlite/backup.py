@@ -19,7 +19,7 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.sql_session import fence_account, lock_states
-from ticketfeed.storage.sqlite.file import APPLICATION_ID, explain, prepare, snapshot, transaction
+from ticketfeed.storage.sqlite.file import APPLICATION_ID, PRIVATE_MODE, explain, prepare, snapshot, transaction
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
 
 __all__ = ["backup_sqlite", "restore_sqlite"]
@@ -30,11 +30,12 @@ PAGES_A_STEP = 1024
 
 
 def backup_sqlite(path: Path, file: Path, advance: Callable[[int, int], None]) -> None:
-    """Copy the store at `path` into the new `file`, as readable as the store. Raises StoreError.
+    """Copy the store at `path` into the new `file`, which only its owner can read. Raises StoreError.
 
     `advance` is called with the pages copied so far, and how many there are.
     """
-    with atomic_file(file, _mode(path, "store")) as part, _errors_of("back up", path):
+    _refuse_missing(path, "store")
+    with atomic_file(file, PRIVATE_MODE) as part, _errors_of("back up", path):
         with _opened(path) as source, _opened(part) as copy:
             _refuse_foreign(source, path)
             _copy(source, copy, advance)
@@ -48,7 +49,8 @@ def restore_sqlite(
 
     Raises StoreError.
     """
-    with atomic_file(path, _mode(file, "backup"), may_be_empty=True) as part, _errors_of("restore", file):
+    _refuse_missing(file, "backup")
+    with atomic_file(path, PRIVATE_MODE, may_be_empty=True) as part, _errors_of("restore", file):
         with _opened(file, apsw.SQLITE_OPEN_READONLY) as source, _opened(part) as copy:
             _refuse_foreign(source, file)
             _copy(source, copy, advance)
@@ -104,10 +106,9 @@ def _refuse_damaged(connection: apsw.Connection, file: Path) -> None:
         raise StoreError(f"{file} is damaged: {' '.join(str(result).split())}")
 
 
-def _mode(path: Path, what: str) -> int:
+def _refuse_missing(path: Path, what: str) -> None:
     if not path.is_file():
         raise StoreError(f"there is no {what} at {path}")
-    return path.stat().st_mode & 0o666
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The file of an SQLite store: creating it, migrating it, connecting to it, and translating its errors."""
 
 import contextlib
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
 __all__ = [
     "APPLICATION_ID",
     "PAGE_BYTES",
+    "PRIVATE_MODE",
     "connect",
+    "create_private",
     "explain",
     "prepare",
     "snapshot",
@@ -34,11 +37,14 @@ PAGE_BYTES = 32768
 # The write-ahead log is truncated to this after a large load.
 WAL_BYTES_MAX = 64 * 1024 * 1024
 RETRY_SECONDS = 0.01
+# A store holds hashes of credentials, and what people wrote.
+PRIVATE_MODE = 0o600
 
 
 def prepare(path: Path, busy_seconds: float) -> None:
     """Create the file or check it, and apply missing migrations. A current file is not written to, so that a backup can
     be opened without changing it."""
+    create_private(path)
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(round(busy_seconds * 1000))
@@ -52,6 +58,15 @@ def prepare(path: Path, busy_seconds: float) -> None:
                 _migrate(connection)
     finally:
         connection.close()
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner can read, unless it exists. SQLite gives its logs the same mode.
+
+    An existing file is not opened: closing it would release the locks that this process has on it.
+    """
+    with contextlib.suppress(OSError):  # it exists; or SQLite finds the same reason in a moment, and tells it
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE_MODE))
 
 
 def use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> None:

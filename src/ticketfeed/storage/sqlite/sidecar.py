@@ -1,4 +1,4 @@
-"""The sidecar of an SQLite store, FILE-sidecar: rate limits, consumers, recent requests.
+"""The sidecar of an SQLite store, FILE-sidecar: rate limits, consumers, recent requests, logins.
 
 A file of its own, because a load holds the store's write lock for minutes, and none of this can wait for it. Its
 commits do not wait for the disk, no backup contains it, and it is created again where it is missing.
@@ -21,13 +21,15 @@ from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.storage.queries import SQLITE
 from ticketfeed.storage.sql_sidecar import (
     Steps,
+    add_login_steps,
     count_request_steps,
     decode_consumers,
     decode_requests,
+    end_login_steps,
     erase_usage_steps,
     record_usage_steps,
 )
-from ticketfeed.storage.sqlite.file import explain, transaction
+from ticketfeed.storage.sqlite.file import create_private, explain, transaction
 from ticketfeed.storage.sqlite.session import QUERIES
 
 __all__ = ["SqliteSidecar"]
@@ -76,6 +78,20 @@ class SqliteSidecar:
             bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
             return decode_requests(connection.execute(QUERIES["read_requests"], bindings).fetchall())
 
+    def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        self._run(add_login_steps(account, token_hash, now, ends_at))
+
+    def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        if not self._path.exists():
+            return False
+        with self._transaction() as connection:
+            bindings = {"account_id": account.account_id, "token_hash": token_hash, "now": now}
+            return bool(connection.execute(QUERIES["find_login"], bindings).fetchall())
+
+    def end_login(self, account: Account, token_hash: str) -> None:
+        if self._path.exists():
+            self._run(end_login_steps(account, token_hash))
+
     def _run(self, steps: Steps[T]) -> T:
         with self._transaction() as connection:
             try:
@@ -101,6 +117,7 @@ class SqliteSidecar:
 
     def _open(self) -> apsw.Connection:
         is_new = not self._path.exists()
+        create_private(self._path)
         connection = apsw.Connection(str(self._path))
         if is_new and os.geteuid() == 0:  # a server that does not run as root must be able to use it later
             owner = self._store_path.stat()

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import apsw
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import watermark
+from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
-from ticketfeed.protocol.rows import LazyRows
+from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
@@ -144,6 +144,15 @@ class SqliteStore(SqlStore):
     async def _run_search(self, steps: SearchSteps[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._searchers, self._search, steps)
 
+    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
+        self._sidecar.add_login(account, token_hash, now, ends_at)
+
+    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
+        return self._sidecar.has_login(account, token_hash, now)
+
+    async def end_login(self, account: Account, token_hash: str) -> None:
+        self._sidecar.end_login(account, token_hash)
+
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
         with translated(self._path):
             return self._reader.execute(sql, bindings).fetchall()
@@ -159,7 +168,7 @@ class SqliteStore(SqlStore):
             (state,) = states
             closed = state.watermark if name == "read_changes" else state.record_watermark
             bindings["until"] = min(bindings["until"], closed)
-            rows = self._reader.execute(QUERIES.select(name, row_type), bindings).fetchall()
+            rows = _fetch_page(self._reader.execute(QUERIES.select(name, row_type), bindings), row_type)
         return state, LazyRows(row_type, rows)
 
     def _search(self, steps: SearchSteps[T]) -> T:
@@ -187,3 +196,15 @@ class SqliteStore(SqlStore):
             return False
         finally:
             connection.set_busy_timeout(round(self._busy_seconds * 1000))
+
+
+def _fetch_page(cursor: apsw.Cursor, row_type: type[RowT]) -> list[Any]:
+    """The rows, but none after the first one that is more than a page."""
+    body, size, rows = columns_of(row_type).index("body"), 0, []
+    for row in cursor:
+        rows.append(row)
+        if size > paging.PAGE_BYTES_MAX:
+            break
+        size += len(row[body])
+    cursor.close()  # before the transaction ends
+    return rows
