@@ -201,6 +201,7 @@ def _index_ticket(row: IndexedRow, ticket: _Values) -> SearchEntry:
         ("brand", ticket.brand_id),
         ("form", ticket.ticket_form_id),
         ("custom_status_id", ticket.custom_status_id),
+        ("ticket_type", ticket.type),
         ("external_id", ticket.external_id),
         ("via", ticket.via and ticket.via.channel),
     ):

@@ -35,7 +35,6 @@ from ticketfeed.protocol.rows import (
 )
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
-from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
@@ -240,13 +239,15 @@ class MemoryStore:
             if (row.status == "deleted") == tickets.deleted
             and _passes(row, Filters(support_type_scope=tickets.support_type_scope))
             and tickets.external_id in (None, row.external_id)
-            and tickets.organization_id in (None, row.organization_id)
             and tickets.problem_id in (None, row.problem_id)
-            and (tickets.person_id is None or pack_ids([tickets.person_id]) in row.user_ids)
-            and all(text in row.body for text in tickets.texts())
+            and (tickets.term is None or tickets.term in self._terms(account, row.id))
             and (tickets.start_time is None or row.generated_timestamp >= tickets.start_time)
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
+
+    def _terms(self, account: Account, ticket_id: int) -> list[str]:
+        entry = self._data[account.account_id].entries.get(("tickets", ticket_id))
+        return entry.terms.split() if entry else []
 
     def _records(
         self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False

@@ -116,11 +116,14 @@ class SqlStore(ABC):
         return await self._rows("read_of_tickets", TicketRecordRow, account, kind=kind, ids=self._list(ticket_ids))
 
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        bindings = {**ticket_bindings(tickets), **slice_bindings(part)}
-        return build(ListRow, await self._fetch_made(list_tickets_sql(tickets, part), account, bindings))
+        dialect = self.queries.dialect
+        bindings = {**ticket_bindings(dialect, tickets), **slice_bindings(part)}
+        return build(ListRow, await self._fetch_made(list_tickets_sql(dialect, tickets, part), account, bindings))
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
-        ((count,),) = await self._fetch_made(count_tickets_sql(tickets), account, ticket_bindings(tickets))
+        dialect = self.queries.dialect
+        bindings = ticket_bindings(dialect, tickets)
+        ((count,),) = await self._fetch_made(count_tickets_sql(dialect, tickets), account, bindings)
         return int(count)
 
     async def list_records(

@@ -57,8 +57,7 @@ async def search(request: Request, call: ApiCall) -> Response:
     if list_request.part.offset + list_request.limit > RESULTS_MAX:
         raise SearchLimitExceeded
     query = await _resolve(call, _parse(call, call.query.get("query", "")))
-    hits = await call.service.store.search(call.account, query, _part(list_request))
-    count = await call.service.store.count_results(call.account, query)
+    hits, count = await _find(call, query, list_request)
     rows = await _read(call, hits, typed=True)
     page, ends = paginate(list_request, rows, count, call.address(request))
     return body_response(request, join_arrays([("results", [row.body for row in page])], {"facets": None, **ends}))
@@ -129,11 +128,19 @@ def _autocomplete(kind: str) -> Handler:
 
 async def _list(request: Request, call: ApiCall, kind: str, query: SearchQuery) -> Response:
     list_request = _parse_pages(call)
-    hits = await call.service.store.search(call.account, query, _part(list_request))
-    count = await call.service.store.count_results(call.account, query)
+    hits, count = await _find(call, query, list_request)
     rows = await _read(call, hits, typed=False)
     sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
     return list_response(request, call, kind, list_request, rows, count, sideloads)
+
+
+async def _find(call: ApiCall, query: SearchQuery, list_request: ListRequest) -> tuple[list[SearchHit], int]:
+    """A page of the results, and how many there are in all; the last page tells that by itself."""
+    part = _part(list_request)
+    hits = await call.service.store.search(call.account, query, part)
+    if len(hits) < part.limit and (hits or not part.offset):
+        return hits, part.offset + len(hits)
+    return hits, await call.service.store.count_results(call.account, query)
 
 
 def _parse(call: ApiCall, text: str) -> SearchQuery:
