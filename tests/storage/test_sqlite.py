@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import itertools
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
@@ -19,6 +21,7 @@ from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
 from ticketfeed.protocol.rate_limits import RateLimit
+from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.queries import load_migrations
@@ -250,6 +253,40 @@ def test_the_search_index_of_an_older_store(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(main())
+
+
+def test_erased_words_leave_no_bytes_between_pages(tmp_path: Path) -> None:
+    """A word that a page of the index began with is nowhere in the file either, once its user was erased."""
+    path = tmp_path / "t.db"
+
+    def put(id: int, name: str) -> RecordDraft:
+        return parse_record("users", msgspec.json.encode({"id": id, "name": name}), account="acme", now=NOON)
+
+    def begins() -> list[int]:
+        with contextlib.closing(apsw.Connection(str(path))) as connection:
+            terms = [bytes(term) for (term,) in connection.execute("SELECT term FROM search_text_idx WHERE term <> ''")]
+        return [int(term[-3:]) for term in terms if re.fullmatch(rb"0xyzzy\d{3}", term)]
+
+    async def scenario() -> None:
+        store = SqliteStore.open(path, ManualClock())
+        account = await store.create_account("acme")
+        store._writer.connection.execute("INSERT INTO search_text (search_text, rank) VALUES ('pgsz', 64)")
+        await store.write(account, lambda write: write.put_records([put(id, f"xyzzy{id}") for id in range(100, 400)]))
+        ids = begins()[::2]
+        words = [f"xyzzy{id}".encode() for id in ids]
+        assert words
+
+        def erase(write: WriteTransaction) -> None:
+            write.put_records([put(id, "gone") for id in ids])
+            write.erase_copies(lambda body: body)
+
+        await store.write(account, erase)
+        content = path.read_bytes() + (tmp_path / "t.db-wal").read_bytes()
+        assert [word for word in words if word in content] == []
+        assert len(await found(store, account, "xyzzy*")) == 300 - len(ids)
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 def test_removed_words_leave_no_bytes(tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ INSERT INTO search_text (rowid, title, text, notes, other, terms) VALUES (?, ?, 
 -- Remove the words of an entry, which must be those that were added.
 INSERT INTO search_text (search_text, rowid, title, text, notes, other, terms) VALUES ('delete', ?, ?, ?, ?, ?, ?)
 
+-- name: merge_entry_texts
+-- Make one part of all that the words are stored in.
+INSERT INTO search_text (search_text) VALUES ('optimize')
+
 -- name: clear_search_index
 -- Remove every entry.
 DELETE FROM search_entry;

@@ -11,7 +11,7 @@ from ticketfeed.protocol.search_index import WORDLESS_KINDS, SearchEntry
 from ticketfeed.storage.queries import Queries
 from ticketfeed.storage.search_changes import EntryKey
 
-__all__ = ["write_entries"]
+__all__ = ["rewrite_texts", "write_entries"]
 
 
 def write_entries(
@@ -41,6 +41,18 @@ def write_entries(
         connection.executemany(queries["put_entry"], rows)
         texts = [(entry_id, *_words(each)) for entry_id, each in numbered if each.kind not in WORDLESS_KINDS]
         connection.executemany(queries["add_entry_text"], texts)
+
+
+def rewrite_texts(connection: apsw.Connection, queries: Queries) -> None:
+    """Write all words anew.
+
+    Of words that were removed the index keeps beginnings, which may be whole words: where a page begins. FTS5 writes
+    pages anew when it merges two parts, so one is added.
+    """
+    added = (-1, "", "", "", "", "_")
+    connection.execute(queries["add_entry_text"], added)
+    connection.execute(queries["merge_entry_texts"])
+    connection.execute(queries["delete_entry_text"], added)
 
 
 def _change_entry(
