@@ -25,14 +25,15 @@ _KEY_COLUMN: dict[ListOrder, str] = {
 # Before and after every status: no status is empty, and none begins with these letters.
 _STATUS_BEFORE, _STATUS_AFTER = "", "zzzz"
 
-# Entries of tickets that have a term.
-_WITH_TERM = {
-    "sqlite": """
+# The tickets that have a term. As an array they are found first, whatever PostgreSQL expects.
+_HAS_TERM = {
+    "sqlite": """id IN (
+        SELECT entry.id
         FROM ticketfeed.search_text AS words CROSS JOIN ticketfeed.search_entry AS entry ON entry.entry_id = words.rowid
-        WHERE words.search_text MATCH :term AND entry.account_id = :account_id AND entry.kind = 'tickets'""",
-    "postgres": """
-        FROM ticketfeed.search_entry AS entry
-        WHERE entry.account_id = :account_id AND entry.kind = 'tickets' AND entry.words @@ :term::tsquery""",
+        WHERE words.search_text MATCH :term AND entry.account_id = :account_id AND entry.kind = 'tickets')""",
+    "postgres": """id = ANY (ARRAY(
+        SELECT entry.id FROM ticketfeed.search_entry AS entry
+        WHERE entry.account_id = :account_id AND entry.kind = 'tickets' AND entry.words @@ :term::tsquery))""",
 }
 
 _SCOPES = {
@@ -134,5 +135,5 @@ def _conditions(dialect: Dialect, tickets: TicketList) -> str:
     if tickets.problem_id is not None:
         conditions.append("problem_id = :problem_id")
     if tickets.term is not None:
-        conditions.append(f"id IN (SELECT entry.id {_WITH_TERM[dialect.name]})")
+        conditions.append(_HAS_TERM[dialect.name])
     return " AND ".join(conditions)

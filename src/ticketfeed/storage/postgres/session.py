@@ -18,6 +18,9 @@ from ticketfeed.storage.sql_transaction import SqlTransaction
 __all__ = ["QUERIES", "PostgresSession", "PostgresTransaction"]
 
 QUERIES = Queries(POSTGRES)
+# A write of so many entries makes new statistics, without which some searches are planned badly; by itself PostgreSQL
+# makes them a minute later.
+_ANALYZED_ENTRIES = 5000
 
 
 class PostgresSession(SqlSession):
@@ -45,6 +48,7 @@ class PostgresTransaction(SqlTransaction):
     def __init__(self, session: PostgresSession, account: Account, states: States, now: int) -> None:
         super().__init__(session, account, states, now)
         self._connection = session.connection
+        self._entry_count = 0
 
     def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
         left = self._rows("find_positions", Position, ids=self._list([row.id for row in rows]))
@@ -62,3 +66,10 @@ class PostgresTransaction(SqlTransaction):
         new: Mapping[EntryKey, SearchEntry | None],
     ) -> None:
         write_entries(self._session, self._account_id, new)
+        self._entry_count += len(new)
+
+    def finish(self) -> States:
+        states = super().finish()
+        if self._entry_count >= _ANALYZED_ENTRIES:
+            self._execute("analyze_search_index")
+        return states

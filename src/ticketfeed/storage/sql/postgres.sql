@@ -92,6 +92,10 @@ SET target_id = excluded.target_id, created_at = excluded.created_at, updated_at
 -- Delete the entries of tickets or records of one kind.
 DELETE FROM ticketfeed.search_entry WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
 
+-- name: analyze_search_index
+-- Make new statistics of all entries.
+ANALYZE ticketfeed.search_entry
+
 -- name: clear_search_index
 -- Remove every entry.
 TRUNCATE ticketfeed.search_entry
