@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests quick mutants bench soak docs format clean
+.PHONY: demo test check tests quick connectors mutants bench soak docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -26,6 +26,10 @@ quick: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 $(QUICK) --ignore tests/storage/test_backup.py --ignore tests/storage/test_replicas.py \
 	  -k "not postgres and not Postgres and not (server and sqlite)"
+
+# Every connector, also those whose installation is large.
+connectors: $(READY)
+	CONNECTORS=all $(BIN)/python -m pytest tests/connectors
 
 # Plants the faults of tests/mutants.toml one by one; the tests must notice each.
 mutants: $(READY)

@@ -88,10 +88,19 @@ def _missing_scope(desk: Desk) -> None:
     desk.ask(authorization=f"Bearer {desk.token(scope='users:read')['access_token']}")
 
 
+def _no_new_tokens(_desk: Desk) -> None:
+    Desk(Settings(api_tokens="no-new")).send("POST", "/api_tokens", {"api_token": {}}, expect=403)
+
+
 def _agent(desk: Desk) -> None:
     desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
     desk.grant(9, "agent-token")
     desk.ask(authorization=basic("agent@example.com/token:agent-token"))
+
+
+def _foreign_origin(desk: Desk) -> None:
+    sent = [("Origin", "https://elsewhere.example"), ("Content-Type", "text/plain")]
+    desk.ask("/api/v2/tickets", method="POST", headers=sent)
 
 
 def _voice(desk: Desk) -> None:
@@ -177,7 +186,9 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("token endpoint: an unknown grant", _asked(grant_type="password")),
     ("a scope that is unknown, or not allowed for the client", _asked(scope="write")),
     ("the scopes of the access token do not cover the request", _missing_scope),
+    ("a new API token, which the rule `api_tokens` forbids", _no_new_tokens),
     ("the role of the user does not allow the request", _agent),
+    ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),

@@ -1,5 +1,6 @@
 """One request to an ASGI application in this process: no socket, the same answer."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -45,13 +46,19 @@ async def call_app(
         "root_path": "",
     }
     sent: list[Message] = []
-    to_receive = iter([{"type": "http.request", "body": body, "more_body": False}])
+    to_receive: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    is_ended = asyncio.Event()
 
     async def receive() -> Message:
-        return next(to_receive, {"type": "http.disconnect"})
+        if to_receive:
+            return to_receive.pop()
+        await is_ended.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            is_ended.set()
 
     await app(scope, receive, send)
     start = next(message for message in sent if message["type"] == "http.response.start")

@@ -5,6 +5,7 @@ and docs/reference/settings.md are made from it. `cli/resolver.py` decides which
 between profiles is called a rule, and can be set with `--rule NAME=VALUE`.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from ticketfeed.protocol.api_tokens import ApiTokenRule
 from ticketfeed.protocol.credentials import TOKEN_CHARS_MIN
 from ticketfeed.protocol.errors import BadInput
 
@@ -129,6 +131,14 @@ def _url_problem(url: str) -> str | None:
     return None if is_valid else f"{url!r} is not a URL such as https://tickets.example.com"
 
 
+def _network_problem(text: str) -> str | None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return f"{text!r} is not an address or network such as 10.0.0.0/8"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A value for every setting. The defaults are those of the profile `open`.
@@ -147,6 +157,12 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535)
     workers: int = _setting(1, "Number of server processes.", minimum=1)
+    trusted_proxy: tuple[str, ...] = _setting(
+        (),
+        "Address or network of a reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable; "
+        "separated by spaces in the environment.",
+        problem=_network_problem,
+    )
     tls: bool = _setting(
         False,
         "Serve https for localhost, its subdomains and *.zendesk.com, with certificates of the local authority. "
@@ -201,6 +217,11 @@ class Settings:
         is_secret=True,
         problem=_length_problem(SESSION_KEY_CHARS_MIN),
     )
+    accept_clock: bool = _setting(
+        False,
+        "Write although this machine's clock was set forward by more than five minutes, or differs by more from "
+        "PostgreSQL's.",
+    )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     settle_seconds: int = _rule(
         0, 60, "seconds", "How far behind the current time the feed is served.", has_option=True
@@ -221,6 +242,13 @@ class Settings:
         0, 0, "days", "Erase the content of tickets this long after they were deleted; 0 disables it."
     )
     ticket_pages: int = _rule(0, 50, "a minute", "The list of tickets, from page 501 on.")
+    api_tokens: ApiTokenRule = _rule(
+        "allowed",
+        "by-date",
+        "",
+        "Whether /api/v2 accepts API tokens: allowed, no-new (it creates none), off, or by-date: passwords, unused API "
+        "tokens and then all of them end on Zendesk's dates.",
+    )
     oauth_expires_in: Literal["always", "when_asked"] = _rule(
         "always", "always", "", "Whether a new access token that expires says so although the request did not ask."
     )

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,9 @@ def execute(folder: Path, program: str, *arguments: str) -> str:
 
 
 def python() -> Path:
-    requirements = ("dlt[duckdb,filesystem,parquet]>=1.20,<2", "-e", f"{ROOT}[export]")
-    return connector_bin("dlt", *requirements) / "python"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = (*project["dependencies"], *project["optional-dependencies"]["export"])  # a new one makes a new environment
+    return connector_bin("dlt", "dlt[duckdb,filesystem,parquet]>=1.20,<2", *ours, "-e", str(ROOT)) / "python"
 
 
 def loaded(folder: Path, where: str, stream: str) -> list[Any]:
@@ -111,12 +114,18 @@ def change(folder: Path) -> tuple[int, int]:
     return changed, deleted
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dlt")
+    assert run("generate", "60", "--out", "world.ndjson", cwd=folder).code == 0
+    assert run("load", "world.ndjson", cwd=folder).code == 0
+    return folder
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
+def desk(original: Path, tmp_path: Path) -> Path:
     """A folder with a store that holds a world."""
-    assert run("generate", "60", "--out", "world.ndjson", cwd=tmp_path).code == 0
-    assert run("load", "world.ndjson", cwd=tmp_path).code == 0
-    return tmp_path
+    return Path(shutil.copytree(original, tmp_path / "desk"))
 
 
 def test_into_duckdb(desk: Path) -> None:

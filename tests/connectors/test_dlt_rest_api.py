@@ -58,7 +58,7 @@ print(json.dumps(pipeline.last_trace.last_normalize_info.row_counts))
 
 def test_rest_api(tmp_path: Path) -> None:
     """Every record arrives value for value; the next run reads on from where the last ended, and merges changes."""
-    world = fill_store(tmp_path, 100)
+    world = fill_store(tmp_path, 60)
     (tmp_path / "read.py").write_text(PROGRAM)
     read(tmp_path)
     check(tmp_path, world)

@@ -8,7 +8,7 @@ from tests.connectors.store import EMAIL, TOKEN, World, change_store, fill_store
 from tests.connectors.venvs import connector_bin
 
 # The source makes two clients, with their certificates, for each ticket.
-TICKETS = 12
+TICKETS = 8
 PROGRAM = """
 import asyncio, pathlib, sys
 from unstructured_ingest.processes.connectors.zendesk import zendesk

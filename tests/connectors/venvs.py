@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["connector_bin", "node_modules", "site_packages"]
+__all__ = ["AIRBYTE", "TAP_ZENDESK", "connector_bin", "node_modules", "site_packages"]
 
 HOME = Path(__file__).parents[2] / ".venv" / "connectors"
 SECONDS_MAX = 240.0
+AIRBYTE = "airbyte-source-zendesk-support==4.9.1"
+TAP_ZENDESK = "tap-zendesk==2.8.2"
 
 
 def connector_bin(name: str, *requirements: str) -> Path:

@@ -1,4 +1,4 @@
-"""Organization memberships of users that were loaded without any, by this release or by an earlier one."""
+"""Organization memberships of users that were loaded without any."""
 
 import asyncio
 import json
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from ticketfeed.data.import_files import InputRecord
-from ticketfeed.data.integrity_check import check_store
 from ticketfeed.data.load import load_records
 from ticketfeed.protocol.model import Slice
 from ticketfeed.storage.contract import Store
@@ -64,27 +62,3 @@ def test_an_id_that_is_taken(store: Store) -> None:
     load(store, KIND, {"id": 5, "user_id": 6, "organization_id": 9, "default": True})
     load(store, "users", {"id": 5, "organization_id": 7}, {"id": 6, "organization_id": 9})
     assert members(store) == [(5, 6, 9, True), (6, 5, 7, True)]
-
-
-def test_stores_of_earlier_releases(tmp_path: Path) -> None:
-    """The users of a store that was made before there were memberships have them once it is opened."""
-    path = tmp_path / "t.db"
-    opened = SqliteStore.open(path, lambda: NOW)
-    load(opened, "users", {"id": 5, "organization_id": 7, "updated_at": "2020-01-01T00:00:00Z"}, {"id": 6})
-    load(opened, "group_memberships", {"id": 3, "user_id": 6, "group_id": 1})
-    asyncio.run(opened.close())
-    connection = apsw.Connection(str(path))
-    connection.execute("DELETE FROM record WHERE kind = 'organization_memberships'")
-    connection.execute("DROP INDEX record_by_user; DROP INDEX record_by_organization")
-    connection.execute("ALTER TABLE record DROP COLUMN user_id; ALTER TABLE record DROP COLUMN organization_id")
-    connection.execute("DELETE FROM migration WHERE number = 5")
-    connection.close()
-    opened = SqliteStore.open(path, lambda: NOW)
-    try:
-        assert members(opened) == [(5, 5, 7, True)]
-        assert listed(opened)[0]["created_at"] == "2020-01-01T00:00:00Z"
-        problems: list[str] = []
-        asyncio.run(opened.inspect(lambda snapshot: check_store(snapshot, problems.append)))
-        assert problems == []
-    finally:
-        asyncio.run(opened.close())

@@ -324,3 +324,58 @@ def test_what_older_releases_stored_is_served(data: st.DataObject) -> None:
     for name, path in refused.items():
         assert any(name in problem and f"$.{path[0]}" in problem for problem in problems), (name, path, problems)
     ask_everything(desk, (3, 4), chosen)
+
+
+def test_odd_records_are_erased() -> None:
+    """Tickets whose records an older release let in odd are deleted for good, and so is a person that they name."""
+    desk = new_desk()
+    places_of = [
+        (kind, path)
+        for kind in ("audits", "ticket_metric_events", "satisfaction_ratings", "ticket_metrics")
+        for path in [*UNCHECKED[kind], ("created_at",), *([("time",), ("type",)] if "metric" in SOUND[kind] else [])]
+    ] + [("tickets", (key,)) for key in SOUND["tickets"] if key != "comments"]
+    values = [None, "7001", 10**30, {"a": None}, json.loads("[" * 150 + "]" * 150), -1, ["a"]]
+    odd = [(*place, values[(at + step) % 7]) for at, place in enumerate(places_of) for step in (0, 3)]
+    odd = [case for case in odd if case[1] not in (("status",), ("generated_timestamp",))]  # columns say them, too
+    desk.now += 5
+
+    def work(write: WriteTransaction) -> None:
+        for id, (kind, path, value) in enumerate(odd, 1000):
+            name = {"subject": "a@example.com", "tags": ["WORD"]}
+            data = json.dumps({**SOUND["tickets"], "id": id, "problem_id": None, **name}).encode()
+            ticket = parse_ticket(data, account="acme", now=NOON).row
+            if kind == "tickets":
+                body = json.dumps(with_odd(json.loads(ticket.body), path, value), separators=(",", ":"))
+                ticket = ticket._replace(body=body.encode())
+            at = ticket.body.index(b'"generated_timestamp":') + len(b'"generated_timestamp":')
+            write.put_tickets([TicketDraft(ticket, at)])
+            record = {"id": id, **SOUND["audits" if kind == "tickets" else kind], "ticket_id": id, "note": "WORD"}
+            row = parse_record(
+                "audits" if kind == "tickets" else kind, json.dumps(record).encode(), account="acme", now=NOON
+            )
+            if kind != "tickets":
+                body = json.dumps(with_odd(json.loads(row.body), path, value), separators=(",", ":"))
+                row = row._replace(body=body.encode())
+            write.put_records([row])
+
+    account = desk._account("acme")
+    asyncio.run(desk.store.write(account, work))
+    desk.now += 5
+    desk.send("DELETE", "/users/3")
+    desk.send("DELETE", "/deleted_users/3")
+    numbers = range(1000, 1000 + len(odd))
+    for begin in range(0, len(numbers), 100):
+        named = ",".join(map(str, numbers[begin : begin + 100]))
+        desk.send("DELETE", f"/tickets/destroy_many?ids={named}")
+        desk.run_jobs()
+        id = desk.send("DELETE", f"/deleted_tickets/destroy_many?ids={named}")["job_status"]["id"]
+        desk.run_jobs()
+        results = desk.send("GET", f"/job_statuses/{id}")["job_status"]["results"]
+        failed = [odd[each["index"] + begin] for each in results if not each.get("success")]
+        assert failed == []
+    for row in asyncio.run(desk.store.read_tickets(account, list(numbers))):
+        assert b"WORD" not in row.body
+        assert b"a@example.com" not in row.body
+    for kind in ("audits", "ticket_metric_events", "satisfaction_ratings", "ticket_metrics"):
+        for record in asyncio.run(desk.store.read_records(account, kind, list(numbers))):
+            assert b"WORD" not in record.body

@@ -357,30 +357,40 @@ def small(tmp_path: Path) -> Iterator[Callable[[str], dict[str, object]]]:
         subprocess.run(["umount", str(each)], check=True)
 
 
-@pytest.mark.parametrize("silent", [False, True])
-def test_interrupted_load(silent: bool, folder: Path) -> None:
+@pytest.mark.parametrize("source", ["pipe", "silent pipe", "file"])
+def test_interrupted_load(source: str, folder: Path) -> None:
     """^C during a load exits 130 with nothing stored, even when standard input has fallen silent."""
     before = rows(folder / "ticketfeed.db")
-    arguments = [*COMMAND, "load", "-"]
+    if source == "file":
+        (folder / "large.ndjson").write_bytes(lines(200_000))
+    arguments = [*COMMAND, "load", "large.ndjson" if source == "file" else "-"]
     process = subprocess.Popen(arguments, cwd=folder, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin
     assert process.stderr
+    has_read = threading.Event()
 
     def feed() -> None:
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:
             for number in range(10**6):
-                stream.write(lines(100, number * 100 + 1))
+                stream.write(lines(10_000, number * 10_000 + 1))  # more than a pipe holds
                 stream.flush()
-                if silent:
+                has_read.set()
+                if source == "silent pipe":
                     process.wait()
 
     feeder = threading.Thread(target=feed)
-    feeder.start()
-    wait_until((folder / "ticketfeed.db-wal").exists)
+    if source == "file":
+        wait_until((folder / "ticketfeed.db-wal").exists)
+    else:
+        feeder.start()
+        assert has_read.wait(10)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130
-    feeder.join()
+    if source == "file":
+        process.stdin.close()
+    else:
+        feeder.join()
     with process.stderr as errors:
         assert errors.read() == b""
     assert rows(folder / "ticketfeed.db") == before

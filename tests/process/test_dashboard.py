@@ -1,9 +1,12 @@
 """The page in a real browser: Debian's chromium, driven by playwright. Skipped where neither is there."""
 
+import contextlib
+import http.client
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -199,4 +202,34 @@ def test_without_scripts(chromium: Browser, server: Running) -> None:
     expect(page.locator("dl.cards")).to_contain_text(f"{TICKETS:,}")
     page.get_by_text("Show as a table").click()
     assert page.get_by_role("region", name="Table of changes").get_by_role("row").count() > 1
+    context.close()
+
+
+def test_consent(chromium: Browser, server: Running) -> None:
+    """A user signs in, sees what a client asks for, and is sent back to it by either button; axe finds no fault."""
+    root = f"http://localhost:{server.address[1]}"
+    callback = f"{root}{BASE}health"
+    with contextlib.closing(http.client.HTTPConnection(*server.address)) as connection:
+        client = {"name": "Connector", "identifier": "consent-test", "redirect_uri": [callback]}
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        connection.request("POST", "/api/v2/oauth/clients", json.dumps({"client": client}), headers)
+        assert connection.getresponse().status == 201
+    context = chromium.new_context()
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    asked = {"response_type": "code", "client_id": "consent-test", "redirect_uri": callback, "scope": "read"}
+    address = f"{root}/oauth/authorizations/new?{urlencode({**asked, 'state': 'a b'})}"
+    page.goto(address)
+    assert Axe().run(page).response["violations"] == []
+    page.get_by_label("Email").fill("a@example.com")
+    page.get_by_label("API token or password").fill(TOKEN)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Allow Connector to access this account?")
+    assert Axe().run(page).response["violations"] == []
+    assert complaints == []
+    page.get_by_role("button", name="Deny").click()
+    page.wait_for_url(f"{callback}?error=access_denied*state=a+b")
+    page.goto(address)
+    page.get_by_role("button", name="Allow").click()
+    page.wait_for_url(f"{callback}?code=*state=a+b")
     context.close()

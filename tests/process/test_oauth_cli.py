@@ -30,7 +30,7 @@ def test_clients_and_tokens(start: Start, forks: Forks, tmp_path: Path) -> None:
     values = ("--identifier", "p", "--kind", "public", "--scope", "read", "--email", "bob@example.com")
     public = json.loads(done(*CLIENT, "Public", *values, "--json"))
     assert (public["secret"], public["allowed_scopes"], public["kind"]) == ("", ["read"], "public")
-    assert done(*CLIENT, "x", "--secret", "chosen-secret").endswith("client_secret\tchosen-secret\n")
+    assert done(*CLIENT, "x", "--secret", "a-chosen-secret-16").endswith("client_secret\ta-chosen-secret-16\n")
     listed = [line.split("\t")[1:5] for line in done("oauth", "client", "list").splitlines()]
     assert listed == [
         ["my_app", "confidential", "My App!", "all scopes"],
@@ -55,7 +55,7 @@ def test_clients_and_tokens(start: Start, forks: Forks, tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "ticketfeed.db")
     stored = "\n".join(connection.iterdump())
     connection.close()
-    for text in (api_token, secret, "chosen-secret", token, as_bob, pair["access_token"], pair["refresh_token"]):
+    for text in (api_token, secret, "a-chosen-secret-16", token, as_bob, pair["access_token"], pair["refresh_token"]):
         assert text not in stored
 
 
@@ -67,7 +67,8 @@ BAD = [
     ((*CLIENT, "App", "--scope", "nonsense"), "nonsense is no scope"),
     ((*CLIENT, "App", "--kind", "other"), "--kind"),
     ((*CLIENT, "App", "--kind", "public", "--secret", "x"), "a public client has no secret"),
-    ((*CLIENT, "App", "--secret", "two words"), "invalid secret"),
+    ((*CLIENT, "App", "--secret", "two words and more"), "invalid secret"),
+    ((*CLIENT, "App", "--secret", "15-characters.."), "invalid secret: use 16-1000 printable"),
     ((*CLIENT, "App", "--email", "nobody@example.com"), "no user with the email 'nobody@example.com'"),
     ((*CLIENT, "App", "--account", "nope"), "there is no account 'nope'"),
     ((*CLIENT, "there"), "there has already been taken"),

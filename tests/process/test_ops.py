@@ -272,7 +272,7 @@ def test_doctor(serve: Start, tmp_path: Path) -> None:
     done = run("doctor", "--host", host, "--port", str(port), cwd=tmp_path)
     lines = done.out.decode().splitlines()
     assert (done.code, done.err) == (0, ""), done
-    assert not [line for line in lines if line.startswith("fail")]
+    assert not [line for line in lines if line.startswith("fail") or "other users" in line]
     assert f"ok    a ticketfeed server on {host} port {port} is ready" in lines
     assert f"ok    account demo: {TICKETS:,} tickets" in lines
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("ticketfeed.db")} == before
@@ -288,7 +288,8 @@ def test_doctor_on_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_doctor_sees_a_consumer_that_skips(serve: Start, tmp_path: Path) -> None:
-    """A consumer that goes on from behind what it was given is worth a warning."""
+    """A consumer that goes on from behind what it was given is worth a warning, and a store that others can read."""
+    (tmp_path / "ticketfeed.db").chmod(0o644)
     server = serve()
     server.ask()
     server.ask(f"{PATH}?start_time={2**31}")
@@ -296,3 +297,4 @@ def test_doctor_sees_a_consumer_that_skips(serve: Start, tmp_path: Path) -> None
     done = run("doctor", "--port", "0", cwd=tmp_path)
     assert done.code == 0
     assert re.search(r"skipped 1,[0-9]{3} tickets in 1 range", done.out.decode())
+    assert "other users of this machine may open ticketfeed.db (mode 0644)" in done.out.decode()

@@ -70,6 +70,17 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {"www-authenticate": 'Basic realm="Web Password"'},
     ),
     (
+        errors.ForeignOrigin(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": "Requests from another origin need a Bearer token, or the content type application/json",
+            }
+        },
+        {},
+    ),
+    (
         errors.InvalidToken(),
         401,
         {
@@ -147,6 +158,12 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
             ),
         },
         NOT_CACHED,
+    ),
+    (
+        errors.ApiTokensEnded(),
+        403,
+        {"error": "Forbidden", "description": "API tokens can no longer be created. Use OAuth instead"},
+        {},
     ),
     (
         errors.MissingScope(["tickets:read", "read"]),

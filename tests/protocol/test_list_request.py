@@ -247,7 +247,7 @@ def test_ids(text: str, ids: list[int] | type[Exception]) -> None:
         ({"external_id": "a b"}, TicketList(external_id="a b")),
         ({"external_id": "a\0b"}, TicketList(external_id="ab")),
         ({"start_time": "0"}, TicketList(start_time=0)),
-        ({"start_time": "9" * 40}, TicketList(start_time=INT64_MAX)),
+        ({"start_time": "9" * 40}, None),
         ({"start_time": "-1"}, None),
         ({"start_time": "1.5"}, None),
         ({"start_time": "2026-01-31"}, None),

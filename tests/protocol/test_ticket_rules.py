@@ -120,10 +120,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
     (
         "several options are several tags",
         FIELDS,
-        {"custom_fields": [{"id": 50, "value": ["blue", "red", 7]}]},
+        {"custom_fields": [{"id": 50, "value": ["blue", "red"]}]},
         DROP_DOWN,
         {
-            "custom_fields": [{"id": 50, "value": ["blue", "red", 7]}, {"id": 51, "value": 5}],
+            "custom_fields": [{"id": 50, "value": ["blue", "red"]}, {"id": 51, "value": 5}],
             "tags": ["blue", "own", "red"],
         },
     ),

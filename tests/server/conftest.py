@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.server.desk import close_stores, use_engine
+from ticketfeed.server import recent_reads
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite"], autouse=True)
@@ -14,3 +15,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     close_stores()
     use_engine("memory")
+
+
+@pytest.fixture(autouse=True)
+def fresh_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is watched is read anew each time: tests do not wait for a moment to pass."""
+    monkeypatch.setattr(recent_reads, "KEEP_SECONDS", 0.0)

@@ -169,6 +169,11 @@ class Desk:
 
         asyncio.run(self.store.write(self._account("acme"), work))
 
+    def post(self, path: str, body: bytes, headers: Sequence[tuple[str, str]]) -> Answer:
+        """Send a body with these headers and no others."""
+        asked = call_app(self.app, f"/api/v2{path}", host="acme.localhost", method="POST", headers=headers, body=body)
+        return asyncio.run(asked)
+
     def run_jobs(self) -> None:
         """Do what is left to do, as a serving process does when it starts."""
         jobs = Jobs(self.store)

@@ -18,6 +18,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Position
+from ticketfeed.server import recent_reads
 from ticketfeed.server.dashboard import charts as page_charts
 from ticketfeed.server.dashboard import session as page_session
 from ticketfeed.server.dashboard.filters import parse_place
@@ -98,11 +99,13 @@ def test_without_the_page() -> None:
 
 def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is missing the server serves, and the page's address says what to install."""
-    monkeypatch.delitem(sys.modules, "ticketfeed.server.dashboard.routes", raising=False)
+    for name in ("routes", "pages", "consent"):
+        monkeypatch.delitem(sys.modules, f"ticketfeed.server.dashboard.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     desk = desk_of()
-    answer = desk.ask(BASE)
-    assert (answer.status, b"pip install 'ticketfeed[dashboard]'" in answer.body) == (501, True)
+    for address in (BASE, "/oauth/authorizations/new"):
+        answer = desk.ask(address)
+        assert (answer.status, b"pip install 'ticketfeed[dashboard]'" in answer.body) == (501, True)
     assert desk.ask(ALL).status == 200
 
 
@@ -241,7 +244,7 @@ def test_how_long_a_chart_is_cached(
 ) -> None:
     """For twenty times as long as it took to count, and four seconds at least; each period is cached by itself."""
     clock, counts = [1000.0], [0]
-    monkeypatch.setattr(page_charts, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(recent_reads, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     desk = desk_of()
     account = desk._account("acme")
 
@@ -251,7 +254,7 @@ def test_how_long_a_chart_is_cached(
         return {NOON // 60 * 60: 3}
 
     monkeypatch.setattr(desk.store, "inspect", inspect)
-    charts = page_charts.Charts(desk.store)
+    charts = page_charts.Charts(desk.store, recent_reads.RecentReads())
 
     def read(period: str = "hour") -> int:
         asyncio.run(charts.read(account, period, NOON))

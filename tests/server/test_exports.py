@@ -161,6 +161,19 @@ def test_9_users_by_cursor_miss_nothing(seconds: list[int], per_page: int) -> No
     assert desk.page(f"{API}/users/cursor?cursor={page['after_cursor']}")["after_cursor"] is None if found else True
 
 
+@pytest.mark.parametrize("path", ["users/cursor", "users", "users/sample"])
+def test_deleted_users_say_whether_it_is_for_good(path: str) -> None:
+    """In the exports alone; active users have no such key."""
+    desk = Desk()
+    desk.put("users", {"id": 2}, {"id": 3, "active": False}, {"id": 4, "name": 'x"active":false'})
+    desk.put("users", {"id": 5, "active": False})
+    desk.send("DELETE", "/deleted_users/5")
+    desk.now += 2
+    flags = {user["id"]: user.get("permanently_deleted") for user in desk.page(f"{API}/{path}?start_time=0")["users"]}
+    assert flags == {1: None, 2: None, 3: False, 4: None, 5: True}
+    assert "permanently_deleted" not in desk.send("GET", "/users/3")["user"]
+
+
 @pytest.mark.parametrize("path", ["users/cursor", "users", "organizations"])
 def test_9_more_than_a_thousand_users_is_an_error(path: str) -> None:
     """Users and organizations answer 400 to per_page above 1000, where tickets give a thousand."""

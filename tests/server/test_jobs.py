@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.server.desk import Desk, tickets
+from tests.server.desk import Desk, ids, tickets
 from ticketfeed.protocol.errors import RecordNotFound, TooManyValues
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.server.api.call import JOB
@@ -81,8 +81,25 @@ def test_destroy_and_scrub(desk: Desk) -> None:
     assert {"secret" in str(event) for event in told if event["ticket_id"] == 1} == {False}
     assert {"secret" in str(event) for event in told if event["ticket_id"] == 2} == {False, True}
     desk.send("PUT", "/deleted_tickets/1/restore", expect=404)
+    desk.send("PUT", "/deleted_tickets/restore_many?ids=1", expect=404)
     desk.send("DELETE", "/deleted_tickets/1", expect=200)
     desk.send("PUT", "/deleted_tickets/2/restore")
+
+
+def test_permanently_deleted_tickets_are_not_listed(desk: Desk) -> None:
+    """Those deleted here and those loaded so are gone; a ticket that follows one up is still there."""
+    followed = {"channel": "web", "source": {"from": {"ticket_id": 1, "subject": "SCRUBBED"}, "to": {}}}
+    scrubbed = {"subject": "SCRUBBED", "description": "X", "status": "deleted"}
+    desk.put("tickets", *tickets(1, **scrubbed), *tickets(2, 3, 4, subject="a", status="deleted", via=followed))
+    done(desk, "DELETE", "/deleted_tickets/3")
+    for query in ("", "?sort_by=deleted_at", "?sort_by=subject", "?page[size]=1", "?per_page=1"):
+        page = desk.page(f"/api/v2/deleted_tickets{query}")
+        listed = ids(page, "deleted_tickets")
+        while following := page.get("next_page") or (page.get("links") or {}).get("next"):
+            page = desk.page(following.removeprefix("http://acme.localhost"))
+            listed += ids(page, "deleted_tickets")
+        assert listed == [2, 4], query
+        assert page.get("count", 2) == 2, query
 
 
 def test_merge(desk: Desk) -> None:

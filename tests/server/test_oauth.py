@@ -12,6 +12,7 @@ from tests.server.desk import ADMIN, ALL, Desk, basic, tickets
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.protocol import errors
 from ticketfeed.protocol.oauth import EXPIRY_BEGINS
+from ticketfeed.server.api.password_checks import ADDRESS_FAILURES, NAME_FAILURES
 from ticketfeed.settings import Settings
 
 NOW = EXPIRY_BEGINS + 86400
@@ -394,3 +395,32 @@ def test_a_walk_with_renewals() -> None:
     assert seen == list(range(1, 61))
     asyncio.run(desk.app.state.service.usage_tracker.flush())
     assert len(asyncio.run(desk.store.read_consumers(desk._account("acme")))) == 1
+
+
+def test_wrong_secrets_slow_down_their_sender() -> None:
+    """After twenty wrong secrets an address has to wait, and after thirty a client; one whose secret is known to be
+    right does not, nor other clients. It is over after a while."""
+    desk = make_desk()
+    desk.make_client("other")
+    now = 1000.0
+    desk.app.state.client_checks._monotonic = lambda: now
+
+    def ask(sender: str, client: str = "connector", secret: str = "wrong") -> int:
+        body = urlencode({"grant_type": "client_credentials", "client_id": client, "client_secret": secret}).encode()
+        sent = [("content-type", FORM)]
+        asked = {"host": "acme.localhost", "method": "POST", "headers": sent, "body": body, "client": sender}
+        answer = asyncio.run(call_app(desk.app, "/oauth/tokens", **asked))
+        assert (answer.status == 429) == ("retry-after" in answer.headers)
+        return answer.status
+
+    at_once, seconds = ADDRESS_FAILURES
+    assert ask("192.0.2.1", secret="secret") == 200
+    names = ["connector", "unknown"]
+    assert [ask("192.0.2.1", names[number % 2]) for number in range(at_once + 1)] == [*[401] * at_once, 429]
+    assert [ask("192.0.2.1", secret="secret"), ask("192.0.2.1", "other", "secret")] == [200, 429]
+    assert ask("192.0.2.2", "other", "secret") == 200
+    left = NAME_FAILURES[0] - at_once // 2
+    assert [ask(f"198.51.100.{number}") for number in range(left + 1)] == [*[401] * left, 429]
+    assert ask("203.0.113.1", secret="secret") == 200
+    now += seconds
+    assert [ask("192.0.2.1"), ask("192.0.2.1")] == [401, 429]

@@ -40,7 +40,7 @@ def replaced(desk: Desk, **methods: Any) -> None:
         setattr(desk.store, name, method)
 
 
-async def away(*_args: Any) -> Any:
+async def away(*_args: Any, **_options: Any) -> Any:
     raise StoreUnavailable("away")
 
 
@@ -61,9 +61,9 @@ def test_health_asks_nobody() -> None:
 def test_ready() -> None:
     """A server is ready whose store can be read; also while only replicas can be: they go on serving."""
     desk = Desk()
-    assert ready(desk) == (200, {"store": "ok", "migrations": "ok"})
+    assert ready(desk) == (200, {"store": "ok", "migrations": "ok", "clock": "ok"})
     replaced(desk, inspect=away)
-    assert ready(desk) == (200, {"store": "can only be read", "migrations": "unknown"})
+    assert ready(desk) == (200, {"store": "can only be read", "migrations": "unknown", "clock": "unknown"})
     replaced(desk, list_accounts=away)
     assert ready(desk) == (503, {"store": "cannot be read"})
 
@@ -71,13 +71,14 @@ def test_ready() -> None:
 def test_not_ready_with_another_schema() -> None:
     """A schema that this release does not know is not served."""
 
-    async def inspect(work: Any) -> Any:
-        snapshot = Mock(migration_problems=lambda: iter(["migration 9 is unknown"]))
+    async def inspect(work: Any, *, is_probe: bool) -> Any:
+        assert is_probe
+        snapshot = Mock(migration_problems=lambda: iter(["migration 9 is unknown"]), accounts=lambda: iter([]))
         return work(snapshot)
 
     desk = Desk()
     replaced(desk, inspect=inspect)
-    assert ready(desk) == (503, {"store": "ok", "migrations": "migration 9 is unknown"})
+    assert ready(desk) == (503, {"store": "ok", "migrations": "migration 9 is unknown", "clock": "ok"})
 
 
 def test_metrics_while_the_store_is_away() -> None:

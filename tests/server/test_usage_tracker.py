@@ -4,9 +4,13 @@ import asyncio
 from typing import Any
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, basic, ids, tickets
-from ticketfeed.protocol.consumers import CONSUMERS_MAX, REQUESTS_KEPT, Consumer, RequestRecord
+from ticketfeed.inprocess import call_app
+from ticketfeed.protocol.consumers import ANONYMOUS_REQUESTS_KEPT, CONSUMERS_MAX, REQUESTS_KEPT, Consumer, RequestRecord
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Position
+from ticketfeed.server.app import create_app
+from ticketfeed.settings import Settings
+from ticketfeed.storage.sqlite.store import SqliteStore
 
 AGENT = [("User-Agent", "tap-zendesk/1.0")]
 
@@ -103,12 +107,32 @@ def test_a_gap() -> None:
 
 
 def test_a_refusal_is_the_last_error() -> None:
-    """An export that is refused to somebody who is known is that consumer's last error; a stranger is no consumer."""
+    """An export that is refused to a consumer is its last error. Who received nothing, and a stranger, is no consumer:
+    neither of them can push out those that read."""
     desk = desk_of()
+    desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
+    desk.grant(9, "agent-token")
+    desk.ask(ALL)
+    for number in range(CONSUMERS_MAX + 10):
+        desk.ask(ALL, authorization="Bearer agent-token", headers=[("User-Agent", f"agent {number}")])
     desk.ask(f"{PATH}?cursor=nonsense")
+    desk.ask(f"{PATH}?cursor=nonsense", headers=AGENT)
+    desk.now += 1
     desk.ask(ALL, authorization=basic("admin@example.com/token:wrong"))
     (found,) = consumers(desk)
-    assert (found.errors, found.last_error, found.pages) == (1, "400 InvalidCursor", 0)
+    assert (found.errors, found.last_error, found.pages) == (1, "400 InvalidCursor", 1)
+    assert [note.status for note in requests(desk)][:4] == [401, 400, 400, 403]
+
+
+def test_strangers_push_out_no_request() -> None:
+    """However many requests come without credentials, those of users stay in the list."""
+    desk = desk_of()
+    desk.ask("/api/v2/tickets/1")
+    desk.now += 1
+    for _ in range(REQUESTS_KEPT + 1):
+        desk.ask("/api/v2/tickets/1", authorization=None)
+    found = requests(desk)
+    assert [note.status for note in found] == [*[401] * ANONYMOUS_REQUESTS_KEPT, 200]
 
 
 def test_samples_make_no_consumer() -> None:
@@ -123,7 +147,9 @@ def test_requests_hold_no_secret() -> None:
     """Of a request everything is noted but its credentials, and nothing of its query that the log has not, too."""
     desk = desk_of()
     desk.ask(f"{ALL}&per_page=2&secret=hidden", headers=AGENT)
+    desk.now += 1
     desk.ask(f"{ALL}&token=hidden", authorization=basic("admin@example.com/token:hidden"))
+    desk.now += 1
     desk.ask("/api/v2/tickets/999.json")
     found = requests(desk)
     assert [(note.status, note.path, note.email) for note in found] == [
@@ -145,17 +171,18 @@ def test_head_is_no_page() -> None:
 
 
 def test_filters() -> None:
-    """Each set of filters is a consumer of its own, also where it is refused."""
+    """Each set of filters is a consumer of its own, also where a request of it is refused."""
     desk = desk_of()
     desk.ask(f"{ALL}&support_type_scope=all")
     desk.ask(f"{ALL}&exclude_deleted=true")
+    desk.ask(ALL)
     desk.ask(f"{PATH}?cursor=broken&exclude_deleted=true")
     desk.ask(f"{ALL}&support_type_scope=wrong")
     told = {one.reads: (one.pages, one.errors) for one in consumers(desk)}
     assert told == {
         "tickets/cursor, all": (1, 0),
         "tickets/cursor, not deleted": (1, 1),
-        "tickets/cursor": (0, 1),
+        "tickets/cursor": (1, 1),
     }
 
 
@@ -220,3 +247,32 @@ def test_a_new_ticket_is_no_gap() -> None:
     assert ids(desk.page(f"{PATH}?cursor={cursor}")) == [77]
     (found,) = consumers(desk)
     assert (found.tickets, found.gaps(), found.repeats) == (11, [], 0)
+
+
+def test_requests_flushed_after_an_erasure(engine: str) -> None:
+    """Those from before it, buffered in this process or in another one, are dropped; they may carry what was erased."""
+    desk = desk_of()
+    desk.put("tickets", {"id": 11, "subject": "SECRET", "status": "deleted"})
+    apps = [desk.app]
+    if engine == "sqlite":
+        assert isinstance(desk.store, SqliteStore)
+        other = SqliteStore.open(desk.store._path, lambda: desk.now)
+        apps.append(create_app(Settings(), other, lambda: desk.now))
+    trackers = [app.state.service.usage_tracker for app in apps]
+    for app, tracker in zip(apps, trackers, strict=True):
+        asyncio.run(tracker.flush())
+        ask = call_app(
+            app, "/api/v2/users?external_id=SECRET", host="acme.localhost", headers=[("Authorization", ADMIN)]
+        )
+        assert asyncio.run(ask).status == 200
+    desk.send("DELETE", "/deleted_tickets/11")
+    desk.run_jobs()
+    for tracker in trackers:
+        asyncio.run(tracker.flush())
+    assert not [request for request in requests(desk) if "SECRET" in str(request)]
+    desk.now += 2
+    desk.ask("/api/v2/users?external_id=later")
+    assert [request.query.get("external_id") for request in requests(desk)] == ["later"]
+    if engine == "sqlite":
+        asyncio.run(other.close())
+        assert not [path for path in desk.store._path.parent.iterdir() if b"SECRET" in path.read_bytes()]

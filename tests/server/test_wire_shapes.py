@@ -83,7 +83,18 @@ def test_integers_that_are_no_id(desk: Desk, path: str, id: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["/users?page={}", "/tickets?page={}", "/incremental/tickets?start_time={}", "/users?page[size]={}"],
+    [
+        "/users?page={}",
+        "/tickets?page={}",
+        "/incremental/tickets?start_time={}",
+        "/users?page[size]={}",
+        "/tickets?start_time={}",
+        "/tickets?start_time={}&page[size]=5",
+        "/satisfaction_ratings?start_time={}",
+        "/satisfaction_ratings?end_time={}",
+        "/users?permission_set={}",
+        "/macros?group_id={}",
+    ],
 )
 def test_numbers_beyond_any_range(desk: Desk, query: str) -> None:
     """A number that is beyond any range is 400."""
@@ -114,6 +125,46 @@ def test_cursors_beyond_any_range(desk: Desk) -> None:
 def test_an_envelope_without_a_record(desk: Desk, method: str, path: str, key: str, value: Any) -> None:
     """What stands in place of a record is 400, not a record with errors."""
     assert "error" in desk.send(method, path, {key: value}, expect=400)
+
+
+def test_small_shapes(desk: Desk) -> None:
+    """Keys that descriptions of the wire have, with their values where nothing says otherwise."""
+    desk.put("ticket_forms", {"id": 1, "name": "F"})
+    desk.put("ticket_fields", {"id": 2, "title": "T"})
+    desk.put("satisfaction_ratings", {"id": 3, "ticket_id": 1})
+    event = {"id": 4, "ticket_id": 1, "metric": "reply_time", "instance_id": 1, "type": "activate"}
+    desk.put("ticket_metric_events", {**event, "time": "2023-11-01T00:00:00Z"})
+    field = desk.send("GET", "/ticket_fields/2")["ticket_field"]
+    assert (field["raw_agent_description"], field["sub_type_id"]) == (None, None)
+    assert desk.send("GET", "/ticket_forms/1")["ticket_form"]["form_type"] == "standard"
+    assert "reason_code" not in desk.send("GET", "/satisfaction_ratings/3")["satisfaction_rating"]
+    desk.now += 100
+    (shown,) = desk.send("GET", "/incremental/ticket_metric_events?start_time=0")["ticket_metric_events"]
+    assert shown["deleted"] is False
+    settings = desk.send("GET", "/account/settings")["settings"]
+    assert settings["active_features"]["organization_access_enabled"] is True
+
+
+def test_metric_sets_by_both_ids(desk: Desk) -> None:
+    """A metric set is found by its own id, as its url says, and by that of its ticket, where no other set has it."""
+    desk.put("ticket_metrics", {"id": 901, "ticket_id": 1}, {"id": 1, "ticket_id": 2})
+    for id, ticket_id in ((901, 1), (1, 2), (2, 2)):
+        assert desk.send("GET", f"/ticket_metrics/{id}")["ticket_metric"]["ticket_id"] == ticket_id
+    desk.send("GET", "/ticket_metrics/902", expect=404)
+    made = desk.send("POST", "/tickets", {"ticket": {"comment": "x"}}, expect=201)["ticket"]
+    url = desk.send("GET", f"/tickets/{made['id']}/metrics")["ticket_metric"]["url"]
+    path = url.partition("/api/v2")[2]
+    assert desk.send("GET", path)["ticket_metric"]["ticket_id"] == made["id"]
+
+
+@pytest.mark.parametrize(
+    ("brands", "default"),
+    [([], None), ([{"id": 7}, {"id": 8}], 7), ([{"id": 7}, {"id": 8, "default": True}], 8)],
+)
+def test_the_default_brand(desk: Desk, brands: list[Any], default: int | None) -> None:
+    """That which says so, else the oldest."""
+    desk.put("brands", *brands)
+    assert desk.send("GET", "/account/settings")["settings"]["brands"]["default_brand_id"] == default
 
 
 def test_voice_comments_are_comments(desk: Desk) -> None:

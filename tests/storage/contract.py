@@ -455,9 +455,13 @@ class StoreContract(StoreCase):
             found = await store.find_token_user(account, "h1")
             assert found is not None
             assert (found.id, msgspec.json.decode(found.user)["email"]) == (first, "Ann@Example.com")
-            assert await store.find_credential(account, first) == (first, "h1", found.user)
+            assert await store.find_credential(account, first) == (first, "h1", found.user, NOON)
             assert await store.find_token_user(account, "h2") is None
-            assert await store.find_passwords(account, "ann@example.com") == [(second, "h2", found.user)]
+            before = (await store.read_state(account)).record_changes
+            await store.write(account, lambda t: t.use_credential(first, NOON + 9))
+            assert (await store.read_state(account)).record_changes > before
+            assert await store.find_token_user(account, "h1") == found._replace(used_at=NOON + 9)
+            assert await store.find_passwords(account, "ann@example.com") == [(second, "h2", found.user, NOON)]
             assert await store.write(account, lambda t: t.revoke_credential(first))
             assert not await store.write(account, lambda t: t.revoke_credential(first))
             assert not await store.write(account, lambda t: t.revoke_credential(99))
@@ -465,11 +469,12 @@ class StoreContract(StoreCase):
             assert await store.find_credential(account, first) is None
             assert await store.find_credential(account, 99) is None
             listed = await store.list_credentials(account)
-            assert [(c.id, c.email, c.kind, c.revoked_at) for c in listed] == [
-                (first, "ann@example.com", "api_token", NOON),
-                (second, "ann@example.com", "password", None),
+            assert [(c.id, c.email, c.kind, c.revoked_at, c.last_used) for c in listed] == [
+                (first, "ann@example.com", "api_token", NOON, NOON + 9),
+                (second, "ann@example.com", "password", None, None),
             ]
-            assert await store.write(account, lambda t: t.add_credential(7, "api_token", "h1")) > second
+            assert await store.write(account, lambda t: t.add_credential(7, "api_token", "h1", "d")) > second
+            assert (await store.list_credentials(account))[-1].description == "d"
 
         self.run(scenario)
 

@@ -97,7 +97,10 @@ class OauthContract(StoreCase):
             assert found is not None
             assert (found.used_at, found.allowed_scopes) == (NOON + 9, "write")
             before = (await store.read_state(account)).record_changes
+            assert await store.find_oauth_token(account, 20) == replace(first, used_at=NOON + 9)
+            assert await store.find_oauth_token(account, 19) is None
             assert await store.write(account, lambda write: write.end_oauth_token(20))
+            assert await store.find_oauth_token(account, 20) is None
             assert not await store.write(account, lambda write: write.end_oauth_token(20))
             assert (await store.read_state(account)).record_changes > before
             assert await store.find_access_token(account, first.access_hash) is None
@@ -118,13 +121,20 @@ class OauthContract(StoreCase):
         self.run(scenario)
 
     def test_a_token_without_its_user_or_client(self) -> None:
-        """It is not found."""
+        """It is not found, and a snapshot names it."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            async def findings() -> list[tuple[str, int, str, int]]:
+                return sorted(await store.inspect(lambda snapshot: list(snapshot.dangling_oauth(account))))
+
             await store.write(account, lambda write: write.add_oauth_token(token(20)))
+            assert await findings() == [("token", 20, "client", CLIENT.id), ("token", 20, "user", 7)]
             assert await store.find_access_token(account, token(20).access_hash) is None
             await store.write(account, lambda write: write.put_client(CLIENT))
+            assert await findings() == [("client", CLIENT.id, "user", 7), ("token", 20, "user", 7)]
             assert await store.find_access_token(account, token(20).access_hash) is None
+            await store.write(account, lambda write: write.put_records([user(7)]))
+            assert await findings() == []
 
         self.run(scenario)
 

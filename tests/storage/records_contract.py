@@ -8,7 +8,7 @@ import pytest
 from tests.storage.contract import NOON, START, ManualClock, StoreCase, putting, ticket, user
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Owner, Position, Slice, TicketList
-from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.records import RecordDraft, lookup_keys, parse_record
 from ticketfeed.storage.contract import Store, WriteTransaction
 
 HOUR = "2023-11-14T20:00:00Z"
@@ -61,10 +61,41 @@ class RecordsContract(StoreCase):
                     *write.find_users_without_membership(4, 9),
                     *write.find_users_without_membership(8, 9),
                     *write.find_repeated_memberships(9),
+                    *write.find_of_organization("users", 7),
+                    *write.find_of_organization(kind, 6),
                 ]
                 return [msgspec.json.decode(body)["id"] for body in bodies]
 
-            assert await store.write(account, found) == [2, 5, 8, 5]
+            assert await store.write(account, found) == [2, 5, 8, 5, 5, 8]
+
+        self.run(scenario)
+
+    def test_records_by_key(self) -> None:
+        """Organizations are found by name, identities by value, in any case, and metric sets by their own id."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            names = [(1, " Äpfel "), (2, "äPFEL"), (3, "x" * 700), (4, "with\0nul"), (5, "Other")]
+            drafts = [record("organizations", id=id, name=name) for id, name in names]
+            gone = record("organizations", id=6, name="äpfel", deleted_at="2024-01-01T00:00:00Z")
+            address = record("identities", id=7, user_id=1, type="email", value="A@Example.com")
+            metric_set = record("ticket_metrics", id=900, ticket_id=5)
+            await store.write(account, storing(*drafts, gone, address, metric_set))
+            for kind, text, ids in (
+                ("organizations", "ÄPFEL", [1, 2]),
+                ("organizations", "other ", [5]),
+                ("organizations", "x" * 700, []),
+                ("organizations", "with\0nul", []),
+                ("identities", "a@example.com", [7]),
+                ("users", "a@example.com", []),
+                ("ticket_metrics", "900", [5]),
+            ):
+                keys = lookup_keys(text)
+                assert [row.id for row in await store.read_by_key(account, kind, keys)] == ids
+                bodies = await store.write(account, lambda write: write.find_by_key(kind, keys))  # noqa: B023
+                assert len(bodies) == len(ids)
+            assert await store.read_by_key(account, "organizations", ["none", "other"])
+            await store.write(account, storing(record("organizations", id=5, name="New")))
+            assert await store.read_by_key(account, "organizations", ["other"]) == []
 
         self.run(scenario)
 

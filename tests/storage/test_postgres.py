@@ -1,6 +1,7 @@
 """The PostgreSQL store keeps the contract, and what only a server can."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import msgspec
@@ -18,6 +19,7 @@ from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.paging import PAGE_BYTES_MAX
+from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Store
@@ -47,6 +49,43 @@ def test_several_processes_start_at_once(postgres: PostgresServer) -> None:
         assert len(set(accounts)) == 1
         for store in stores:
             await store.close()
+
+    asyncio.run(main())
+
+
+def test_an_account_that_is_blocked(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes to it, and readers that wait for it, take neither threads nor connections of the others."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.store.WAIT_SECONDS", 2.0)
+
+    async def main() -> None:
+        url = postgres.new_database()
+        store = await PostgresStore.open(url, ManualClock())
+        blocked, other = await store.create_account("acme"), await store.create_account("other")
+        with psycopg.connect(url) as stranger:
+            stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id = 1 FOR UPDATE")
+            began = time.monotonic()
+            waiting = [asyncio.create_task(store.write(blocked, putting([ticket(1)]))) for _ in range(20)]
+            await asyncio.sleep(0.2)
+            await store.write(other, putting([ticket(1)]))
+            assert time.monotonic() - began < 1.5
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+            assert time.monotonic() - began < 3.0
+            assert all(isinstance(error, StoreUnavailable) for error in ended), ended
+            stranger.rollback()
+        await store.write(blocked, putting([ticket(1)]))
+        with psycopg.connect(url) as stranger:
+            stranger.execute("INSERT INTO ticketfeed.request_window VALUES (1, 'x', 1, 1)")
+            stranger.commit()
+            stranger.execute("SELECT FROM ticketfeed.request_window WHERE account_id = 1 FOR UPDATE")
+            limits = [RateLimit("x", 10, 60)]
+            waiting2 = [asyncio.create_task(store.count_request(blocked, limits, NOON)) for _ in range(20)]
+            await asyncio.sleep(0.2)
+            began = time.monotonic()
+            assert await store.read_state(other)
+            assert time.monotonic() - began < 1.0
+            stranger.rollback()
+            await asyncio.gather(*waiting2, return_exceptions=True)
+        await store.close()
 
     asyncio.run(main())
 

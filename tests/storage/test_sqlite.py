@@ -5,14 +5,15 @@ import contextlib
 import itertools
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import apsw
 import msgspec
 import pytest
 
-from tests.storage.contract import NOON, ManualClock, StoreContract, putting, ticket
+from tests.storage.contract import NOON, START, ManualClock, StoreContract, putting, ticket
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
@@ -20,6 +21,7 @@ from tests.storage.search_contract import SearchContract, found
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
+from ticketfeed.protocol.model import Account, Slice, TicketList
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.rows import ChangeRow
@@ -141,6 +143,62 @@ def test_another_process_holds_the_lock(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert await store.close_newest(account)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_waiting_for_the_lock_is_bounded_as_a_whole(tmp_path: Path) -> None:
+    """Each write and job waits once, from when it was asked for, however many wait before it."""
+
+    async def refused(work: Awaitable[object], after: float) -> float:
+        await asyncio.sleep(after)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="write lock"):
+            await work
+        return time.monotonic() - began
+
+    async def main() -> None:
+        store = SqliteStore.open(tmp_path / "t.db", ManualClock(), busy_seconds=0.5)
+        account = await store.create_account("acme")
+        with contextlib.closing(apsw.Connection(str(tmp_path / "t.db"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            asked = [refused(store.write(account, putting([ticket(number)])), number * 0.1) for number in range(1, 5)]
+            waited = await asyncio.gather(
+                *asked, refused(store.fence(account, 5), 0.05), refused(store.fence(account, 5), 0.2)
+            )
+            other.execute("ROLLBACK")
+        assert max(waited) < 1.0
+        await store.write(account, putting([ticket(9)]))
+        await store.close()
+
+    asyncio.run(main())
+
+
+LONG_READS: dict[str, Callable[[SqliteStore, Account], Awaitable[object]]] = {
+    "list_tickets": lambda store, account: store.list_tickets(account, TicketList(), Slice(10)),
+    "count_tickets": lambda store, account: store.count_tickets(account, TicketList()),
+    "list_records": lambda store, account: store.list_records(account, "users", Slice(10)),
+    "count_records": lambda store, account: store.count_records(account, "users"),
+    "count_comments": lambda store, account: store.count_comments(account, [1]),
+    "count_incidents": lambda store, account: store.count_incidents(account, [1]),
+    "list_aged": lambda store, account: store.list_aged(account, "solved", START, NOON, 10),
+    "read_consumers": lambda store, account: store.read_consumers(account),
+    "inspect": lambda store, _account: store.inspect(lambda snapshot: list(snapshot.accounts())),
+}
+
+
+@pytest.mark.parametrize("name", LONG_READS)
+def test_long_reads_leave_the_event_loop_alone(name: str, tmp_path: Path) -> None:
+    """Whatever may read many rows does so in a thread that is made for it."""
+
+    async def main() -> None:
+        store = SqliteStore.open(tmp_path / "t.db", ManualClock())
+        account = await store.create_account("acme")
+        before = set(threading.enumerate())
+        await LONG_READS[name](store, account)
+        (made,) = set(threading.enumerate()) - before
+        assert made.name.startswith(("sqlite-reader", "sqlite-inspector"))
         await store.close()
 
     asyncio.run(main())

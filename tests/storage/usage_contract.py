@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tests.storage.contract import NOON, ManualClock, StoreCase, putting, ticket, user
 from ticketfeed.protocol.consumers import (
+    ANONYMOUS_REQUESTS_KEPT,
     REQUESTS_KEPT,
     Consumer,
     Event,
@@ -44,6 +47,27 @@ def request(number: int) -> RequestRecord:
 
 class UsageContract(StoreCase):
     """What every Store does with notes."""
+
+    def test_refused_consumers_and_strangers(self) -> None:
+        """A consumer that received nothing is stored only if it is known; strangers push out no requests of others."""
+
+        def refused(agent: str) -> UsageUpdate:
+            return UsageUpdate(noted(agent=agent).consumer, [Event(NOON, error="403 RoleTooLow")])
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            await store.record_usage(account, {"a": noted(), "b": refused("b")}, [], NOON)
+            await store.record_usage(account, {"c": refused("c")}, [], NOON)
+            await store.record_usage(account, {"a": refused("tap"), "c": refused("c")}, [], NOON)
+            (found,) = await store.read_consumers(account)
+            assert (found.pages, found.errors, found.last_error) == (1, 1, "403 RoleTooLow")
+            known = [request(number) for number in range(3)]
+            strangers = [msgspec.structs.replace(request(number), is_anonymous=True) for number in range(3, 500)]
+            await store.record_usage(account, {}, known, NOON)
+            await store.record_usage(account, {}, strangers, NOON)
+            expected = [*reversed(strangers[-ANONYMOUS_REQUESTS_KEPT:]), *reversed(known)]
+            assert await store.read_requests(account) == expected
+
+        self.run(scenario)
 
     def test_logins(self) -> None:
         """A login lasts until its end, or until it is ended; each account has its own; the oldest of too many end."""
@@ -96,7 +120,7 @@ class UsageContract(StoreCase):
 
         self.run(scenario)
 
-    def test_the_newest_requests_are_kept(self) -> None:
+    def test_the_recent_requests_are_kept(self) -> None:
         """Newest first, as many as are kept, of this account alone."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:

@@ -13,13 +13,13 @@ app = typer.Typer(help="Create and list accounts, and choose the default one.", 
 
 
 @app.command()
-@with_settings("store")
+@with_settings("store", "accept_clock")
 def create(settings: Settings, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Create an account. Does nothing if it exists."""
     name = checked_name(name)
 
     async def work() -> None:
-        async with opened(settings.store) as store:
+        async with opened(settings.store, accept_clock=settings.accept_clock) as store:
             await store.create_account(name)
 
     run_async(work())

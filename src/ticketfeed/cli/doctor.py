@@ -10,6 +10,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import stat
 import statistics
 import tempfile
 import time
@@ -115,6 +116,10 @@ def _check_disk(file: Path) -> Iterator[Finding]:
             "fail", f"{file} or its directory is not writable", "SQLite needs write access to both, even for reading"
         )
         return
+    mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0
+    if mode & 0o077:  # made by an earlier release, or changed since
+        advice = f"it holds hashes of credentials: chmod 600 {file}*"
+        yield Finding("warn", f"other users of this machine may open {file} (mode {mode:04o})", advice)
     free = shutil.disk_usage(folder).free
     size = file.stat().st_size if file.exists() else 0
     needed = max(FREE_BYTES_MIN, size // 10)

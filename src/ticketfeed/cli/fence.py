@@ -13,7 +13,7 @@ from ticketfeed.settings import Settings
 __all__ = ["fence"]
 
 
-@with_settings("store")
+@with_settings("store", "accept_clock")
 def fence(settings: Settings, clock_error: ClockErrorOption = DEFAULT_CLOCK_ERROR_SECONDS) -> None:
     """Raise every account's watermark past any position that readers may have received.
 
@@ -21,7 +21,7 @@ def fence(settings: Settings, clock_error: ClockErrorOption = DEFAULT_CLOCK_ERRO
     """
 
     async def work() -> None:
-        async with opened(settings.store, create=False) as store:
+        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
             for account in await store.list_accounts():
                 state = await store.fence(account, clock_error)
                 print_fenced(account.subdomain, state.watermark)

@@ -21,7 +21,7 @@ from ticketfeed.settings import Settings
 __all__ = ["generate"]
 
 
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def generate(
     settings: Settings,
     tickets: Annotated[int, typer.Argument(metavar="N", min=0, help="Number of tickets.")],
@@ -55,7 +55,7 @@ def generate(
 
 
 async def _load(settings: Settings, records: Callable[[str], Iterator[InputRecord]]) -> LoadSummary:
-    async with opened(settings.store) as store:
+    async with opened(settings.store, accept_clock=settings.accept_clock) as store:
         account = await new_account(store, settings.account, among_others=True)
         return await load_records(store, account, records(account.subdomain), now=system_clock(), derives_metrics=False)
 

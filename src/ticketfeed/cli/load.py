@@ -1,8 +1,10 @@
 """ticketfeed load: load files into a store."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import DownloadColumn
@@ -11,7 +13,7 @@ from ticketfeed.cli.options import new_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
-from ticketfeed.data.import_files import InputRecord, open_input, read_input
+from ticketfeed.data.import_files import InputRecord, can_wait, open_input, read_input, spool
 from ticketfeed.data.load import LoadSummary, OnError, load_records
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.resources import KINDS
@@ -29,7 +31,7 @@ else:  # the choices of --kind; a type checker takes no Literal that is made fro
     Kind = Literal[KINDS]
 
 
-@with_settings("store", "account")
+@with_settings("store", "account", "accept_clock")
 def load(
     settings: Settings,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to load; - is standard input.")],
@@ -54,13 +56,16 @@ def load(
     """Load tickets, users and other records from NDJSON, JSON arrays or saved API pages, plain or gzipped.
 
     In an account without tickets, each ticket keeps its generated_timestamp. In any other, the load counts as a change
-    made now. Either everything is loaded or nothing.
+    made now. Either everything is loaded or nothing. Standard input and pipes are read to their end first.
     """
     size = _checked_size(files)
-    with progress("loading", DownloadColumn()) as bar:
-        bar.update(0, size)
-        records = _read_files(files, kind, bar.advance)
-        summary = run_async(_load(settings, records, on_error, strict, expect))
+    with ExitStack() as stack:
+        spools = _spool_pipes(files, stack)
+        size += sum(os.fstat(file.fileno()).st_size for file in spools.values())
+        with progress("loading", DownloadColumn()) as bar:
+            bar.update(0, size)
+            records = _read_files(files, kind, bar.advance, spools)
+            summary = run_async(_load(settings, records, on_error, strict, expect))
     for text in _foreign_values(summary):
         print_err(text)
     print(f"loaded {summary}")
@@ -72,10 +77,19 @@ def _checked_size(files: list[str]) -> int:
         raise BadInput("standard input can be read only once")
     paths = [Path(name) for name in files if name != "-"]
     for path in paths:
-        if not path.is_fifo():
+        if not can_wait(str(path)):
             with open_input(str(path)):
                 pass
     return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _spool_pipes(files: list[str], stack: ExitStack) -> dict[str, IO[bytes]]:
+    """What standard input and pipes hold, read to their end: a load holds locks, and must not wait for its input."""
+    waiting = [name for name in files if can_wait(name)]
+    if not waiting:
+        return {}
+    with progress("reading", DownloadColumn()) as bar:
+        return {name: stack.enter_context(spool(name, bar.advance)) for name in waiting}
 
 
 def _foreign_values(summary: LoadSummary) -> Iterator[str]:
@@ -93,7 +107,7 @@ async def _load(
     settings: Settings, records: Iterable[InputRecord], on_error: OnError, is_strict: bool, expected: int | None
 ) -> LoadSummary:
     skipped = _SkippedRecords()
-    async with opened(settings.store) as store:
+    async with opened(settings.store, accept_clock=settings.accept_clock) as store:
         account = await new_account(store, settings.account)
         summary = await load_records(
             store,
@@ -109,9 +123,11 @@ async def _load(
     return summary
 
 
-def _read_files(files: list[str], kind: str | None, advance: Callable[[int], None]) -> Iterator[InputRecord]:
+def _read_files(
+    files: list[str], kind: str | None, advance: Callable[[int], None], spools: Mapping[str, IO[bytes]]
+) -> Iterator[InputRecord]:
     for name in files:
-        with open_input(name, advance) as stream:
+        with open_input(name, advance, spools.get(name)) as stream:
             yield from read_input(name, stream, kind)
 
 

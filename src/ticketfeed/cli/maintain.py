@@ -12,7 +12,7 @@ from ticketfeed.settings import Settings
 __all__ = ["maintain"]
 
 
-@with_settings("store")
+@with_settings("store", "accept_clock")
 def maintain(
     settings: Settings,
     close_solved_days: Annotated[
@@ -29,7 +29,7 @@ def maintain(
     """
 
     async def work() -> None:
-        async with opened(settings.store, create=False) as store:
+        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
             for account in await store.list_accounts():
                 done = await maintain_account(
                     store,

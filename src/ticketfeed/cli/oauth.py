@@ -11,6 +11,7 @@ import typer
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err, utc_time
 from ticketfeed.clock import system_clock
+from ticketfeed.protocol.credentials import TOKEN_CHARS_MIN
 from ticketfeed.protocol.errors import BadInput, InvalidScope, NotFound, RecordInvalid
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import Lifetimes, NewSecrets, OauthClient, OauthToken, choose_scopes
@@ -31,7 +32,7 @@ token_app = typer.Typer(help="Create, list and revoke OAuth tokens.", no_args_is
 app.add_typer(client_app, name="client")
 app.add_typer(token_app, name="token")
 
-_SECRET = re.compile(r"[!-~]{1,1000}")
+_SECRET = re.compile(rf"[!-~]{{{TOKEN_CHARS_MIN},1000}}")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with the keys of the API, one object per line.")]
 
 
@@ -39,14 +40,14 @@ def _run(settings: Settings, work: Callable[[Store, Account], Coroutine[Any, Any
     """Run `work` with the store and account of the settings."""
 
     async def run() -> T:
-        async with opened(settings.store, create=False) as store:
+        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
             return await work(store, await choose_account(store, settings.account))
 
     return run_async(run())
 
 
 @client_app.command("create")
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def create(
     settings: Settings,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the consent page calls the client.")],
@@ -67,10 +68,10 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create an OAuth client and print its client_id and client_secret. Only a hash of the secret is stored."""
-    if secret is not None and not _SECRET.fullmatch(secret):
-        raise BadInput("invalid secret: use 1-1000 printable ASCII characters without spaces")
     if secret is not None and kind == "public":
         raise BadInput("a public client has no secret")
+    if secret is not None and not _SECRET.fullmatch(secret):
+        raise BadInput(f"invalid secret: use {TOKEN_CHARS_MIN}-1000 printable ASCII characters without spaces")
     chosen = identifier if identifier is not None else re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     values = {"name": name, "identifier": chosen, "kind": kind, "redirect_uri": redirect_uri or []}
     if scope is not None:
@@ -101,7 +102,7 @@ def create(
 
 
 @client_app.command("list")
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def list_clients(settings: Settings, as_json: JsonOption = False) -> None:
     """List OAuth clients: ID, client_id, kind, name, allowed scopes, creation time."""
 
@@ -117,7 +118,7 @@ def list_clients(settings: Settings, as_json: JsonOption = False) -> None:
 
 
 @client_app.command("delete")
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def delete(
     settings: Settings, client: Annotated[str, typer.Argument(metavar="ID", help="The client_id, or the number.")]
 ) -> None:
@@ -140,7 +141,7 @@ async def _find_client(store: Store, account: Account, name: str) -> OauthClient
 
 
 @token_app.command("create")
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def create_token(
     settings: Settings,
     client: Annotated[str, typer.Option(help="The client_id, or the number, of the OAuth client.")],
@@ -175,7 +176,7 @@ def create_token(
 
 
 @token_app.command("list")
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def list_tokens(settings: Settings, as_json: JsonOption = False) -> None:
     """List tokens that can be used or renewed: ID, client, user, scopes, when created, last used, expiring."""
 
@@ -199,7 +200,7 @@ def _token_line(token: OauthToken, client: str) -> str:
 
 
 @token_app.command("revoke")
-@with_settings("account", "store")
+@with_settings("account", "store", "accept_clock")
 def revoke(
     settings: Settings, token_id: Annotated[int, typer.Argument(metavar="ID", help="As shown by `oauth token list`.")]
 ) -> None:

@@ -21,7 +21,7 @@ from ticketfeed.cli.resolver import RULE, Value, environment_source, make_settin
 from ticketfeed.protocol.errors import BadInput, NotFound
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import RULES, SETTINGS, Setting, Settings, option_name, variable_name
-from ticketfeed.storage import Store, open_store
+from ticketfeed.storage import ClockCheck, Store, open_store
 
 __all__ = [
     "DEFAULT_ACCOUNT",
@@ -148,14 +148,17 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def opened(store_url: str, *, read_urls: Sequence[str] = (), create: bool = True) -> AsyncIterator[Store]:
+async def opened(
+    store_url: str, *, read_urls: Sequence[str] = (), create: bool = True, accept_clock: bool = False
+) -> AsyncIterator[Store]:
     """Open a store, and close it when the block ends."""
-    store = await open_store(store_url, read_urls=read_urls, create=create)
+    clock_check = ClockCheck(is_accepted=accept_clock)
+    store = await open_store(store_url, read_urls=read_urls, create=create, clock_check=clock_check)
     try:
         yield store
     except asyncio.CancelledError:
-        # A write in progress notices the interrupt at its next record, which may never arrive on an idle standard
-        # input. Exiting in the middle of a transaction is safe: it is rolled back.
+        # A write in progress notices the interrupt at its next record, or when the engine answers. Exiting in the
+        # middle of a transaction is safe: it is rolled back.
         exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
         exiting.daemon = True
         exiting.start()

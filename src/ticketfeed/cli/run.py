@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 @with_settings(
     *("store", "profile", "isolate", "allow_host", "host_port", "settle_seconds", "start_time_margin_seconds", "rule"),
-    "ca_dir",
+    *("ca_dir", "accept_clock"),
 )
 def run(
     settings: Settings,
@@ -45,13 +45,13 @@ def run(
     _, authority = choose_authority(settings.ca_dir)
     # By default, standard error belongs to COMMAND.
     configure_logs(logging.INFO if log_requests else logging.WARNING)
-    return run_async(_run(command, RunPlan(settings, authority, allowed, print_err, host_ports), settings.store))
+    return run_async(_run(command, RunPlan(settings, authority, allowed, print_err, host_ports), settings))
 
 
-async def _run(command: list[str], plan: "RunPlan", store_url: str) -> int:
+async def _run(command: list[str], plan: "RunPlan", settings: Settings) -> int:
     from ticketfeed.wrap.run import run_command
 
-    async with opened(store_url, create=False) as store:
+    async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
         if not await store.list_accounts():
             print_err(EMPTY_STORE)
         return await run_command(command, plan, store, os.environ)

@@ -7,8 +7,12 @@ byte order marks, or nothing. What the records in a value are is decided in find
 import codecs
 import io
 import json
+import os
 import re
+import shutil
+import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -20,7 +24,7 @@ from ticketfeed.data.find_records import LIST_KEYS, InputRecord, PageReader, fin
 from ticketfeed.protocol.errors import BadInput, BadRecord
 from ticketfeed.protocol.records import split_record
 
-__all__ = ["InputRecord", "open_input", "read_input"]
+__all__ = ["InputRecord", "can_wait", "open_input", "read_input", "spool"]
 
 # A longer line is parsed incrementally, as a document.
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -57,14 +61,45 @@ _CSV_HEADER = re.compile(rb"""["\w]["\w .#/()-]*(?:[,;\t]["\w .#/()-]*)+""")
 _DAMAGED_GZIP = (cast(type[Exception], isal_zlib.error), igzip.BadGzipFile)
 
 
-@contextmanager
-def open_input(name: str, progress: Callable[[int], None] = lambda _count: None) -> Iterator[IO[bytes]]:
-    """Open a file, or standard input for `-`, and decompress gzip. `progress` is called with the bytes read from disk.
+def can_wait(name: str) -> bool:
+    """Whether reading this file, or standard input for `-`, may wait for another process, as a pipe does.
 
-    Raises BadInput, also for errors while the stream is read inside the `with` block.
+    Raises BadInput.
     """
     try:
-        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+        mode = os.fstat(sys.stdin.fileno()).st_mode if name == "-" else Path(name).stat().st_mode
+    except OSError as error:
+        raise BadInput(f"cannot read {name}: {error.strerror or error}") from None
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def spool(name: str, progress: Callable[[int], None] = lambda _count: None) -> Iterator[IO[bytes]]:
+    """Copy an input that can wait into a temporary file, up to its end; it is deleted when the block ends.
+
+    `progress` is called with the bytes read. Raises BadInput.
+    """
+    with tempfile.TemporaryFile() as file:
+        try:
+            with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as source:
+                shutil.copyfileobj(_ProgressFile(source, progress), file, CHUNK_BYTES)
+            file.seek(0)
+        except OSError as error:
+            raise BadInput(f"cannot copy {name} to {tempfile.gettempdir()}: {error.strerror or error}") from None
+        yield file
+
+
+@contextmanager
+def open_input(
+    name: str, progress: Callable[[int], None] = lambda _count: None, spooled: IO[bytes] | None = None
+) -> Iterator[IO[bytes]]:
+    """Open a file, or standard input for `-`, and decompress gzip. `progress` is called with the bytes read from disk.
+
+    `spooled`: what was read of it already (`spool`). Raises BadInput, also for errors while the stream is read inside
+    the `with` block.
+    """
+    try:
+        with nullcontext(spooled or sys.stdin.buffer) if spooled or name == "-" else Path(name).open("rb") as file:
             raw = io.BufferedReader(_ProgressFile(file, progress), CHUNK_BYTES)
             if raw.peek(2)[:2] == _GZIP_MAGIC:
                 yield _decompress(raw)

@@ -89,6 +89,9 @@ class _Check:
         for credential_id, user_id in self._readable("credentials", self._snapshot.dangling_credentials(account)):
             text = f"credential {credential_id} belongs to user {user_id}, which does not exist"
             self._add("credentials", f"account {account.subdomain}: {text}")
+        for kind, id, owner, owner_id in self._readable("OAuth", self._snapshot.dangling_oauth(account)):
+            text = f"OAuth {kind} {id} belongs to {owner} {owner_id}, which does not exist"
+            self._add("OAuth", f"account {account.subdomain}: {text}")
 
     def _tickets(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
         in_feed, by_id, count = _Positions(), _Positions(), 0

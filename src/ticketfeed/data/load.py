@@ -134,7 +134,7 @@ class _Load:
                     partial_audits.add(draft)
                 else:
                     yield draft
-        self._raise_if_cancelled()  # while the end of the input was waited for
+        self._raise_if_cancelled()  # after the last record
 
     def _touch(self, draft: TicketDraft | RecordDraft) -> None:
         """Note the ticket of a ticket or an audit. One that comes with its metric set, or with null, is no such one."""

@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from ticketfeed.protocol.consumers import CONSUMER_DAYS_MAX, Consumer
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
+from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.storage.contract import Snapshot, Store
 
-__all__ = ["PENDING_MAX", "ConsumerStatus", "FeedStatus", "Gap", "count_pending", "read_status", "readable_until"]
+__all__ = [
+    "PENDING_MAX",
+    "ConsumerStatus",
+    "FeedStatus",
+    "Gap",
+    "count_pending",
+    "farthest_ahead",
+    "read_status",
+    "readable_until",
+]
 
 PENDING_MAX = 10_000
 
@@ -90,6 +100,12 @@ def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
     """
     closed = state.last_generated_timestamp if state.last_generated_timestamp < now else state.watermark
     return min(closed, now - settle_seconds)
+
+
+def farthest_ahead(snapshot: Snapshot, now: int) -> int:
+    """How many seconds the newest change of any account is ahead of now, when that is too many; or 0."""
+    states = (state for _, state in snapshot.accounts() if state is not None)
+    return max((clock_behind(state, now) for state in states), default=0)
 
 
 def count_pending(

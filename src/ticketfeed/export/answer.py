@@ -1,6 +1,6 @@
 """The exports: `Exports.answer` is the only way from a request for a page to the bytes of its answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ from ticketfeed.protocol.list_request import ListRequest, paginate
 from ticketfeed.protocol.model import Account, Filters, Position, Span
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import ExportRequest, SpanRequest
-from ticketfeed.protocol.rows import ChangeRow, ListRow
+from ticketfeed.protocol.records import make_export_user
+from ticketfeed.protocol.rows import ChangeRow, FeedRow, ListRow, column
 from ticketfeed.storage.contract import Store
 
 __all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest", "StreamedAnswer"]
@@ -114,7 +115,8 @@ class Exports:
             export.name, export.kind, query.after, read.after, len(read.rows), read.end_of_stream, query.filters
         )
         etag = encode_etag(read, *etag_identity(reader, query, asked.url))
-        body, coding = compress(encode_page(read, asked.url, query.repeated, export.key), asked.coding)
+        shown = replace(read, rows=_exported_users(read.rows)) if export.kind == "users" else read
+        body, coding = compress(encode_page(shown, asked.url, query.repeated, export.key), asked.coding)
         return Answer(body, coding, etag, served)
 
     async def _answer_span(self, asked: PageRequest, query: SpanRequest) -> Answer | StreamedAnswer:
@@ -174,6 +176,8 @@ async def _stream_second(
 
 def _shown(span: Span, query: SpanRequest, export: Export) -> Span:
     """The records as the export shows them: audits in the form of the ticket event export."""
+    if export.kind == "users":
+        return replace(span, rows=_exported_users(span.rows))
     if export.kind != "audits":
         return span
     comments = "comment_events" in query.include
@@ -182,3 +186,11 @@ def _shown(span: Span, query: SpanRequest, export: Export) -> Span:
         for row in span.rows
     ]
     return replace(span, rows=rows)
+
+
+def _exported_users(rows: Sequence[FeedRow]) -> Sequence[FeedRow]:
+    """Users as an export has them."""
+    bodies = column(rows, "body")
+    if not any(b'"active":false' in body for body in bodies):  # as most pages; their rows stay lazy
+        return rows
+    return [ChangeRow(row.generated_timestamp, row.id, make_export_user(row.body)) for row in rows]

@@ -1,7 +1,7 @@
 """Lists of records with filters and orders, which no index of a store has: read from the store in batches.
 
 Of what a batch holds, only keys and ids are kept; the bodies of one page are read at the end. A list without filters
-and in the order of ids is read from the store as it is.
+and in the order of ids is read from the store as it is, and one by external_id or by the role of agents with an index.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from ticketfeed.protocol.list_request import ListRequest, slice_rows
 from ticketfeed.protocol.model import Account, ListOrder, Slice
 from ticketfeed.protocol.record_list import RecordList, make_list_key
-from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.rows import BodyRow, ListRow
 from ticketfeed.storage.contract import RecordStore
 
 __all__ = ["count_record_list", "read_record_list"]
@@ -27,7 +27,8 @@ async def read_record_list(
         rows = await store.list_records(account, records.kind, part, deleted=records.deleted)
         return rows, await count_record_list(store, account, records) if is_counted else None
     found: list[ListRow] = []
-    needed = part.limit if part.order == "id" and not is_counted else None
+    is_narrow = records.external_id is not None or records.keys is not None
+    needed = part.limit if part.order == "id" and not is_counted and not is_narrow else None
     async for row in _matching(store, account, records, part if needed else Slice(BATCH_ROWS)):
         found.append(ListRow(_key(records.kind, part.order, row), row.id, b""))
         if len(found) == needed:
@@ -51,6 +52,11 @@ async def count_record_list(store: RecordStore, account: Account, records: Recor
 
 async def _matching(store: RecordStore, account: Account, records: RecordList, part: Slice) -> AsyncIterator[ListRow]:
     """The records of a list by id, in the direction of `part` and from where it begins."""
+    if records.external_id is not None or records.keys is not None:
+        for candidate in await _read_candidates(store, account, records):
+            if records.holds(candidate.body):
+                yield ListRow(candidate.id, candidate.id, candidate.body)
+        return
     after = part.after
     while True:
         batch = Slice(BATCH_ROWS, "id", part.descending, after)
@@ -61,6 +67,13 @@ async def _matching(store: RecordStore, account: Account, records: RecordList, p
         if len(rows) < BATCH_ROWS:
             return
         after = rows[-1].id, rows[-1].id
+
+
+async def _read_candidates(store: RecordStore, account: Account, records: RecordList) -> Sequence[BodyRow]:
+    if records.external_id is not None:
+        text = records.external_id.replace("\0", "")  # no stored one has a NUL
+        return await store.read_external(account, records.kind, [text])
+    return await store.read_by_key(account, records.kind, records.keys or ())
 
 
 def _key(kind: str, order: ListOrder, row: ListRow) -> int | str:

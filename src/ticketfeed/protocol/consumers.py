@@ -10,6 +10,7 @@ and its last request are taken from the newest page.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import msgspec
 from ticketfeed.protocol.model import Filters, Position
 
 __all__ = [
+    "ANONYMOUS_REQUESTS_KEPT",
     "CONSUMERS_MAX",
     "CONSUMER_DAYS_MAX",
     "LOOP_REQUESTS",
@@ -34,6 +36,7 @@ __all__ = [
     "merge_ranges",
     "merge_usage",
     "recent_consumers",
+    "recent_requests",
 ]
 
 # Requests for the same page in a row that count as a loop; two may be a retry.
@@ -45,6 +48,8 @@ RATE_MINUTES = 5
 CONSUMERS_MAX = 200
 CONSUMER_DAYS_MAX = 30
 REQUESTS_KEPT = 200
+# Of those, anybody can send as many as the server answers: they must not push out the others.
+ANONYMOUS_REQUESTS_KEPT = 50
 
 
 class Served(NamedTuple):
@@ -117,8 +122,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reads(self) -> str:
         """The export, with its filters if they are not the default."""
-        scope = {"agent": [], "all": ["all"], "ai_agent": ["AI agents"]}[self.filters.support_type_scope]
-        return ", ".join([self.export, *scope, *(["not deleted"] if self.filters.exclude_deleted else [])])
+        return _reads(self.export, self.filters)
 
     @property
     def is_looping(self) -> bool:
@@ -135,15 +139,30 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
         return sum(pages for pages, _ in recent) / RATE_MINUTES, sum(rows for _, rows in recent) / RATE_MINUTES
 
 
+@cache  # two exclusions, three scopes, and the exports
+def _reads(export: str, filters: Filters) -> str:
+    scope = {"agent": [], "all": ["all"], "ai_agent": ["AI agents"]}[filters.support_type_scope]
+    return ", ".join([export, *scope, *(["not deleted"] if filters.exclude_deleted else [])])
+
+
 class UsageUpdate(NamedTuple):
     """The requests of a consumer that one process has recorded since its last flush, in order."""
 
     consumer: Consumer
     events: Sequence[Event]
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it received nothing. Such a one is stored only if it is known: its user agent and filters are what
+        somebody without a right to read may choose."""
+        return all(event.served is None for event in self.events)
+
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that was answered. It holds no secret: the query is as it is logged."""
+    """A request that was answered. It holds no secret: the query is as it is logged.
+
+    `is_anonymous`: without credentials, or with wrong ones.
+    """
 
     at: float
     request_id: str
@@ -156,6 +175,17 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     client: str
     user_agent: str
     email: str
+    is_anonymous: bool = False
+
+
+def recent_requests(requests: Iterable[RequestRecord]) -> list[RequestRecord]:
+    """Those to keep, newest first."""
+    kept, left = [], {True: ANONYMOUS_REQUESTS_KEPT, False: REQUESTS_KEPT}
+    for request in sorted(requests, key=lambda request: request.at, reverse=True):
+        left[request.is_anonymous] -= 1
+        if left[request.is_anonymous] >= 0:
+            kept.append(request)
+    return kept
 
 
 def consumer_key(who: Consumer) -> str:

@@ -12,13 +12,15 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Raw
 
-from ticketfeed.protocol.model import INT64_MAX
+from ticketfeed.protocol.model import INT64_MAX, TicketList
 from ticketfeed.protocol.record_types import IdentityType
 from ticketfeed.protocol.records import encode
+from ticketfeed.protocol.stored_records import StoredDecoder
 
 __all__ = [
     "ERASED_TEXT",
     "ERASED_USER_NAME",
+    "RESTORABLE",
     "TICKET_KINDS",
     "USER_KINDS",
     "erase_ticket_copy",
@@ -220,9 +222,13 @@ def erased_ticket(ticket: Mapping[str, Any]) -> Values:
     return _kept(ticket, _TICKET) | _TICKET_TEXTS | ({"encoded_id": encoded_id} if kept_id else {})
 
 
+# Which tickets can still be restored. Only the ticket itself has a raw_subject; others repeat the subject in their via.
+RESTORABLE = TicketList(deleted=True, without_values=(("raw_subject", encode(ERASED_SUBJECT)),))
+
+
 def is_erased_ticket(ticket: Mapping[str, Any]) -> bool:
     """Whether a ticket was deleted permanently, here or where it was loaded from."""
-    return ticket.get("status") == "deleted" and ticket.get("subject") == ERASED_SUBJECT
+    return ticket.get("status") == "deleted" and ticket.get("raw_subject") == ERASED_SUBJECT
 
 
 # Fields of a ticket whose values are not text of a person; of all others an event keeps that they changed.
@@ -332,9 +338,12 @@ USER_KINDS = ("identities", "organization_memberships")
 TICKET_KINDS = tuple(kind for kind in _RECORDS if kind not in ("users", *USER_KINDS))
 
 
+_VALUES = StoredDecoder(dict[str, Any])
+
+
 def erased_record(kind: str, body: bytes) -> bytes:
     """What is left of a record, to be completed as one that is loaded."""
-    values = _kept(msgspec.json.decode(body), _RECORDS[kind])
+    values = _kept(_VALUES.decode(body), _RECORDS[kind])
     if kind == "identities":
         values |= {"value": ERASED_TEXT, "deleted": True}
     if kind == "organization_memberships":

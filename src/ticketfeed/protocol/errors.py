@@ -21,7 +21,9 @@ TicketfeedError
 │   ├── UnauthorizedClient    400  the grant is not for this client
 │   ├── UnsupportedGrantType  400
 │   ├── MissingScope          403  the access token lacks a scope
+│   ├── ApiTokensEnded        403  no API token can be created any more
 │   ├── RoleTooLow            403
+│   ├── ForeignOrigin         403
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
@@ -53,10 +55,12 @@ from typing import Any, ClassVar
 
 __all__ = [
     "APIRateLimitExceeded",
+    "ApiTokensEnded",
     "BadInput",
     "BadRecord",
     "BodyTooLarge",
     "FeatureMissing",
+    "ForeignOrigin",
     "HelpCenterMissing",
     "IdempotentRequestError",
     "InternalServerError",
@@ -322,16 +326,25 @@ class InvalidScope(_OauthError):
     text = "The requested scope is invalid, unknown, malformed, or exceeds the previously granted scope."
 
 
-class MissingScope(WireError):
-    """`scopes`: those of which the request needs one."""
+class _Forbidden(WireError):
+    """Body `{"error": "Forbidden", "description": TEXT}`."""
 
     status = 403
+
+    def body(self) -> dict[str, Any]:
+        return {"error": "Forbidden", "description": str(self)}
+
+
+class MissingScope(_Forbidden):
+    """`scopes`: those of which the request needs one."""
 
     def __init__(self, scopes: Sequence[str]) -> None:
         super().__init__(f"You are missing the following required scopes: {', '.join(scopes)}")
 
-    def body(self) -> dict[str, Any]:
-        return {"error": "Forbidden", "description": str(self)}
+
+class ApiTokensEnded(_Forbidden):
+    def __init__(self) -> None:
+        super().__init__("API tokens can no longer be created. Use OAuth instead")
 
 
 class RoleTooLow(_Titled):
@@ -342,6 +355,16 @@ class RoleTooLow(_Titled):
         super().__init__(
             "You do not have access to this page. Please contact the account owner of this help desk for further help."
         )
+
+
+class ForeignOrigin(_Titled):
+    """A write with a password that a page of another origin may have made a browser send."""
+
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("Requests from another origin need a Bearer token, or the content type application/json")
 
 
 class FeatureMissing(_Titled):

@@ -207,7 +207,7 @@ def parse_external_ids(parameters: Mapping[str, str]) -> list[str]:
 def parse_ticket_list(parameters: Mapping[str, str]) -> TicketList:
     """Which tickets a list holds: all of them by default, unlike an export. Raises InvalidValue."""
     start_time = parse_integer(parameters["start_time"]) if "start_time" in parameters else None
-    if "start_time" in parameters and start_time is None:
+    if "start_time" in parameters and start_time in (None, INT64_MAX):  # or beyond, where no store can look
         raise InvalidValue("start_time must be a time in Unix seconds")
     external_id = parameters.get("external_id")
     return TicketList(

@@ -106,7 +106,8 @@ class Owner(NamedTuple):
 class TicketList:
     """Which tickets a list holds. `start_time`: only those generated since. `archived_at`: without those that are
     closed, and that nothing has happened to since then. `term`: only those that have this term in the search index
-    (`search_index.encode_term`), which deleted ones are not in."""
+    (`search_index.encode_term`), which deleted ones are not in. `without_values`: only those that have none of
+    these values, (key, JSON), each of a key that the shape has and that is not its last."""
 
     deleted: bool = False
     support_type_scope: SupportTypeScope = "all"
@@ -115,20 +116,28 @@ class TicketList:
     archived_at: int | None = None
     problem_id: int | None = None
     term: str | None = None
+    without_values: tuple[tuple[str, bytes], ...] = ()
+
+    def missing_texts(self) -> list[bytes]:
+        """What the body of a ticket of the list does not contain."""
+        return [b'"%s":%s,' % (key.encode(), value) for key, value in self.without_values]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who is asking: a user of the account, with the role that counts, and which credential says so.
 
-    With an access token of OAuth, `credential_id` is the id of its client, and the last three are those of the token:
-    a renewal changes them alone. `scopes`: None allows everything.
+    With an access token of OAuth, `credential_id` is the id of its client; a renewal changes only what follows it.
+    `kind`: of the credential; empty for none. `used_at`: when it was last used, roughly. `scopes`: None allows
+    everything.
     """
 
     user_id: int
     email: str
     role: str
     credential_id: int = 0
+    kind: Literal["", "api_token", "password", "access_token"] = ""
+    used_at: int | None = None
     token_id: int = 0
     scopes: str | None = None
     expires_at: int | None = None
@@ -144,6 +153,13 @@ class Token:
     kind: Literal["api_token", "password"]
     created_at: int
     revoked_at: int | None
+    used_at: int | None = None
+    description: str | None = None
+
+    @property
+    def last_used(self) -> int | None:
+        """When it was last used, to the day; None if it was not, or that is not known."""
+        return None if self.used_at == self.created_at else self.used_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The body of a write of a user, group or other record -> the keys to store, with their values.
 
-A declared key (record_types.py) is checked. Any other key of the record's shape is stored as it is sent, and a key
-outside the shape is ignored.
+A declared key (record_types.py) is checked. Any other key of the record's shape must be null or of the type of its
+default, and is stored as it is sent. A key outside the shape is ignored.
 """
 
 import re
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from ticketfeed.protocol.errors import BadRecord, MalformedRequest, RecordInvalid
-from ticketfeed.protocol.record_types import SearchText
+from ticketfeed.protocol.record_types import DateTime, Id, SearchText
 from ticketfeed.protocol.records import encode, split_record
 from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.protocol.resources import RESOURCES, Writes
@@ -22,7 +22,6 @@ __all__ = ["WRITES", "RecordChange", "RecordKeys", "parse_create_or_update", "pa
 
 # Kind -> how clients write it, for the kinds that they may write.
 WRITES: dict[str, Writes] = {kind: row.writes for kind, row in RESOURCES.items() if row.writes is not None}
-_DECODERS = {kind: msgspec.json.Decoder(writes.input) for kind, writes in WRITES.items()}
 _SERVER_KEYS = {"id", "url", "created_at", "updated_at", "deleted", "deleted_at", "is_deleted"}
 # A raw_* key has the text in which placeholders are not replaced yet. There are no placeholders here, so it follows
 # the key that it belongs to.
@@ -30,6 +29,32 @@ _WRITABLE_KEYS = {
     kind: (RESOURCES[kind].shape.keys() | writes.extra_keys) - _SERVER_KEYS - {writes.deletion.key}
     for kind, writes in WRITES.items()
 }
+# The types of keys whose default does not tell it; a default of null without a row here is that of a text.
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("ticket_field_ids", "restricted_brand_ids", "ticket_form_ids"), list[Id]),
+    **dict.fromkeys(("agent_conditions", "end_user_conditions", "system_field_options"), list[dict[str, Any]]),
+    **dict.fromkeys(("photo", "logo", "suspension_details"), dict[str, Any]),
+    **dict.fromkeys(("shared_phone_number", "two_factor_auth_enabled"), bool),
+    **dict.fromkeys(("custom_role_id", "role_type", "sub_type_id"), int),
+    "last_login_at": DateTime,
+}
+
+
+def _input_type(kind: str, writes: Writes) -> Any:
+    """What clients send, with a type for each key that they may write."""
+    shape = RESOURCES[kind].shape
+    keys = sorted(_WRITABLE_KEYS[kind] - set(writes.input.__struct_fields__))
+    types = {key: _TYPES.get(key) or _type_of(shape.get(key)) for key in keys}
+    fields = [(key, type_ | None | UnsetType, UNSET) for key, type_ in types.items()]
+    return msgspec.defstruct(writes.input.__name__, fields, bases=(writes.input,))
+
+
+def _type_of(default: bytes | None) -> Any:
+    value = msgspec.json.decode(default or b"null")
+    return str if value is None else type(value)
+
+
+_DECODERS = {kind: msgspec.json.Decoder(_input_type(kind, writes)) for kind, writes in WRITES.items()}
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 # RFC 3696, section 3: 64 characters before the @, 255 behind it.
 EMAIL_CHARACTERS_MAX = 320
@@ -37,12 +62,16 @@ EMAIL_CHARACTERS_MAX = 320
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """What a client sent of a record. `declared`: the keys that have a type. `values`: those to store, as JSON."""
+    """What a client sent of a record.
+
+    `declared`: the keys that have a type. `values`: those to store, as JSON. `identities`: those sent with a user.
+    """
 
     kind: str
     declared: Any
     sent: dict[str, Raw]
     values: dict[str, Raw]
+    identities: "tuple[RecordChange, ...]" = ()
 
     def check(self, *, is_new: bool) -> None:
         """Refuse a new record that lacks a required key, and one that is blank. Raises RecordInvalid."""
@@ -50,8 +79,8 @@ class RecordChange:
             value = self._value(key)
             if value is None or (value is UNSET and is_new) or (isinstance(value, str) and not value.strip()):
                 raise RecordInvalid(**{key: ("cannot be blank", "BlankValue")})
-        if getattr(self.declared, "identities", None):
-            raise RecordInvalid(identities=("cannot be written with a user here", "InvalidValue"))
+        for identity in self.identities:
+            identity.check(is_new=True)
         email = getattr(self.declared, "email", None)
         if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
             raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))
@@ -107,4 +136,7 @@ def _parse(kind: str, data: bytes) -> RecordChange:
         values["tags"] = Raw(encode(split_tags(getattr(declared, "tags", ()))))
     if isinstance(number := getattr(declared, "external_id", None), int):
         values["external_id"] = Raw(encode(str(number)))
-    return RecordChange(kind, declared, sent, values)
+    identities = getattr(declared, "identities", None) or ()
+    return RecordChange(
+        kind, declared, sent, values, tuple(_parse("identities", encode(identity)) for identity in identities)
+    )

@@ -42,12 +42,15 @@ class _Filter(NamedTuple):
 class RecordList:
     """Which records of a kind a list holds.
 
-    `deleted`: False without deleted ones, None with them. `checks`: what each record must pass.
+    `deleted`: False without deleted ones, None with them. `checks`: what each record must pass. `external_id` and
+    `keys`: the external_id and the lookup keys of all those that may be in the list, None for any.
     """
 
     kind: str
     deleted: bool | None = False
     checks: tuple[Check, ...] = ()
+    external_id: str | None = None
+    keys: tuple[str, ...] | None = None
 
     def holds(self, body: bytes) -> bool:
         """Whether the list has the record with this body."""
@@ -76,12 +79,16 @@ def _one_of(key: str, allowed: tuple[str, ...]) -> _Filter:
     """One value or several, separated by commas."""
 
     def parse(name: str, text: str) -> Check:
-        wanted = {value.strip() for value in text.split(",") if value.strip()}
+        wanted = _split(text)
         if not wanted.issubset(allowed):
             raise InvalidValue(f"{name} must be one of {', '.join(allowed)}")
         return lambda record: str(getattr(record, key)) in wanted
 
     return _Filter((key,), parse)
+
+
+def _split(text: str) -> set[str]:
+    return {value.strip() for value in text.split(",") if value.strip()}
 
 
 def _text(key: str) -> _Filter:
@@ -116,6 +123,8 @@ def _integer(name: str, text: str) -> int:
     number = parse_integer(text)
     if number is None:
         raise InvalidValue(f"{name} must be a whole number")
+    if number == INT64_MAX:  # or beyond
+        raise InvalidValue(f"{name} is out of range")
     return number
 
 
@@ -241,7 +250,10 @@ def parse_record_list(kind: str, parameters: Mapping[str, str]) -> RecordList:
     checks = tuple(filters[name].parse(name, text) for name, text in parameters.items() if name in filters)
     name, value = _DELETED.get(kind, ("", None))
     with_deleted = name in parameters and parse_boolean(name, parameters[name]) is value
-    return RecordList(kind, None if with_deleted else False, checks)
+    external_id = parameters.get("external_id") if "external_id" in filters else None
+    roles = _split(parameters.get("role", "")) | _split(parameters.get("role[]", "")) if "role" in filters else set()
+    keys = tuple(sorted(roles)) if roles and "end-user" not in roles else None
+    return RecordList(kind, None if with_deleted else False, checks, external_id, keys)
 
 
 def make_list_key(kind: str, order: ListOrder, body: bytes) -> int | str:

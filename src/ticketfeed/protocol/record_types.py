@@ -211,6 +211,13 @@ class _OrganizationName(msgspec.Struct):
     name: Name
 
 
+class IdentityInput(msgspec.Struct):
+    type: IdentityType | UnsetType = UNSET
+    value: SearchText | UnsetType = UNSET
+    primary: bool | UnsetType = UNSET
+    verified: bool | UnsetType = UNSET
+
+
 class UserInput(msgspec.Struct):
     name: Name | UnsetType = UNSET
     email: SearchText | UnsetType | None = UNSET
@@ -226,7 +233,7 @@ class UserInput(msgspec.Struct):
     notes: str | UnsetType | None = UNSET
     details: str | UnsetType | None = UNSET
     organization: _OrganizationName | UnsetType | None = UNSET
-    identities: list[Any] | UnsetType | None = UNSET
+    identities: list[IdentityInput] | UnsetType | None = UNSET
 
 
 class OrganizationInput(msgspec.Struct):
@@ -250,13 +257,6 @@ class OrganizationMembershipInput(msgspec.Struct):
     user_id: Id | UnsetType = UNSET
     organization_id: Id | UnsetType = UNSET
     default: bool | UnsetType = UNSET
-
-
-class IdentityInput(msgspec.Struct):
-    type: IdentityType | UnsetType = UNSET
-    value: SearchText | UnsetType = UNSET
-    primary: bool | UnsetType = UNSET
-    verified: bool | UnsetType = UNSET
 
 
 class TicketFieldInput(msgspec.Struct):

@@ -36,11 +36,16 @@ __all__ = [
     "decode_as",
     "defaults_of",
     "is_deleted",
+    "lookup_keys",
+    "make_export_user",
+    "make_lookup_key",
     "make_record",
     "parse_record",
+    "parse_stored",
     "serialize",
     "split_checked",
     "split_record",
+    "stored_values",
     "use_wire_times",
     "wire_second",
     "wire_time",
@@ -97,6 +102,20 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     return _draft(kind, record, max(0, generated), serialize(values, _DEFAULTS[kind], derived))
 
 
+def parse_stored(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
+    """As `parse_record`, for a stored record: what an older release let in and is refused now is left out."""
+    try:
+        return parse_record(kind, data, account=account, now=now)
+    except BadRecord:
+        return parse_record(kind, encode(stored_values(_STORED[kind], data)), account=account, now=now)
+
+
+def stored_values(decoder: StoredDecoder[Any], data: bytes) -> dict[str, Any]:
+    """The keys of a stored record, without what is refused now."""
+    values = decoder.mend(data)
+    return {key: value for key, value in values.items() if not _is_deeper(encode(value), NESTING_MAX - 1)}
+
+
 def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int) -> RecordDraft:
     """Complete a record that a write makes or changes; `values` of keys that stay may be Raw.
 
@@ -130,12 +149,46 @@ def _draft(kind: str, record: Record, generated_timestamp: int, body: bytes) -> 
         body,
         user_id=None if isinstance(record, UserRecord) else getattr(record, "user_id", None),
         organization_id=getattr(record, "organization_id", None),
+        lookup_key=_lookup_key(kind, record),
     )
+
+
+def _lookup_key(kind: str, record: Record) -> str | None:
+    if kind == "ticket_metrics":
+        return str(record.id)
+    if isinstance(record, UserRecord):
+        return _searchable(record.role) if record.role != "end-user" else None  # as most users are
+    text = getattr(record, {"organizations": "name", "identities": "value"}.get(kind, ""), None)
+    return _searchable(make_lookup_key(text)) if isinstance(text, str) else None
+
+
+def make_lookup_key(text: str) -> str:
+    """What a name or an address is found by: the same in any case."""
+    return text.strip().lower()
+
+
+def lookup_keys(text: str) -> list[str]:
+    """Every key that a record with this name or address may have.
+
+    Those that an older release stored have theirs from a migration, in which some engines know capitals of ASCII alone.
+    """
+    stripped = text.strip()
+    of_ascii = "".join(char.lower() if char.isascii() else char for char in stripped)
+    return [key for key in dict.fromkeys((make_lookup_key(text), of_ascii)) if _searchable(key) is not None]
 
 
 def is_deleted(kind: str, body: bytes) -> bool:
     """Whether a stored record is marked as deleted, so that it is no longer listed."""
     return _is_deleted(_STORED[kind].decode(body))
+
+
+def make_export_user(body: bytes) -> bytes:
+    """A user as the exports have it: a deleted one says whether that is for good."""
+    if b'"active":false' not in body or not is_deleted("users", body):
+        return body
+    values = split_record(body)
+    values.setdefault("permanently_deleted", Raw(b"false"))
+    return encode(values)
 
 
 def _searchable(text: object) -> str | None:

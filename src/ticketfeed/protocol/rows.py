@@ -58,7 +58,8 @@ class RecordRow(NamedTuple):
     `email`: lower case, of users only. `external_id`: of users and organizations. `is_deleted`: 1 if it is no longer
     listed, else 0. `metric_state`: of ticket_metrics, what they are computed from (`ticket_metrics.MetricState`);
     None if not known. `user_id`: whose membership or identity it is. `organization_id`: of users and of organization
-    memberships.
+    memberships. `lookup_key`: the name of an organization, the value of an identity (`records.make_lookup_key`), the
+    role of an agent or admin, the own id of ticket_metrics.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class RecordRow(NamedTuple):
     metric_state: bytes | None = None
     user_id: int | None = None
     organization_id: int | None = None
+    lookup_key: str | None = None
 
 
 class FeedRow(Protocol):

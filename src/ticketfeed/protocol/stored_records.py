@@ -21,8 +21,14 @@ _SPLIT = msgspec.json.Decoder(dict[str, Raw])
 _PATH = re.compile(r" - at `\$(.*)`$")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-# The value of a required key that was stored in a form that can no longer be read.
-_NEUTRAL = {"instance_id": 0}
+# The values of required keys that were stored in a form that can no longer be read.
+_NEUTRAL: dict[str, Any] = {
+    "instance_id": 0,
+    "metric": "unknown",
+    "type": "unknown",
+    "time": "1970-01-01T00:00:00Z",
+    "created_at": "1970-01-01T00:00:00Z",
+}
 # Each attempt leaves out one value.
 _ATTEMPTS_MAX = 1000
 
@@ -49,15 +55,22 @@ class StoredDecoder(Generic[T]):
         except (msgspec.DecodeError, RecursionError):
             return [self.decode(body) for body in bodies]
 
+    def mend(self, body: bytes) -> dict[str, Any]:
+        """The keys of the record, without values that are not of the type: what can be stored again."""
+        return self._mend(body)[0]
+
     def _mended(self, body: bytes) -> T:
+        return self._mend(body)[1]
+
+    def _mend(self, body: bytes) -> tuple[dict[str, Any], T]:
         record = _readable(body)
         for _ in range(_ATTEMPTS_MAX):
             try:
-                return msgspec.convert(record, self._type)
+                return record, msgspec.convert(record, self._type)
             except msgspec.ValidationError as error:
                 if not _leave_out(record, str(error)):
                     raise
-        return msgspec.convert(record, self._type)
+        return record, msgspec.convert(record, self._type)
 
 
 def _readable(body: bytes) -> dict[str, Any]:

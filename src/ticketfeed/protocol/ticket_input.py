@@ -84,7 +84,7 @@ class _Follower(msgspec.Struct):
 
 class Field(msgspec.Struct):
     id: Id
-    value: Any = None
+    value: str | int | float | bool | list[str] | None = None
 
 
 class TicketInput(msgspec.Struct):

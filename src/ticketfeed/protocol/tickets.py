@@ -25,14 +25,16 @@ from ticketfeed.protocol.records import (
     serialize,
     split_checked,
     split_record,
+    stored_values,
     use_wire_times,
     wire_time,
 )
 from ticketfeed.protocol.rows import TicketRow
 from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.sideloads import pack_ids
+from ticketfeed.protocol.stored_records import StoredDecoder
 
-__all__ = ["TicketDraft", "make_ticket", "parse_ticket", "without_fields"]
+__all__ = ["TicketDraft", "decode_ticket", "make_ticket", "parse_ticket", "without_fields"]
 
 # Sideloads embed these keys in a ticket. They are no part of a stored one.
 EMBEDDED_KEYS = ("metric_set", "dates", "comment_count", "incident_count", "slas", "metric_events")
@@ -120,6 +122,10 @@ class Ticket(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(Ticket)
+_STORED = StoredDecoder(Ticket)
+_VALUES = StoredDecoder(dict[str, Any])
+# The time of a ticket that has none that can be read.
+NEVER = "1970-01-01T00:00:00Z"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SECOND = "generated_timestamp"
 _HEAD_KEYS = list(TICKET_SHAPE)[: list(TICKET_SHAPE).index(_SECOND)]
@@ -151,6 +157,17 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
     metric_set = None if embedded.get("metric_set") == b"null" else embedded.get("metric_set")
     draft = _draft(ticket, values, account, generated, metric_set)
     return replace(draft, names_metric_set=True) if "metric_set" in embedded else draft
+
+
+def decode_ticket(body: bytes) -> tuple[dict[str, Any], bool]:
+    """The values of a stored ticket, and whether some are left out that an older release let in and are refused now."""
+    values = _VALUES.decode(body)
+    try:
+        msgspec.convert(values, Ticket)
+        check_nesting(body)
+    except (msgspec.ValidationError, BadRecord):
+        return {"created_at": NEVER, "updated_at": NEVER, **stored_values(_STORED, body)}, True
+    return values, False
 
 
 def make_ticket(

@@ -1,23 +1,20 @@
 """create_app: the whole HTTP surface as one table."""
 
-import logging
 from dataclasses import replace
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from ticketfeed.clock import Clock, system_clock, system_instant
 from ticketfeed.export.answer import Exports
-from ticketfeed.protocol.errors import InvalidEndpoint, WireError
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
+from ticketfeed.server.api.client_checks import ClientChecks
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.api.token_endpoint import TOKEN_ROUTES
-from ticketfeed.server.dashboard import dashboard_routes
+from ticketfeed.server.dashboard import consent_routes, dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
@@ -32,14 +29,11 @@ from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
 from ticketfeed.server.ops.rate_limiter import RateLimiter
 from ticketfeed.server.ops.usage_tracker import UsageTracker
-from ticketfeed.server.responses import error_response
 from ticketfeed.server.session_key import make_session_key
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
 
 __all__ = ["create_app"]
-
-_log = logging.getLogger("ticketfeed.server")
 
 
 def create_app(
@@ -65,10 +59,11 @@ def create_app(
         metrics,
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
-    app = Starlette(
+    app = _Application(
         routes=[
             *starlette_routes(API_ROUTES),
             *TOKEN_ROUTES,
+            *consent_routes(),
             *OPENAPI_ROUTES,
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,
@@ -82,21 +77,19 @@ def create_app(
             Middleware(CorsPreflight),
             Middleware(NormalizedPaths),
         ],
-        exception_handlers={WireError: _wire_error, HTTPException: _unrouted},
     )
     app.router.redirect_slashes = False
     app.state.service = service
-    app.state.charts = Charts(store)
+    app.state.charts = Charts(store, service.recent_reads)
+    app.state.client_checks = ClientChecks(store)
     return app
 
 
-async def _wire_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, WireError)
-    if error.status >= 500:
-        _log.warning(str(error))
-    return error_response(request, error)
+class _Application(Starlette):
+    """Starlette without its two layers that turn exceptions into responses: AccessLog does that for every request."""
 
-
-async def _unrouted(request: Request, _error: Exception) -> Response:
-    """No such path, or not with this method: the wire makes no difference."""
-    return error_response(request, InvalidEndpoint())
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = self.router
+        for layer, args, options in reversed(self.user_middleware):
+            app = layer(app, *args, **options)
+        return app

@@ -4,10 +4,12 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.requests import Request
+
 from ticketfeed.protocol.consumers import Served
 from ticketfeed.protocol.model import Account, Identity
 
-__all__ = ["RequestContext", "begin", "request_context"]
+__all__ = ["RequestContext", "begin", "comes_from_another_origin", "request_context"]
 
 _KEY = "ticketfeed.seen"
 
@@ -33,3 +35,15 @@ def request_context(scope: MutableMapping[str, Any]) -> RequestContext:
     """What is known of it so far."""
     found: RequestContext = scope[_KEY]
     return found
+
+
+def comes_from_another_origin(request: Request) -> bool:
+    """Whether a browser sent it for a page of another origin, in whose name the user did not mean to act.
+
+    Old browsers send no Sec-Fetch-Site. A proxy may change the host: then theirs count as another origin, too.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and origin.rpartition("://")[2] != request.headers.get("host")

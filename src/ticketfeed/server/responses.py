@@ -10,7 +10,7 @@ from ticketfeed.protocol.envelope import body_etag, encode_error
 from ticketfeed.protocol.errors import WireError
 from ticketfeed.protocol.gzip_splice import GZIP, PLAIN, Coding, compress
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
-from ticketfeed.server.request_context import request_context
+from ticketfeed.server.request_context import comes_from_another_origin, request_context
 
 __all__ = [
     "accepted_coding",
@@ -78,6 +78,9 @@ def error_response(request: Request, error: WireError) -> Response:
     """The answer to a request that failed. The only place where an error becomes a response."""
     request_context(request.scope).error = f"{error.status} {type(error).__name__}"
     headers = {**_COMMON, **_rate_limit_headers(request), "cache-control": "no-cache", **error.headers()}
+    if "www-authenticate" in headers and comes_from_another_origin(request):
+        # For Basic the browser would ask its user for a password, and send it from then on with whatever any page asks.
+        headers["www-authenticate"] = "Bearer"
     return _response(error.status, *compress(encode_error(error), accepted_coding(request)), headers)
 
 
@@ -105,7 +108,12 @@ class _EncodedResponse(Response):
     def __init__(self, status: int, body: bytes | bytearray, headers: dict[str, str]) -> None:
         self.status_code, self.background = status, None
         self.body = body  # type: ignore[assignment]  # a bytearray is sent like bytes
-        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self.raw_headers = [_encode_header(*header) for header in headers.items()]
+
+
+@lru_cache(1024)  # most are the same in every response
+def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode("latin-1"), value.encode("latin-1")
 
 
 def _response(status: int, body: bytes | bytearray, coding: str, headers: dict[str, str]) -> Response:

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ticketfeed.clock import system_clock
+from ticketfeed.clock import ClockWatch, system_clock
 from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError
 from ticketfeed.server.app import create_app
@@ -32,7 +32,7 @@ from ticketfeed.server.ops.metrics import MULTIPROCESS_VARIABLE
 from ticketfeed.server.ops.traces import trace
 from ticketfeed.server.session_key import find_session_key
 from ticketfeed.settings import Settings
-from ticketfeed.storage import Store, open_store
+from ticketfeed.storage import ClockCheck, Store, open_store
 from ticketfeed.wrap.contexts import MakeContext
 
 __all__ = ["QuietServer", "bind", "connect_to_self", "run_server", "server_config"]
@@ -108,8 +108,10 @@ def run_server(
     if settings.dashboard:  # before there are several processes
         settings = replace(settings, session_key=find_session_key(settings))
     config = server_config(
-        functools.partial(_WorkerApp, settings, store),
+        functools.partial(_WorkerApp, settings, store, ClockWatch()),
         tls,
+        proxy_headers=bool(settings.trusted_proxy),
+        forwarded_allow_ips=list(settings.trusted_proxy),
         factory=True,
         lifespan="on",
         workers=settings.workers,
@@ -203,11 +205,15 @@ def _blocked(number: signal.Signals) -> Iterator[None]:
 
 
 class _WorkerApp:
-    """The ASGI application of one process: opens the store at startup, closes it at shutdown."""
+    """The ASGI application of one process: opens the store at startup, closes it at shutdown.
 
-    def __init__(self, settings: Settings, store: Store | None) -> None:
+    `watch`: of the machine's clock, since the first process of the server started; one that replaces another goes on
+    with it.
+    """
+
+    def __init__(self, settings: Settings, store: Store | None, watch: ClockWatch) -> None:
         configure_logs()
-        self._settings, self._store = settings, store
+        self._settings, self._store, self._watch = settings, store, watch
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,7 +226,8 @@ class _WorkerApp:
         settings, store = self._settings, self._store
         await receive()
         try:
-            store = store or await open_store(settings.store, read_urls=settings.read_store)
+            clock_check = ClockCheck(self._watch, is_accepted=settings.accept_clock)
+            store = store or await open_store(settings.store, read_urls=settings.read_store, clock_check=clock_check)
             app = create_app(settings, store)
             self._app, end_traces = trace(app) if settings.telemetry else (app, lambda: None)
         except OperatorError as error:

@@ -6,34 +6,41 @@ from pathlib import Path
 
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol.errors import StoreError
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Store
 
-__all__ = ["Store", "needs_driver", "open_store", "sqlite_path"]
+__all__ = ["ClockCheck", "Store", "needs_driver", "open_store", "sqlite_path"]
 
 
 async def open_store(
-    url: str, clock: Clock = system_clock, *, read_urls: Sequence[str] = (), create: bool = True
+    url: str,
+    clock: Clock = system_clock,
+    *,
+    read_urls: Sequence[str] = (),
+    create: bool = True,
+    clock_check: ClockCheck | None = None,
 ) -> Store:
     """Open the store at `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...` or `memory:`.
 
     Pages are read from the replicas at `read_urls`, if any; PostgreSQL only. A missing store is created, unless
-    `create` is false. Raises StoreError.
+    `create` is false. `clock_check`: of the machine's clock; by default it is watched from now on. Raises StoreError.
     """
+    clock_check = clock_check or ClockCheck()
     if read_urls and not url.startswith(("postgresql://", "postgres://")):
         raise StoreError("read replicas are supported for PostgreSQL stores only")
     if url.startswith("sqlite:///"):
         from ticketfeed.storage.sqlite.store import SqliteStore
 
-        return SqliteStore.open(sqlite_path(url), clock, create=create)
+        return SqliteStore.open(sqlite_path(url), clock, create=create, clock_check=clock_check)
     if url.startswith(("postgresql://", "postgres://")):
         with needs_driver():
             from ticketfeed.storage.postgres.store import PostgresStore
 
-        return await PostgresStore.open(url, clock, read_urls=read_urls, create=create)
+        return await PostgresStore.open(url, clock, read_urls=read_urls, create=create, clock_check=clock_check)
     if url == "memory:":
         from ticketfeed.storage.memory import MemoryStore
 
-        return MemoryStore(clock)
+        return MemoryStore(clock, clock_check)
     scheme = url.partition(":")[0]  # the rest may hold a password
     raise StoreError(f"unknown store URL scheme {scheme!r}; use sqlite:///FILE, postgresql://... or memory:")
 

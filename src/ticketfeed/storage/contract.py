@@ -65,11 +65,16 @@ FeedRows = Sequence[FeedRow]
 
 
 class Credential(NamedTuple):
-    """A credential that is not revoked, with the body of its user."""
+    """A credential that is not revoked, with the body of its user.
+
+    `used_at`: when it was last used, to the day, or created; None if an older release created it and it was not used
+    since.
+    """
 
     id: int
     secret_hash: str
     user: bytes
+    used_at: int | None = None
 
 
 class JobItem(NamedTuple):
@@ -114,8 +119,8 @@ class WriteTransaction(OauthTransaction, Protocol):
         All carry `second`; with `keep_generated_timestamp` each keeps its own, which only an account as it was created
         allows (`watermark.allows_own_times`; ValueError otherwise). Of several drafts with one id the one with the
         newer `generated_timestamp` wins, then the later one. `drafts` is consumed once, in constant memory; it must not
-        call back into the transaction. It may block for as long as its input does: such a write should be
-        `exclusive`. If it raises, the error passes through, and the work must not go on.
+        call back into the transaction, nor wait for another process: the account is locked meanwhile. A write of many
+        should be `exclusive`. If it raises, the error passes through, and the work must not go on.
         """
 
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
@@ -168,6 +173,12 @@ class WriteTransaction(OauthTransaction, Protocol):
         `deleted`: False for those that are not deleted, True for only the deleted ones, None for both.
         """
 
+    def find_by_key(self, kind: str, keys: Sequence[str]) -> list[bytes]:
+        """The bodies of the records that have one of these lookup keys and are not deleted, in order of their ids."""
+
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        """The bodies of the users or memberships of one organization that are not deleted, in order of their ids."""
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         """Users beyond an id, by id, that are no members of the organization that they name."""
 
@@ -207,8 +218,13 @@ class WriteTransaction(OauthTransaction, Protocol):
     def finish_job(self, job_id: str) -> None:
         """Mark a job as finished at `now`; all its items have results."""
 
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+    def add_credential(
+        self, user_id: int, kind: CredentialKind, secret_hash: str, description: str | None = None
+    ) -> int:
         """Store a credential; returns its id. Raises BadInput if this secret is in force in the account."""
+
+    def use_credential(self, credential_id: int, used_at: int) -> None:
+        """Store when a credential was last used, or reactivated."""
 
     def revoke_credential(self, credential_id: int) -> bool:
         """Revoke a credential; False if there is none, or it was revoked before."""
@@ -241,6 +257,10 @@ class Snapshot(Protocol):
 
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         """(id, user_id) of every credential whose user is missing."""
+
+    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
+        """("token", id, "client" or "user", its id) of every OAuth token whose client or user is missing, and the same
+        of every OAuth client whose user is."""
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         """(table, account_id, rows) of rows whose account is missing."""
@@ -367,6 +387,9 @@ class RecordStore(Protocol):
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
         """The users or organizations that have one of these external_ids and are not deleted, by id."""
 
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        """The records that have one of these lookup keys and are not deleted, by id."""
+
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
         """How many comments tickets have, by ticket; those without audits are left out."""
 
@@ -393,8 +416,8 @@ class CredentialStore(Protocol):
 class WriteStore(Protocol):
     """Accounts and writes."""
 
-    async def list_accounts(self) -> list[Account]:
-        """Every account, by account_id, from the primary."""
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+        """Every account, by account_id, from the primary; from any server unless `current`."""
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         """The account of this name, created if there is none. Idempotent, atomic.
@@ -442,6 +465,9 @@ class MaintenanceStore(Protocol):
         later starts behind the fence too: it may be one that was lost.
         """
 
+    async def clock_problem(self) -> str | None:
+        """Why writes are refused because of the machine's clock (storage/clock_check.py); None if they are not."""
+
     async def overwrite_erased(self) -> None:
         """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
 
@@ -452,10 +478,11 @@ class MaintenanceStore(Protocol):
     async def count_erasures(self) -> int:
         """How many writes have erased so far, in all processes: caches of what was read before are cleared."""
 
-    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.
 
-        `work` runs in another thread and may block.
+        `work` runs in another thread and may block. Writes use other threads and connections; so does a probe, a short
+        look whether the store can be read at all, of which one runs at a time.
         """
 
     async def close(self) -> None:
@@ -471,7 +498,8 @@ class SidecarStore(Protocol):
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored.
+        """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored,
+        and of consumers that received nothing those that are known.
 
         Not idempotent. If it raises, the caller may repeat it.
         """
@@ -480,7 +508,7 @@ class SidecarStore(Protocol):
         """Every consumer, last seen first."""
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
-        """The newest requests, about REQUESTS_KEPT of them, newest first."""
+        """The newest requests, newest first: about REQUESTS_KEPT, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""

@@ -2,6 +2,7 @@
 
 A request may carry what was erased, as the words of a search do, and a process buffers its requests for a second. So
 a store drops the requests from before an erasure, also those that reach it later, and the consumers of erased users.
+Those that other processes have buffered are dropped by `server/ops/usage_tracker.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

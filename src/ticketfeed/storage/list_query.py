@@ -46,6 +46,16 @@ _SCOPES = {
 def list_tickets_sql(dialect: Dialect, tickets: TicketList, part: Slice) -> str:
     """The tickets of a list in the order and direction of `part`: its key, the id, the body."""
     key, (direction, follows) = _KEY_COLUMN[part.order], _direction(part)
+    if tickets.start_time is not None and part.order == "id":
+        # By the range of the feed, in which a sign keeps the order of ids from deciding; bodies are read at the end.
+        return f"""
+            SELECT id, id, body FROM ticketfeed.ticket
+            WHERE account_id = :account_id AND id IN (
+                SELECT id FROM ticketfeed.ticket
+                WHERE account_id = :account_id AND {_conditions(dialect, tickets)} AND +id {follows} :after_id
+                ORDER BY +id {direction} LIMIT :limit OFFSET :offset
+            )
+            ORDER BY id {direction}"""
     return f"""
         SELECT {key}, id, body {_tickets(dialect, tickets)} AND ({key}, id) {follows} (:after_key, :after_id)
         ORDER BY {key} {direction}, id {direction} LIMIT :limit OFFSET :offset"""
@@ -89,6 +99,7 @@ def ticket_bindings(dialect: Dialect, tickets: TicketList) -> dict[str, Any]:
         "archived_at": tickets.archived_at,
         "problem_id": tickets.problem_id,
         "term": f'"{tickets.term}"' if dialect is SQLITE else f"'{tickets.term}'",
+        **{f"missing_{number}": text for number, text in enumerate(tickets.missing_texts())},
     }
 
 
@@ -136,4 +147,5 @@ def _conditions(dialect: Dialect, tickets: TicketList) -> str:
         conditions.append("problem_id = :problem_id")
     if tickets.term is not None:
         conditions.append(_HAS_TERM[dialect.name])
+    conditions += [f"position(:missing_{number} IN body) = 0" for number in range(len(tickets.without_values))]
     return " AND ".join(conditions)

@@ -10,12 +10,12 @@ from typing import TypeVar
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import rate_limits, watermark
 from ticketfeed.protocol.consumers import (
-    REQUESTS_KEPT,
     Consumer,
     RequestRecord,
     UsageUpdate,
     merge_usage,
     recent_consumers,
+    recent_requests,
 )
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
@@ -36,6 +36,7 @@ from ticketfeed.protocol.rows import (
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
@@ -49,8 +50,8 @@ T = TypeVar("T")
 class MemoryStore:
     """A Store that lives as long as its process."""
 
-    def __init__(self, clock: Clock = system_clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock = system_clock, clock_check: ClockCheck | None = None) -> None:
+        self._clock, self._clock_check = clock, clock_check or ClockCheck()
         self._accounts: dict[str, Account] = {}
         self._data: dict[int, AccountData] = {}
         self._changes = 0
@@ -79,7 +80,7 @@ class MemoryStore:
     async def close(self) -> None:
         return None
 
-    async def list_accounts(self) -> list[Account]:
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
         return list(self._accounts.values())
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
@@ -88,7 +89,7 @@ class MemoryStore:
             fenced = FeedState(watermark=self._fenced_at)
             data = self._data.get(account.account_id) or AccountData(fenced, fenced)
             if work is not None:
-                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._clock())
+                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._now())
                 await asyncio.to_thread(work, transaction)
                 data = transaction.finish()
             self._accounts[subdomain], self._data[account.account_id] = account, data
@@ -185,6 +186,10 @@ class MemoryStore:
         rows = self._records(account, kind)
         return sorted(BodyRow(row.id, row.body) for row in rows if row.external_id in set(external_ids))
 
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        rows = self._records(account, kind)
+        return sorted(BodyRow(row.id, row.body) for row in rows if row.lookup_key in keys)
+
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
     ) -> Sequence[TicketRecordRow]:
@@ -241,6 +246,7 @@ class MemoryStore:
             and tickets.external_id in (None, row.external_id)
             and tickets.problem_id in (None, row.problem_id)
             and (tickets.term is None or tickets.term in self._terms(account, row.id))
+            and not any(text in row.body for text in tickets.missing_texts())
             and (tickets.start_time is None or row.generated_timestamp >= tickets.start_time)
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
@@ -269,9 +275,7 @@ class MemoryStore:
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = MemoryTransaction(
-                account.account_id, self._data[account.account_id].snapshot(), self._clock()
-            )
+            transaction = MemoryTransaction(account.account_id, self._data[account.account_id].snapshot(), self._now())
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
@@ -295,14 +299,22 @@ class MemoryStore:
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
-            data, now = self._data[account.account_id], self._clock()
+            data, now = self._data[account.account_id], self._now()
             states = data.state, data.record_state
             data.state, data.record_state = watermark.fence_states(states, now, clock_error_seconds)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             self._changes += 1
             return data.state
 
-    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
+    def _now(self) -> int:
+        """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
+        self._clock_check.refuse()
+        return self._clock()
+
+    async def clock_problem(self) -> str | None:
+        return self._clock_check.problem()
+
+    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:  # noqa: ARG002
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), data))
 
@@ -317,11 +329,12 @@ class MemoryStore:
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
         known = self._consumers.get(account.account_id, {})
-        known = known | {key: merge_usage(known.get(key), update) for key, update in consumers.items()}
+        noted = {key: update for key, update in consumers.items() if key in known or not update.is_refused}
+        known = known | {key: merge_usage(known.get(key), update) for key, update in noted.items()}
         recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
         self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in recent}
-        newest = [*reversed(requests), *self._requests.get(account.account_id, [])]
-        self._requests[account.account_id] = newest[:REQUESTS_KEPT]
+        newest = recent_requests([*reversed(requests), *self._requests.get(account.account_id, [])])
+        self._requests[account.account_id] = newest
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         known = self._consumers.get(account.account_id, {})
@@ -357,7 +370,7 @@ class MemoryStore:
     def _in_force(self, account: Account) -> list[tuple[Token, Credential]]:
         data = self._data[account.account_id]
         return [
-            (token, Credential(token.id, secret_hash, user.body))
+            (token, Credential(token.id, secret_hash, user.body, token.used_at))
             for token, secret_hash in data.credentials.values()
             if token.revoked_at is None and (user := data.records.get(("users", token.user_id)))
         ]
@@ -373,6 +386,10 @@ class MemoryStore:
 
     async def find_oauth_client(self, account: Account, identifier: str) -> OauthClient | None:
         return self._data[account.account_id].oauth.find_client(identifier)
+
+    async def find_oauth_token(self, account: Account, token_id: int) -> OauthToken | None:
+        token = self._data[account.account_id].oauth.tokens.get(token_id)
+        return token if token is not None and token.ended_at is None else None
 
     async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
         clients = self._data[account.account_id].oauth.clients
@@ -414,6 +431,17 @@ class _MemorySnapshot:
         for token, _ in data.credentials.values():
             if ("users", token.user_id) not in data.records:
                 yield token.id, token.user_id
+
+    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
+        data = self._data[account.account_id]
+        for token in data.oauth.tokens.values():
+            if token.client_id not in data.oauth.clients:
+                yield "token", token.id, "client", token.client_id
+            if ("users", token.user_id) not in data.records:
+                yield "token", token.id, "user", token.user_id
+        for client in data.oauth.clients.values():
+            if ("users", client.user_id) not in data.records:
+                yield "client", client.id, "user", client.user_id
 
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         return iter(())

@@ -136,6 +136,13 @@ class MemoryTransaction(MemoryOauthTransaction):
         of_user = (row for row in self._records(kind) if row.user_id == user_id)
         return [row.body for row in of_user if deleted in (None, bool(row.is_deleted))]
 
+    def find_by_key(self, kind: str, keys: Sequence[str]) -> list[bytes]:
+        return [row.body for row in self._records(kind) if row.lookup_key in keys and not row.is_deleted]
+
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        rows = self._records(kind)
+        return [row.body for row in rows if row.organization_id == organization_id and not row.is_deleted]
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         member = {(row.user_id, row.organization_id) for row in self._memberships()}
         users = (row for row in self._records("users") if row.organization_id is not None and not row.is_deleted)
@@ -211,15 +218,22 @@ class MemoryTransaction(MemoryOauthTransaction):
         job, items = self._data.jobs[job_id]
         self._data.jobs[job_id] = replace(job, finished_at=self.now), items
 
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+    def add_credential(
+        self, user_id: int, kind: CredentialKind, secret_hash: str, description: str | None = None
+    ) -> int:
         self._bumps_record_changes = True
         in_force = (stored for token, stored in self._data.credentials.values() if token.revoked_at is None)
         if secret_hash in in_force:
             raise BadInput("this token is in use already")
         credential_id = max(self._data.credentials, default=0) + 1
-        token = Token(credential_id, user_id, "", kind, self.now, None)
+        token = Token(credential_id, user_id, "", kind, self.now, None, self.now, description)
         self._data.credentials[credential_id] = (token, secret_hash)
         return credential_id
+
+    def use_credential(self, credential_id: int, used_at: int) -> None:
+        token, stored = self._data.credentials[credential_id]
+        self._data.credentials[credential_id] = (replace(token, used_at=used_at), stored)
+        self._bumps_record_changes = True
 
     def revoke_credential(self, credential_id: int) -> bool:
         token, stored = self._data.credentials.get(credential_id, (None, ""))

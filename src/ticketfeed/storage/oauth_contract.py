@@ -33,6 +33,9 @@ class OauthStore(Protocol):
     async def find_oauth_client(self, account: Account, identifier: str) -> OauthClient | None:
         """The client with this identifier; None if there is none."""
 
+    async def find_oauth_token(self, account: Account, token_id: int) -> OauthToken | None:
+        """The token with this id, expired or not; None if there is none, or it was ended."""
+
     async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
         """Every client, by id."""
 

@@ -4,7 +4,7 @@ A condition on words or terms becomes a subquery of the ids that the text index 
 columns of search_entry. Positive clauses that the text index can answer alone are asked of it as one expression.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from ticketfeed.protocol.search import (
 )
 from ticketfeed.storage.queries import SQLITE, Dialect
 
-__all__ = ["SearchSteps", "count_steps", "run_steps", "search_steps"]
+__all__ = ["SearchSteps", "count_steps", "search_steps"]
 
 T = TypeVar("T")
 # Yields statements with their bindings, is sent their rows, and returns the result.
@@ -58,17 +58,6 @@ def search_steps(
     if query.order is not None:  # ties keep the order of the types and ids
         hits.sort(key=attrgetter("key"), reverse=query.descending)
     return hits[part.offset : end]
-
-
-def run_steps(steps: SearchSteps[T], fetch: Callable[[str, dict[str, Any]], list[Any]]) -> T:
-    """Run the statements one after the other."""
-    try:
-        sql, bindings = next(steps)
-        while True:
-            sql, bindings = steps.send(fetch(sql, bindings))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
 
 
 class _KindSearch:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from ticketfeed.protocol.consumers import (
+    ANONYMOUS_REQUESTS_KEPT,
     REQUESTS_KEPT,
     Consumer,
     RequestRecord,
@@ -17,6 +18,7 @@ from ticketfeed.protocol.consumers import (
     consumer_key,
     merge_usage,
     recent_consumers,
+    recent_requests,
 )
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window, count_request
@@ -36,6 +38,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# (is_anonymous, how to add a request, how to forget others, how many are kept)
+_REQUESTS = (
+    (False, "add_request", "forget_requests", REQUESTS_KEPT),
+    (True, "add_anonymous_request", "forget_anonymous_requests", ANONYMOUS_REQUESTS_KEPT),
+)
 
 
 class Statement(NamedTuple):
@@ -74,31 +82,34 @@ def record_usage_steps(
     own = {"account_id": account.account_id}
     if consumers:
         keys = sorted(consumers)
-        yield Statement("add_consumer", [{**own, "key": key, "body": b""} for key in keys])
+        added = [{**own, "key": key, "body": b""} for key in keys if not consumers[key].is_refused]
+        if added:
+            yield Statement("add_consumer", added)
         rows = yield Statement("lock_consumers", [{**own, "keys": dialect.bind_list(keys)}])
         after = {
             key: merge_usage(msgspec.json.decode(body, type=Consumer) if body else None, consumers[key])
             for key, body in rows
         }
-        yield Statement(
-            "write_consumer",
-            [
-                {**own, "key": key, "last_at": after[key].last_at, "body": msgspec.json.encode(after[key])}
-                for key in after
-            ],
-        )
+        written = [
+            {**own, "key": key, "last_at": after[key].last_at, "body": msgspec.json.encode(after[key])} for key in after
+        ]
+        if written:
+            yield Statement("write_consumer", written)
         seen = yield Statement("list_consumers", [own])
         old = {key for key, _ in seen} - recent_consumers(seen, now)
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(sorted(old))}])
-    if requests:
-        yield Statement("add_request", [{**own, "body": msgspec.json.encode(request)} for request in requests])
-        yield Statement("forget_requests", [{**own, "keep": REQUESTS_KEPT}])
+    for is_anonymous, add, forget, keep in _REQUESTS:
+        bodies = [msgspec.json.encode(request) for request in requests if request.is_anonymous is is_anonymous]
+        if bodies:
+            yield Statement(add, [{**own, "body": body} for body in bodies])
+            yield Statement(forget, [{**own, "keep": keep}])
 
 
 def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) -> Steps[None]:
     """Forget the recent requests, and the consumers of these users."""
     own = {"account_id": account.account_id}
     yield Statement("erase_requests", [own])
+    yield Statement("erase_anonymous_requests", [own])
     if user_ids:
         rows = yield Statement("read_consumers", [own])
         keys = [consumer_key(consumer) for consumer in decode_consumers(rows) if consumer.user_id in user_ids]
@@ -123,5 +134,5 @@ def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:
 
 
 def decode_requests(rows: Sequence[tuple[Any, ...]]) -> list[RequestRecord]:
-    """The rows of read_requests."""
-    return [msgspec.json.decode(body, type=RequestRecord) for (body,) in rows]
+    """The rows of read_requests, newest first."""
+    return recent_requests(msgspec.json.decode(body, type=RequestRecord) for (body,) in rows)

@@ -62,6 +62,9 @@ class SqlSnapshot(ABC):
     def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
         return self._query("scan_dangling_credentials", account_id=account.account_id)
 
+    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
+        return self._query("scan_dangling_oauth", account_id=account.account_id)
+
     def orphans(self) -> Iterator[tuple[str, int, int]]:
         return self._scan(orphans_sql(self.queries.dialect), {})
 

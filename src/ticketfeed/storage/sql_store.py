@@ -40,8 +40,12 @@ class SqlStore(ABC):
         """All rows of a query, as tuples; a replica may answer where it need not be `current`."""
 
     @abstractmethod
-    async def _run_search(self, steps: SearchSteps[T]) -> T:
-        """Run the statements of a search, outside the event loop or on the database server."""
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """As `_fetch`, from a replica too, for a query that may read many rows: it does not delay the event loop."""
+
+    @abstractmethod
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """As `_fetch_many`, for a query that finds its rows by the search index."""
 
     @abstractmethod
     async def _read_feed(
@@ -49,7 +53,7 @@ class SqlStore(ABC):
     ) -> tuple[StateRow, LazyRows[RowT]]:
         """The account's row, and the rows of a page in the same snapshot, up to the feed's watermark."""
 
-    async def list_accounts(self) -> list[Account]:
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
         sql = self.queries.select("list_accounts", Account)
         return build(Account, await self._fetch(sql, {}, current=True))
 
@@ -116,15 +120,20 @@ class SqlStore(ABC):
         return await self._rows("read_of_tickets", TicketRecordRow, account, kind=kind, ids=self._list(ticket_ids))
 
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        dialect = self.queries.dialect
-        bindings = {**ticket_bindings(dialect, tickets), **slice_bindings(part)}
-        return build(ListRow, await self._fetch_made(list_tickets_sql(dialect, tickets, part), account, bindings))
+        sql = list_tickets_sql(self.queries.dialect, tickets, part)
+        return build(ListRow, await self._fetch_tickets(sql, account, tickets, slice_bindings(part)))
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
-        dialect = self.queries.dialect
-        bindings = ticket_bindings(dialect, tickets)
-        ((count,),) = await self._fetch_made(count_tickets_sql(dialect, tickets), account, bindings)
+        ((count,),) = await self._fetch_tickets(count_tickets_sql(self.queries.dialect, tickets), account, tickets, {})
         return int(count)
+
+    async def _fetch_tickets(
+        self, sql: str, account: Account, tickets: TicketList, bindings: dict[str, Any]
+    ) -> list[Any]:
+        dialect = self.queries.dialect
+        bindings = {"account_id": account.account_id, **ticket_bindings(dialect, tickets), **bindings}
+        fetch = self._fetch_many if tickets.term is None else self._fetch_freely
+        return await fetch(translate(dialect, sql), bindings)
 
     async def list_records(
         self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
@@ -145,31 +154,44 @@ class SqlStore(ABC):
     async def count_results(self, account: Account, query: SearchQuery) -> int:
         return await self._run_search(count_steps(self.queries.dialect, account, query))
 
+    async def _run_search(self, steps: SearchSteps[T]) -> T:
+        """Run the statements one after the other."""
+        rows: list[Any] | None = None
+        while True:
+            try:
+                sql, bindings = next(steps) if rows is None else steps.send(rows)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            rows = await self._fetch_freely(sql, bindings)
+
     async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
         return await self._rows("read_of_users", BodyRow, account, kind=kind, ids=self._list(user_ids))
 
     async def read_external(self, account: Account, kind: str, external_ids: Sequence[str]) -> Sequence[BodyRow]:
         return await self._rows("read_external", BodyRow, account, kind=kind, external_ids=self._list(external_ids))
 
+    async def read_by_key(self, account: Account, kind: str, keys: Sequence[str]) -> Sequence[BodyRow]:
+        return await self._rows("read_by_key", BodyRow, account, kind=kind, keys=self._list(keys))
+
     async def count_comments(self, account: Account, ticket_ids: Sequence[int]) -> dict[int, int]:
-        return dict(await self._query("count_comments", account, ids=self._list(ticket_ids)))
+        return dict(await self._query_many("count_comments", account, ids=self._list(ticket_ids)))
 
     async def count_incidents(self, account: Account, problem_ids: Sequence[int]) -> dict[int, int]:
-        return dict(await self._query("count_incidents", account, ids=self._list(problem_ids)))
+        return dict(await self._query_many("count_incidents", account, ids=self._list(problem_ids)))
 
     async def list_aged(
         self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
     ) -> list[Position]:
-        return await self._rows(
-            "list_aged",
-            Position,
-            account,
-            status=status,
-            after_timestamp=after.generated_timestamp,
-            after_id=after.id,
-            until=until,
-            limit=limit,
-        )
+        bindings = {
+            "account_id": account.account_id,
+            "status": status,
+            "after_timestamp": after.generated_timestamp,
+            "after_id": after.id,
+            "until": until,
+            "limit": limit,
+        }
+        return build(Position, await self._fetch_many(self.queries.select("list_aged", Position), bindings))
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         if ids is None:
@@ -203,6 +225,10 @@ class SqlStore(ABC):
         rows = await self._rows("find_client", OauthClient, account, current=True, identifier=identifier)
         return next(iter(rows), None)
 
+    async def find_oauth_token(self, account: Account, token_id: int) -> OauthToken | None:
+        rows = await self._rows("find_oauth_token", OauthToken, account, current=True, id=token_id)
+        return next((token for token in rows if token.ended_at is None), None)
+
     async def list_oauth_clients(self, account: Account) -> list[OauthClient]:
         return await self._rows("list_clients", OauthClient, account, current=True)
 
@@ -225,6 +251,9 @@ class SqlStore(ABC):
         bindings = {"account_id": account.account_id, **bindings}
         return await self._fetch(self.queries[name], bindings, current=current)
 
+    async def _query_many(self, name: str, account: Account, **bindings: Any) -> list[Any]:
+        return await self._fetch_many(self.queries[name], {"account_id": account.account_id, **bindings})
+
     async def _fetch_made(self, sql: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
         bindings = {"account_id": account.account_id, **bindings}
-        return await self._fetch(translate(self.queries.dialect, sql), bindings, current=False)
+        return await self._fetch_many(translate(self.queries.dialect, sql), bindings)

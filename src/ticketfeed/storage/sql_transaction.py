@@ -138,6 +138,12 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         states = self._list([0, 1] if deleted is None else [int(deleted)])
         return [body for (body,) in self._fetch("find_of_user", kind=kind, user_id=user_id, states=states)]
 
+    def find_by_key(self, kind: str, keys: Sequence[str]) -> list[bytes]:
+        return [row.body for row in self._rows("read_by_key", BodyRow, kind=kind, keys=self._list(keys))]
+
+    def find_of_organization(self, kind: str, organization_id: int) -> list[bytes]:
+        return [body for (body,) in self._fetch("find_of_organization", kind=kind, organization_id=organization_id)]
+
     def find_users_without_membership(self, after_id: int, limit: int) -> list[bytes]:
         return [body for (body,) in self._fetch("find_users_without_membership", after_id=after_id, limit=limit)]
 
@@ -199,13 +205,20 @@ class SqlTransaction(SqlOauthTransaction, ABC):
             if (erased := erase(result)) != result:
                 self.put_result(job_id, number, erased)
 
-    def add_credential(self, user_id: int, kind: CredentialKind, secret_hash: str) -> int:
+    def add_credential(
+        self, user_id: int, kind: CredentialKind, secret_hash: str, description: str | None = None
+    ) -> int:
         if self._value("find_secret", secret_hash=secret_hash) is not None:
             raise BadInput("this token is in use already")
         id = int(self._value("next_credential_id"))
-        self._execute("add_credential", id=id, user_id=user_id, kind=kind, secret_hash=secret_hash, created_at=self.now)
+        values = {"user_id": user_id, "kind": kind, "secret_hash": secret_hash, "description": description}
+        self._execute("add_credential", id=id, created_at=self.now, **values)
         self._bumps_record_changes = True
         return id
+
+    def use_credential(self, credential_id: int, used_at: int) -> None:
+        self._execute("use_credential", id=credential_id, used_at=used_at)
+        self._bumps_record_changes = True
 
     def revoke_credential(self, credential_id: int) -> bool:
         was_in_force = self._execute("revoke_credential", id=credential_id, revoked_at=self.now) > 0

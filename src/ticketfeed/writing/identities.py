@@ -8,11 +8,11 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord
-from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record
+from ticketfeed.protocol.records import RecordDraft, is_deleted, lookup_keys, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["IdentityWriter"]
+__all__ = ["IdentityWriter", "find_person"]
 
 KIND = "identities"
 
@@ -24,6 +24,16 @@ class _User(msgspec.Struct):
 
 _USER = StoredDecoder(_User)
 _IDENTITY = StoredDecoder(IdentityRecord)
+
+
+def find_person(write: WriteTransaction, email: str) -> bytes | None:
+    """The body of the user with this email, or with this email as another identity; None if there is none."""
+    body = write.find_user(email)
+    if body is not None and not is_deleted("users", body):
+        return body
+    identities = _IDENTITY.decode_all(write.find_by_key(KIND, lookup_keys(email)))
+    users = write.find_records("users", [each.user_id for each in identities if each.type == "email"])
+    return next((user for user in users.values() if not is_deleted("users", user)), body)
 
 
 class IdentityWriter:
@@ -43,12 +53,30 @@ class IdentityWriter:
                 values["id"] = self._next_id()
             self._stored_as[shown] = self._put(values).id
 
+    @property
+    def user(self) -> bytes:
+        """The body of the user."""
+        return self._user
+
     def create(self, identity: RecordChange) -> RecordDraft:
-        """Add an identity; as the primary one if it says so. Raises RecordInvalid."""
+        """Add an identity; as the primary one if it says so, or is the first email. Raises RecordInvalid."""
         self._check_value(identity.declared.type, identity.declared.value, None)
         values = {**identity.values, "id": self._next_id(), "user_id": self._user_id}
         draft = self._put(values)
-        return self._make_primary(draft.id) if identity.declared.primary is True else draft
+        is_first_email = identity.declared.type == "email" and not _USER.decode(self._user).email
+        return self._make_primary(draft.id) if identity.declared.primary is True or is_first_email else draft
+
+    def add(self, identity: RecordChange) -> None:
+        """Add an identity unless the user has it, and store what it says of itself. Raises RecordInvalid."""
+        declared = identity.declared
+        found = next((each for each in self._of_user() if _is_same(each, declared.type, declared.value)), None)
+        if found is None:
+            self.create(identity)
+            return
+        if isinstance(declared.verified, bool):
+            self._change(found.id, verified=declared.verified)
+        if declared.primary is True:
+            self._make_primary(found.id)
 
     def update(self, id: int, change: RecordChange) -> RecordDraft:
         """Change the value of an identity, or whether it is verified. Raises RecordNotFound, RecordInvalid."""
@@ -112,12 +140,12 @@ class IdentityWriter:
 
     def _check_value(self, type_: Any, value: Any, id: int | None) -> None:
         """No other user, and no other identity of this one, may have the same. Raises RecordInvalid."""
-        taken = any(each.type == type_ and each.value == value and each.id != id for each in self._of_user())
+        taken = any(_is_same(each, type_, value) and each.id != id for each in self._of_user())
         if type_ == "email":
             if "@" not in value:
                 raise RecordInvalid(value=(f"{value[:80]} is not properly formatted", "InvalidFormat"))
-            found = self._write.find_user(value)
-            owner = None if found is None else _USER.decode(found).id
+            found = find_person(self._write, value)
+            owner = None if found is None or is_deleted("users", found) else _USER.decode(found).id
             taken = taken or owner not in (None, self._user_id)
         if taken:
             raise RecordInvalid(value=(f"{value[:80]} is already being used by another user", "DuplicateValue"))
@@ -147,3 +175,9 @@ class IdentityWriter:
             raise RecordInvalid(base=(str(error), "InvalidValue")) from None
         self._write.put_records([draft])
         return draft
+
+
+def _is_same(identity: IdentityRecord, type_: str, value: str) -> bool:
+    """Whether an identity has this type and value; email addresses are the same in any case."""
+    stored, sent = identity.value.strip(), value.strip()
+    return identity.type == type_ and (stored == sent or (type_ == "email" and stored.lower() == sent.lower()))

@@ -14,6 +14,7 @@ from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
 from ticketfeed.protocol.ticket_rules import Related
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.identities import find_person
 
 __all__ = ["Lookups"]
 
@@ -112,7 +113,7 @@ class Lookups:
         if assignee is not None and (assignee.role == "end-user" or not assignee.active):
             known["assignee_id"] = actor_id
         if change.assignee_email is not None:
-            body = self._write.find_user(change.assignee_email)
+            body = find_person(self._write, change.assignee_email)
             user = _USER.decode(body) if body else None
             if user is None or not (user.active and user.role != "end-user"):
                 known |= {"assignee_email": None, "assignee_id": actor_id}
@@ -171,7 +172,7 @@ class Lookups:
     def _assignee(self, change: TicketInput, users: Mapping[int, UserRecord]) -> Any:
         """The assignee that the change sets: a user, None for nobody; UNSET if it sets none."""
         if change.assignee_email is not None:
-            body = self._write.find_user(change.assignee_email)
+            body = find_person(self._write, change.assignee_email)
             user = _USER.decode(body) if body else None
         elif isinstance(change.assignee_id, int):
             user = users.get(change.assignee_id)
@@ -193,7 +194,7 @@ class Lookups:
         if sent.id is not None:
             body = self._write.find_records("users", [sent.id]).get(sent.id)
         else:
-            body = self._write.find_user(email) if email else None
+            body = find_person(self._write, email) if email else None
         if body is not None:
             return _USER.decode(body)
         if sent.id is not None:

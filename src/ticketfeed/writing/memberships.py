@@ -113,6 +113,15 @@ class Memberships:
         for membership in self._of_user(user_id):
             self.remove(membership)
 
+    def end_all(self, organization_id: int) -> None:
+        """Remove every membership of an organization, which is deleted; its users change over to another of theirs."""
+        for body in self._write.find_of_organization(KIND, organization_id):
+            membership = _MEMBERSHIP.decode(body)
+            self.remove(membership)
+            self.left(membership.user_id, organization_id)
+        for body in self._write.find_of_organization("users", organization_id):  # without a membership
+            self.left(_USER.decode(body).id, organization_id)
+
     def make_default(self, user_id: int, *, id: int | None = None, organization_id: int | None = None) -> list[bytes]:
         """Make the membership with this id or organization the default one; returns all. Raises RecordNotFound."""
         membership = self._find(user_id, id=id, organization_id=organization_id)

@@ -158,4 +158,5 @@ def _set_draft(account: str, ticket_id: int, requester_id: int | None, stored: _
         is_deleted=0,
         body=body,
         metric_state=msgspec.msgpack.encode(stored),
+        lookup_key=str(stored.set_id),
     )

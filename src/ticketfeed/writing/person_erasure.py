@@ -1,13 +1,13 @@
 """Deletes a person for good inside one write: the record, and the copies of name and addresses elsewhere."""
 
-import msgspec
+from typing import Any
 
 from ticketfeed.protocol.erasure import TICKET_KINDS, USER_KINDS, erased_record
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.person_erasure import Person
 from ticketfeed.protocol.record_types import IdentityRecord
-from ticketfeed.protocol.records import RecordDraft, encode, is_deleted, make_record, parse_record, split_record
+from ticketfeed.protocol.records import RecordDraft, encode, is_deleted, make_record, parse_stored, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
@@ -18,6 +18,7 @@ __all__ = ["erase_user"]
 BATCH = 250
 
 _IDENTITY = StoredDecoder(IdentityRecord)
+_VALUES = StoredDecoder(dict[str, Any])
 
 
 def erase_user(write: WriteTransaction, account: str, actor: Identity, user_id: int) -> RecordDraft:
@@ -28,7 +29,7 @@ def erase_user(write: WriteTransaction, account: str, actor: Identity, user_id: 
     body = write.find_records("users", [user_id]).get(user_id)
     if body is None or not is_deleted("users", body):
         raise RecordNotFound
-    user = msgspec.json.decode(body)
+    user = _VALUES.decode(body)
     if user.get("permanently_deleted") is True:
         raise RecordNotFound
     draft = make_record("users", split_record(erased_record("users", body)), account=account, now=write.now)
@@ -61,6 +62,8 @@ def _erase_copies(
         for ticket_id in ids:
             tickets.rewrite(ticket_id, person.erase)
         return
-    found = {body: msgspec.json.decode(body) for body in write.find_records(kind, ids).values()}
-    changed = [(values, erased) for values in found.values() if (erased := person.erase(values)) != values]
-    write.put_records([parse_record(kind, encode(erased), account=account, now=write.now) for _, erased in changed])
+    for body in write.find_records(kind, ids).values():
+        values = _VALUES.decode(body)  # without what cannot be decoded
+        erased = person.erase(values)
+        if erased != values or values.keys() != split_record(body).keys():
+            write.put_records([parse_stored(kind, encode(erased), account=account, now=write.now)])

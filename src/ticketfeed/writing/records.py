@@ -13,9 +13,18 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound,
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_input import WRITES, RecordChange, RecordKeys, parse_new_record
 from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord, UserRecord
-from ticketfeed.protocol.records import RecordDraft, is_deleted, make_record, split_record, wire_second
+from ticketfeed.protocol.records import (
+    RecordDraft,
+    is_deleted,
+    lookup_keys,
+    make_lookup_key,
+    make_record,
+    split_record,
+    wire_second,
+)
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.identities import IdentityWriter, find_person
 from ticketfeed.writing.memberships import Memberships
 
 __all__ = ["RecordWriter"]
@@ -65,7 +74,7 @@ class RecordWriter:
         draft = self._put(values)
         if self._kind == "users":
             self._memberships.follow(draft.id, None, draft.organization_id)
-        return draft
+        return self._with_identities(draft, record)
 
     def update(self, id: int, change: RecordChange) -> RecordDraft:
         """Change a record. Raises RecordNotFound, RecordInvalid, RoleTooLow."""
@@ -82,7 +91,7 @@ class RecordWriter:
         draft = self._put(values)
         if self._kind == "users":
             self._memberships.follow(id, _USER.decode(body).organization_id, draft.organization_id)
-        return draft
+        return self._with_identities(draft, change)
 
     def create_or_update(self, keys: RecordKeys, record: RecordChange) -> tuple[RecordDraft, bool]:
         """Change the record with this id, external_id or email, or create one; and whether it is new.
@@ -93,7 +102,7 @@ class RecordWriter:
         if body is None and keys.external_id:
             body = self._write.find_external(self._kind, str(keys.external_id))
         if body is None and self._kind == "users" and keys.email:
-            body = self._write.find_user(keys.email)
+            body = find_person(self._write, keys.email)
         if body is None and self._kind == "organizations" and isinstance(record.declared.name, str):
             id = self._id_of_name(record.declared.name)
             body = self._write.find_records(self._kind, [id]).get(id) if id is not None else None
@@ -110,14 +119,32 @@ class RecordWriter:
             self._check_role(_USER.decode(body), None)
             if id == self._actor.user_id:
                 raise RecordInvalid(base=("you cannot delete yourself", "InvalidValue"))
+        draft = self._mark_deleted(body)
         if self._kind == "group_memberships":
             self._leave_group(_MEMBERSHIP.decode(body))
-        draft = self._mark_deleted(body)
         if self._kind == "users":
             self._memberships.leave_all(id)
+            for membership in self._write.find_of_user("group_memberships", id):
+                self._of_kind("group_memberships")._mark_deleted(membership)
+        if self._kind == "organizations":
+            self._memberships.end_all(id)
+        if self._kind == "groups":
+            self._end_group(id)
         if self._kind == "organization_memberships":
             self._memberships.left(draft.user_id or 0, draft.organization_id or 0)
         return draft
+
+    def _end_group(self, group_id: int) -> None:
+        """Remove the memberships of a group, which is deleted."""
+        memberships = self._of_kind("group_memberships")
+        for body in self._write.find_all("group_memberships"):
+            membership = _MEMBERSHIP.decode(body)
+            if membership.group_id == group_id:
+                memberships._mark_deleted(body)
+                memberships._leave_group(membership)
+
+    def _of_kind(self, kind: str) -> "RecordWriter":
+        return RecordWriter(self._write, self._account, self._actor, kind)
 
     def _mark_deleted(self, body: bytes) -> RecordDraft:
         deletion = WRITES[self._kind].deletion
@@ -138,6 +165,15 @@ class RecordWriter:
             raise RecordNotFound
         return _RECORD.decode(body).id
 
+    def _with_identities(self, user: RecordDraft, change: RecordChange) -> RecordDraft:
+        """Add the identities that were sent with a user; returns the user after it. Raises RecordInvalid."""
+        if not change.identities:
+            return user
+        identities = IdentityWriter(self._write, self._account, user.id)
+        for identity in change.identities:
+            identities.add(identity)
+        return user._replace(body=identities.user)
+
     def _check_links(self, change: RecordChange) -> None:
         """Each record that the change names must exist."""
         for name, kind in _LINKS.items():
@@ -150,7 +186,7 @@ class RecordWriter:
     def _check_unique(self, change: RecordChange, id: int | None) -> None:
         """No other record may have the same email or external_id. `id`: of the record that is changed."""
         email, external_id = (getattr(change.declared, name, UNSET) for name in ("email", "external_id"))
-        if email and self._is_taken(self._write.find_user(email), id):
+        if email and self._is_taken(find_person(self._write, email), id):
             raise RecordInvalid(email=(f"{email} is already being used by another user", "DuplicateValue"))
         if external_id not in (UNSET, None, "") and self._is_taken(
             self._write.find_external(self._kind, str(external_id)), id
@@ -164,7 +200,7 @@ class RecordWriter:
             return {}
         if not named.name.strip():
             raise RecordInvalid(organization=("cannot be blank", "BlankValue"))
-        organizations = RecordWriter(self._write, self._account, self._actor, "organizations")
+        organizations = self._of_kind("organizations")
         id = organizations._id_of_name(named.name)
         if id is None:
             new = parse_new_record("organizations", msgspec.json.encode({"name": named.name.strip()}))
@@ -179,9 +215,9 @@ class RecordWriter:
 
     def _id_of_name(self, name: str) -> int | None:
         """The organization with this name that is not deleted."""
-        wanted = name.strip().lower()
-        named = _NAMED.decode_all(self._write.find_all("organizations"))
-        return next((each.id for each in named if str(each.name or "").strip().lower() == wanted), None)
+        named = _NAMED.decode_all(self._write.find_by_key("organizations", lookup_keys(name)))
+        wanted = make_lookup_key(name)
+        return next((each.id for each in named if make_lookup_key(str(each.name or "")) == wanted), None)
 
     def _is_taken(self, body: bytes | None, id: int | None) -> bool:
         return body is not None and _RECORD.decode(body).id != id and not is_deleted(self._kind, body)
@@ -219,11 +255,16 @@ class RecordWriter:
         return draft
 
     def _leave_group(self, membership: GroupMembershipRecord) -> None:
+        """After a membership was deleted: if its group was the user's default one, the oldest other one becomes it."""
         if membership.user_id is None:
             return
         body = self._write.find_records("users", [membership.user_id]).get(membership.user_id)
-        if body is not None and _USER.decode(body).default_group_id == membership.group_id:
-            self._set_default_group(body, None)
+        if body is None or _USER.decode(body).default_group_id != membership.group_id:
+            return
+        others = self._write.find_of_user("group_memberships", membership.user_id)
+        if others:
+            self._put({**split_record(others[0]), "default": True})
+        self._set_default_group(body, _MEMBERSHIP.decode(others[0]).group_id if others else None)
 
     def _set_default_group(self, user: bytes, group_id: int | None) -> None:
         values = {**split_record(user), "default_group_id": group_id}

@@ -30,12 +30,12 @@ from ticketfeed.protocol.erasure import (
 )
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound, UpdateConflict
 from ticketfeed.protocol.model import Identity, Position
-from ticketfeed.protocol.records import RecordDraft, encode, parse_record, split_record, wire_second, wire_time
+from ticketfeed.protocol.records import RecordDraft, encode, parse_stored, split_record, wire_second, wire_time
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInput
 from ticketfeed.protocol.ticket_metrics import Step
 from ticketfeed.protocol.ticket_rules import AUDITED_FIELDS, CLOSED, Values, changed_values
-from ticketfeed.protocol.tickets import TicketDraft, make_ticket
+from ticketfeed.protocol.tickets import TicketDraft, decode_ticket, make_ticket
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.lookups import Lookups
 from ticketfeed.writing.metric_updates import changed_metrics, new_metrics
@@ -60,7 +60,7 @@ class WrittenTicket:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A stored ticket: its values, and the same as they are stored."""
+    """A stored ticket: its values, and the same as they are stored, or nothing if some values were mended."""
 
     values: Values
     raw: dict[str, Raw]
@@ -153,7 +153,7 @@ class TicketWriter:
             for body in self._records_of(kind, ticket_id)
         ]
         self._write.put_records(records)
-        for followup_id in stored.values.get("followup_ids") or ():
+        for followup_id in written.values["followup_ids"]:
             self._erase_subject(ticket_id, followup_id)
         body = written.draft.body(0)  # as an answer to its creation shows it
         self._write.erase_copies(lambda copy: erase_ticket_copy(copy, ticket_id, body))
@@ -162,8 +162,9 @@ class TicketWriter:
         """Replace the values of a ticket as the system does: without an audit, and `updated_at` stays."""
         stored = self._find(ticket_id)
         changed = change(stored.values)
-        if changes := {key: value for key, value in changed.items() if value != stored.values[key]}:
-            self._put(stored, changes)
+        if changed != stored.values or stored.values.keys() != stored.raw.keys():
+            same = {key for key, value in changed.items() if value == stored.values[key]}
+            self._put(_Stored(changed, {key: text for key, text in stored.raw.items() if key in same}), {})
 
     def _records_of(self, kind: str, ticket_id: int) -> Iterable[bytes]:
         if kind == "ticket_metrics":
@@ -185,7 +186,7 @@ class TicketWriter:
                 self._write.put_records([self._parse("audits", encode(changed))])
 
     def _parse(self, kind: str, body: bytes) -> RecordDraft:
-        return parse_record(kind, body, account=self._account, now=self._write.now)
+        return parse_stored(kind, body, account=self._account, now=self._write.now)
 
     def close(self, ticket_id: int) -> None:
         """Close a ticket as the system does after a while: without an audit, and `updated_at` stays."""
@@ -317,4 +318,5 @@ class TicketWriter:
         body = self._write.find_tickets([ticket_id]).get(ticket_id)
         if body is None:
             raise RecordNotFound
-        return _Stored(_VALUES.decode(body), split_record(body))
+        values, is_mended = decode_ticket(body)
+        return _Stored(values, {} if is_mended else split_record(body))

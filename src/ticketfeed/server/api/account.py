@@ -7,12 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.export.source import read_page
+from ticketfeed.protocol.api_tokens import accepts_api_tokens
 from ticketfeed.protocol.envelope import join_object
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
-from ticketfeed.protocol.model import Account, Filters, Identity, Position
+from ticketfeed.protocol.model import Account, Filters, Identity, Position, Slice
 from ticketfeed.protocol.query import PAGE_LIMIT_MAX, ExportRequest
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.shapes import ANONYMOUS_USER
+from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ANONYMOUS, ApiCall
 from ticketfeed.server.api.lists import count_response, list_response
 from ticketfeed.server.responses import body_response
@@ -25,6 +27,17 @@ TAGS_SECONDS = 60 * 24 * 3600
 TAGGED_TICKETS_MAX = 20_000
 
 
+# More than any plan allows.
+BRANDS_MAX = 1000
+
+
+class _Brand(msgspec.Struct):
+    default: bool | None = None
+
+
+_BRAND = StoredDecoder(_Brand)
+
+
 async def show_me(request: Request, call: ApiCall) -> Response:
     """The caller. Without credentials, or with a wrong password, that is the anonymous user."""
     if call.identity is ANONYMOUS:
@@ -34,11 +47,13 @@ async def show_me(request: Request, call: ApiCall) -> Response:
     return body_response(request, join_object("user", body, ()))
 
 
-async def show_settings(request: Request, _call: ApiCall) -> Response:
-    """The settings that connectors read when they test a connection."""
+async def show_settings(request: Request, call: ApiCall) -> Response:
+    """The settings that connectors read when they test a connection. In `api` the booleans are texts."""
+    has_tokens = accepts_api_tokens(call.service.settings.api_tokens, call.now)
+    api = {"accepted_api_agreement": True, "api_password_access_end_users": "true"}
     settings = {
         "branding": {"header_color": "78A300", "page_background_color": "333333", "favicon_url": None},
-        "api": {"accepted_api_agreement": True, "api_password_access": "true", "api_token_access": "true"},
+        "api": {**api, "api_token_access": "true" if has_tokens else "false"},
         "tickets": {
             "comments_public_by_default": True,
             "is_first_comment_private_enabled": True,
@@ -54,10 +69,16 @@ async def show_settings(request: Request, _call: ApiCall) -> Response:
             "ticket_forms": True,
         },
         "ticket_form": {"ticket_forms_instructions": "", "raw_ticket_forms_instructions": ""},
-        "brands": {"default_brand_id": None, "require_brand_on_new_tickets": False},
+        "brands": {"default_brand_id": await _default_brand(call), "require_brand_on_new_tickets": False},
         "localization": {"locale_ids": [1], "time_zone": "UTC"},
     }
     return body_response(request, msgspec.json.encode({"settings": settings}))
+
+
+async def _default_brand(call: ApiCall) -> int | None:
+    brands = await call.service.store.list_records(call.account, "brands", Slice(BRANDS_MAX))
+    default = next((brand.id for brand in brands if _BRAND.decode(brand.body).default is True), None)
+    return default or (brands[0].id if brands else None)
 
 
 async def list_tags(request: Request, call: ApiCall) -> Response:

@@ -104,7 +104,7 @@ class Authenticator:
             return identity if identity and is_owner else _refuse(NotAuthenticated(with_token=True))
         credential = await self._passwords.find(account, name.strip().lower(), secret, address)
         identity = identity_of(credential.id, credential.user) if credential else None
-        return identity or _refuse(NotAuthenticated())
+        return replace(identity, kind="password") if identity else _refuse(NotAuthenticated())
 
     async def _bearer(self, account: Account, token: str) -> Identity | None:
         if not is_access_token(token):
@@ -115,11 +115,19 @@ class Authenticator:
         if found.expires_at is not None and self._clock() >= found.expires_at:
             return None
         identity, scopes = identity_of(found.client_id, found.user), cut_scopes(found.scopes, found.allowed_scopes)
-        return identity and replace(identity, token_id=found.id, scopes=scopes, expires_at=found.expires_at)
+        return identity and replace(
+            identity,
+            kind="access_token",
+            used_at=found.used_at,
+            token_id=found.id,
+            scopes=scopes,
+            expires_at=found.expires_at,
+        )
 
     async def _token(self, account: Account, token: str) -> Identity | None:
         credential = await self._store.find_token_user(account, hash_token(token)) if token else None
-        return identity_of(credential.id, credential.user) if credential else None
+        identity = identity_of(credential.id, credential.user) if credential else None
+        return identity and credential and replace(identity, kind="api_token", used_at=credential.used_at)
 
 
 def identity_of(credential_id: int, body: bytes) -> Identity | None:

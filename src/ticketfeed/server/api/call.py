@@ -16,10 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
 from ticketfeed.export.answer import Exports
+from ticketfeed.protocol.api_tokens import is_accepted
 from ticketfeed.protocol.errors import (
+    ForeignOrigin,
     InvalidAttribute,
     InvalidEndpoint,
     InvalidPaginationParameter,
+    InvalidToken,
     InvalidValue,
     MissingScope,
     NotAuthenticated,
@@ -36,7 +39,8 @@ from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
 from ticketfeed.server.ops.usage_tracker import UsageTracker
-from ticketfeed.server.request_context import request_context
+from ticketfeed.server.recent_reads import RecentReads
+from ticketfeed.server.request_context import comes_from_another_origin, request_context
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
 
@@ -79,6 +83,7 @@ class Service:
     jobs: Jobs
     usage_tracker: UsageTracker
     metrics: Metrics | None
+    recent_reads: RecentReads = field(default_factory=RecentReads)
 
     def now(self, _account: Account) -> int:
         """The time of an account, in Unix seconds."""
@@ -180,11 +185,16 @@ class _Endpoint:
 
     def __init__(self, route: ApiRoute) -> None:
         self._route, self._used, self._scopes = route, frozenset(route.parameters), route.required_scopes
+        self._numbers = tuple(name for name, is_number in _PARAMETER.findall(route.path) if is_number)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
+        if route.method == "POST":
+            _refuse_forged(request)
         call = await admit(request, allow_anonymous=route.role == "anybody")
+        if call.service.settings.api_tokens != "allowed":
+            call = _check_credential(request, call, allow_anonymous=route.role == "anybody")
         if call.identity.scopes is not None:
             _check_scopes(call.identity.scopes, self._scopes)
         if not allows_role(call.identity.role, route.role):
@@ -196,10 +206,34 @@ class _Endpoint:
             _refuse(route.refused, call.query)
         if not self._used.issuperset(call.query):
             call = replace(call, query={name: text for name, text in call.query.items() if name in self._used})
-        _parse_path(request, route)
+        _parse_path(request, route, self._numbers)
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+
+def _refuse_forged(request: Request) -> None:
+    """Refuse a write that a page of another origin can make a browser send with the password that it remembers.
+
+    A browser asks before it sends JSON (see `CorsPreflight`), or any method but GET and POST; and no browser adds a
+    Bearer token by itself. Raises ForeignOrigin.
+    """
+    is_basic = request.headers.get("authorization", "").strip()[:5].lower() == "basic"
+    if is_basic and comes_from_another_origin(request):
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise ForeignOrigin
+
+
+def _check_credential(request: Request, call: ApiCall, *, allow_anonymous: bool) -> ApiCall:
+    """Refuse a credential that has ended (`protocol/api_tokens.py`) as if it were wrong."""
+    identity = call.identity
+    if is_accepted(call.service.settings.api_tokens, identity, call.now):
+        return call
+    if identity.kind == "password" and allow_anonymous:
+        return replace(call, identity=ANONYMOUS)
+    is_bearer = request.headers["authorization"].strip()[:6].lower() == "bearer"
+    raise InvalidToken if is_bearer else NotAuthenticated(with_token=identity.kind == "api_token")
 
 
 def _check_scopes(granted: str, required: Sequence[str]) -> None:
@@ -262,19 +296,18 @@ def path_id(request: Request, name: str = "id") -> int:
     return id
 
 
-def _parse_path(request: Request, route: ApiRoute) -> None:
-    """Replace the numbers in the path by integers.
+def _parse_path(request: Request, route: ApiRoute, names: Sequence[str]) -> None:
+    """Replace the numbers in the path, the parameters of these names, by integers.
 
     Raises InvalidAttribute, and RecordNotFound for a number that no record can have.
     """
-    for name, is_number in _PARAMETER.findall(route.path):
-        if not is_number:
-            continue
+    for name in names:
         text = request.path_params[name]
         if not _INTEGER.fullmatch(text):
             raise InvalidAttribute(*_attribute(route, name))
         digits = text.lstrip("+0")
-        if not digits.isdecimal() or len(digits) > len(str(INT64_MAX)) or int(digits) > INT64_MAX:
+        is_long = len(text) > len(str(INT64_MAX)) + 1
+        if is_long or not digits.isdecimal() or int(digits) > INT64_MAX:
             raise RecordNotFound
         request.path_params[name] = int(digits)
 

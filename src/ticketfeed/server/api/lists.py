@@ -37,7 +37,7 @@ from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS, find_ids
 from ticketfeed.protocol.record_types import OrganizationMembershipRecord
 from ticketfeed.protocol.records import is_deleted, split_record, wire_second
 from ticketfeed.protocol.resources import RESOURCES, Resource
-from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.rows import BodyRow, ListRow
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.parameters import (
@@ -142,7 +142,11 @@ def _count(kind: str) -> Handler:
 
 def _show(resource: Resource) -> Handler:
     async def show_record(request: Request, call: ApiCall) -> Response:
-        rows = await call.service.store.read_records(call.account, resource.kind, [path_id(request)])
+        store, id = call.service.store, path_id(request)
+        rows: Sequence[BodyRow] = []
+        if resource.kind == "ticket_metrics":  # a set has an id of its own, and is found by that of its ticket, too
+            rows = await store.read_by_key(call.account, resource.kind, [str(id)])
+        rows = rows or await store.read_records(call.account, resource.kind, [id])
         if not rows or (not resource.reads_deleted and is_deleted(resource.kind, rows[0].body)):
             raise RecordNotFound
         body = rows[0].body

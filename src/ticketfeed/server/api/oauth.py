@@ -67,9 +67,11 @@ async def _show_current(request: Request, call: ApiCall) -> Response:
 
 async def _own_token(call: ApiCall, token_id: int) -> OauthToken:
     """A token of the caller; for an admin that of anybody. Raises RecordNotFound."""
-    for token in await _read_tokens(call):
-        if token.id == token_id and (call.identity.role == "admin" or token.user_id == call.identity.user_id):
-            return token
+    token = await call.service.store.find_oauth_token(call.account, token_id)
+    if token is None or not token.is_listed(call.now):
+        raise RecordNotFound
+    if call.identity.role == "admin" or token.user_id == call.identity.user_id:
+        return token
     raise RecordNotFound
 
 

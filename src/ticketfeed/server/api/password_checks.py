@@ -20,7 +20,7 @@ from ticketfeed.protocol.errors import APIRateLimitExceeded
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.contract import Credential, CredentialStore
 
-__all__ = ["ADDRESS_FAILURES", "LINE_MAX", "NAME_FAILURES", "Failures", "PasswordChecks"]
+__all__ = ["ADDRESS_FAILURES", "LINE_MAX", "NAME_FAILURES", "Failures", "PasswordChecks", "network_of", "too_many"]
 
 # Wrong passwords in a row before a sender has to wait, and the seconds per attempt from then on. More are allowed for
 # a name than for an address, so that one address alone cannot keep the owner of a name out.
@@ -84,7 +84,7 @@ class PasswordChecks:
                     return credential
         check = self._in_line.get(key)  # clients open several connections at once
         if check is None:
-            name, network = (account.account_id, email), _network(address)
+            name, network = (account.account_id, email), network_of(address)
             self._count(name, network)
             work = self._check(account, email, password, name, network)
             check = self._in_line[key] = asyncio.get_running_loop().create_task(work)
@@ -96,9 +96,9 @@ class PasswordChecks:
         now = self._monotonic()
         wait = max(self._of_addresses.wait_seconds(network, now), self._of_names.wait_seconds(name, now))
         if wait > 0:
-            raise _refused("Too many failed attempts to sign in", wait)
+            raise too_many("Too many failed attempts to sign in", wait)
         if len(self._in_line) >= LINE_MAX:
-            raise _refused("Too many attempts to sign in at the same time", 1)
+            raise too_many("Too many attempts to sign in at the same time", 1)
         self._of_addresses.add(network, now)
         self._of_names.add(name, now)
 
@@ -128,7 +128,8 @@ class PasswordChecks:
         return blake2b(text.encode("utf-8", "surrogatepass"), key=self._secret).digest()
 
 
-def _refused(reason: str, wait: float) -> APIRateLimitExceeded:
+def too_many(reason: str, wait: float) -> APIRateLimitExceeded:
+    """The error of an attempt that has to wait."""
     seconds = math.ceil(wait)
     return APIRateLimitExceeded(f"{reason}. Try again in {seconds} seconds", seconds, {})
 
@@ -145,7 +146,7 @@ def _dummy_hash() -> str:
     return hash_password("")
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one sender can choose addresses from."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -11,6 +11,7 @@ __all__ = ["BODY_BYTES_MAX", "read_body", "read_envelope", "read_input"]
 
 # A hundred tickets, the most that one request may write, of fifty kilobytes.
 BODY_BYTES_MAX = 5 * 1024 * 1024
+_LENGTH_DIGITS_MAX = 18
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 async def read_body(request: Request) -> bytes:
     """The whole body. Raises BodyTooLarge before more than the limit has been read."""
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
+    if announced.isdecimal() and (len(announced) > _LENGTH_DIGITS_MAX or int(announced) > BODY_BYTES_MAX):
         raise BodyTooLarge(BODY_BYTES_MAX)
     parts, size = [], 0
     async for part in request.stream():

@@ -11,6 +11,7 @@ from ticketfeed.protocol.ticket_input import ImportedTicket, TicketInput
 from ticketfeed.server.api import account, bulk
 from ticketfeed.server.api import ticket_writes as write
 from ticketfeed.server.api import tickets as ticket
+from ticketfeed.server.api.api_tokens import API_TOKEN_ROUTES
 from ticketfeed.server.api.call import JOB, ApiRoute
 from ticketfeed.server.api.empty_lists import EMPTY_ROUTES
 from ticketfeed.server.api.end_user_requests import REQUEST_ROUTES
@@ -426,6 +427,7 @@ API_ROUTES: list[ApiRoute] = [
     *_JOB_ROUTES,
     *_ACCOUNT_ROUTES,
     *OAUTH_ROUTES,
+    *API_TOKEN_ROUTES,
     *SEARCH_ROUTES,
     *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from ticketfeed.export.sideload_reader import sideload_tickets
 from ticketfeed.protocol.audit_views import comments_of, deletion_of, parse_audit_filter
 from ticketfeed.protocol.envelope import embed, join_arrays, join_object
+from ticketfeed.protocol.erasure import RESTORABLE
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_ids, parse_list_request, parse_ticket_list, slice_rows
 from ticketfeed.protocol.model import Owner, Slice, TicketList
@@ -156,12 +157,12 @@ async def show_tags(request: Request, call: ApiCall) -> Response:
 async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
     """Deleted tickets that can be restored; those whose content was scrubbed are left out."""
     list_request = parse_list_request(call.query, orders=("id", "deleted_at", "subject"))
-    store, deleted = call.service.store, TicketList(deleted=True)
+    store = call.service.store
     if list_request.part.order == "subject":
         rows = slice_rows(await _deleted_by_subject(call), list_request.part)
     else:
-        rows = list(await store.list_tickets(call.account, deleted, list_request.part))
-    count = await store.count_tickets(call.account, deleted) if list_request.number is not None else None
+        rows = list(await store.list_tickets(call.account, RESTORABLE, list_request.part))
+    count = await store.count_tickets(call.account, RESTORABLE) if list_request.number is not None else None
     audits: dict[int, list[bytes]] = {}
     for audit in await store.read_of_tickets(call.account, "audits", [row.id for row in rows]):
         audits.setdefault(audit.ticket_id, []).append(audit.body)
@@ -172,9 +173,9 @@ async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
 async def _deleted_by_subject(call: ApiCall) -> list[ListRow]:
     """All deleted tickets with their subjects in lower case as keys: no index of a store has them in this order."""
     found: list[ListRow] = []
-    after, deleted = None, TicketList(deleted=True)
+    after = None
     while True:
-        rows = await call.service.store.list_tickets(call.account, deleted, Slice(1000, after=after))
+        rows = await call.service.store.list_tickets(call.account, RESTORABLE, Slice(1000, after=after))
         for row in rows:
             subject = msgspec.json.decode(row.body, type=_Deleted).subject or ""
             found.append(ListRow(subject.casefold().replace("\0", ""), row.id, row.body))

@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ticketfeed.protocol.errors import InvalidClient, InvalidGrant
+from ticketfeed.protocol.errors import InvalidGrant
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.oauth import SIGNATURE_BYTES, NewSecrets, OauthClient, OauthToken, is_secret, make_jwt
+from ticketfeed.protocol.oauth import SIGNATURE_BYTES, NewSecrets, OauthClient, OauthToken, make_jwt
 from ticketfeed.protocol.oauth_views import token_answer
-from ticketfeed.protocol.token_request import TokenRequest, parse_token_request
+from ticketfeed.protocol.token_request import parse_token_request
 from ticketfeed.server.api.call import Service
+from ticketfeed.server.api.client_checks import ClientChecks
 from ticketfeed.server.api.requests import read_body
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import uncached_response
@@ -32,7 +33,9 @@ async def _grant(request: Request) -> Response:
     headers = request.headers
     query, kind = request.scope["query_string"], headers.get("content-type", "")
     asked = parse_token_request(await read_body(request), kind, query, headers.get("authorization"))
-    client = await _authenticate(service, account, asked)
+    address = (request.scope.get("client") or ("",))[0]
+    checks: ClientChecks = request.app.state.client_checks
+    client = await checks.find(account, asked.client_id, asked.client_secret, address)
     made = new_secrets(service, account, client, with_refresh=asked.grant_type != "client_credentials")
 
     def work(write: WriteTransaction) -> OauthToken | InvalidGrant:
@@ -44,15 +47,6 @@ async def _grant(request: Request) -> Response:
     is_told = settings.oauth_expires_in == "always" or asked.lifetimes.access is not None
     answer = token_answer(token, made, with_expires_in=is_told)
     return uncached_response(request, int(settings.oauth_success_status), msgspec.json.encode(answer))
-
-
-async def _authenticate(service: Service, account: Account, asked: TokenRequest) -> OauthClient:
-    """The client that sent the request. Raises InvalidClient."""
-    client = await service.store.find_oauth_client(account, asked.client_id)
-    if not is_secret(client, asked.client_secret) and not (client is not None and client.is_public):
-        raise InvalidClient
-    assert client is not None
-    return client
 
 
 def new_secrets(service: Service, account: Account, client: OauthClient, *, with_refresh: bool) -> NewSecrets:

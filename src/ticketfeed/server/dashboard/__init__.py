@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-__all__ = ["dashboard_routes"]
+__all__ = ["consent_routes", "dashboard_routes"]
 
 
 def dashboard_routes() -> Sequence[Route]:
@@ -20,9 +20,21 @@ def dashboard_routes() -> Sequence[Route]:
     return DASHBOARD_ROUTES
 
 
+def consent_routes() -> Sequence[Route]:
+    """The page where a user consents to what an OAuth client asks for, which needs the same libraries."""
+    try:
+        from ticketfeed.server.dashboard.consent import CONSENT_ROUTES
+    except ModuleNotFoundError as error:
+        if error.name not in ("itsdangerous", "jinja2"):
+            raise
+        return [Route("/oauth/authorizations/new", _missing_extra, methods=["GET", "POST"])]
+    return CONSENT_ROUTES
+
+
 async def _missing_extra(_request: Request) -> Response:
     return Response(
-        "the dashboard needs jinja2 and itsdangerous: pip install 'ticketfeed[dashboard]'\n",
+        "this page needs jinja2 and itsdangerous: pip install 'ticketfeed[dashboard]'\n",
         501,
-        media_type="text/plain",
+        {"content-security-policy": "frame-ancestors 'none'"},
+        "text/plain",
     )

@@ -1,12 +1,13 @@
 """The chart of changes a minute: tickets by the time of their last change.
 
-Counting scans all tickets of the account, so a chart is cached: for twenty times as long as it took to count.
+Counting scans all tickets of the account, so a chart is cached: for twenty times as long as it took to count. While the
+first one takes longer than a page can wait, the page has none.
 """
 
-import time
 from dataclasses import dataclass
 
 from ticketfeed.protocol.model import Account
+from ticketfeed.server.recent_reads import RecentReads
 from ticketfeed.storage.contract import Store
 
 __all__ = ["PERIODS", "Chart", "Charts", "Period"]
@@ -14,7 +15,8 @@ __all__ = ["PERIODS", "Chart", "Charts", "Period"]
 # At most a twentieth of the time is spent counting.
 _CACHE_FACTOR = 20
 _SECONDS_MIN = 4.0
-_CHARTS_MAX = 200
+# While a chart is counted anew, the old one is shown for so long.
+_STALE_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +38,28 @@ PERIODS = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`times`: the start of each bucket in Unix seconds. `rates`: changes a minute. `total`: changes."""
+    """`times`: the start of each bucket in Unix seconds. `rates`: changes a minute. `total`: None while counting."""
 
     period: Period
     times: list[int]
     rates: list[float]
-    total: int
+    total: int | None
 
 
 class Charts:
     """Per-process cache of charts."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._cached: dict[tuple[int, str], tuple[float, Chart]] = {}
+    def __init__(self, store: Store, recent_reads: RecentReads) -> None:
+        self._store, self._recent_reads = store, recent_reads
 
     async def read(self, account: Account, period_name: str, now: int) -> Chart:
-        """The chart of a period, from the cache or counted. Raises StoreUnavailable."""
-        key = account.account_id, period_name
-        cached = self._cached.get(key)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
-        started = time.monotonic()
-        chart = await self._count(account, PERIODS[period_name], now)
-        seconds = time.monotonic() - started
-        if len(self._cached) >= _CHARTS_MAX:
-            self._cached.clear()
-        self._cached[key] = time.monotonic() + max(_SECONDS_MIN, seconds * _CACHE_FACTOR), chart
-        return chart
+        """The chart of a period, from the cache or counted. Raises StoreUnavailable, also while it is counted."""
+        return await self._recent_reads.get(
+            ("chart", account, period_name),
+            lambda: self._count(account, PERIODS[period_name], now),
+            stale_seconds=_STALE_SECONDS,
+            keep=lambda seconds: max(_SECONDS_MIN, seconds * _CACHE_FACTOR),
+        )
 
     async def _count(self, account: Account, period: Period, now: int) -> Chart:
         last = now // period.seconds * period.seconds

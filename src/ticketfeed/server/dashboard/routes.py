@@ -6,20 +6,16 @@ Requests with API credentials, for example from curl, need no session.
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.protocol.errors import (
     APIRateLimitExceeded,
-    BodyTooLarge,
     RecordNotFound,
     RoleTooLow,
     StoreError,
@@ -28,7 +24,7 @@ from ticketfeed.protocol.errors import (
 )
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import ApiCall, Service, admit, query_of
-from ticketfeed.server.dashboard.filters import FILTERS
+from ticketfeed.server.dashboard.pages import PAGE_HEADERS, read_form, render
 from ticketfeed.server.dashboard.session import (
     BASE,
     LOGIN_COOKIE,
@@ -46,33 +42,9 @@ from ticketfeed.server.static_files import static_file_response
 
 __all__ = ["DASHBOARD_ROUTES"]
 
-FORM_BYTES_MAX = 16 * 1024
 _FOLDER = Path(__file__).parent
 _STATIC = frozenset({"page.css", "page.js", "uPlot.iife.min.js", "uPlot.min.css"})
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
 _log = logging.getLogger("ticketfeed.dashboard")
-
-
-@cache
-def _templates() -> Environment:
-    loader = FileSystemLoader(_FOLDER / "templates")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters.update(FILTERS)
-    return made
-
-
-def _render(name: str, status: int = 200, **values: Any) -> Response:
-    text = _templates().get_template(f"{name}.html").render(base=BASE, name=name, **values)
-    return Response(text, status, {**_HEADERS, "content-type": "text/html; charset=utf-8"})
-
 
 Handler = Callable[[Request, Account], Awaitable[Response]]
 
@@ -87,10 +59,10 @@ def _route(path: str, handler: Handler, method: str = "GET") -> Route:
         except WireError as error:
             if error.status >= 500:
                 _log.warning(str(error))
-            return _render("error", error.status, title=_title(error), account=None, session=None)
+            return render("error", error.status, title=_title(error), account=None, session=None)
         except StoreError as error:
             _log.warning(str(error))
-            return _render("error", 503, title="The store cannot be read", account=None, session=None)
+            return render("error", 503, title="The store cannot be read", account=None, session=None)
 
     return Route(f"{BASE}{path}", endpoint, methods=[method])
 
@@ -109,9 +81,9 @@ def _view(name: str, view: View) -> Handler:
         session = await _find_session(request, service, account)
         if session is None:
             target = request.scope["path"] + ("?" + request.url.query if request.url.query else "")
-            return RedirectResponse(f"{BASE}login?next={quote(target)}", 303, _HEADERS)
+            return RedirectResponse(f"{BASE}login?next={quote(target)}", 303, PAGE_HEADERS)
         values = await view(request, ApiCall(service, account, session.identity, query_of(request)))
-        return _render(name, account=account, session=session, now=service.clock(), settings=service.settings, **values)
+        return render(name, account=account, session=session, now=service.clock(), settings=service.settings, **values)
 
     return handler
 
@@ -130,7 +102,7 @@ async def _show_login(request: Request, account: Account) -> Response:
     service: Service = request.app.state.service
     target = _safe_target(request.query_params.get("next", ""))
     if await find_session(request, service, account) is not None:
-        return RedirectResponse(target, 303, _HEADERS)
+        return RedirectResponse(target, 303, PAGE_HEADERS)
     return _login_page(request, account, target, "", status=200)
 
 
@@ -144,7 +116,7 @@ def _login_page(
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(16)
-    response = _render(
+    response = render(
         "login", status, account=account, session=None, target=target, problem=problem, email=email, csrf=token
     )
     response.headers.update(headers)
@@ -154,7 +126,7 @@ def _login_page(
 
 async def _login(request: Request, account: Account) -> Response:
     service: Service = request.app.state.service
-    form = await _read_form(request)
+    form = await read_form(request)
     target, email = _safe_target(form.get("next", "")), form.get("email", "").strip()
     if not has_csrf_token(form, request.cookies.get(LOGIN_COOKIE)):
         return _login_page(request, account, target, "The sign-in form expired, or cookies are disabled. Try again.")
@@ -166,30 +138,20 @@ async def _login(request: Request, account: Account) -> Response:
         return _login_page(
             request, account, target, "There is no admin with this email and this token or password.", email
         )
-    response = RedirectResponse(target, 303, _HEADERS)
+    response = RedirectResponse(target, 303, PAGE_HEADERS)
     await open_session(request, response, account, identity)
     return response
 
 
 async def _logout(request: Request, account: Account) -> Response:
     session = await find_session(request, request.app.state.service, account)
-    if session is not None and not has_csrf_token(await _read_form(request), session.csrf):
-        return _render(
+    if session is not None and not has_csrf_token(await read_form(request), session.csrf):
+        return render(
             "error", 403, title="Invalid CSRF token. Reload the page and try again.", account=None, session=None
         )
-    response = RedirectResponse(f"{BASE}login", 303, _HEADERS)
+    response = RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
     await sign_out(request, response, account, session)
     return response
-
-
-async def _read_form(request: Request) -> dict[str, str]:
-    """Raises BodyTooLarge."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_BYTES_MAX:
-            raise BodyTooLarge(FORM_BYTES_MAX)
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _safe_target(text: str) -> str:
@@ -200,12 +162,12 @@ def _safe_target(text: str) -> str:
 async def _static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _STATIC:
-        return _render("error", 404, title="File not found", account=None, session=None)
-    return static_file_response(request, _FOLDER / "static" / name, _HEADERS)
+        return render("error", 404, title="File not found", account=None, session=None)
+    return static_file_response(request, _FOLDER / "static" / name, PAGE_HEADERS)
 
 
 async def _redirect_to_base(_request: Request) -> Response:
-    return RedirectResponse(BASE, 307)
+    return RedirectResponse(BASE, 307, PAGE_HEADERS)
 
 
 DASHBOARD_ROUTES: Sequence[Route] = [

@@ -41,7 +41,8 @@ SESSION_COOKIE, LOGIN_COOKIE = "ticketfeed_session", "ticketfeed_login"
 
 
 class Session(NamedTuple):
-    """A signed-in admin. `csrf`: the token that its forms must carry; empty for requests with API credentials.
+    """A signed-in user, on the dashboard an admin. `csrf`: the token that its forms must carry; empty for requests with
+    API credentials.
 
     `token_hash`: what the store knows it by.
     """
@@ -51,8 +52,11 @@ class Session(NamedTuple):
     token_hash: str = ""
 
 
-async def find_session(request: Request, service: Service, account: Account) -> Session | None:
-    """The session of the request's cookie; None unless the cookie is valid and its credential is that of an admin."""
+async def find_session(
+    request: Request, service: Service, account: Account, *, admins_only: bool = True
+) -> Session | None:
+    """The session of the request's cookie; None unless the cookie is valid and its credential is that of an admin, or
+    of any user."""
     cookie = request.cookies.get(SESSION_COOKIE, "")
     try:
         credential_id, token = _signer(service).loads(cookie, max_age=SESSION_SECONDS)
@@ -63,7 +67,7 @@ async def find_session(request: Request, service: Service, account: Account) -> 
         return None
     credential = await service.store.find_credential(account, credential_id)
     identity = identity_of(credential_id, credential.user) if credential else None
-    if identity is None or identity.role != "admin":
+    if identity is None or (admins_only and identity.role != "admin"):
         return None
     csrf = URLSafeSerializer(_key(service), salt="ticketfeed.csrf").dumps(token)
     return Session(identity, str(csrf), token_hash)
@@ -79,8 +83,10 @@ def _key(service: Service) -> str:
     return service.settings.session_key
 
 
-async def sign_in(service: Service, account: Account, email: str, secret: str, client: Client) -> Identity | None:
-    """The admin with this email and API token or password, or None. Raises APIRateLimitExceeded."""
+async def sign_in(
+    service: Service, account: Account, email: str, secret: str, client: Client, *, admins_only: bool = True
+) -> Identity | None:
+    """The admin, or user, with this email and API token or password, or None. Raises APIRateLimitExceeded."""
     for name in (f"{email}/token", email):
         header = "Basic " + b64encode(f"{name}:{secret}".encode()).decode()
         try:
@@ -89,17 +95,19 @@ async def sign_in(service: Service, account: Account, email: str, secret: str, c
             if error.status != 401:
                 raise
             continue
-        return identity if identity.role == "admin" else None
+        return identity if identity.role == "admin" or not admins_only else None
     return None
 
 
-async def open_session(request: Request, response: Response, account: Account, identity: Identity) -> None:
-    """Store the login and set the session cookie."""
+async def open_session(
+    request: Request, response: Response, account: Account, identity: Identity, path: str = BASE
+) -> None:
+    """Store the login and set the session cookie, for pages below `path`."""
     service: Service = request.app.state.service
     token, now = secrets.token_urlsafe(16), service.clock()
     await service.store.add_login(account, hash_token(token), now, now + SESSION_SECONDS)
     cookie = _signer(service).dumps([identity.credential_id, token])
-    _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS)
+    _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS, path)
 
 
 async def sign_out(request: Request, response: Response, account: Account, session: Session | None) -> None:
@@ -110,9 +118,9 @@ async def sign_out(request: Request, response: Response, account: Account, sessi
     _set_cookie(request, response, SESSION_COOKIE, "", 0)
 
 
-def begin_login(request: Request, response: Response, token: str) -> None:
+def begin_login(request: Request, response: Response, token: str, path: str = BASE) -> None:
     """Set the cookie that the CSRF token of the sign-in form must match."""
-    _set_cookie(request, response, LOGIN_COOKIE, token, 3600)
+    _set_cookie(request, response, LOGIN_COOKIE, token, 3600, path)
 
 
 def has_csrf_token(form: Mapping[str, str], token: str | None) -> bool:
@@ -120,7 +128,7 @@ def has_csrf_token(form: Mapping[str, str], token: str | None) -> bool:
     return bool(token) and compare_digest(form.get("csrf", "").encode(), str(token).encode())
 
 
-def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int, path: str = BASE) -> None:
     service: Service = request.app.state.service
     is_secure = request.scope["scheme"] == "https" or (service.settings.public_url or "").startswith("https:")
-    response.set_cookie(name, value, max_age=seconds, path=BASE, secure=is_secure, httponly=True, samesite="lax")
+    response.set_cookie(name, value, max_age=seconds, path=path, secure=is_secure, httponly=True, samesite="lax")

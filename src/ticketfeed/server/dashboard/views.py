@@ -1,5 +1,6 @@
 """Views of the dashboard: each reads the values of its template."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,12 +10,12 @@ from starlette.requests import Request
 from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
 from ticketfeed.export.source import FeedReader
 from ticketfeed.protocol.cursor import encode_cursor
-from ticketfeed.protocol.errors import RecordNotFound
-from ticketfeed.protocol.model import Filters, Position, Slice, TicketList
+from ticketfeed.protocol.errors import RecordNotFound, StoreUnavailable
+from ticketfeed.protocol.model import Account, Filters, Position, Slice, TicketList
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import ApiCall
-from ticketfeed.server.dashboard.charts import PERIODS, Charts
+from ticketfeed.server.dashboard.charts import PERIODS, Chart, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
 from ticketfeed.storage.contract import Snapshot
 
@@ -40,9 +41,16 @@ class _Ticket(msgspec.Struct):
 async def overview(request: Request, call: ApiCall) -> Values:
     charts: Charts = request.app.state.charts
     period = request.query_params.get("span", "")
-    now = call.service.clock()
-    chart = await charts.read(call.account, period if period in PERIODS else "day", now)
-    return {**await _read_status(call), "chart": chart, "periods": PERIODS, "curls": _curls(request, call)}
+    period, now = period if period in PERIODS else "day", call.service.clock()
+    status, chart = await asyncio.gather(_read_status(call), _read_chart(charts, call.account, period, now))
+    return {**status, "chart": chart, "periods": PERIODS, "curls": _curls(request, call)}
+
+
+async def _read_chart(charts: Charts, account: Account, period: str, now: int) -> Chart:
+    try:
+        return await charts.read(account, period, now)
+    except StoreUnavailable:  # it takes long the first time
+        return Chart(PERIODS[period], [], [], None)
 
 
 async def consumers(_request: Request, call: ApiCall) -> Values:
@@ -127,7 +135,10 @@ async def ticket(request: Request, call: ApiCall) -> Values:
 
 async def _read_status(call: ApiCall) -> Values:
     service, now = call.service, call.service.clock()
-    found = await read_status(service.store, call.account, now=now, settle_seconds=service.settings.settle_seconds)
+    found = await service.recent_reads.get(
+        ("status", call.account),
+        lambda: read_status(service.store, call.account, now=now, settle_seconds=service.settings.settle_seconds),
+    )
     return {"feed": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor}
 
 

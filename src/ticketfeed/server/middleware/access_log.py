@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticketfeed.logs import REQUEST_ID
-from ticketfeed.protocol.errors import InternalServerError
+from ticketfeed.protocol.errors import InternalServerError, InvalidEndpoint, WireError
 from ticketfeed.protocol.query import parse_query
 from ticketfeed.server.ops.usage_tracker import Answered, logged_path
 from ticketfeed.server.request_context import begin
@@ -37,6 +38,7 @@ _SECRET_NAME = re.compile(
 _PARAMETER_INSIDE = re.compile(r"([\w.\[\]-]*)=[^&#?\s]*")
 
 _log = logging.getLogger("ticketfeed.access")
+_server_log = logging.getLogger("ticketfeed.server")
 
 
 class AccessLog:
@@ -69,11 +71,11 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception:
-            _log.exception("unexpected error")
+        except Exception as error:
+            wire_error = _wire_error(error)
             if status:  # part of an answer is out: all that is left is to break the connection
                 raise
-            await error_response(Request(scope), InternalServerError())(scope, receive, send_with_id)
+            await error_response(Request(scope), wire_error)(scope, receive, send_with_id)
         finally:
             query, seconds = logged_query(scope["query_string"]), time.perf_counter() - started
             is_whole = is_ended and scope["method"] == "GET"
@@ -82,6 +84,18 @@ class AccessLog:
                 listener(answered)
             if _log.isEnabledFor(logging.INFO):
                 _write_line(answered)
+
+
+def _wire_error(error: Exception) -> WireError:
+    """What a client is told. Errors of this server are logged."""
+    if isinstance(error, HTTPException):  # no such path, or not with this method: the wire makes no difference
+        return InvalidEndpoint()
+    if not isinstance(error, WireError):
+        _log.error("unexpected error", exc_info=error)
+        return InternalServerError()
+    if error.status >= 500:
+        _server_log.warning(str(error))
+    return error
 
 
 def _write_line(answered: Answered) -> None:

@@ -1,7 +1,7 @@
 """Operational endpoints: liveness, readiness, Prometheus metrics.
 
-Liveness and readiness need no credentials. Metrics of all accounts need the metrics token; an admin sees those of the
-own account only.
+Liveness and readiness need no credentials, and are answered within a second whatever locks the store. Metrics of all
+accounts need the metrics token; an admin sees those of the own account only.
 """
 
 import asyncio
@@ -11,16 +11,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ticketfeed.data.status import FeedStatus, read_status
+from ticketfeed.data.status import FeedStatus, farthest_ahead, read_status
 from ticketfeed.protocol.errors import RoleTooLow, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
+from ticketfeed.storage.contract import Snapshot
 
 __all__ = ["HEALTH_ROUTES"]
 
-# Health checks usually give up after ten seconds.
-READY_SECONDS_MAX = 5.0
+# How long the primary is waited for before replicas are asked.
+PROBE_SECONDS = 0.4
+# How old an answer may be that serves while the store is slow, as when a server that vanished is given up.
+STALE_SECONDS = 5.0
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -31,26 +34,38 @@ async def _health(_request: Request) -> Response:
 
 async def _ready(request: Request) -> Response:
     """200 if the store can be read, from the primary or a replica, and has the schema of this release; else 503."""
-    store = request.app.state.service.store
-    checks = {"store": "ok", "migrations": "ok"}
+    service: Service = request.app.state.service
     try:
-        async with asyncio.timeout(READY_SECONDS_MAX):
-            await store.list_accounts()
-    except (
-        StoreError,
-        StoreUnavailable,
-        TimeoutError,
-    ):  # the reason is logged, not shown: the caller is not authenticated
+        checks = await service.recent_reads.get("ready", lambda: _check(service), stale_seconds=STALE_SECONDS)
+    except (StoreError, StoreUnavailable):  # the reason is logged, not shown: the caller is not authenticated
         return JSONResponse({"status": "unready", "checks": {"store": "cannot be read"}}, 503, headers=_NO_STORE)
-    try:
-        async with asyncio.timeout(READY_SECONDS_MAX):
-            faults = await store.inspect(lambda snapshot: list(snapshot.migration_problems()))
-        is_ready = not faults
-        checks["migrations"] = "; ".join(faults) or "ok"
-    except (StoreError, StoreUnavailable, TimeoutError):  # the primary is down: replicas still answer
-        is_ready, checks["store"], checks["migrations"] = True, "can only be read", "unknown"
+    is_ready = checks["migrations"] in ("ok", "unknown")
     body = {"status": "ready" if is_ready else "unready", "checks": checks}
     return JSONResponse(body, 200 if is_ready else 503, headers=_NO_STORE)
+
+
+async def _check(service: Service) -> dict[str, str]:
+    """What was checked -> "ok", or what is wrong. Raises StoreError, StoreUnavailable."""
+    probing = service.recent_reads.get("probe", lambda: _probe(service), stale_seconds=0)
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await probing
+    except (StoreError, StoreUnavailable, TimeoutError):  # the primary is down: do replicas still answer?
+        await service.store.list_accounts(current=False)
+        return {"store": "can only be read", "migrations": "unknown", "clock": "unknown"}
+
+
+async def _probe(service: Service) -> dict[str, str]:
+    """Ask the primary. No account is named: the caller is not authenticated. With a wrong clock one can read."""
+
+    def look(snapshot: Snapshot) -> tuple[list[str], int]:
+        return list(snapshot.migration_problems()), farthest_ahead(snapshot, service.clock())
+
+    problems, ahead = await service.store.inspect(look, is_probe=True)
+    clock = await service.store.clock_problem()
+    if clock is None and ahead:
+        clock = f"the newest change of an account is {ahead:,} s ahead of now; see ticketfeed repair clock"
+    return {"store": "ok", "migrations": "; ".join(problems) or "ok", "clock": clock or "ok"}
 
 
 async def _metrics(request: Request) -> Response:
@@ -76,9 +91,13 @@ async def _metrics(request: Request) -> Response:
 async def _read_statuses(service: Service, only: Account | None) -> list[FeedStatus] | None:
     """The status of all accounts or of one; None if the store cannot be read, so that counters are still exported."""
     now, settle = service.clock(), service.settings.settle_seconds
-    try:
+
+    async def read() -> list[FeedStatus]:
         accounts = [only] if only else await service.store.list_accounts()
         return [await read_status(service.store, each, now=now, settle_seconds=settle) for each in accounts]
+
+    try:
+        return await service.recent_reads.get(("metrics", only), read)
     except (StoreError, StoreUnavailable):
         return None
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from ticketfeed.protocol.consumers import (
+    ANONYMOUS_REQUESTS_KEPT,
     CONSUMERS_MAX,
     REQUESTS_KEPT,
     Consumer,
@@ -29,8 +30,9 @@ from ticketfeed.protocol.consumers import (
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
 from ticketfeed.protocol.query import parse_filters
+from ticketfeed.server.ops.token_uses import TokenUses
 from ticketfeed.server.request_context import RequestContext
-from ticketfeed.storage.contract import SidecarStore
+from ticketfeed.storage.contract import Store
 
 __all__ = ["Answered", "UsageTracker", "header_text", "logged_path"]
 
@@ -63,13 +65,16 @@ class _Buffer:
 
     consumers: dict[str, UsageUpdate] = field(default_factory=dict)
     requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
+    anonymous: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=ANONYMOUS_REQUESTS_KEPT))
 
 
 class UsageTracker:
     """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
 
-    def __init__(self, store: SidecarStore, instant: Callable[[], float]) -> None:
+    def __init__(self, store: Store, instant: Callable[[], float]) -> None:
         self._store, self._instant = store, instant
+        self._token_uses = TokenUses(store)
+        self._erasures: int | None = None
         self._buffers: dict[Account, _Buffer] = {}
         self._task: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
@@ -81,14 +86,21 @@ class UsageTracker:
         if account is None:
             return
         at = self._instant()
-        buffer = self._buffers.setdefault(account, _Buffer())
-        buffer.requests.append(_request_record(answered, at))
+        if answered.context.identity is not None and answered.status != 401:
+            self._token_uses.add(account, answered.context.identity, int(at))
+        buffer = self._buffers.get(account)
+        if buffer is None:
+            buffer = self._buffers[account] = _Buffer()
+        requests = buffer.anonymous if answered.context.identity is None else buffer.requests
+        requests.append(_request_record(answered, at))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
             self._add_event(buffer, consumer, event)
 
     def _add_event(self, buffer: _Buffer, consumer: Consumer, event: Event) -> None:
         key = consumer_key(consumer)
         if key not in buffer.consumers:
+            if event.served is None and len(buffer.consumers) >= CONSUMERS_MAX:
+                return
             buffer.consumers[key] = UsageUpdate(consumer, deque(maxlen=EVENTS_MAX))
             if len(buffer.consumers) > CONSUMERS_MAX:
                 del buffer.consumers[next(iter(buffer.consumers))]
@@ -109,18 +121,33 @@ class UsageTracker:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._token_uses.stop()
         await self.flush()
 
     async def flush(self) -> None:
         """Write the buffered records to the store. Records that it cannot take stay in the buffer."""
         async with self._flushing:
+            await self._drop_erased()
             reasons = [await self._flush_account(account) for account in list(self._buffers)]
         self._warn_once(next(filter(None, reasons), ""))
+
+    async def flush_token_uses(self) -> None:
+        """Write when tokens were last used, for `flush` does not: it waits for no write of the store."""
+        await self._token_uses.flush()
+
+    async def _drop_erased(self) -> None:
+        """Drop the buffered requests if any process has erased since: they may carry what was erased."""
+        with contextlib.suppress(StoreError, StoreUnavailable):
+            before, self._erasures = self._erasures, await self._store.count_erasures()
+            if before not in (None, self._erasures):
+                for buffer in self._buffers.values():
+                    buffer.requests.clear()
+                    buffer.anonymous.clear()
 
     async def _flush_account(self, account: Account) -> str:
         """Flush one account; returns the reason if the store was unavailable, else an empty text."""
         buffer = self._buffers.pop(account)
-        consumers, requests = dict(buffer.consumers), list(buffer.requests)
+        consumers, requests = dict(buffer.consumers), [*buffer.requests, *buffer.anonymous]
         try:
             await self._store.record_usage(account, consumers, requests, self._instant())
         except (StoreError, StoreUnavailable) as error:
@@ -136,13 +163,16 @@ class UsageTracker:
         meanwhile = self._buffers.get(account, _Buffer())
         self._buffers[account] = buffer
         buffer.requests.extend(meanwhile.requests)
+        buffer.anonymous.extend(meanwhile.anonymous)
         for update in meanwhile.consumers.values():
             for event in update.events:
                 self._add_event(buffer, update.consumer, event)
 
     async def _flush_forever(self) -> None:
+        await self._drop_erased()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
+            self._token_uses.start_flush()
             try:
                 await self.flush()
             except Exception:
@@ -170,6 +200,7 @@ def _request_record(answered: Answered, at: float) -> RequestRecord:
         client=(scope.get("client") or ("",))[0],
         user_agent=header_text(scope, b"user-agent"),
         email=identity.email if identity else "",
+        is_anonymous=identity is None,
     )
 
 

@@ -4,14 +4,16 @@ Decisions on errors rest on SQLSTATE alone.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.storage.shares import AccountShares
 
 __all__ = ["CONNECTION", "RETRY_SECONDS", "WAIT_SECONDS", "PostgresReaders", "explain", "is_transient"]
 
@@ -26,8 +28,9 @@ AVOID_SECONDS = 10.0
 # Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting; no such table or
 # schema, on a replica that has not replicated a new store yet.
 TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
-# Connections of one process to each server.
+# Connections of one process to each server, and how many of them one account may use at once.
 READERS_MAX = 8
+READERS_OF_ACCOUNT = 4
 # No server-side prepared statements: a pooler in transaction mode gives the next transaction another connection.
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
@@ -48,6 +51,7 @@ class PostgresReaders:
         self.primary = _reader_pool(url)
         self._replicas = [_reader_pool(read_url) for read_url in read_urls]
         self._turn = 0
+        self._shares = AccountShares(READERS_OF_ACCOUNT)
         self._abandoned: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[Pool, float] = {}
 
@@ -74,10 +78,47 @@ class PostgresReaders:
         """From the primary only."""
         return await self._read(sql, bindings, [self.primary])
 
+    async def read_any(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """From whichever server answers first: all are asked at once."""
+        reading = [
+            asyncio.ensure_future(self.within(WAIT_SECONDS, _fetch(pool, sql, bindings)))
+            for pool in (self.primary, *self._replicas)
+        ]
+        reason: Exception | None = None
+        try:
+            for answer in asyncio.as_completed(reading):
+                try:
+                    return await answer
+                except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                    reason = error
+        finally:
+            for each in reading:
+                each.cancel()
+        assert reason is not None
+        raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from reason
+
     async def _read(
         self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str] = ()
     ) -> list[Any]:
         deadline = time.monotonic() + WAIT_SECONDS
+        async with self.share_of(bindings.get("account_id"), deadline):
+            return await self._read_until(deadline, sql, bindings, pools, settings)
+
+    @contextlib.asynccontextmanager
+    async def share_of(self, account_id: int | None, deadline: float) -> AsyncIterator[None]:
+        """A place of the account's share; of no account for None. Raises StoreUnavailable."""
+        if account_id is None:
+            yield
+            return
+        await self._shares.take(account_id, deadline)
+        try:
+            yield
+        finally:
+            self._shares.give_back(account_id)
+
+    async def _read_until(
+        self, deadline: float, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str]
+    ) -> list[Any]:
         while True:
             for pool in sorted(pools, key=self._is_avoided):
                 remaining = deadline - time.monotonic()
@@ -135,7 +176,7 @@ async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute("SET enable_sort = off")
 
 
-async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any], settings: Sequence[str]) -> list[Any]:
+async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
     async with pool.connection(WAIT_SECONDS) as connection:
         if settings:
             async with connection.transaction():

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.postgres.pools import (
@@ -40,7 +41,7 @@ from ticketfeed.storage.postgres.session import QUERIES, PostgresSession, Postgr
 from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.queries import POSTGRES, build
-from ticketfeed.storage.search_query import SearchSteps
+from ticketfeed.storage.shares import AccountShares
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,
@@ -66,17 +67,25 @@ __all__ = ["PostgresStore"]
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
-# No single statement of a write may take longer, nor wait longer for the account row.
+# No single statement of a write may take longer, once it holds the account's row.
 STATEMENT_SECONDS = 60.0
 # A search is no page: it gathers rows by the index of words, and sorts them.
 _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
-_STATEMENT_TIMEOUT = f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}".encode()
-# Tables whose rows are erased.
-ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request", "search_entry")
 # The index of words. One that was interrupted while it was made anew has the same name with _ccnew.
 _WORDS = "search_entry_words"
-# Connections of one process for writes, to the primary.
+# Tables whose rows are erased.
+ERASED_TABLES = (
+    *("ticket", "record", "search_entry", "job", "job_item", "idempotent_answer"),
+    *("consumer", "request", "anonymous_request"),
+)
+# How often clocks are compared: one round trip more for a write that does.
+COMPARE_SECONDS = 10.0
+# Connections of one process for writes, to the primary, and how many of them one account may use: one works, while the
+# other waits to be next.
 WRITERS_MAX = 8
+WRITERS_OF_ACCOUNT = 2
+# Connections of one process for snapshots; and one for the readiness check, which waits for nothing else.
+INSPECTORS_MAX = 4
 
 
 class PostgresStore(SqlStore):
@@ -84,19 +93,28 @@ class PostgresStore(SqlStore):
 
     queries = QUERIES
 
-    def __init__(self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str) -> None:
-        self._clock = clock
+    def __init__(
+        self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str, clock_check: ClockCheck
+    ) -> None:
+        self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id = store_id
         self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls)
-        self._writers = ConnectionPool(
-            url, min_size=0, max_size=WRITERS_MAX, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
+        self._shares = AccountShares(WRITERS_OF_ACCOUNT)
+        self._writers, self._inspectors, self._prober = (
+            _Threads(url, name, count)
+            for name, count in (("writer", WRITERS_MAX), ("inspector", INSPECTORS_MAX), ("prober", 1))
         )
-        self._threads = ThreadPoolExecutor(max_workers=WRITERS_MAX, thread_name_prefix="postgres-writer")
 
     @classmethod
     async def open(
-        cls, url: str, clock: Clock, *, read_urls: Sequence[str] = (), create: bool = True
+        cls,
+        url: str,
+        clock: Clock,
+        *,
+        read_urls: Sequence[str] = (),
+        create: bool = True,
+        clock_check: ClockCheck | None = None,
     ) -> "PostgresStore":
         """Connect, bring the schema up to date, open the pools. Raises StoreError."""
 
@@ -108,39 +126,50 @@ class PostgresStore(SqlStore):
                 return prepare_schema(connection, create=create)
 
         try:
-            store = cls(url, read_urls, clock, await asyncio.to_thread(prepare))
+            store = cls(url, read_urls, clock, await asyncio.to_thread(prepare), clock_check or ClockCheck())
         except psycopg.Error as error:
             raise StoreError(f"cannot open the store: {explain(error)}") from error
         await store._readers.open()
-        store._writers.open()
+        for threads in (store._writers, store._inspectors, store._prober):
+            threads.pool.open()
         return store
 
     def change_counter(self) -> int | None:
         return None
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
-        await asyncio.to_thread(self._writers.close)
+        for threads in (self._writers, self._inspectors, self._prober):
+            await asyncio.to_thread(threads.close)
         await self._readers.close()
+
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+        if current:
+            return await super().list_accounts()
+        return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {}))
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
-            with self._writers.connection() as connection, connection.transaction():
+            with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
+                _limit_statements(connection, WAIT_SECONDS)
+                self._compare_clocks(connection)
+                self._clock_check.refuse()
                 session = PostgresSession(connection)
                 account = create_account(session, subdomain)
                 if work is not None:
-                    connection.execute(_STATEMENT_TIMEOUT)
-                    self._run(session, account, lock_states(session, account), work)
+                    states = lock_states(session, account)
+                    _limit_statements(connection, STATEMENT_SECONDS)
+                    self._run(session, account, states, work)
                 return account
 
-        return await self._in_thread(lambda: _translate_errors(create))
+        return await self._writers.run(lambda: _translate_errors(create))
 
     async def put_default_account(self, account: Account) -> None:
         def put() -> None:
-            with self._writers.connection() as connection, connection.transaction():
+            with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
+                _limit_statements(connection, WAIT_SECONDS)
                 PostgresSession(connection).execute("put_default_account", {"subdomain": account.subdomain})
 
-        await self._in_thread(lambda: _translate_errors(put))
+        await self._writers.run(lambda: _translate_errors(put))
 
     async def close_newest(self, account: Account) -> bool:
         try:
@@ -156,30 +185,56 @@ class PostgresStore(SqlStore):
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         watched, erased = with_erasure(work)
-        result = await self._in_thread(lambda: self._write(account, watched))
+        result = await self._write(account, watched)
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)
             with contextlib.suppress(StoreUnavailable):
-                await self._run_sidecar(erase_usage_steps(POSTGRES, account, user_ids))
+                await self._run_sidecar(account, erase_usage_steps(POSTGRES, account, user_ids))
         return result
 
     async def overwrite_erased(self) -> None:
-        await self._in_thread(lambda: _translate_errors(self._overwrite_erased))
+        await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
-        return await self._in_thread(lambda: self._fence(account, clock_error_seconds))
+        def locked(session: PostgresSession, states: States) -> FeedState:
+            return fence_account(session, account, states, self._clock(), clock_error_seconds)
 
-    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
-        return await self._in_thread(lambda: _translate_errors(lambda: self._inspect(work)))
+        return await self._with_row_locked(account, locked)
+
+    async def clock_problem(self) -> str | None:
+        def compare() -> None:
+            with self._prober.pool.connection(WAIT_SECONDS) as connection:
+                self._compare_clocks(connection)
+
+        await self._prober.run(lambda: _translate_errors(compare))
+        return self._clock_check.problem()
+
+    def _compare_clocks(self, connection: psycopg.Connection[Any]) -> None:
+        """Compare the clocks, unless that was done lately and they agreed."""
+        if time.monotonic() < self._compared_at + COMPARE_SECONDS and self._clock_check.problem() is None:
+            return
+        ((instant,),) = connection.execute(QUERIES["read_clock"].encode(), binary=True).fetchall()
+        self._clock_check.compare(instant)
+        self._compared_at = time.monotonic()
+
+    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
+        threads = self._prober if is_probe else self._inspectors
+
+        def inspect() -> T:
+            with threads.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
+                start_snapshot(connection)
+                return work(PostgresSnapshot(connection))
+
+        return await threads.run(lambda: _translate_errors(inspect))
 
     async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
-        return await self._run_sidecar(count_request_steps(POSTGRES, account, limits, now))
+        return await self._run_sidecar(account, count_request_steps(POSTGRES, account, limits, now))
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
-        await self._run_sidecar(record_usage_steps(POSTGRES, account, consumers, requests, now))
+        await self._run_sidecar(account, record_usage_steps(POSTGRES, account, consumers, requests, now))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return decode_consumers(await self._query("read_consumers", account, current=True))
@@ -189,7 +244,7 @@ class PostgresStore(SqlStore):
 
     def _overwrite_erased(self) -> None:
         """Remove dead rows, and what statistics and the index of words keep of them."""
-        with self._writers.connection() as connection:
+        with self._writers.pool.connection(WAIT_SECONDS) as connection:
             session = PostgresSession(connection)
             erased = session.value("count_erasures", {})
             for table in ERASED_TABLES:
@@ -200,38 +255,36 @@ class PostgresStore(SqlStore):
                 session.execute("put_overwritten", {"value": str(erased)})
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
-        await self._run_sidecar(add_login_steps(account, token_hash, now, ends_at))
+        await self._run_sidecar(account, add_login_steps(account, token_hash, now, ends_at))
 
     async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
         return bool(await self._query("find_login", account, current=True, token_hash=token_hash, now=now))
 
     async def end_login(self, account: Account, token_hash: str) -> None:
-        await self._run_sidecar(end_login_steps(account, token_hash))
+        await self._run_sidecar(account, end_login_steps(account, token_hash))
 
-    async def _run_sidecar(self, steps: Steps[T]) -> T:
+    async def _run_sidecar(self, account: Account, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""
+        deadline = time.monotonic() + WAIT_SECONDS
 
         async def run() -> T:
             async with self._readers.primary.connection(WAIT_SECONDS) as connection:
                 return await run_steps(connection, steps)
 
         try:
-            return await self._readers.within(WAIT_SECONDS, run())
+            async with self._readers.share_of(account.account_id, deadline):
+                return await self._readers.within(deadline - time.monotonic(), run())
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
 
-    async def _run_search(self, steps: SearchSteps[T]) -> T:
-        rows: list[Any] | None = None
-        while True:
-            try:
-                sql, bindings = next(steps) if rows is None else steps.send(rows)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            rows = await self._readers.read(sql, bindings, _PLAN_FREELY)
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.read(sql, bindings, _PLAN_FREELY)
 
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)
+
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.read(sql, bindings)
 
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
@@ -253,9 +306,6 @@ class PostgresStore(SqlStore):
         rows.sort(key=position)
         return state, LazyRows(row_type, rows)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
     async def _close_newest(self, account: Account) -> bool:
         """On a reader's connection: the writers', and their threads, may all be waiting for this very row."""
         own = {"account_id": account.account_id}
@@ -268,8 +318,8 @@ class PostgresStore(SqlStore):
                     return True
         return False
 
-    def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        return self._with_row_locked(account, lambda session, states: self._run(session, account, states, work))
+    async def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
+        return await self._with_row_locked(account, lambda session, states: self._run(session, account, states, work))
 
     def _run(
         self, session: PostgresSession, account: Account, states: States, work: Callable[[WriteTransaction], T]
@@ -282,27 +332,32 @@ class PostgresStore(SqlStore):
             write_states(session, account, after)
         return result
 
-    def _fence(self, account: Account, clock_error_seconds: int) -> FeedState:
-        def locked(session: PostgresSession, states: States) -> FeedState:
-            return fence_account(session, account, states, self._clock(), clock_error_seconds)
+    async def _with_row_locked(self, account: Account, work: Callable[[PostgresSession, States], T]) -> T:
+        """Run `work` in a thread, in the account's turn. All waiting together is bounded by WAIT_SECONDS."""
+        deadline, loop = time.monotonic() + WAIT_SECONDS, asyncio.get_running_loop()
+        await self._shares.take(account.account_id, deadline)
+        running = self._writers.start(lambda: self._lock_and_run(account, work, deadline))
+        # The place is given back when the thread is done, even if the caller was cancelled before.
+        running.add_done_callback(lambda _: self._give_back(account, loop))
+        return await asyncio.wrap_future(running)
 
-        return self._with_row_locked(account, locked)
+    def _give_back(self, account: Account, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
+            loop.call_soon_threadsafe(self._shares.give_back, account.account_id)
 
-    def _inspect(self, work: Callable[[Snapshot], T]) -> T:
-        with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
-            start_snapshot(connection)
-            return work(PostgresSnapshot(connection))
-
-    def _with_row_locked(self, account: Account, work: Callable[[PostgresSession, States], T]) -> T:
-        deadline = time.monotonic() + WAIT_SECONDS
+    def _lock_and_run(self, account: Account, work: Callable[[PostgresSession, States], T], deadline: float) -> T:
         while True:
             locked = False
+            remaining = max(RETRY_SECONDS, deadline - time.monotonic())
             try:
-                with self._writers.connection(WAIT_SECONDS) as connection, connection.transaction():
-                    connection.execute(_STATEMENT_TIMEOUT)
+                with self._writers.pool.connection(remaining) as connection, connection.transaction():
+                    _limit_statements(connection, max(RETRY_SECONDS, deadline - time.monotonic()))
+                    self._compare_clocks(connection)
                     session = PostgresSession(connection)
                     states = lock_states(session, account)
                     locked = True
+                    self._clock_check.refuse()
+                    _limit_statements(connection, STATEMENT_SECONDS)
                     return work(session, states)
             except (psycopg.Error, PoolTimeout) as error:
                 if locked or not is_transient(error) or time.monotonic() > deadline:
@@ -310,6 +365,31 @@ class PostgresStore(SqlStore):
                     reason = "another write holds the account" if has_timed_out else explain(error)
                     raise StoreUnavailable(f"the store cannot serve: {reason}") from error
             time.sleep(RETRY_SECONDS)
+
+
+class _Threads:
+    """Threads of one purpose, and as many connections to the primary."""
+
+    def __init__(self, url: str, name: str, count: int) -> None:
+        self.pool = ConnectionPool(
+            url, min_size=0, max_size=count, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
+        )
+        self._executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"postgres-{name}")
+
+    def start(self, work: Callable[[], T]) -> "Future[T]":
+        return self._executor.submit(work)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self.start(work))
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.pool.close()
+
+
+def _limit_statements(connection: psycopg.Connection[Any], seconds: float) -> None:
+    """End each further statement of the transaction that takes longer, or waits longer for a lock."""
+    connection.execute(f"SET LOCAL statement_timeout = {round(seconds * 1000)}".encode())
 
 
 def _translate_errors(work: Callable[[], T]) -> T:

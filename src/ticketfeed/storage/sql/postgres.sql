@@ -1,5 +1,9 @@
 -- What only PostgreSQL runs. Locks are taken row by row, and each page is one statement, hence one snapshot.
 
+-- name: read_clock
+-- The time of the server, which the clock of this machine is compared with. Nothing that is stored depends on it.
+SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)
+
 -- name: read_fenced_at
 -- The newest watermark that a fence has set, which no fence can change until the new account is there.
 SELECT value::bigint FROM ticketfeed.meta WHERE name = 'fenced_at' FOR SHARE

@@ -132,6 +132,12 @@ SELECT {row} FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND external_id = ANY (:external_ids) AND is_deleted = 0
 ORDER BY id
 
+-- name: read_by_key
+-- Organizations by name, identities by value, metric sets by their own id, without deleted ones.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND lookup_key = ANY (:keys) AND is_deleted = 0
+ORDER BY id
+
 -- name: find_all
 -- The records of one kind that are not deleted.
 SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0 ORDER BY id
@@ -152,6 +158,12 @@ ORDER BY id
 -- The memberships or identities of one user.
 SELECT body FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND user_id = :user_id AND is_deleted = ANY (:states)
+ORDER BY id
+
+-- name: find_of_organization
+-- The users or memberships of one organization.
+SELECT body FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND organization_id = :organization_id AND is_deleted = 0
 ORDER BY id
 
 -- name: find_users_without_membership
@@ -325,7 +337,7 @@ ORDER BY job_id, number
 
 -- name: find_credential
 -- A credential by its id, unless revoked.
-SELECT credential.id, credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body, credential.used_at
 FROM ticketfeed.credential
 JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -333,7 +345,7 @@ WHERE credential.account_id = :account_id AND credential.id = :id AND credential
 
 -- name: find_token
 -- An API token by its hash, unless revoked.
-SELECT credential.id, credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body, credential.used_at
 FROM ticketfeed.credential
 JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -342,7 +354,7 @@ WHERE credential.account_id = :account_id
 
 -- name: find_passwords
 -- The passwords of the users with this email, unless revoked.
-SELECT credential.id, credential.secret_hash, record.body
+SELECT credential.id, credential.secret_hash, record.body, credential.used_at
 FROM ticketfeed.record
 JOIN ticketfeed.credential ON credential.account_id = record.account_id AND credential.user_id = record.id
 WHERE record.account_id = :account_id AND record.kind = 'users' AND record.email = :email
@@ -352,7 +364,7 @@ ORDER BY credential.id
 -- name: list_credentials
 -- Every credential with its user's email, or an empty one where the user or the email is missing.
 SELECT credential.id, credential.user_id, coalesce(record.email, ''), credential.kind,
-       credential.created_at, credential.revoked_at
+       credential.created_at, credential.revoked_at, credential.used_at, credential.description
 FROM ticketfeed.credential
 LEFT JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
@@ -370,8 +382,12 @@ SELECT coalesce(max(id), 0) + 1 FROM ticketfeed.credential WHERE account_id = :a
 
 -- name: add_credential
 -- Store a new credential.
-INSERT INTO ticketfeed.credential (account_id, id, user_id, kind, secret_hash, created_at)
-VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at)
+INSERT INTO ticketfeed.credential (account_id, id, user_id, kind, secret_hash, created_at, used_at, description)
+VALUES (:account_id, :id, :user_id, :kind, :secret_hash, :created_at, :created_at, :description)
+
+-- name: use_credential
+-- Store when a credential was used.
+UPDATE ticketfeed.credential SET used_at = :used_at WHERE account_id = :account_id AND id = :id
 
 -- name: revoke_credential
 -- Revoke a credential that is in force.
@@ -503,9 +519,19 @@ DELETE FROM ticketfeed.consumer WHERE account_id = :account_id AND key = ANY (:k
 -- Store a recent request; its number is made by the engine.
 INSERT INTO ticketfeed.request (account_id, body) VALUES (:account_id, :body)
 
+-- name: add_anonymous_request
+-- Store a recent request of nobody who is known.
+INSERT INTO ticketfeed.anonymous_request (account_id, body) VALUES (:account_id, :body)
+
 -- name: read_requests
--- The newest requests, newest first.
-SELECT body FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+-- The newest requests, and the newest of nobody who is known.
+SELECT body FROM (
+    SELECT body FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+) AS known
+UNION ALL
+SELECT body FROM (
+    SELECT body FROM ticketfeed.anonymous_request WHERE account_id = :account_id ORDER BY number DESC LIMIT :keep
+) AS anonymous
 
 -- name: forget_requests
 -- Delete all but the newest requests.
@@ -513,9 +539,20 @@ DELETE FROM ticketfeed.request WHERE account_id = :account_id AND number <= (
     SELECT number FROM ticketfeed.request WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
 )
 
+-- name: forget_anonymous_requests
+-- Delete all but the newest requests of nobody who is known.
+DELETE FROM ticketfeed.anonymous_request WHERE account_id = :account_id AND number <= (
+    SELECT number FROM ticketfeed.anonymous_request
+    WHERE account_id = :account_id ORDER BY number DESC LIMIT 1 OFFSET :keep
+)
+
 -- name: erase_requests
 -- Delete all recent requests.
 DELETE FROM ticketfeed.request WHERE account_id = :account_id
+
+-- name: erase_anonymous_requests
+-- Delete all recent requests of nobody who is known.
+DELETE FROM ticketfeed.anonymous_request WHERE account_id = :account_id
 
 -- name: add_login
 -- Store a login.
@@ -562,6 +599,26 @@ LEFT JOIN ticketfeed.record
   ON record.account_id = credential.account_id AND record.kind = 'users' AND record.id = credential.user_id
 WHERE credential.account_id = :account_id AND record.id IS NULL
 ORDER BY credential.id
+
+-- name: scan_dangling_oauth
+-- OAuth tokens whose client or user is missing, and clients whose user is.
+SELECT 'token', oauth_token.id, 'client', oauth_token.client_id
+FROM ticketfeed.oauth_token
+LEFT JOIN ticketfeed.oauth_client
+  ON oauth_client.account_id = oauth_token.account_id AND oauth_client.id = oauth_token.client_id
+WHERE oauth_token.account_id = :account_id AND oauth_client.id IS NULL
+UNION ALL
+SELECT 'token', oauth_token.id, 'user', oauth_token.user_id
+FROM ticketfeed.oauth_token
+LEFT JOIN ticketfeed.record
+  ON record.account_id = oauth_token.account_id AND record.kind = 'users' AND record.id = oauth_token.user_id
+WHERE oauth_token.account_id = :account_id AND record.id IS NULL
+UNION ALL
+SELECT 'client', oauth_client.id, 'user', oauth_client.user_id
+FROM ticketfeed.oauth_client
+LEFT JOIN ticketfeed.record
+  ON record.account_id = oauth_client.account_id AND record.kind = 'users' AND record.id = oauth_client.user_id
+WHERE oauth_client.account_id = :account_id AND record.id IS NULL
 
 -- name: count_changes
 -- How many tickets a range of the feed holds, up to :limit, and the second of the first.

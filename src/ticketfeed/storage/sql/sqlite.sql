@@ -132,6 +132,12 @@ CREATE TABLE IF NOT EXISTS request (
     body       BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS request_of_account ON request (account_id, number);
+CREATE TABLE IF NOT EXISTS anonymous_request (
+    number     INTEGER PRIMARY KEY,
+    account_id INTEGER NOT NULL,
+    body       BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS anonymous_request_of_account ON anonymous_request (account_id, number);
 CREATE TABLE IF NOT EXISTS login (
     account_id INTEGER NOT NULL,
     token_hash TEXT NOT NULL,

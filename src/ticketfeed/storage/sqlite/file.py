@@ -73,16 +73,18 @@ def use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> Non
     """Switch the file to WAL mode, in which readers and the writer never wait for each other; it lasts.
 
     If two processes create one file, SQLite refuses this to the second at once, whatever its busy timeout; so it is
-    repeated here."""
+    repeated here, and does not wait by itself."""
     deadline = time.monotonic() + busy_seconds
+    connection.set_busy_timeout(0)
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            return
+            break
         except apsw.BusyError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(RETRY_SECONDS)
+    connection.set_busy_timeout(round(busy_seconds * 1000))
 
 
 def _is_current(connection: apsw.Connection) -> bool:

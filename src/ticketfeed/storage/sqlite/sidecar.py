@@ -29,7 +29,7 @@ from ticketfeed.storage.sql_sidecar import (
     erase_usage_steps,
     record_usage_steps,
 )
-from ticketfeed.storage.sqlite.file import create_private, explain, transaction
+from ticketfeed.storage.sqlite.file import create_private, explain, snapshot, transaction
 from ticketfeed.storage.sqlite.session import QUERIES
 
 __all__ = ["SqliteSidecar"]
@@ -38,10 +38,15 @@ T = TypeVar("T")
 
 # Longer than any transaction here takes, and short enough for a request to wait.
 BUSY_SECONDS = 2.0
+# Who looks at it waits less: readers wait for commits alone.
+READ_BUSY_SECONDS = 0.4
 
 
 class SqliteSidecar:
-    """Opened when it is first used. Its methods raise StoreUnavailable."""
+    """Opened when it is first used. Its methods raise StoreUnavailable.
+
+    Those that write are called from one thread at a time; those that read from any.
+    """
 
     def __init__(self, store_path: Path) -> None:
         self._store_path, self._path = store_path, _find(store_path)
@@ -67,14 +72,14 @@ class SqliteSidecar:
     def read_consumers(self, account: Account) -> list[Consumer]:
         if not self._path.exists():  # a read creates no file
             return []
-        with self._transaction() as connection:
+        with self._snapshot() as connection:
             rows = connection.execute(QUERIES["read_consumers"], {"account_id": account.account_id})
             return decode_consumers(rows.fetchall())
 
     def read_requests(self, account: Account) -> list[RequestRecord]:
         if not self._path.exists():
             return []
-        with self._transaction() as connection:
+        with self._snapshot() as connection:
             bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
             return decode_requests(connection.execute(QUERIES["read_requests"], bindings).fetchall())
 
@@ -84,7 +89,7 @@ class SqliteSidecar:
     def has_login(self, account: Account, token_hash: str, now: int) -> bool:
         if not self._path.exists():
             return False
-        with self._transaction() as connection:
+        with self._snapshot() as connection:
             bindings = {"account_id": account.account_id, "token_hash": token_hash, "now": now}
             return bool(connection.execute(QUERIES["find_login"], bindings).fetchall())
 
@@ -107,22 +112,33 @@ class SqliteSidecar:
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
-        try:
-            connection = self._connection = self._connection or self._open()
+        with self._errors():
+            connection = self._connection = self._connection or self._open(BUSY_SECONDS)
             with transaction(connection):
                 yield connection
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[apsw.Connection]:
+        with self._errors(), contextlib.closing(self._open(READ_BUSY_SECONDS)) as connection, snapshot(connection):
+            yield connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translate the errors of the engine and of damaged rows into StoreUnavailable."""
+        try:
+            yield
         except (apsw.Error, msgspec.DecodeError) as error:
             reason = explain(error) if isinstance(error, apsw.Error) else "it is damaged; delete it"
             raise StoreUnavailable(f"cannot use {self._path}: {reason}") from error
 
-    def _open(self) -> apsw.Connection:
+    def _open(self, busy_seconds: float) -> apsw.Connection:
         is_new = not self._path.exists()
         create_private(self._path)
         connection = apsw.Connection(str(self._path))
         if is_new and os.geteuid() == 0:  # a server that does not run as root must be able to use it later
             owner = self._store_path.stat()
             os.chown(self._path, owner.st_uid, owner.st_gid)
-        connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
+        connection.set_busy_timeout(round(busy_seconds * 1000))
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(QUERIES["create_sidecar"])

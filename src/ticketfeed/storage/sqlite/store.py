@@ -1,15 +1,17 @@
-"""The SQLite store: one writer thread, reads in the caller's thread, one file.
+"""The SQLite store: one writer thread, one file.
 
-WAL and `synchronous=FULL`: a write that returned survives a power cut, and readers never wait for it. A page is one
-range read of about a millisecond; a hop to another thread would add a third to it.
+WAL and `synchronous=FULL`: a write that returned survives a power cut, and readers never wait for it. Pages and single
+records are read in the caller's thread: a page is one range read of about a millisecond, and a hop to another thread
+would add a third to it. What may read many rows, lists, counts and snapshots, has threads of its own.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 
@@ -21,13 +23,14 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.queries import build
-from ticketfeed.storage.search_query import SearchSteps, run_steps
 from ticketfeed.storage.sql_session import create_account, fence_account, lock_states, no_account_row, write_states
 from ticketfeed.storage.sql_store import SqlStore
 from ticketfeed.storage.sqlite.file import connect, explain, prepare, snapshot, transaction, translated
+from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders
 from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.sidecar import SqliteSidecar
 from ticketfeed.storage.sqlite.snapshot import SqliteSnapshot
@@ -38,10 +41,10 @@ __all__ = ["SqliteStore"]
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
-# Pages are read once each, in order: a larger cache of our own would copy what the operating system caches.
-READ_CACHE_KIB = 2048
-# Threads that search: they may each take most of a second, and take no thread of anything else.
-SEARCHERS_MAX = 2
+# How long a write waits for another process, and with it the request: then it is answered with 503.
+WAIT_SECONDS = 5.0
+# Threads for snapshots; a probe has one of its own.
+INSPECTORS_MAX = 4
 
 
 class SqliteStore(SqlStore):
@@ -49,35 +52,64 @@ class SqliteStore(SqlStore):
 
     queries = QUERIES
 
-    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+    def __init__(self, path: Path, clock: Clock, busy_seconds: float, clock_check: ClockCheck) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
+        self._clock_check = clock_check
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
-        self._writer = SqliteWriter(path, clock, busy_seconds)
+        self._writer = SqliteWriter(path, clock, busy_seconds, clock_check)
+        self._readers = SqliteReaders(path, busy_seconds)
+        self._inspectors, self._prober, self._sidecar_thread = (
+            ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"sqlite-{name}")
+            for name, count in (("inspector", INSPECTORS_MAX), ("prober", 1), ("sidecar", 1))
+        )
         self._sidecar = SqliteSidecar(path)
-        self._searchers = ThreadPoolExecutor(max_workers=SEARCHERS_MAX, thread_name_prefix="sqlite-search")
         self._erased = ErasedUsage()
+        # The change counter, and the event loop in whose current pass it was read.
+        self._change_counter, self._counted_in = 0, cast(asyncio.AbstractEventLoop | None, None)
         self.store_id = str(self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").get)
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, *, create: bool = True, busy_seconds: float = 10.0) -> "SqliteStore":
+    def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        create: bool = True,
+        busy_seconds: float = WAIT_SECONDS,
+        clock_check: ClockCheck | None = None,
+    ) -> "SqliteStore":
         """Open the file, create it if `create`, and bring its schema up to date. Raises StoreError."""
         if not create and not path.exists():
             raise StoreError(f"there is no store at {path}")
         try:
             prepare(path, busy_seconds)
-            return cls(path, clock, busy_seconds)
+            return cls(path, clock, busy_seconds, clock_check or ClockCheck())
         except apsw.Error as error:
             raise StoreError(f"cannot open the store {path}: {explain(error)}") from error
 
     def change_counter(self) -> int | None:
-        """SQLite counts the commits of all connections but the asking one, and the reader's never commits."""
-        try:
-            return int(self._reader.execute("PRAGMA data_version").get)
-        except apsw.Error:
-            return None  # the read that follows raises the reason
+        """SQLite counts the commits of all connections but the asking one, and the reader's never commits.
+
+        It is read once in each pass of the event loop, as it takes SQLite two locks of the file. What was committed
+        before a request came in is seen: the loop takes requests only between two passes.
+        """
+        loop = asyncio.get_running_loop()
+        if self._counted_in is not loop:
+            try:
+                self._change_counter = int(self._reader.execute("PRAGMA data_version").get)
+            except apsw.Error:
+                return None  # the read that follows raises the reason
+            self._counted_in = loop
+            loop.call_soon(self._forget_counter)
+        return self._change_counter
+
+    def _forget_counter(self) -> None:
+        self._counted_in = None
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._searchers.shutdown)
+        for threads in (self._inspectors, self._prober, self._sidecar_thread):
+            await asyncio.to_thread(threads.shutdown)
+        await self._readers.close()
         await self._writer.close()
         self._sidecar.close()
         self._reader.close()
@@ -110,7 +142,7 @@ class SqliteStore(SqlStore):
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)
             with contextlib.suppress(StoreUnavailable):  # the sidecar cannot be used: it serves no requests either
-                self._sidecar.erase_usage(account, user_ids)
+                await self._run_sidecar(partial(SqliteSidecar.erase_usage, account=account, user_ids=user_ids))
         return result
 
     async def overwrite_erased(self) -> None:
@@ -120,38 +152,49 @@ class SqliteStore(SqlStore):
         def fence() -> FeedState:
             with translated(self._path), self._writer.transaction():
                 states = lock_states(self._writer.session, account)
-                return fence_account(self._writer.session, account, states, self._clock(), clock_error_seconds)
+                return fence_account(self._writer.session, account, states, self._writer.now(), clock_error_seconds)
 
         return await self._writer.run(fence)
 
-    async def inspect(self, work: Callable[[Snapshot], T]) -> T:
-        return await asyncio.to_thread(self._inspect, work)
+    async def clock_problem(self) -> str | None:
+        return self._clock_check.problem()
+
+    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
+        return await _run_in(self._prober if is_probe else self._inspectors, lambda: self._inspect(work))
 
     async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
-        return self._sidecar.count_request(account, limits, now)
+        return await self._run_sidecar(lambda sidecar: sidecar.count_request(account, limits, now))
 
     async def record_usage(
         self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
     ) -> None:
-        self._sidecar.record_usage(account, *self._erased.remaining(account, consumers, requests), now)
+        consumers, requests = self._erased.remaining(account, consumers, requests)
+        await self._run_sidecar(lambda sidecar: sidecar.record_usage(account, consumers, requests, now))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
-        return self._sidecar.read_consumers(account)
+        return await _run_in(self._inspectors, lambda: self._sidecar.read_consumers(account))
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
-        return self._sidecar.read_requests(account)
+        return await _run_in(self._inspectors, lambda: self._sidecar.read_requests(account))
 
-    async def _run_search(self, steps: SearchSteps[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._search, steps)
+    async def _run_sidecar(self, work: Callable[[SqliteSidecar], T]) -> T:
+        """Write to the sidecar in its thread: another process may have it locked."""
+        return await _run_in(self._sidecar_thread, lambda: work(self._sidecar))
+
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.fetch(sql, bindings)
+
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.fetch(sql, bindings)
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
-        self._sidecar.add_login(account, token_hash, now, ends_at)
+        await self._run_sidecar(lambda sidecar: sidecar.add_login(account, token_hash, now, ends_at))
 
     async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
-        return self._sidecar.has_login(account, token_hash, now)
+        return await _run_in(self._inspectors, lambda: self._sidecar.has_login(account, token_hash, now))
 
     async def end_login(self, account: Account, token_hash: str) -> None:
-        self._sidecar.end_login(account, token_hash)
+        await self._run_sidecar(lambda sidecar: sidecar.end_login(account, token_hash))
 
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
         with translated(self._path):
@@ -171,11 +214,6 @@ class SqliteStore(SqlStore):
             rows = _fetch_page(self._reader.execute(QUERIES.select(name, row_type), bindings), row_type)
         return state, LazyRows(row_type, rows)
 
-    def _search(self, steps: SearchSteps[T]) -> T:
-        connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
-        with translated(self._path), connecting as connection, snapshot(connection):
-            return run_steps(steps, lambda sql, bindings: connection.execute(sql, bindings).fetchall())
-
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
         with translated(self._path), connecting as connection:
@@ -194,8 +232,6 @@ class SqliteStore(SqlStore):
                 return True
         except apsw.Error:  # another process writes, or the disk is full: the page ends at the watermark
             return False
-        finally:
-            connection.set_busy_timeout(round(self._busy_seconds * 1000))
 
 
 def _fetch_page(cursor: apsw.Cursor, row_type: type[RowT]) -> list[Any]:
@@ -208,3 +244,7 @@ def _fetch_page(cursor: apsw.Cursor, row_type: type[RowT]) -> list[Any]:
         size += len(row[body])
     cursor.close()  # before the transaction ends
     return rows
+
+
+async def _run_in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)

@@ -5,11 +5,15 @@ rolled back, and the rest still commit. Most raise before they change anything, 
 if one raises later, the group is rolled back and run again with a savepoint before each write. Savepoints from the
 start would cost more than the statements of a write, as SQLite then copies each page of 32 KB that is changed (47 of
 73 microseconds a ticket). No write returns before the commit, and if that fails, all of them fail.
+
+The lock of the file may be held by another process. A write waits for it once, from when it was queued; those of a
+group as long as the first of them, and one that was queued behind others that waited in vain hardly waits any more.
 """
 
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +26,7 @@ import apsw
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
@@ -51,9 +56,13 @@ class _SavepointsNeeded(Exception):
 
 @dataclass(slots=True)
 class _Queued:
-    """A job with a transaction of its own, or a write of an account; and the future of its caller."""
+    """A job with a transaction of its own, or a write of an account; and the future of its caller.
+
+    `deadline`: the monotonic time until which it waits for the write lock.
+    """
 
     future: "asyncio.Future[Any]"
+    deadline: float
     job: Callable[[], Any] | None = None
     account: Account | None = None
     work: Work | None = None
@@ -73,14 +82,16 @@ class _Queued:
 class SqliteWriter:
     """Runs jobs and writes one after the other, in order."""
 
-    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+    def __init__(self, path: Path, clock: Clock, busy_seconds: float, clock_check: ClockCheck) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
+        self._clock_check = clock_check
         self.connection = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self.session = SqliteSession(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
         self._has_log = False
+        self._deadline = 0.0  # of what runs now
         # An earlier process may have ended before it could overwrite.
         erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
         self._must_overwrite = self._must_empty_log = self._must_rewrite_texts = erased != overwritten
@@ -88,26 +99,34 @@ class SqliteWriter:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
+        self._deadline = time.monotonic() + self._busy_seconds
         self.overwrite_erased(at_once=True)
         self.connection.close()
 
     async def run(self, job: Callable[[], T]) -> T:
         """Run `job` in the writer's thread. It begins a transaction of its own."""
-        return cast(T, await self._enqueue(_Queued(_new_future(), job=job)))
+        return cast(T, await self._enqueue(self._queued(job=job)))
 
     async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool) -> T:
         """Run `work` in a transaction that holds the account's row; unless `exclusive`, others may share its commit."""
-        queued = _Queued(_new_future(), account=account, work=work)
+        queued = self._queued(account=account, work=work)
         if exclusive:
             return cast(T, await self.run(lambda: self._write_exclusively(queued)))
         return cast(T, await self._enqueue(queued))
 
+    def now(self) -> int:
+        """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
+        self._clock_check.refuse()
+        return self._clock()
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock, for a job."""
+        """Hold the write lock, for a job. It is waited for until the job's deadline."""
+        remaining = max(0.0, self._deadline - time.monotonic())
         if not self._has_log:  # a restored file has no write-ahead log before its first write
-            use_write_ahead_log(self.connection, self._busy_seconds)
+            use_write_ahead_log(self.connection, remaining)
             self._has_log = True
+        self.connection.set_busy_timeout(round(remaining * 1000))
         with transaction(self.connection):
             yield
 
@@ -148,16 +167,17 @@ class SqliteWriter:
                 self._must_empty_log = bool(is_busy)
             except apsw.Error:
                 return False
-            finally:
-                self.connection.set_busy_timeout(round(self._busy_seconds * 1000))
         return not self._must_empty_log
 
     def run_in_transaction(self, account: Account, work: Work) -> None:
         """Run the work of a write in the transaction that a job has begun."""
         before = lock_states(self.session, account)
-        write = SqliteTransaction(self.session, account, before, self._clock())
+        write = SqliteTransaction(self.session, account, before, self.now())
         work(write)
         write_states(self.session, account, write.finish())
+
+    def _queued(self, **what: Any) -> _Queued:
+        return _Queued(asyncio.get_running_loop().create_future(), time.monotonic() + self._busy_seconds, **what)
 
     async def _enqueue(self, queued: _Queued) -> Any:
         with self._lock:
@@ -170,6 +190,7 @@ class SqliteWriter:
     def _run_queue(self) -> None:
         while self.is_busy:
             group = self._next_group()
+            self._deadline = group[0].deadline
             if group[0].job is not None:
                 _run_into(group[0], group[0].job)
             else:
@@ -249,7 +270,7 @@ class SqliteWriter:
         assert queued.account is not None
         assert queued.work is not None
         before = states.get(queued.account) or lock_states(self.session, queued.account)
-        write = SqliteTransaction(self.session, queued.account, before, self._clock())
+        write = SqliteTransaction(self.session, queued.account, before, self.now())
         queued.result = queued.work(write)
         if write.erased_users is not None:
             self._must_overwrite = self._must_empty_log = self._must_rewrite_texts = True
@@ -259,10 +280,6 @@ class SqliteWriter:
         for account, after in states.items():
             if after != lock_states(self.session, account):
                 write_states(self.session, account, after)
-
-
-def _new_future() -> "asyncio.Future[Any]":
-    return asyncio.get_running_loop().create_future()
 
 
 def _run_into(queued: _Queued, job: Callable[[], Any]) -> None:

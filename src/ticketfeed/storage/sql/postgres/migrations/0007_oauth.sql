@@ -65,6 +65,6 @@ CREATE TABLE ticketfeed.oauth_code (
     PRIMARY KEY (account_id, code_hash)
 );
 
--- Of API tokens: what they are for, and when they were last used or reactivated, to the day.
+-- Of API tokens: what they are for, and when they were last used, reactivated or created, to the day.
 ALTER TABLE ticketfeed.credential ADD COLUMN description text;
 ALTER TABLE ticketfeed.credential ADD COLUMN used_at bigint;

@@ -64,6 +64,6 @@ CREATE TABLE oauth_code (
     PRIMARY KEY (account_id, code_hash)
 ) WITHOUT ROWID;
 
--- Of API tokens: what they are for, and when they were last used or reactivated, to the day.
+-- Of API tokens: what they are for, and when they were last used, reactivated or created, to the day.
 ALTER TABLE credential ADD COLUMN description TEXT;
 ALTER TABLE credential ADD COLUMN used_at INTEGER;

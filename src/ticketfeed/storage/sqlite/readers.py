@@ -1,0 +1,50 @@
+"""Reads of an SQLite file that may take long, in threads of their own: the event loop goes on meanwhile.
+
+Each runs on one of a few connections, which are kept: opening one takes as long as reading a short list.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import apsw
+
+from ticketfeed.storage.sqlite.file import connect, translated
+
+__all__ = ["READ_CACHE_KIB", "SqliteReaders"]
+
+# Pages are read once each, in order: a larger cache of our own would copy what the operating system caches.
+READ_CACHE_KIB = 2048
+THREADS = 4
+
+
+class SqliteReaders:
+    """Threads and connections for lists, counts and other reads of many rows."""
+
+    def __init__(self, path: Path, busy_seconds: float) -> None:
+        self._path, self._busy_seconds = path, busy_seconds
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="sqlite-reader")
+        self._connections: SimpleQueue[apsw.Connection] = SimpleQueue()
+
+    async def fetch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """All rows of a query. Raises StoreUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, sql, bindings)
+
+    async def close(self) -> None:
+        """Wait for reads in flight, then close the connections."""
+        await asyncio.to_thread(self._threads.shutdown)
+        while not self._connections.empty():
+            self._connections.get_nowait().close()
+
+    def _fetch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        with translated(self._path):
+            try:
+                connection = self._connections.get_nowait()
+            except Empty:
+                connection = connect(self._path, self._busy_seconds, READ_CACHE_KIB)
+            try:
+                return connection.execute(sql, bindings).fetchall()
+            finally:
+                self._connections.put(connection)

@@ -1,0 +1,108 @@
+"""A machine whose clock is wrong: writes are refused while that is known, and what it has done can be repaired."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.engines import ENGINES, EngineName, sqlite_url
+from tests.postgres import PostgresServer
+from tests.process.conftest import Running, Start, run, wait_until
+from tests.process.test_waits import Asked, ask, fill
+
+HOUR = 3600
+# Imported by each interpreter when it starts: the wall clock is ahead by the seconds in a file.
+WRONG_CLOCK = """
+import os, time
+real = time.time
+def wrong():
+    try:
+        with open(os.environ["CLOCK_FILE"]) as file:
+            return real() + float(file.read() or 0)
+    except OSError:
+        return real()
+time.time = wrong
+"""
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    engine: EngineName = request.param
+    server: PostgresServer | None = None if engine == "sqlite" else request.getfixturevalue("postgres")
+    url = server.new_database() if server else sqlite_url(tmp_path)
+    asyncio.run(fill(url))
+    return url
+
+
+class Machine:
+    """Processes on a machine whose clock is set by `set`, in seconds ahead of the right time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "clock"
+        (folder / "sitecustomize.py").write_text(WRONG_CLOCK)
+        self.env = {"PYTHONPATH": str(folder), "CLOCK_FILE": str(self._file)}
+        self.set(0)
+
+    def set(self, seconds: int) -> None:
+        part = self._file.with_suffix(".part")
+        part.write_text(str(seconds))
+        part.rename(self._file)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def write(server: Running) -> Asked:
+    return ask(server, "POST", "/api/v2/tickets")
+
+
+def clock_check(server: Running) -> str:
+    found = ask(server, "GET", "/_ticketfeed/ready")
+    assert found.status == 200
+    return str(json.loads(found.body)["checks"]["clock"])
+
+
+def test_a_clock_that_is_set_forward(url: str, serve: Start, machine: Machine) -> None:
+    """Writes get 503 from then on, and reads go on, until it is set back; a process that replaces another knows, too.
+    A few minutes are no fault, nor is a clock that is set back, as long as the database's is not another."""
+    server = serve("--store", url, "--workers", "2", env=machine.env)
+    back = 0 if url.startswith("postgresql") else -HOUR
+    for seconds, status in ((0, 201), (200, 201), (HOUR, 503), (0, 201), (back, 201), (HOUR, 503)):
+        machine.set(seconds)
+        found = write(server)
+        assert found.status == status, (seconds, found)
+        if status == 503:
+            assert found.headers["retry-after"] == "5"
+    replaced = server.children()
+    for pid in replaced:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(server.children() - replaced) == 2)
+    wait_until(lambda: write(server).status == 503)
+    assert ask(server, "GET", "/api/v2/incremental/tickets/cursor?start_time=0").status == 200
+    assert "was set forward by 3,600 s" in clock_check(server)
+    assert any("was set forward by 3,600 s" in line["event"] for line in server.logs)
+    assert server.end() == 0
+    # Who starts now cannot know, unless the database does.
+    for options, status in ([], 503 if url.startswith("postgresql") else 201), (["--accept-clock"], 201):
+        server = serve("--store", url, *options, env=machine.env)
+        assert write(server).status == status, options
+        assert server.end() == 0
+
+
+def test_a_clock_that_differs_from_the_databases(postgres: PostgresServer, machine: Machine, tmp_path: Path) -> None:
+    """A command on PostgreSQL says so in one line, in both directions, and does as told with --accept-clock."""
+    url = postgres.new_database()
+    asyncio.run(fill(url))
+    for seconds, text in ((HOUR, "3,600 s ahead of PostgreSQL's"), (-HOUR, "3,600 s behind PostgreSQL's")):
+        machine.set(seconds)
+        for command in (["account", "create", "third"], ["fence"]):
+            assert text in run(*command, "--store", url, cwd=tmp_path, env=machine.env).problem
+        done = run("account", "create", "third", "--accept-clock", "--store", url, cwd=tmp_path, env=machine.env)
+        assert done.code == 0, done.err
+    machine.set(200)
+    assert run("fence", "--store", url, cwd=tmp_path, env=machine.env).code == 0

@@ -1,0 +1,135 @@
+"""Stores of older releases are brought up to date with what is in them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import psycopg
+import pytest
+
+from tests.postgres import PostgresServer
+from tests.storage.contract import ManualClock
+from ticketfeed.data.integrity_check import check_store
+from ticketfeed.protocol.model import Slice
+from ticketfeed.protocol.records import lookup_keys
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE
+from ticketfeed.storage.postgres.store import PostgresStore
+from ticketfeed.storage.queries import POSTGRES, SQLITE, load_migrations, translate
+from ticketfeed.storage.sqlite.file import APPLICATION_ID
+from ticketfeed.storage.sqlite.store import SqliteStore
+
+Execute = Callable[[str], object]
+Open = Callable[[], Coroutine[Any, Any, Store]]
+# The last migration before owners and lookup keys were columns.
+OLD = 4
+
+
+def url(kind: str, id: int) -> str:
+    return f"https://acme.zendesk.com/api/v2/{kind}/{id}.json"
+
+
+RECORDS: list[tuple[str, int, int, dict[str, Any]]] = [
+    ("users", 1, 0, {"organization_id": 5}),
+    ("users", 2, 0, {"organization_id": None, "role": "agent"}),
+    ("users", 3, 1, {"organization_id": 5}),
+    ("users", 4, 0, {"organization_id": 6, "note": 'a "quote" and a \\ '}),
+    ("organizations", 5, 0, {"name": " North "}),
+    ("organizations", 6, 0, {"name": 'S"o\\uth'}),
+    ("organizations", 7, 1, {"name": "North"}),
+    ("organizations", 8, 0, {"name": "ÄRZTE"}),
+    ("organizations", 9, 0, {"name": "with\0nul"}),
+    ("organizations", 10, 0, {"name": None}),
+    ("group_memberships", 11, 0, {"user_id": 2, "group_id": 12}),
+    ("ticket_metrics", 13, 0, {"ticket_id": 13}),
+]
+
+
+def bodies() -> list[tuple[str, int, int, bytes]]:
+    made = []
+    for kind, id, is_deleted, values in RECORDS:
+        own = 900 + id if kind == "ticket_metrics" else id
+        made.append((kind, id, is_deleted, msgspec.json.encode({"url": url(kind, own), "id": own, **values})))
+    escaped = b'{"url":"%s","id":14,"name":"Caf\\u00e9"}' % url("organizations", 14).encode()
+    lone = b'{"url":"%s","id":15,"name":"half \\ud83d"}' % url("organizations", 15).encode()
+    return [*made, ("organizations", 14, 0, escaped), ("organizations", 15, 0, lone)]
+
+
+def fill(dialect: str, execute: Execute) -> None:
+    """The tables of the older release, with an account and records."""
+    for number, name, sql in load_migrations(dialect):
+        if number <= OLD:
+            execute(sql)
+            execute(f"INSERT INTO ticketfeed.migration (number, name) VALUES ({number}, '{name}')")
+    execute("INSERT INTO ticketfeed.account (subdomain) VALUES ('acme')")
+    execute("INSERT INTO ticketfeed.feed_state (account_id) SELECT account_id FROM ticketfeed.account")
+    execute("INSERT INTO ticketfeed.meta (name, value) VALUES ('store_id', 'old')")
+    for kind, id, is_deleted, body in bodies():
+        blob = f"x'{body.hex()}'" if dialect == "sqlite" else f"decode('{body.hex()}', 'hex')"
+        execute(
+            "INSERT INTO ticketfeed.record (account_id, kind, id, generated_timestamp, is_deleted, body) "
+            f"SELECT account_id, '{kind}', {id}, 1700000000, {is_deleted}, {blob} FROM ticketfeed.account"
+        )
+
+
+def old_sqlite(path: Path) -> Open:
+    connection = apsw.Connection(str(path))
+    connection.execute(translate(SQLITE, CREATE_MIGRATION_TABLE))
+    fill("sqlite", lambda sql: connection.execute(sql.replace("ticketfeed.", "")))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.close()
+
+    async def open_store() -> Store:
+        return SqliteStore.open(path, ManualClock())
+
+    return open_store
+
+
+def old_postgres(server: PostgresServer) -> Open:
+    database = server.new_database()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA ticketfeed")
+        connection.execute(translate(POSTGRES, CREATE_MIGRATION_TABLE).encode())
+        fill("postgres", lambda sql: connection.execute(sql.encode()))
+
+    async def open_store() -> Store:
+        return await PostgresStore.open(database, ManualClock())
+
+    return open_store
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_owners_and_keys_of_stored_records(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Users become members of their organizations; names, values and own ids find the records that had them."""
+    if engine == "sqlite":
+        open_store = old_sqlite(tmp_path / "t.db")
+    else:
+        open_store = old_postgres(request.getfixturevalue("postgres"))
+
+    async def main() -> None:
+        store = await open_store()
+        (account,) = await store.list_accounts()
+        rows = await store.list_records(account, "organization_memberships", Slice(9))
+        shown = [msgspec.json.decode(row.body) for row in rows]
+        assert [(each["id"], each["user_id"], each["organization_id"], each["default"]) for each in shown] == [
+            (1, 1, 5, True),
+            (4, 4, 6, True),
+        ]
+        assert shown[0]["created_at"] == "2023-11-14T22:13:20Z"
+        assert [row.id for row in await store.read_of_users(account, "group_memberships", [2])] == [11]
+        cases = {"north": [5], 'S"O\\UTH': [6], "ÄRZTE": [8], "with\0nul": [], "café": [14], "half": []}
+        for name, ids in cases.items():
+            found = await store.read_by_key(account, "organizations", lookup_keys(name))
+            assert [row.id for row in found] == ids, name
+        assert [row.id for row in await store.read_by_key(account, "ticket_metrics", ["913"])] == [13]
+        assert [row.id for row in await store.read_by_key(account, "users", ["admin", "agent"])] == [2]
+        problems: list[str] = []
+        await store.inspect(lambda snapshot: check_store(snapshot, problems.append))
+        assert [problem for problem in problems if "record" in problem and "differ" in problem] == []
+        assert [problem for problem in problems if "migration" in problem] == []
+        await store.close()
+
+    asyncio.run(main())
