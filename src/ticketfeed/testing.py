@@ -71,6 +71,7 @@ class FeedServer:
 
     def advance(self, seconds: int) -> None:
         """Put the server's clock ahead."""
+        self._await(self._service().usage_tracker.flush_token_uses())
         self._ahead_seconds += seconds
 
     def reset(
@@ -79,7 +80,7 @@ class FeedServer:
         tickets: int = DEFAULT_TICKETS,
         seed: int = 1,
         profile: ProfileName = "open",
-        rules: Mapping[str, int] | None = None,
+        rules: Mapping[str, int | str] | None = None,
     ) -> None:
         """Put the desk back as it was made. Another number of tickets, or another seed, is another desk."""
         self._ahead_seconds = 0
@@ -87,7 +88,7 @@ class FeedServer:
             self._worlds[tickets, seed] = self._await(self._make(tickets, seed))
         self._await(self._end())
         self._store = self._worlds[tickets, seed].copy(self.now)
-        settings = Settings.of_profile(profile, page_cache_mib=0, **(rules or {}))
+        settings = Settings.of_profile(profile, page_cache_mib=0, **dict[str, Any](rules or {}))
         self._app = create_app(settings, self._store, self.now)
 
     def put(self, kind: str, *records: Mapping[str, Any]) -> None:

@@ -75,6 +75,13 @@ ENVELOPES: list[tuple[str, Any, list[str]]] = [
     ("list of pages", [{"tickets": [TICKET]}, {"users": [USER]}], ["tickets", "users"]),
     ("ticket audits", {"ticket_audits": [{"id": 9, "ticket_id": 1}]}, ["audits"]),
     ("null where a list may be", {"tickets": [TICKET], "users": None}, ["tickets"]),
+    ("ticket with audits", {**TICKET, "audits": [{"id": 9, "events": []}]}, ["tickets", "audits"]),
+    (
+        "ticket with metric events",
+        {**TICKET, "metric_events": {"reply_time": [{"id": 9}], "agent_work_time": [{"id": 8}]}},
+        ["tickets", "ticket_metric_events", "ticket_metric_events"],
+    ),
+    ("user with identities", {"users": [{**USER, "identities": [{"id": 9}]}]}, ["users", "identities"]),
 ]
 
 
@@ -82,6 +89,18 @@ ENVELOPES: list[tuple[str, Any, list[str]]] = [
 def test_envelopes(value: Any, kinds: list[str]) -> None:
     """Each shape in which people have records gives them with their kinds."""
     assert [kind for kind, _ in found(value)] == kinds
+
+
+def test_records_inside_records() -> None:
+    """They belong to the record that they are in, which is stored without them; another form stays as it is."""
+    (_, user), (_, identity) = found({**USER_WITH_URL, "identities": [{"id": 9, "type": "email", "value": "x"}]})
+    assert "identities" not in user
+    assert (identity["user_id"], identity["id"]) == (user["id"], 9)
+    (_, ticket), (_, audit) = found({**TICKET, "audits": [{"id": 9, "ticket_id": 5}]})
+    assert ("audits" in ticket, audit["ticket_id"]) == (False, 5)
+    for other in ("text", None, [5], {"reply_time": 5}):
+        ((_, whole),) = found({**TICKET, "audits": other})
+        assert whole["audits"] == other
 
 
 UNKNOWN: list[tuple[Any, str]] = [

@@ -91,7 +91,7 @@ def test_markers_and_options(pytester: pytest.Pytester) -> None:
     def test_marker(ticketfeed):
         assert count(ticketfeed) == 3
 
-    @pytest.mark.ticketfeed(profile="zendesk", rules={"incremental_exports": 1})
+    @pytest.mark.ticketfeed(profile="zendesk", rules={"incremental_exports": 1, "api_tokens": "allowed"})
     def test_limits(ticketfeed):
         asked = [
             requests.get(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.process.conftest import Running, Start, run, wait_until
 from tests.process.test_waits import Asked, ask, fill
 
 HOUR = 3600
+EXPORT = "/api/v2/incremental/tickets/cursor"
 # Imported by each interpreter when it starts: the wall clock is ahead by the seconds in a file.
 WRONG_CLOCK = """
 import os, time
@@ -83,7 +85,7 @@ def test_a_clock_that_is_set_forward(url: str, serve: Start, machine: Machine) -
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: len(server.children() - replaced) == 2)
     wait_until(lambda: write(server).status == 503)
-    assert ask(server, "GET", "/api/v2/incremental/tickets/cursor?start_time=0").status == 200
+    assert ask(server, "GET", f"{EXPORT}?start_time=0").status == 200
     assert "was set forward by 3,600 s" in clock_check(server)
     assert any("was set forward by 3,600 s" in line["event"] for line in server.logs)
     assert server.end() == 0
@@ -92,6 +94,40 @@ def test_a_clock_that_is_set_forward(url: str, serve: Start, machine: Machine) -
         server = serve("--store", url, *options, env=machine.env)
         assert write(server).status == status, options
         assert server.end() == 0
+
+
+def test_an_account_that_lies_in_the_future(url: str, serve: Start, machine: Machine, tmp_path: Path) -> None:
+    """What was written while the clock was ahead is named by check, doctor and readiness, and `repair clock` makes it a
+    change of now, under a server that goes on; a reader whose position lies in the future is sent back."""
+    store = ("--store", url)
+    server = serve(*store, "--accept-clock", env=machine.env)
+    machine.set(HOUR)
+    assert write(server).status == 201
+    time.sleep(2.1)
+    page = json.loads(ask(server, "GET", f"{EXPORT}?start_time=0").body)
+    assert len(page["tickets"]) == 1
+    machine.set(0)
+    checked, found = (run(command, *store, cwd=tmp_path) for command in ("check", "doctor"))
+    assert (checked.code, "its newest change is 3,59" in checked.out.decode()) == (1, True), checked
+    assert "ticketfeed repair clock --account acme" in found.out.decode(), found
+    assert "s ahead of now; see ticketfeed repair clock" in clock_check(server)
+    repaired = run("repair", "clock", "--account", "acme", *store, cwd=tmp_path)
+    lines = repaired.out.decode().splitlines()
+    assert (repaired.code, len(lines)) == (0, 3), repaired
+    assert lines[0].startswith("acme\tbrought back from ")
+    assert "receive them again" in lines[1]
+    assert "consumer a@example.com" in lines[2]
+    assert run("check", *store, cwd=tmp_path).code == 0
+    assert (
+        run("repair", "clock", "--account", "acme", *store, cwd=tmp_path).out == b"acme\tnothing lies in the future\n"
+    )
+    assert write(server).status == 201
+
+    def read() -> bool:
+        cursor = page["after_cursor"].replace("=", "%3D")
+        return len(json.loads(ask(server, "GET", f"{EXPORT}?cursor={cursor}").body)["tickets"]) == 2
+
+    wait_until(read)
 
 
 def test_a_clock_that_differs_from_the_databases(postgres: PostgresServer, machine: Machine, tmp_path: Path) -> None:

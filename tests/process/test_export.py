@@ -197,7 +197,7 @@ def test_source_that_is_gone(tmp_path: Path) -> None:
 
 def test_profile_zendesk(serve: Start, folder: Path) -> None:
     """With the original's rules: the wait for the rate limit is told, and ^C during it leaves a whole target."""
-    server = serve("--profile", "zendesk")
+    server = serve("--profile", "zendesk", "--rule", "api_tokens=allowed")
     for _ in range(9):
         assert server.ask().status == 200
     command = [*COMMAND, "export", f"http://{server.netloc}", "--to", "t.ndjson"]
@@ -272,7 +272,7 @@ def test_killed_at_random_moments(server: Running, tmp_path: Path, target: str) 
 
 def test_interrupted_twice(serve: Start, folder: Path) -> None:
     """^C twice in a row ends the command with 130, and the next run continues with a whole target."""
-    server = serve("--profile", "zendesk")
+    server = serve("--profile", "zendesk", "--rule", "api_tokens=allowed")
     for _ in range(9):
         assert server.ask().status == 200
     command = [*COMMAND, "export", f"http://{server.netloc}", "--to", "t.parquet"]

@@ -9,7 +9,8 @@ from tests.process.conftest import PATH, Start, run
 def test_processes_share_a_budget(folder: Path, serve: Start) -> None:
     """Two worker processes of one server and a second server on the same file together pass ten exports a minute,
     also when they are asked at once; what is counted stands beside the store."""
-    servers = [serve("--profile", "zendesk", "--workers", "2"), serve("--profile", "zendesk")]
+    profile = ("--profile", "zendesk", "--rule", "api_tokens=allowed")
+    servers = [serve(*profile, "--workers", "2"), serve(*profile)]
 
     def ask(number: int) -> int:
         return servers[number % 2].ask(f"{PATH}?start_time=0&per_page=1").status

@@ -154,7 +154,7 @@ def test_profile(wrap: Wrap) -> None:
     )
     if not shutil.which("curl"):
         pytest.skip("no curl here")
-    assert wrap(*curl, options=("--profile", "zendesk")).out == b"400"
+    assert wrap(*curl, options=("--profile", "zendesk", "--rule", "api_tokens=allowed")).out == b"400"
     logged = wrap(*curl, options=("--log-requests",))
     assert logged.out == b"200"
     assert [json.loads(line)["status"] for line in logged.err.splitlines()] == [200]

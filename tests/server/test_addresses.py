@@ -87,7 +87,8 @@ def test_single_answers(desk: Desk) -> None:
     assert (related["users_count"], related["tickets_count"]) == (1, 1)
     assert desk.page(f"{V2}/deleted_users/8")["deleted_user"]["id"] == 8
     assert desk.ask(f"{V2}/deleted_users/5").status == 404
-    assert desk.page(f"{V2}/locales/1")["locale"]["locale"] == "en-US"
+    for named in ("1", "en-US", "en-US.json"):
+        assert desk.page(f"{V2}/locales/{named}")["locale"]["locale"] == "en-US"
 
 
 def test_requests(desk: Desk) -> None:

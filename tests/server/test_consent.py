@@ -97,6 +97,12 @@ def test_the_page(desk: Desk) -> None:
     token = exchange(desk, allowed["code"])
     assert token["scope"] == "read tickets:write"
     assert [status(desk, token), status(desk, token, "/api/v2/incremental/tickets/cursor?start_time=0")] == [200, 403]
+    kept = dict(browser.cookies)
+    answer = browser.go(target, {"decision": "switch", "csrf": csrf})
+    assert (answer.status, answer.headers["location"]) == (303, f"?{urlencode(ASKED)}")
+    browser.cookies = kept
+    assert b"asks for access" in browser.go(target).body  # the session is over, whoever has its cookie
+    browser.go(target, {**right, "csrf": browser.field("csrf")})
     assert browser.go("").status == 303  # an agent's session does not open the dashboard
 
 

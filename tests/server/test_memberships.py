@@ -92,6 +92,7 @@ def test_deleted_groups_and_agents_have_no_memberships(desk: Desk) -> None:
     for user_id, group_id in ((3, 1), (3, 2), (4, 1)):
         sent = {"group_membership": {"user_id": user_id, "group_id": group_id}}
         desk.send("POST", "/group_memberships", sent, expect=201)
+        desk.send("POST", "/group_memberships", sent, expect=422)
 
     def shown() -> list[tuple[int, int, bool]]:
         page = desk.page("/api/v2/group_memberships")["group_memberships"]
@@ -103,6 +104,9 @@ def test_deleted_groups_and_agents_have_no_memberships(desk: Desk) -> None:
     assert (shown(), default(3)) == ([(3, 1, True), (3, 2, False), (4, 1, True)], 1)
     desk.send("DELETE", "/groups/1", expect=204)
     assert (shown(), default(3), default(4)) == ([(3, 2, True)], 2, None)
+    desk.send("POST", "/tickets", {"ticket": {"comment": "x", "group_id": 2}}, expect=201)
+    desk.send("POST", "/tickets", {"ticket": {"comment": "x", "group_id": 1}}, expect=422)
+    desk.send("PUT", "/tickets/1", {"ticket": {"group_id": 1}}, expect=422)
     desk.send("DELETE", "/users/3")
     assert shown() == []
 
@@ -191,7 +195,8 @@ def test_users_with_identities(desk: Desk) -> None:
         desk.send("PUT", "/users/3", {"user": {"email": "b@x.example"}})
         second["primary"] = True
     for wrong in ("x", [5], [None], [{}], [{"type": "email"}], [{"type": "email", "value": "ann@example.com"}]):
-        desk.send("POST", "/users", {"user": {"name": "No", "identities": wrong}}, expect=422)
+        refused = desk.send("POST", "/users", {"user": {"name": "No", "identities": wrong}}, expect=422)
+        assert list(refused["details"]) == ["identities"]
         desk.send("PUT", "/users/3", {"user": {"identities": wrong}}, expect=422)
     assert desk.page("/api/v2/users/count")["count"]["value"] == 3
     desk.send(

@@ -80,6 +80,7 @@ def test_forms_of_a_request() -> None:
         ask_plainly(desk, body=json.dumps(values), kind="application/json"),
     ]
     assert [answer.status for answer in answers] == [200] * 4
+    assert ask_plainly(desk, body="x" * (64 * 1024 + 1)).status == 413
     number = desk.page("/api/v2/oauth/clients")["clients"][0]["id"]
     for client_id in (number, str(number)):
         assert desk.ask_token(client_id=client_id).status == 401

@@ -1,14 +1,17 @@
 """What a write finds and stores beside tickets, on every engine: bodies, ids, jobs, kept answers."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.storage.contract import NOON, ManualClock, StoreCase, ticket, user
+from tests.storage.contract import ALL, NOON, START, ManualClock, StoreCase, ticket, user
 from ticketfeed.protocol.errors import RecordInvalid
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import INT64_MAX, NEW_ID_MAX, Account
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.storage.contract import Snapshot, Store, WriteTransaction
+from ticketfeed.writing.clock_repair import ClockRepair, repair_clock
 
 JOB = Job("V3-1", "destroy", 7, NOON, 2)
 
@@ -46,6 +49,37 @@ class WritingContract(StoreCase):
 
             await store.write(account, work)
             await store.write(other, lambda write: self.assert_empty(write))
+
+        self.run(scenario)
+
+    def test_an_account_is_brought_back_from_the_future(self) -> None:
+        """Once it is, all that carries a second of the future carries one after the new watermark; the earliest second
+        that it was brought back to is remembered."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            def put(*ids: int) -> Callable[[WriteTransaction], int]:
+                return lambda write: write.put_tickets(map(ticket, ids)) + write.put_records(map(user, ids))
+
+            await store.write(account, put(1, 2))
+            assert await store.write(account, lambda write: write.rewind(5)) is None
+            for records in (0, 2):  # until somebody reads records, they keep their own seconds
+                clock.now += 86400
+                await store.write(account, put(2, 3))
+                clock.now += 2
+                assert await store.close_newest(account)
+                clock.now -= 86400
+                repair = await store.write(account, lambda write: repair_clock(write, 5))
+                assert repair == ClockRepair(2, records, clock.now + 86398, clock.now + 5)
+                state = await store.read_state(account)
+                assert (state.watermark, state.last_generated_timestamp) == (clock.now + 5, clock.now + 6)
+                assert state.ticket_count == 3
+                assert await store.read_rewound_at(account) == NOON + 7
+                clock.now += 20
+                assert await store.close_newest(account)
+                _, rows = await store.read_changes(account, START, clock.now, 10, ALL, links=False)
+                assert [row.id for row in rows] == [1, 2, 3]
+                _, rows = await store.read_record_changes(account, "users", START, clock.now, 10)
+                assert [row.id for row in rows] == [1, 2, 3]
 
         self.run(scenario)
 

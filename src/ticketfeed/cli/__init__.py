@@ -27,6 +27,7 @@ from ticketfeed.cli import (
     load,
     maintain,
     oauth,
+    repair,
     run,
     serve,
     simulate,
@@ -85,6 +86,7 @@ app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.add_typer(repair.app, name="repair")
 app.command()(consumers.consumers)
 app.command()(doctor.doctor)
 app.command()(doctor.ready)

@@ -9,6 +9,7 @@ from rich.progress import TaskProgressColumn
 from ticketfeed.cli.options import opened, run_async, with_settings
 from ticketfeed.cli.output import count_noun, print_err
 from ticketfeed.cli.progress import progress
+from ticketfeed.clock import system_clock
 from ticketfeed.data.integrity_check import CheckSummary, check_store
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.stored_words import StoredWords, parse_words
@@ -40,7 +41,8 @@ def check(
     async def work() -> CheckSummary:
         async with opened(settings.store, create=False) as store:
             with progress("checking", TaskProgressColumn()) as bar:
-                return await store.inspect(lambda snapshot: check_store(snapshot, print, bar.update))
+                now = system_clock()
+                return await store.inspect(lambda snapshot: check_store(snapshot, print, bar.update, now))
 
     summary = run_async(work())
     if summary.findings:

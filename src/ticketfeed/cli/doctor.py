@@ -28,7 +28,6 @@ from ticketfeed.data.status import read_status
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import NEW_ID_MAX, Account
 from ticketfeed.protocol.resources import KINDS
-from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.server.run import bind, connect_to_self
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, sqlite_path
@@ -183,9 +182,11 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
     if status.problem:
         yield Finding("warn", f"account {name}: consumer statistics are unavailable: {status.problem}")
     yield Finding("ok", f"account {name}: {status.state.ticket_count:,} tickets")
-    if behind := clock_behind(status.state, now):
-        text = f"account {name}: the newest change is {behind} s ahead of this clock, and not readable until then"
-        yield Finding("warn", text, "check the clock; see docs/how-to/back-up.md")
+    if status.clock:
+        advice = (
+            f"set the clock right, then: ticketfeed repair clock --account {name}; see docs/how-to/repair-a-clock.md"
+        )
+        yield Finding("warn", f"account {name}: {status.clock}", advice)
     if large := await store.inspect(lambda snapshot: _large_ids(snapshot, account)):
         advice = "new ids are made below them; ticketfeed check names each"
         yield Finding("warn", f"account {name}: ids near the end of 64 bits: {', '.join(large)}", advice)

@@ -1,6 +1,7 @@
 """The demo: a generated help desk, and users with well-known credentials."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -31,9 +32,16 @@ async def fill_demo(store: Store, account: Account, tickets: int, seed: int, now
     elif await store.find_token_user(account, hash_token(DEMO_USERS[0][2])) is None:
         raise BadInput("this store holds tickets of your own, not a demo; well-known credentials would expose them")
     for email, role, token in DEMO_USERS:
-        if await store.find_token_user(account, hash_token(token)) is None:
+        found = await store.find_token_user(account, hash_token(token))
+        if found is None:
             await add_user_credential(store, account, email, role, "api_token", token, is_public=True)
+        else:  # a demo from long ago is not to begin with API tokens that were unused for too long
+            await store.write(account, partial(_reactivate, found.id))
     await _add_client(store, account)
+
+
+def _reactivate(credential_id: int, write: WriteTransaction) -> None:
+    write.use_credential(credential_id, write.now)
 
 
 async def _add_client(store: Store, account: Account) -> None:

@@ -41,6 +41,12 @@ _RESULTS, _EVENTS, _COMMENTS = "results", "ticket_events", "comments"
 LIST_KEYS = {*PAGE_KEYS, "ticket_audits", _RESULTS, _EVENTS, _COMMENTS}
 _KINDS = {**PAGE_KEYS, "ticket_audits": "audits"}
 _SINGULARS = {"ticket": "tickets"} | {row.singular: row.kind for row in RESOURCES.values()}
+# The keys of a record with records of another kind inside, as sideloads and exports of accounts have them -> that kind,
+# and its key for the record that they are in.
+_EMBEDDED = {
+    "tickets": {"audits": ("audits", "ticket_id"), "metric_events": ("ticket_metric_events", "ticket_id")},
+    "users": {"identities": ("identities", "user_id")},
+}
 # The keys of a page that say where it stands among others.
 _PAGING_KEYS = (
     *("count", "next_page", "previous_page", "page", "per_page", "end_time", "end_of_stream", "meta", "links"),
@@ -176,13 +182,39 @@ def _single(
         return
     kind = _kind_of(values, kind, in_page)
     comments = split_comments(values) if kind == "tickets" else None
-    if comments is None:
-        yield InputRecord(where, kind, data)
-        return
-    del values["comments"]
-    yield InputRecord(where, kind, encode(values))
-    for comment in comments:
+    if comments is not None:
+        del values["comments"]
+    others = _split_embedded(kind, values)
+    is_whole = comments is None and others is None
+    yield InputRecord(where, kind, data if is_whole else encode(values))
+    for comment in comments or ():
         yield _comment(where, comment, values["id"], values.get("created_at"))
+    for of_kind, record in others or ():
+        yield InputRecord(where, of_kind, encode(record))
+
+
+def _split_embedded(kind: str, values: dict[str, Raw]) -> list[tuple[str, dict[str, Raw]]] | None:
+    """The records of other kinds inside a record, with their kinds; None if there are no such keys."""
+    found: list[tuple[str, dict[str, Raw]]] | None = None
+    for key, (of_kind, owner) in _EMBEDDED.get(kind, {}).items():
+        records = _objects(bytes(values.get(key, b"")))
+        if records is not None:
+            del values[key]
+            found = [*(found or ()), *((of_kind, {owner: values["id"], **record}) for record in records)]
+    return found
+
+
+def _objects(data: bytes) -> list[dict[str, Raw]] | None:
+    """The objects of an array, or of the arrays under the keys of an object; None for any other value."""
+    try:
+        if data[:1] == b"[":
+            return msgspec.json.decode(data, type=list[dict[str, Raw]])
+        if data[:1] == b"{":
+            arrays = msgspec.json.decode(data, type=dict[str, list[dict[str, Raw]]])
+            return [record for array in arrays.values() for record in array]
+    except msgspec.ValidationError:
+        pass
+    return None
 
 
 def _comment(

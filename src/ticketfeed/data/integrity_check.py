@@ -13,6 +13,7 @@ from typing import TypeVar
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.integrity import record_problems, state_problems, ticket_problems
 from ticketfeed.protocol.model import Account, FeedState, Position
+from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.storage.contract import Snapshot
 
 __all__ = ["CheckSummary", "check_store"]
@@ -47,12 +48,14 @@ def check_store(
     snapshot: Snapshot,
     report: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda _done, _total: None,
+    now: int | None = None,
 ) -> CheckSummary:
     """Check everything. The first problems of each kind are passed to `report`, then how many more there are.
 
+    `now`: that of a clock which changes must not be ahead of; None if there is none.
     `advance` is called with the number of tickets checked, and how many there should be. Raises StoreUnavailable.
     """
-    check = _Check(snapshot, report)
+    check = _Check(snapshot, report, now)
     check.whole_store()
     accounts = check.accounts()
     total = sum(state.ticket_count for _, state in accounts if state is not None)
@@ -65,8 +68,8 @@ def check_store(
 
 
 class _Check:
-    def __init__(self, snapshot: Snapshot, report: Callable[[str], None]) -> None:
-        self._snapshot, self._report = snapshot, report
+    def __init__(self, snapshot: Snapshot, report: Callable[[str], None], now: int | None) -> None:
+        self._snapshot, self._report, self._now = snapshot, report, now
         self.summary = CheckSummary()
 
     def accounts(self) -> list[tuple[Account, FeedState | None]]:
@@ -84,6 +87,7 @@ class _Check:
         self.summary.accounts += 1
         if state is None:
             self._add("account rows", f"account {account.subdomain} has no row in feed_state")
+        self._clock(account, state)
         self._tickets(account, state, advance)
         self._records(account)
         for credential_id, user_id in self._readable("credentials", self._snapshot.dangling_credentials(account)):
@@ -92,6 +96,14 @@ class _Check:
         for kind, id, owner, owner_id in self._readable("OAuth", self._snapshot.dangling_oauth(account)):
             text = f"OAuth {kind} {id} belongs to {owner} {owner_id}, which does not exist"
             self._add("OAuth", f"account {account.subdomain}: {text}")
+
+    def _clock(self, account: Account, tickets: FeedState | None) -> None:
+        """Changes that lie in the future, of tickets or of records."""
+        states = [state for state in (tickets, *self._readable("account rows", self._record_states(account))) if state]
+        ahead = max((clock_behind(state, self._now) for state in states), default=0) if self._now is not None else 0
+        if ahead:
+            text = f"its newest change is {ahead:,} s ahead of this clock; see ticketfeed repair clock"
+            self._add("clock", f"account {account.subdomain}: {text}")
 
     def _tickets(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
         in_feed, by_id, count = _Positions(), _Positions(), 0

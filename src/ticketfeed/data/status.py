@@ -57,13 +57,17 @@ class ConsumerStatus:
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """An account's feed. `size_bytes`: of the whole store. `problem`: why consumer statistics are unavailable."""
+    """An account's feed. `size_bytes`: of the whole store. `problem`: why consumer statistics are unavailable.
+
+    `clock`: what is wrong with the machine's clock, or with a feed that lies in the future; empty for nothing.
+    """
 
     account: Account
     state: FeedState
     size_bytes: int
     consumers: Sequence[ConsumerStatus]
     problem: str = ""
+    clock: str = ""
 
     @property
     def open_seconds(self) -> int:
@@ -78,6 +82,7 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         consumers = await store.read_consumers(account)
     except (StoreError, StoreUnavailable) as error:  # consumers are in the sidecar; the rest does not depend on it
         problem = str(error)
+    clock = await store.clock_problem() or ""
     recent = [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
 
     def read(snapshot: Snapshot) -> FeedStatus:
@@ -88,7 +93,10 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
             _consumer_status(snapshot, account, each, now, tickets_until if each.kind == "tickets" else records_until)
             for each in recent
         ]
-        return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem)
+        states = (state, snapshot.record_state(account) or FeedState())
+        ahead = max(clock_behind(each, now) for each in states)
+        future = f"the newest change is {ahead:,} s ahead of now, and not readable until then" if ahead else ""
+        return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem, clock or future)
 
     return await store.inspect(read)
 

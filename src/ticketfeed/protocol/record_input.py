@@ -80,7 +80,10 @@ class RecordChange:
             if value is None or (value is UNSET and is_new) or (isinstance(value, str) and not value.strip()):
                 raise RecordInvalid(**{key: ("cannot be blank", "BlankValue")})
         for identity in self.identities:
-            identity.check(is_new=True)
+            try:
+                identity.check(is_new=True)
+            except RecordInvalid as error:
+                raise RecordInvalid(identities=(error.reason(), "InvalidValue")) from None
         email = getattr(self.declared, "email", None)
         if email and (len(email) > EMAIL_CHARACTERS_MAX or not _EMAIL.fullmatch(email.strip())):
             raise RecordInvalid(email=(f"{email[:80]} is not properly formatted", "InvalidFormat"))

@@ -240,6 +240,8 @@ class OrganizationInput(msgspec.Struct):
     name: Name | UnsetType = UNSET
     external_id: ExternalId | UnsetType | None = UNSET
     domain_names: list[str] | UnsetType = UNSET
+    shared_tickets: bool | UnsetType = UNSET
+    shared_comments: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     group_id: Id | UnsetType | None = UNSET
     organization_fields: dict[str, Any] | UnsetType = UNSET

@@ -34,7 +34,7 @@ from ticketfeed.protocol.shapes import TICKET_SHAPE
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.stored_records import StoredDecoder
 
-__all__ = ["TicketDraft", "decode_ticket", "make_ticket", "parse_ticket", "without_fields"]
+__all__ = ["TicketDraft", "decode_ticket", "make_ticket", "parse_ticket", "stored_draft", "without_fields"]
 
 # Sideloads embed these keys in a ticket. They are no part of a stored one.
 EMBEDDED_KEYS = ("metric_set", "dates", "comment_count", "incident_count", "slas", "metric_events")
@@ -134,6 +134,16 @@ _TAIL_DEFAULTS = defaults_of(
     {key: value for key, value in TICKET_SHAPE.items() if key not in _HEAD_DEFAULTS and key != _SECOND}
 )
 _EMPTY = Raw(b"[]")
+
+
+def stored_draft(row: TicketRow) -> TicketDraft:
+    """A stored ticket, to be stored again as it is. Raises BadRecord for one that is not in the form that is stored."""
+    values = dict(split_record(row.body))
+    head = list(values)[: list(values).index(_SECOND)] if _SECOND in values else []
+    begin = sum(len(f'"{key}":,') + len(bytes(values[key])) for key in head) + len(f'{{"{_SECOND}":')
+    if not row.body.startswith(str(row.generated_timestamp).encode(), begin):
+        raise BadRecord(f"ticket {row.id} is not in the form that is stored; see ticketfeed check")
+    return TicketDraft(row, begin)
 
 
 def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:

@@ -29,6 +29,8 @@ __all__ = [
     "fence",
     "fence_states",
     "next_generated_timestamp",
+    "rewind",
+    "rewind_states",
     "written",
     "written_records",
 ]
@@ -36,8 +38,9 @@ __all__ = [
 # The account's row: the state of its tickets, and that of its records.
 States = tuple[FeedState, FeedState]
 
-# A clock this far behind the newest change was set back, or was ahead before: worth telling somebody.
-CLOCK_BEHIND_SECONDS = 5
+# A clock this far behind the newest change was set back, or was ahead before: worth telling somebody. More than the
+# first write after a fence is ahead by default.
+CLOCK_BEHIND_SECONDS = 10
 # Past what the counts of an account can reach in its life.
 FENCED = 1 << 32
 
@@ -151,11 +154,35 @@ def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
     was lost can be told to nobody who keeps pages: both counts go past all that they can have heard of.
     """
     closed = max(state.watermark, state.last_generated_timestamp, now + clock_error_seconds)
-    counts = {"invalidations": state.invalidations + FENCED, "record_changes": state.record_changes + FENCED}
-    return replace(state, watermark=closed, **counts)
+    return replace(_with_fenced_counts(state), watermark=closed)
 
 
 def fence_states(states: States, now: int, clock_error_seconds: int) -> States:
     """Both parts of the row after `fence`; nothing of records is counted."""
     tickets, records = (fence(state, now, clock_error_seconds) for state in states)
     return tickets, replace(records, invalidations=0, record_changes=0)
+
+
+def rewind(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
+    """The row of a feed that lies in the future, brought back to now; one that does not stays as it is.
+
+    The only step that moves a watermark back, and so the caller puts every change again that lies after the new one,
+    and remembers where that is: a reader whose position lies in the future is read from there. What was given out by
+    clocks that are right, which may be ahead by `clock_error_seconds`, stays closed. The counts are as after a fence:
+    cached pages of the future are dropped.
+    """
+    closed = now + clock_error_seconds
+    if max(state.last_generated_timestamp, state.watermark) - now <= max(CLOCK_BEHIND_SECONDS, clock_error_seconds + 1):
+        return state
+    return replace(_with_fenced_counts(state), last_generated_timestamp=closed, watermark=closed)
+
+
+def rewind_states(states: States, now: int, clock_error_seconds: int) -> States:
+    """Both parts of the row after `rewind`; nothing of records is counted."""
+    tickets, records = (rewind(state, now, clock_error_seconds) for state in states)
+    return tickets, replace(records, invalidations=0, record_changes=0)
+
+
+def _with_fenced_counts(state: FeedState) -> FeedState:
+    counts = {"invalidations": state.invalidations + FENCED, "record_changes": state.record_changes + FENCED}
+    return replace(state, **counts)

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from ticketfeed.clock import Clock, system_clock, system_instant
 from ticketfeed.export.answer import Exports
+from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
 from ticketfeed.server.api.call import Service, starlette_routes
@@ -41,10 +42,14 @@ def create_app(
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
     settings = settings if settings.session_key else replace(settings, session_key=make_session_key())
+
+    def now(_account: Account) -> int:
+        return clock()
+
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics = make_metrics()
-    checked = authenticate or Authenticator(store, clock, *([metrics.add_refusal] if metrics else []))
+    checked = authenticate or Authenticator(store, now, *([metrics.add_refusal] if metrics else []))
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
         settings,
@@ -57,6 +62,7 @@ def create_app(
         Jobs(store, exports.clear_cache),
         usage_tracker,
         metrics,
+        now,
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = _Application(

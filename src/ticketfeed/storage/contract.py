@@ -185,6 +185,19 @@ class WriteTransaction(OauthTransaction, Protocol):
     def find_repeated_memberships(self, limit: int) -> list[bytes]:
         """Organization memberships that have the id of their user, where another one says the same."""
 
+    def find_tickets_after(self, after: Position, limit: int) -> list[TicketRow]:
+        """The first tickets after a position, in feed order, closed or not."""
+
+    def find_records_after(self, kind: str, after: Position, limit: int) -> list[RecordRow]:
+        """The first records of a kind after a position, in feed order, closed or not."""
+
+    def rewind(self, clock_error_seconds: int) -> int | None:
+        """Bring feeds back that lie in the future (`watermark.rewind`), and remember where for `read_rewound_at`.
+
+        Called before anything is put. Returns the new watermark, None if none lies there. The work then puts again all
+        that lies after it.
+        """
+
     def next_id(self, kind: str) -> int:
         """One more than the largest id, up to NEW_ID_MAX, of a ticket ("tickets") or a record of this kind; 1 if there
         is none."""
@@ -333,6 +346,9 @@ class FeedStore(Protocol):
 
         Fewer positions than the numbers are apart means that the oldest are forgotten. In any order.
         """
+
+    async def read_rewound_at(self, account: Account) -> int:
+        """The second that the account was brought back to from the future, the earliest one; 0 if it never was."""
 
     async def close_newest(self, account: Account) -> bool:
         """Close the seconds of tickets and of records that are open and over, so that pages can go up to them.

@@ -311,6 +311,9 @@ class MemoryStore:
         self._clock_check.refuse()
         return self._clock()
 
+    async def read_rewound_at(self, account: Account) -> int:
+        return self._data[account.account_id].rewound_at
+
     async def clock_problem(self) -> str | None:
         return self._clock_check.problem()
 

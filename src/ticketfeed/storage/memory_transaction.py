@@ -10,7 +10,7 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import ERASED_ITEM, Job
-from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Token
+from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position, Token
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
@@ -38,12 +38,15 @@ class AccountData:
     jobs: dict[str, tuple[Job, list[tuple[bytes, bytes | None]]]] = field(default_factory=dict)
     answers: dict[str, IdempotentAnswer] = field(default_factory=dict)
     oauth: OauthData = field(default_factory=OauthData)
+    rewound_at: int = 0
 
     def snapshot(self) -> "AccountData":
         parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
         answers, oauth = dict(self.answers), self.oauth.snapshot()
-        return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth)
+        return AccountData(
+            self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, self.rewound_at
+        )
 
 
 class MemoryTransaction(MemoryOauthTransaction):
@@ -116,6 +119,25 @@ class MemoryTransaction(MemoryOauthTransaction):
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()
         return _first(row for row in self._records("users") if row.email == email)
+
+    def find_tickets_after(self, after: Position, limit: int) -> list[TicketRow]:
+        rows = sorted((row for row in self._data.tickets.values() if position_of(row) > after), key=position_of)
+        return rows[:limit]
+
+    def find_records_after(self, kind: str, after: Position, limit: int) -> list[RecordRow]:
+        rows = sorted((row for row in self._records(kind) if position_of(row) > after), key=position_of)
+        return rows[:limit]
+
+    def rewind(self, clock_error_seconds: int) -> int | None:
+        before = self.state, self._data.record_state
+        after = watermark.rewind_states(before, self.now, clock_error_seconds)
+        if after == before:
+            return None
+        self.state, self._data.record_state = after
+        self._invalidations = InvalidationLog(self.state)
+        second = self.now + clock_error_seconds
+        self._data.rewound_at = self._data.rewound_at or second
+        return second
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
         tickets = self._data.tickets

@@ -23,6 +23,7 @@ from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.queries import Queries, build, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.sql_session import no_account_row
+from ticketfeed.storage.sql_transaction import rewound_key
 
 __all__ = ["SqlStore"]
 
@@ -69,6 +70,12 @@ class SqlStore(ABC):
         for row in await self._rows("read_state", StateRow, account, current=True):
             return row.tickets
         raise no_account_row(account)
+
+    async def read_rewound_at(self, account: Account) -> int:
+        rows = await self._fetch(
+            self.queries["read_rewound_at"], {"name": rewound_key(account.account_id)}, current=True
+        )
+        return int(rows[0][0]) if rows else 0
 
     async def read_changes(
         self, account: Account, after: Position, until: int, limit: int, filters: Filters, *, links: bool

@@ -24,7 +24,7 @@ from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
 from ticketfeed.storage.sql_session import SqlSession
 
-__all__ = ["BATCH", "SqlTransaction"]
+__all__ = ["BATCH", "SqlTransaction", "rewound_key"]
 
 T = TypeVar("T")
 
@@ -154,6 +154,22 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         state: bytes | None = self._value("find_metric_state", ticket_id=ticket_id)
         return state, int(self._value("count_records_of_ticket", kind="audits", ticket_id=ticket_id))
 
+    def find_tickets_after(self, after: Position, limit: int) -> list[TicketRow]:
+        return self._rows("find_tickets_after", TicketRow, limit=limit, **_after(after))
+
+    def find_records_after(self, kind: str, after: Position, limit: int) -> list[RecordRow]:
+        return self._rows("find_records_after", RecordRow, kind=kind, limit=limit, **_after(after))
+
+    def rewind(self, clock_error_seconds: int) -> int | None:
+        before = self.state, self._record_state
+        self.state, self._record_state = watermark.rewind_states(before, self.now, clock_error_seconds)
+        if before == (self.state, self._record_state):
+            return None
+        self._invalidations = InvalidationLog(self.state)
+        second = self.now + clock_error_seconds
+        self._session.execute("put_rewound_at", {"name": rewound_key(self.account_id), "value": str(second)})
+        return second
+
     def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
         name = "find_tickets_containing" if kind == "tickets" else "find_records_containing"
         return sorted({id for needle in needles for (id,) in self._fetch(name, kind=kind, needle=needle)})
@@ -264,3 +280,12 @@ class _WrittenTable:
     def add(self, written: Mapping[int, int]) -> None:
         rows = [{"id": id, "generated_timestamp": second} for id, second in written.items()]
         self._session.execute_many(self._session.queries["add_written"], rows)
+
+
+def rewound_key(account_id: int) -> str:
+    """Under which the second is stored that an account was brought back to."""
+    return f"rewound_at_{account_id}"
+
+
+def _after(position: Position) -> dict[str, int]:
+    return {"after_timestamp": position.generated_timestamp, "after_id": position.id}

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.record_types import TicketFieldRecord, UserRecord
-from ticketfeed.protocol.records import make_record, split_record
+from ticketfeed.protocol.records import is_deleted, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
 from ticketfeed.protocol.ticket_rules import Related
@@ -71,7 +71,7 @@ class Lookups:
         assignee = self._assignee(change, users)
         for name, kind in _LINKS:
             id = getattr(change, name)
-            if isinstance(id, int) and not self._write.find_records(kind, [id]):
+            if isinstance(id, int) and not self._has(kind, id):
                 if not is_import:
                     raise RecordInvalid(**{name: _UNKNOWN})
                 replaced[name] = None
@@ -95,6 +95,11 @@ class Lookups:
             added=added,
             removed=removed,
         )
+
+    def _has(self, kind: str, id: int) -> bool:
+        """Whether there is a record with this id, and it is not deleted."""
+        body = self._write.find_records(kind, [id]).get(id)
+        return body is not None and not is_deleted(kind, body)
 
     def known_users(self, ids: Sequence[int]) -> dict[int | None, int]:
         """Each of these ids -> the same, or the id of the acting user where no user has it."""

@@ -171,7 +171,10 @@ class RecordWriter:
             return user
         identities = IdentityWriter(self._write, self._account, user.id)
         for identity in change.identities:
-            identities.add(identity)
+            try:
+                identities.add(identity)
+            except RecordInvalid as error:
+                raise RecordInvalid(identities=(error.reason(), "InvalidValue")) from None
         return user._replace(body=identities.user)
 
     def _check_links(self, change: RecordChange) -> None:
@@ -239,6 +242,9 @@ class RecordWriter:
         user = _USER.decode(body)
         if user.role == "end-user":
             raise RecordInvalid(user_id=("must be an agent", "InvalidValue"))
+        others = _MEMBERSHIP.decode_all(self._write.find_of_user("group_memberships", user_id))
+        if any(each.group_id == group_id for each in others):
+            raise RecordInvalid(user_id=("is already a member of this group", "DuplicateValue"))
         is_default = user.default_group_id is None or membership.declared.default is True
         if is_default:
             self._set_default_group(body, group_id)

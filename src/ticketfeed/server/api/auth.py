@@ -9,7 +9,6 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from ticketfeed.clock import Clock
 from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.errors import APIRateLimitExceeded, InvalidToken, NotAuthenticated
 from ticketfeed.protocol.model import Account, Identity
@@ -20,12 +19,15 @@ from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.password_checks import PasswordChecks
 from ticketfeed.storage.contract import Store
 
-__all__ = ["Authenticate", "Authenticator", "Client", "identity_of"]
+__all__ = ["AccountClock", "Authenticate", "Authenticator", "Client", "identity_of"]
 
 # Address and port of who sent a request, as ASGI has them.
 Client = tuple[str, int] | None
 # The authenticator of an app. `ticketfeed get` has one of its own, which trusts the local user.
 Authenticate = Callable[[Account, str | None, Client], Awaitable[Identity]]
+
+# The time of an account, in whole Unix seconds.
+AccountClock = Callable[[Account], int]
 
 IDENTITY_CACHE_ENTRIES_MAX = 1000
 
@@ -37,10 +39,13 @@ class Authenticator:
     """Checks credentials against a store. Access tokens expire by the clock."""
 
     def __init__(
-        self, store: Store, clock: Clock, on_failure: Callable[[Account, str], None] = lambda _account, _reason: None
+        self,
+        store: Store,
+        now: AccountClock,
+        on_failure: Callable[[Account, str], None] = lambda _account, _reason: None,
     ) -> None:
         """`on_failure` is called with why credentials were refused: token, password, or unchecked."""
-        self._store, self._clock, self._on_failure = store, clock, on_failure
+        self._store, self._now, self._on_failure = store, now, on_failure
         self._passwords = PasswordChecks(store)
         # (account_id, header) -> the account's record_changes when it was checked, and the identity. Every write of a
         # credential or a user bumps record_changes, so an entry is valid while they stay the same.
@@ -57,7 +62,7 @@ class Authenticator:
         cached = self._identities.get(key)
         if cached is not None and cached[0] == changes:
             identity = cached[1]
-            if identity.expires_at is None or self._clock() < identity.expires_at:
+            if identity.expires_at is None or self._now(account) < identity.expires_at:
                 return identity
         identity = await self._identify(account, authorization, client)
         if len(self._identities) >= IDENTITY_CACHE_ENTRIES_MAX:
@@ -112,7 +117,7 @@ class Authenticator:
         found = await self._store.find_access_token(account, hash_token(token))
         if found is None:
             return await self._token(account, token)
-        if found.expires_at is not None and self._clock() >= found.expires_at:
+        if found.expires_at is not None and self._now(account) >= found.expires_at:
             return None
         identity, scopes = identity_of(found.client_id, found.user), cut_scopes(found.scopes, found.allowed_scopes)
         return identity and replace(

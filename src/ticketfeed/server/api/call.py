@@ -34,7 +34,7 @@ from ticketfeed.protocol.query import parse_include, parse_query
 from ticketfeed.protocol.resources import Role, allows_role
 from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
-from ticketfeed.server.api.auth import Authenticate
+from ticketfeed.server.api.auth import AccountClock, Authenticate
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
@@ -83,11 +83,8 @@ class Service:
     jobs: Jobs
     usage_tracker: UsageTracker
     metrics: Metrics | None
+    now: AccountClock
     recent_reads: RecentReads = field(default_factory=RecentReads)
-
-    def now(self, _account: Account) -> int:
-        """The time of an account, in Unix seconds."""
-        return self.clock()
 
 
 @dataclass(frozen=True, slots=True)

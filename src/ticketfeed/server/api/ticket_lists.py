@@ -163,9 +163,9 @@ async def _list_locales(request: Request, call: ApiCall) -> Response:
 
 
 async def _show_locale(request: Request, call: ApiCall) -> Response:
-    id = path_id(request)
+    named = request.path_params["id"].removesuffix(".json")
     for locale in LOCALES:
-        if locale[0] == id:
+        if named in (str(locale[0]), locale[1]):
             return body_response(request, b'{"locale":%s}' % _locale_row(call, *locale).body)
     raise RecordNotFound
 
@@ -264,5 +264,11 @@ TICKET_LIST_ROUTES = [
         refused=LIST_REFUSED,
         answer={"locales": "array"},
     ),
-    _record("/locales/{id:int}", _show_locale, summary="Show locale", role="end-user", answer={"locale": "object"}),
+    _record(
+        "/locales/{id}",
+        _show_locale,
+        summary="Show locale by its id or code",
+        role="end-user",
+        answer={"locale": "object"},
+    ),
 ]

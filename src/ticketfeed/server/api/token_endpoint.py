@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ticketfeed.protocol.errors import InvalidGrant
+from ticketfeed.protocol.errors import BodyTooLarge, InvalidGrant
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import SIGNATURE_BYTES, NewSecrets, OauthClient, OauthToken, make_jwt
 from ticketfeed.protocol.oauth_views import token_answer
@@ -23,6 +23,8 @@ from ticketfeed.writing.oauth import issue_token
 __all__ = ["TOKEN_ROUTES", "new_secrets"]
 
 _PATH = "/oauth/tokens"
+# More than any client sends.
+BODY_BYTES_MAX = 64 * 1024
 
 
 async def _grant(request: Request) -> Response:
@@ -32,7 +34,10 @@ async def _grant(request: Request) -> Response:
     context.account = account = await service.accounts.find(request.headers.get("host", ""))
     headers = request.headers
     query, kind = request.scope["query_string"], headers.get("content-type", "")
-    asked = parse_token_request(await read_body(request), kind, query, headers.get("authorization"))
+    body = await read_body(request)
+    if len(body) > BODY_BYTES_MAX:  # anybody may send one, and it is parsed at once
+        raise BodyTooLarge(BODY_BYTES_MAX)
+    asked = parse_token_request(body, kind, query, headers.get("authorization"))
     address = (request.scope.get("client") or ("",))[0]
     checks: ClientChecks = request.app.state.client_checks
     client = await checks.find(account, asked.client_id, asked.client_secret, address)

@@ -27,6 +27,7 @@ from ticketfeed.server.dashboard.session import (
     has_csrf_token,
     open_session,
     sign_in,
+    sign_out,
 )
 from ticketfeed.server.request_context import comes_from_another_origin, request_context
 from ticketfeed.storage.contract import WriteTransaction
@@ -64,6 +65,8 @@ async def _authorize(request: Request) -> Response:
         decision, is_own = form.get("decision"), has_csrf_token(form, csrf)
     if is_own and request.method != "HEAD" and decision in ("allow", "deny"):
         return await _decide(service, account, client, identity, asked, parameters, is_allowed=decision == "allow")
+    if csrf and is_own and decision == "switch":
+        return await _switch_user(request, account)
     shown: dict[str, Any] = {"client": client, "scopes": asked.scopes.split(), "email": identity.email}
     response = render("consent", account=account, session=None, csrf=csrf or "", **shown)
     response.headers.update(page_headers(f"'self' {_origin(redirect_uri)}"))
@@ -109,9 +112,22 @@ async def _sign_in(request: Request, account: Account, client: OauthClient, form
     if identity is None:
         wrong = "There is no user with this email and this token or password."
         return _login_page(request, account, client, wrong, email, 401)
-    response = RedirectResponse(f"?{request.scope['query_string'].decode('latin-1')}", 303, PAGE_HEADERS)
+    response = RedirectResponse(_same_address(request), 303, PAGE_HEADERS)
     await open_session(request, response, account, identity, _COOKIES)
     return response
+
+
+async def _switch_user(request: Request, account: Account) -> Response:
+    """End the session, and ask who it is."""
+    service: Service = request.app.state.service
+    session = await find_session(request, service, account, admins_only=False)
+    response = RedirectResponse(_same_address(request), 303, PAGE_HEADERS)
+    await sign_out(request, response, account, session, _COOKIES)
+    return response
+
+
+def _same_address(request: Request) -> str:
+    return f"?{request.scope['query_string'].decode('latin-1')}"
 
 
 def _login_page(

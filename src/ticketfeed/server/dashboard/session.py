@@ -110,12 +110,14 @@ async def open_session(
     _set_cookie(request, response, SESSION_COOKIE, str(cookie), SESSION_SECONDS, path)
 
 
-async def sign_out(request: Request, response: Response, account: Account, session: Session | None) -> None:
+async def sign_out(
+    request: Request, response: Response, account: Account, session: Session | None, path: str = BASE
+) -> None:
     """End the session in all processes, and clear its cookie."""
     service: Service = request.app.state.service
     if session is not None:
         await service.store.end_login(account, session.token_hash)
-    _set_cookie(request, response, SESSION_COOKIE, "", 0)
+    _set_cookie(request, response, SESSION_COOKIE, "", 0, path)
 
 
 def begin_login(request: Request, response: Response, token: str, path: str = BASE) -> None:

@@ -36,6 +36,14 @@ SELECT coalesce(max(CAST(value AS bigint)), 0) FROM ticketfeed.meta WHERE name =
 INSERT INTO ticketfeed.meta (name, value) VALUES ('erasures', '1')
 ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(ticketfeed.meta.value AS bigint) + 1 AS text)
 
+-- name: read_rewound_at
+-- The second that an account was brought back to from the future; its name holds the account's id.
+SELECT CAST(value AS bigint) FROM ticketfeed.meta WHERE name = :name
+
+-- name: put_rewound_at
+-- Store it; the earliest one stays.
+INSERT INTO ticketfeed.meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING
+
 -- name: create_state
 -- Add an account's row. Both watermarks begin at the newest fence: the account may have existed before a restore.
 INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)
@@ -67,6 +75,18 @@ SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id AND id = ANY 
 -- name: find_tickets
 -- The bodies of tickets, deleted ones included.
 SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id AND id = ANY (:ids)
+
+-- name: find_tickets_after
+-- Tickets after a position, whole.
+SELECT {row} FROM ticketfeed.ticket
+WHERE account_id = :account_id AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+ORDER BY generated_timestamp, id LIMIT :limit
+
+-- name: find_records_after
+-- Records of a kind after a position, whole.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+ORDER BY generated_timestamp, id LIMIT :limit
 
 -- name: find_user
 -- The user with this email. Deleted ones come last.
