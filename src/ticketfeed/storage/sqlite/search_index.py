@@ -11,7 +11,7 @@ from ticketfeed.protocol.search_index import WORDLESS_KINDS, SearchEntry
 from ticketfeed.storage.queries import Queries
 from ticketfeed.storage.search_changes import EntryKey
 
-__all__ = ["rewrite_texts", "write_entries"]
+__all__ = ["overwrite_texts", "write_entries"]
 
 
 def write_entries(
@@ -43,7 +43,7 @@ def write_entries(
         connection.executemany(queries["add_entry_text"], texts)
 
 
-def rewrite_texts(connection: apsw.Connection, queries: Queries) -> None:
+def overwrite_texts(connection: apsw.Connection, queries: Queries) -> None:
     """Write all words anew.
 
     Of words that were removed the index keeps beginnings, which may be whole words: where a page begins. FTS5 writes

@@ -31,7 +31,7 @@ from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
-from ticketfeed.storage.sqlite.search_index import rewrite_texts
+from ticketfeed.storage.sqlite.search_index import overwrite_texts
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
 
 __all__ = ["SqliteWriter"]
@@ -94,7 +94,7 @@ class SqliteWriter:
         self._deadline = 0.0  # of what runs now
         # An earlier process may have ended before it could overwrite.
         erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
-        self._must_overwrite = self._must_empty_log = self._must_rewrite_texts = erased != overwritten
+        self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = erased != overwritten
         self.is_busy = False
 
     async def close(self) -> None:
@@ -141,10 +141,10 @@ class SqliteWriter:
             self._empty_log()
             return
         try:
-            if self._must_rewrite_texts:
+            if self._must_overwrite_texts:
                 with self.transaction():
-                    rewrite_texts(self.connection, QUERIES)
-                self._must_rewrite_texts, self._must_empty_log = False, True
+                    overwrite_texts(self.connection, QUERIES)
+                self._must_overwrite_texts, self._must_empty_log = False, True
             if self._empty_log():
                 with self.transaction():
                     if self._path.with_name(f"{self._path.name}-wal").stat().st_size:
@@ -273,7 +273,7 @@ class SqliteWriter:
         write = SqliteTransaction(self.session, queued.account, before, self.now())
         queued.result = queued.work(write)
         if write.erased_users is not None:
-            self._must_overwrite = self._must_empty_log = self._must_rewrite_texts = True
+            self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = True
         states[queued.account] = write.finish()
 
     def _write_states(self, states: dict[Account, States]) -> None:
