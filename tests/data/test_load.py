@@ -326,5 +326,7 @@ def test_sideloads_inside_tickets(run: Run) -> None:
         assert (ticket_id, json.loads(body)["id"], json.loads(body)["replies"]) == (3, 70, 4)
         for row in await loader.store.read_tickets(loader.account, [3, 4]):
             assert not {*embedded} & {*json.loads(row[2])}
+        with pytest.raises(BadInput, match="its metric set is that of ticket 3"):
+            await loader.load(lines({**ticket(5, 5), "metric_set": metric_set}))
 
     run(scenario)

@@ -13,7 +13,8 @@ import pytest
 from tests.process.conftest import PATH, TOKEN, Running, Start, run
 from tests.server.desk import basic
 
-FLOOD_SECONDS, CONNECTIONS, A_SECOND = 5.0, 10, 50
+# More connections than wrong passwords are allowed at once, so some are refused however slowly they are checked.
+FLOOD_SECONDS, CONNECTIONS, A_SECOND = 5.0, 25, 50
 
 
 def flood(server: Running, first: int, until: float, statuses: Counter[int]) -> None:
@@ -66,5 +67,5 @@ def test_a_flood_of_wrong_passwords(serve: Start, tmp_path: object) -> None:
     connection.close()
     figures = f"{statuses}, {len(seconds)} requests, p99 {statistics.quantiles(seconds, n=100)[98]:.3f} s"
     assert set(statuses) == {401, 429}, figures
-    assert statuses[401] <= 20 + 1 + FLOOD_SECONDS / 10, figures
+    assert statuses[401] <= 20 + 3, figures  # one more in ten seconds
     assert statistics.quantiles(seconds, n=100)[98] < 2, figures

@@ -14,7 +14,7 @@ from tests.postgres import PostgresServer
 from tests.storage.contract import ManualClock
 from ticketfeed.data.integrity_check import check_store
 from ticketfeed.protocol.model import Slice
-from ticketfeed.protocol.records import lookup_keys
+from ticketfeed.protocol.records import make_lookup_key
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE
 from ticketfeed.storage.postgres.store import PostgresStore
@@ -36,7 +36,7 @@ RECORDS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("users", 1, 0, {"organization_id": 5}),
     ("users", 2, 0, {"organization_id": None, "role": "agent"}),
     ("users", 3, 1, {"organization_id": 5}),
-    ("users", 4, 0, {"organization_id": 6, "note": 'a "quote" and a \\ '}),
+    ("users", 4, 0, {"organization_id": 6, "role": "end-user", "user_fields": {"role": "admin"}}),
     ("organizations", 5, 0, {"name": " North "}),
     ("organizations", 6, 0, {"name": 'S"o\\uth'}),
     ("organizations", 7, 1, {"name": "North"}),
@@ -54,8 +54,7 @@ def bodies() -> list[tuple[str, int, int, bytes]]:
         own = 900 + id if kind == "ticket_metrics" else id
         made.append((kind, id, is_deleted, msgspec.json.encode({"url": url(kind, own), "id": own, **values})))
     escaped = b'{"url":"%s","id":14,"name":"Caf\\u00e9"}' % url("organizations", 14).encode()
-    lone = b'{"url":"%s","id":15,"name":"half \\ud83d"}' % url("organizations", 15).encode()
-    return [*made, ("organizations", 14, 0, escaped), ("organizations", 15, 0, lone)]
+    return [*made, ("organizations", 14, 0, escaped)]
 
 
 def fill(dialect: str, execute: Execute) -> None:
@@ -120,16 +119,16 @@ def test_owners_and_keys_of_stored_records(engine: str, tmp_path: Path, request:
         ]
         assert shown[0]["created_at"] == "2023-11-14T22:13:20Z"
         assert [row.id for row in await store.read_of_users(account, "group_memberships", [2])] == [11]
-        cases = {"north": [5], 'S"O\\UTH': [6], "ÄRZTE": [8], "with\0nul": [], "café": [14], "half": []}
+        cases = {"north": [5], 'S"O\\UTH': [6], "ärzte": [8], "with\0nul": [9], "café": [14]}
         for name, ids in cases.items():
-            found = await store.read_by_key(account, "organizations", lookup_keys(name))
+            found = await store.read_by_key(account, "organizations", [make_lookup_key(name)])
             assert [row.id for row in found] == ids, name
         assert [row.id for row in await store.read_by_key(account, "ticket_metrics", ["913"])] == [13]
         assert [row.id for row in await store.read_by_key(account, "users", ["admin", "agent"])] == [2]
         problems: list[str] = []
         await store.inspect(lambda snapshot: check_store(snapshot, problems.append))
-        assert [problem for problem in problems if "record" in problem and "differ" in problem] == []
-        assert [problem for problem in problems if "migration" in problem] == []
+        told = ("lookup_key", "user_id", "organization_id", "migration", "differs", "ended early")
+        assert [problem for problem in problems if any(word in problem for word in told)] == []
         await store.close()
 
     asyncio.run(main())

@@ -102,6 +102,21 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
     asyncio.run(main())
 
 
+def test_other_encodings(postgres: PostgresServer) -> None:
+    """A database that cannot hold every character is refused in one line, with what to do."""
+
+    async def main() -> None:
+        for encoding in ("LATIN1", "SQL_ASCII"):
+            name = f"other_{encoding.lower()}"
+            with psycopg.connect(postgres.url, autocommit=True) as connection:
+                options = f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+                connection.execute(f"CREATE DATABASE {name} {options}".encode())
+            with pytest.raises(StoreError, match=f"has the encoding {encoding}, not UTF8: .* TEMPLATE template0"):
+                await PostgresStore.open(postgres.database_url(name), ManualClock())
+
+    asyncio.run(main())
+
+
 def test_a_newer_schema(postgres: PostgresServer) -> None:
     """A database written by a newer release is refused."""
 

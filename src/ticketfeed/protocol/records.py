@@ -36,7 +36,6 @@ __all__ = [
     "decode_as",
     "defaults_of",
     "is_deleted",
-    "lookup_keys",
     "make_export_user",
     "make_lookup_key",
     "make_record",
@@ -45,6 +44,7 @@ __all__ = [
     "serialize",
     "split_checked",
     "split_record",
+    "stored_lookup_key",
     "stored_values",
     "use_wire_times",
     "wire_second",
@@ -157,24 +157,22 @@ def _lookup_key(kind: str, record: Record) -> str | None:
     if kind == "ticket_metrics":
         return str(record.id)
     if isinstance(record, UserRecord):
-        return _searchable(record.role) if record.role != "end-user" else None  # as most users are
+        return record.role if record.role in ("agent", "admin") else None
     text = getattr(record, {"organizations": "name", "identities": "value"}.get(kind, ""), None)
     return _searchable(make_lookup_key(text)) if isinstance(text, str) else None
 
 
 def make_lookup_key(text: str) -> str:
-    """What a name or an address is found by: the same in any case."""
-    return text.strip().lower()
+    """What a name or an address is found by: the same in any case, and without NUL, which PostgreSQL's text lacks."""
+    return text.replace("\0", "").strip().lower()
 
 
-def lookup_keys(text: str) -> list[str]:
-    """Every key that a record with this name or address may have.
-
-    Those that an older release stored have theirs from a migration, in which some engines know capitals of ASCII alone.
-    """
-    stripped = text.strip()
-    of_ascii = "".join(char.lower() if char.isascii() else char for char in stripped)
-    return [key for key in dict.fromkeys((make_lookup_key(text), of_ascii)) if _searchable(key) is not None]
+def stored_lookup_key(kind: str, body: bytes) -> str | None:
+    """The lookup key of a stored record; None for one that cannot be read."""
+    try:
+        return _lookup_key(kind, _STORED[kind].decode(body))
+    except msgspec.MsgspecError:
+        return None
 
 
 # What the body of a deleted record contains, as every body is encoded by `encode`; one of a user may contain none.

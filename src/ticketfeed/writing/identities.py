@@ -8,7 +8,7 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord, UserRecord
-from ticketfeed.protocol.records import RecordDraft, is_deleted, lookup_keys, make_record, split_record
+from ticketfeed.protocol.records import RecordDraft, is_deleted, make_lookup_key, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
@@ -39,7 +39,7 @@ def find_person_record(write: WriteTransaction, email: str) -> tuple[bytes, User
     found = None if body is None else (body, _PERSON.decode(body))
     if found is not None and found[1].active:
         return found
-    identities = _IDENTITY.decode_all(write.find_by_key(KIND, lookup_keys(email)))
+    identities = _IDENTITY.decode_all(write.find_by_key(KIND, [make_lookup_key(email)]))
     bodies = write.find_records("users", [each.user_id for each in identities if each.type == "email"]).values()
     users = zip(bodies, _PERSON.decode_all(bodies), strict=True)
     return next((user for user in users if user[1].active), found)

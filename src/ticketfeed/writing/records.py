@@ -16,7 +16,6 @@ from ticketfeed.protocol.record_types import GroupMembershipRecord, NamedRecord,
 from ticketfeed.protocol.records import (
     RecordDraft,
     is_deleted,
-    lookup_keys,
     make_lookup_key,
     make_record,
     split_record,
@@ -218,7 +217,7 @@ class RecordWriter:
 
     def _id_of_name(self, name: str) -> int | None:
         """The organization with this name that is not deleted."""
-        named = _NAMED.decode_all(self._write.find_by_key("organizations", lookup_keys(name)))
+        named = _NAMED.decode_all(self._write.find_by_key("organizations", [make_lookup_key(name)]))
         wanted = make_lookup_key(name)
         return next((each.id for each in named if make_lookup_key(str(each.name or "")) == wanted), None)
 

@@ -24,7 +24,7 @@ from ticketfeed.clock import Clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
-from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
+from ticketfeed.storage.postgres.schema import prepare_schema, refuse_encoding, refuse_unreadable
 from ticketfeed.storage.postgres.session import PostgresSession
 from ticketfeed.storage.sql_session import fence_account, lock_states
 
@@ -59,6 +59,7 @@ def restore_postgres(file: Path, url: str, clock: Clock, clock_error_seconds: in
     if not file.is_file():
         raise StoreError(f"there is no backup at {file}")
     with _connected(url) as connection:
+        refuse_encoding(connection)
         program = _find_program("pg_restore", connection)
         deferred = _read_deferred(program, file)
         if connection.execute("SELECT to_regnamespace('ticketfeed')").fetchone() != (None,):

@@ -13,13 +13,14 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, UniqueViolation
 
 from ticketfeed.protocol.errors import StoreError
+from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.postgres.search_index import write_entries
 from ticketfeed.storage.postgres.session import PostgresSession
 from ticketfeed.storage.queries import POSTGRES, load_migrations, translate
 from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 
-__all__ = ["prepare_schema", "refuse_unreadable"]
+__all__ = ["prepare_schema", "refuse_encoding", "refuse_unreadable"]
 
 
 def refuse_unreadable(url: str) -> None:
@@ -32,8 +33,19 @@ def refuse_unreadable(url: str) -> None:
         raise StoreError("the PostgreSQL URL cannot be read; is the password percent-encoded?") from None
 
 
+def refuse_encoding(connection: psycopg.Connection[Any]) -> None:
+    """Raise StoreError for a database that cannot hold every character."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the database has the encoding {encoding}, not UTF8: make one with "
+            "CREATE DATABASE name ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+        )
+
+
 def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
     """Apply missing migrations; returns the store's id. Raises StoreError if there is no store and not `create`."""
+    refuse_encoding(connection)
     if connection.execute("SELECT to_regclass('ticketfeed.migration')").fetchone() == (None,):
         if not create:
             raise StoreError("there is no store in this database")
@@ -49,6 +61,10 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
         def apply(number: int, name: str, sql: str) -> None:
             connection.execute(sql.encode())
             connection.execute("INSERT INTO ticketfeed.migration (number, name) VALUES (%s, %s)", (number, name))
+            if name == LOOKUP_MIGRATION:
+                rows = connection.execute(READ_NAMED.encode()).fetchall()
+                with connection.cursor() as cursor:
+                    cursor.executemany(translate(POSTGRES, WRITE_KEY).encode(), make_lookup_keys(rows))
 
         apply_migrations("postgres", applied, apply)
         session = PostgresSession(connection)

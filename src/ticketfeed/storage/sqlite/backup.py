@@ -19,7 +19,15 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.sql_session import fence_account, lock_states
-from ticketfeed.storage.sqlite.file import APPLICATION_ID, PRIVATE_MODE, explain, prepare, snapshot, transaction
+from ticketfeed.storage.sqlite.file import (
+    APPLICATION_ID,
+    PRIVATE_MODE,
+    explain,
+    prepare,
+    put_file_id,
+    snapshot,
+    transaction,
+)
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
 
 __all__ = ["backup_sqlite", "restore_sqlite"]
@@ -39,6 +47,8 @@ def backup_sqlite(path: Path, file: Path, advance: Callable[[int, int], None]) -
         with _opened(path) as source, _opened(part) as copy:
             _refuse_foreign(source, path)
             _copy(source, copy, advance)
+            with transaction(copy):
+                put_file_id(copy, anew=True)
         _remove_log(part)
 
 
@@ -74,6 +84,7 @@ def _fence_copy(connection: apsw.Connection, clock: Clock, clock_error_seconds: 
             states = lock_states(session, account)
             fenced.append((account, fence_account(session, account, states, clock(), clock_error_seconds)))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'store_id'", (uuid.uuid4().hex,))
+        put_file_id(connection, anew=True)
     return fenced
 
 

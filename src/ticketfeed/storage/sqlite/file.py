@@ -10,9 +10,11 @@ from pathlib import Path
 import apsw
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.queries import SQLITE, load_migrations, translate
 from ticketfeed.storage.search_fill import build_search_index, needs_search_index
+from ticketfeed.storage.sqlite.file_id import new_file_id, refuse_foreign_log
 from ticketfeed.storage.sqlite.search_index import write_entries
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
 
@@ -24,6 +26,7 @@ __all__ = [
     "create_private",
     "explain",
     "prepare",
+    "put_file_id",
     "snapshot",
     "transaction",
     "translated",
@@ -45,11 +48,14 @@ def prepare(path: Path, busy_seconds: float) -> None:
     """Create the file or check it, and apply missing migrations. A current file is not written to, so that a backup can
     be opened without changing it."""
     create_private(path)
+    refuse_foreign_log(path)
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(round(busy_seconds * 1000))
         if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            with transaction(connection):  # in the file itself, before there is a log
+                put_file_id(connection)
             use_write_ahead_log(connection, busy_seconds)
         elif connection.execute("PRAGMA application_id").get != APPLICATION_ID:
             raise StoreError(f"{path} is a database of another program, not a ticketfeed store")
@@ -58,6 +64,14 @@ def prepare(path: Path, busy_seconds: float) -> None:
                 _migrate(connection)
     finally:
         connection.close()
+
+
+def put_file_id(connection: apsw.Connection, *, anew: bool = False) -> int:
+    """Store the file's id, in a transaction; another one if `anew`. Returns it."""
+    number = 0 if anew else int(connection.execute("PRAGMA user_version").get)
+    number = number or new_file_id()
+    connection.execute(f"PRAGMA user_version = {number}")
+    return number
 
 
 def create_private(path: Path) -> None:
@@ -102,6 +116,9 @@ def _migrate(connection: apsw.Connection) -> None:
     def apply(number: int, name: str, sql: str) -> None:
         connection.execute(sql)
         connection.execute("INSERT INTO migration (number, name) VALUES (?, ?)", (number, name))
+        if name == LOOKUP_MIGRATION:
+            rows = connection.execute(translate(SQLITE, READ_NAMED)).fetchall()
+            connection.executemany(translate(SQLITE, WRITE_KEY), make_lookup_keys(rows))
 
     apply_migrations("sqlite", applied, apply)
     session = SqliteSession(connection)

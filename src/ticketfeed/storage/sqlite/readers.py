@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 
 from ticketfeed.storage.sqlite.file import connect, translated
+from ticketfeed.storage.sqlite.file_id import FileId
 
 __all__ = ["READ_CACHE_KIB", "SqliteReaders"]
 
@@ -23,8 +24,8 @@ THREADS = 4
 class SqliteReaders:
     """Threads and connections for lists, counts and other reads of many rows."""
 
-    def __init__(self, path: Path, busy_seconds: float) -> None:
-        self._path, self._busy_seconds = path, busy_seconds
+    def __init__(self, path: Path, busy_seconds: float, file_id: FileId) -> None:
+        self._path, self._busy_seconds, self._file_id = path, busy_seconds, file_id
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="sqlite-reader")
         self._connections: SimpleQueue[apsw.Connection] = SimpleQueue()
 
@@ -32,13 +33,21 @@ class SqliteReaders:
         """All rows of a query. Raises StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, sql, bindings)
 
+    def connections(self) -> list[apsw.Connection]:
+        """Those that are kept, all of them while nothing is read."""
+        found = [self._connections.get_nowait() for _ in range(self._connections.qsize())]
+        for connection in found:
+            self._connections.put(connection)
+        return found
+
     async def close(self) -> None:
         """Wait for reads in flight, then close the connections."""
         await asyncio.to_thread(self._threads.shutdown)
-        while not self._connections.empty():
-            self._connections.get_nowait().close()
+        for connection in self.connections():
+            connection.close()
 
     def _fetch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        self._file_id.refuse_replaced()
         with translated(self._path):
             try:
                 connection = self._connections.get_nowait()

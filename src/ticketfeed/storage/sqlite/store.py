@@ -57,7 +57,8 @@ class SqliteStore(SqlStore):
         self._clock_check = clock_check
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
         self._writer = SqliteWriter(path, clock, busy_seconds, clock_check)
-        self._readers = SqliteReaders(path, busy_seconds)
+        self._file_id, self._is_closed = self._writer.file_id, False
+        self._readers = SqliteReaders(path, busy_seconds, self._file_id)
         self._inspectors, self._prober, self._sidecar_thread = (
             ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"sqlite-{name}")
             for name, count in (("inspector", INSPECTORS_MAX), ("prober", 1), ("sidecar", 1))
@@ -107,12 +108,22 @@ class SqliteStore(SqlStore):
         self._counted_in = None
 
     async def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         for threads in (self._inspectors, self._prober, self._sidecar_thread):
             await asyncio.to_thread(threads.shutdown)
+        if self._file_id.is_replaced():  # what the log holds must not be written into another file
+            for connection in (self._reader, self._writer.connection, *self._readers.connections()):
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         await self._readers.close()
         await self._writer.close()
         self._sidecar.close()
         self._reader.close()
+
+    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+        self._file_id.refuse_replaced()
+        return await super().list_accounts(current=current)
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
@@ -203,6 +214,7 @@ class SqliteStore(SqlStore):
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
     ) -> tuple[StateRow, LazyRows[RowT]]:
+        self._file_id.refuse_moved()
         with translated(self._path), snapshot(self._reader):
             own = {"account_id": account.account_id}
             states = build(StateRow, self._reader.execute(QUERIES.select("read_state", StateRow), own))
@@ -215,6 +227,7 @@ class SqliteStore(SqlStore):
         return state, LazyRows(row_type, rows)
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
+        self._file_id.refuse_replaced()
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
         with translated(self._path), connecting as connection:
             connection.execute("BEGIN")  # ended by closing: SQLite commits nothing of a file that is damaged
@@ -222,6 +235,8 @@ class SqliteStore(SqlStore):
 
     def _close_newest(self, account: Account) -> bool:
         connection, session = self._writer.connection, self._writer.session
+        if self._file_id.is_replaced():
+            return False
         connection.set_busy_timeout(0)
         try:
             with transaction(connection):

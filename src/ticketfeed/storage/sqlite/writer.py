@@ -29,7 +29,8 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sql_session import lock_states, write_states
-from ticketfeed.storage.sqlite.file import connect, transaction, translated, use_write_ahead_log
+from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
+from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
 from ticketfeed.storage.sqlite.search_index import overwrite_texts
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
@@ -87,6 +88,9 @@ class SqliteWriter:
         self._clock_check = clock_check
         self.connection = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self.session = SqliteSession(self.connection)
+        self.file_id = FileId(path, int(self.connection.execute("PRAGMA user_version").get))
+        # The header of the log that has the file's id.
+        self._marked_log: bytes | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
@@ -100,8 +104,11 @@ class SqliteWriter:
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
         self._deadline = time.monotonic() + self._busy_seconds
-        self.overwrite_erased(at_once=True)
+        is_replaced = self.file_id.is_replaced()
+        if not is_replaced:
+            self.overwrite_erased(at_once=True)
         self.connection.close()
+        self.file_id.close()
 
     async def run(self, job: Callable[[], T]) -> T:
         """Run `job` in the writer's thread. It begins a transaction of its own."""
@@ -128,7 +135,21 @@ class SqliteWriter:
             self._has_log = True
         self.connection.set_busy_timeout(round(remaining * 1000))
         with transaction(self.connection):
+            self.file_id.refuse_replaced()
+            is_marked = self._marked_log is not None and self._log_header() == self._marked_log
+            if not is_marked:
+                self.file_id.number = put_file_id(self.connection)
             yield
+        if not is_marked:
+            self._marked_log = self._log_header()
+
+    def _log_header(self) -> bytes:
+        """It changes whenever the log begins anew."""
+        try:
+            with log_path(self._path).open("rb", buffering=0) as log:
+                return log.read(LOG_HEADER_BYTES) or b""
+        except OSError:
+            return b""
 
     def overwrite_erased(self, *, at_once: bool = False) -> None:
         """Overwrite what the file and its write-ahead log hold of rows that were erased, if any were.

@@ -2,16 +2,7 @@
 -- an agent by the role, a metric set, whose id here is that of its ticket, by its own id.
 ALTER TABLE record ADD COLUMN lookup_key TEXT;
 
-UPDATE record SET lookup_key = lower(trim(json_extract(CAST(body AS TEXT), '$.name')))
-WHERE kind = 'organizations' AND json_valid(CAST(body AS TEXT))
-  AND json_type(CAST(body AS TEXT), '$.name') = 'text'
-  AND length(CAST(json_extract(CAST(body AS TEXT), '$.name') AS BLOB)) <= 600
-  AND instr(CAST(json_extract(CAST(body AS TEXT), '$.name') AS BLOB), x'00') = 0;
-UPDATE record SET lookup_key = lower(trim(json_extract(CAST(body AS TEXT), '$.value')))
-WHERE kind = 'identities' AND json_valid(CAST(body AS TEXT))
-  AND json_type(CAST(body AS TEXT), '$.value') = 'text'
-  AND length(CAST(json_extract(CAST(body AS TEXT), '$.value') AS BLOB)) <= 600
-  AND instr(CAST(json_extract(CAST(body AS TEXT), '$.value') AS BLOB), x'00') = 0;
+-- Those of organizations and identities are computed by the program (lookup_fill.py).
 UPDATE record SET lookup_key = json_extract(CAST(body AS TEXT), '$.role')
 WHERE kind = 'users' AND json_valid(CAST(body AS TEXT))
   AND json_extract(CAST(body AS TEXT), '$.role') IN ('agent', 'admin');
