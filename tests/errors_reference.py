@@ -138,6 +138,10 @@ def _invalid_record(desk: Desk) -> None:
     desk.send("POST", "/tickets", {"ticket": {"subject": "no comment"}}, expect=422)
 
 
+def _deep_search(desk: Desk) -> None:
+    desk.ask("/api/v2/search?query=type:ticket&page=11")
+
+
 def _rate_limit(_desk: Desk) -> None:
     limited = Desk(Settings.of_profile("zendesk"))
     for _ in range(11):
@@ -192,6 +196,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("an unknown account", _unknown_account),
     ("a ticket that has changed since `updated_stamp`", _conflict),
     ("a body that is too large", _large_body),
+    ("a page of a search beyond its 1000th result", _deep_search),
     ("an invalid record, with the fields at fault", _invalid_record),
     ("a rate limit is exceeded", _rate_limit),
     ("an internal error; the log contains it with the `X-Request-Id` of the response", _internal),
