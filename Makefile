@@ -41,7 +41,7 @@ bench: $(VENV)/.bench
 bench-export: $(VENV)/.bench
 	$(BIN)/python -m bench.export
 
-# make soak MINUTES=60: simulation, concurrency and crashes with new seeds, on both engines at once.
+# make soak MINUTES=60: simulation, concurrency, crashes and attacks with new seeds, on both engines at once.
 MINUTES ?= 10
 soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store sqlite & first=$$!; \

@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.server.desk import ALL, NOON, Desk, basic, tickets
+from tests.server.serving import shares_of
 from ticketfeed.protocol.envelope import encode_error
 from ticketfeed.protocol.errors import StoreUnavailable, WireError
 from ticketfeed.settings import Settings
@@ -154,8 +155,7 @@ def _store_down(desk: Desk) -> None:
 
 
 def _overload(desk: Desk) -> None:
-    overload = "ticketfeed.server.middleware.overload"
-    with patch(f"{overload}.UNSENT_BYTES_MAX", -1), patch(f"{overload}.WAIT_SECONDS_MAX", 0.01):
+    with patch.object(shares_of(desk)[0], "requests_max", 0):
         desk.ask()
 
 

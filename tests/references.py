@@ -1,9 +1,14 @@
 """The pages of docs/reference that are made from the code: `python -m tests.references` writes them all."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from tests import cli_reference, compatibility_reference, endpoints_reference, errors_reference
+from ticketfeed.server.api.password_checks import LINE_MAX
+from ticketfeed.server.api.requests import BODY_BYTES_MAX
+from ticketfeed.server.dashboard.pages import FORM_BYTES_MAX
+from ticketfeed.server.limits import Limits
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import RULES, SETTINGS, Setting
 
@@ -40,6 +45,22 @@ server](../how-to/operate.md).
 |---|---|---|---|
 """
 
+LIMITS_HEAD = """# Limits
+
+What clients can make one server process hold, or wait for. They hold for every address, with and without credentials,
+but for the shares of requests with and without. `connections` is a [setting](settings.md); the others are fixed, chosen
+so that no known client meets them. Each has a test in `tests/server/test_limits.py` or `test_overload.py`.
+
+| limit | value | of what | beyond |
+|---|---|---|---|
+"""
+LIMITS_TAIL = """
+Limits on the content of requests, which are answered in the API's own words:
+
+| limit | value | of what | beyond |
+|---|---|---|---|
+"""
+
 
 def settings() -> str:
     rows = [_setting(row) for row in SETTINGS.values() if row.has_option]
@@ -67,11 +88,34 @@ def metrics() -> str:
     return METRICS_HEAD + "\n".join(rows) + "\n"
 
 
+def limits() -> str:
+    rows = [
+        f"| `{each.name}` | {_amount(each.default, each.metadata['unit'])} | {each.metadata['help']} "
+        f"| {each.metadata['beyond']} |"
+        for each in fields(Limits)
+    ]
+    content = [
+        ("body", BODY_BYTES_MAX, "bytes", "The body of a request.", "413"),
+        ("form", FORM_BYTES_MAX, "bytes", "A form of the dashboard.", "413"),
+        ("passwords in line", LINE_MAX, "checks", "Passwords that are checked, or wait for it.", "429"),
+    ]
+    more = [f"| {name} | {_amount(value, unit)} | {what} | {beyond} |" for name, value, unit, what, beyond in content]
+    return LIMITS_HEAD + "\n".join(rows) + "\n" + LIMITS_TAIL + "\n".join(more) + "\n"
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit.startswith("bytes"):
+        size, prefix = (value / 2**20, "MiB") if value >= 2**20 else (value / 2**10, "KiB")
+        return f"{size:g} {unit.replace('bytes', prefix)}"
+    return f"{value:g} {unit}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_reference.render,
     "compatibility-matrix.md": compatibility_reference.render,
     "http-api.md": endpoints_reference.render,
     "errors.md": errors_reference.render,
+    "limits.md": limits,
     "metrics.md": metrics,
     "settings.md": settings,
 }

@@ -1,4 +1,4 @@
-"""`python -m tests.soak --minutes M --store sqlite|postgres`: simulation, concurrency and crashes in turn, for hours.
+"""`python -m tests.soak --minutes M --store sqlite|postgres`: simulation, concurrency, crashes and attacks, for hours.
 
 A progress line a minute, and at the end one line of JSON with the totals. Exit code 1 on any violation.
 """
@@ -15,12 +15,15 @@ from random import Random
 import msgspec
 
 from tests.engines import ENGINES, Engine, engine
+from tests.process.attack import run_attack
 from tests.process.concurrency import run_concurrently
 from tests.process.crash import run_round
 from tests.simulation.__main__ import run_for
 from tests.simulation.observer import Figures
 
-SIMULATION_SECONDS, CONCURRENCY_SECONDS = 20.0, 10.0
+SIMULATION_SECONDS, CONCURRENCY_SECONDS, ATTACK_SECONDS = 20.0, 10.0, 20.0
+# The attackers and the admin have the same address.
+ATTACK_SOURCE = "127.0.0.1"
 PROGRESS_SECONDS = 60.0
 
 
@@ -37,6 +40,11 @@ def soak(made: Engine, seconds: float, report: Callable[[str], None]) -> Figures
             print(f"concurrency:\n{violations}", flush=True)
         total += figures
         total += run_round(made, number, chance)
+        attack = run_attack(made, ATTACK_SECONDS, ATTACK_SOURCE, made.new_folder() / "log")
+        report(f"attack: {msgspec.json.encode(attack).decode()}")
+        for problem in attack.problems:
+            print(f"attack: {problem}", flush=True)
+        total.violations += len(attack.problems)
         now = time.monotonic()
         if now - reported > PROGRESS_SECONDS:
             reported = now

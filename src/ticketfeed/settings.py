@@ -157,6 +157,11 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535)
     workers: int = _setting(1, "Number of server processes.", minimum=1)
+    connections: int = _setting(
+        4000,
+        "Open connections of each process. Beyond, the oldest one without credentials is closed for a new one.",
+        minimum=10,
+    )
     trusted_proxy: tuple[str, ...] = _setting(
         (),
         "Address or network of a reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Repeatable; "

@@ -19,6 +19,7 @@ from ticketfeed.protocol.oauth_views import client_view
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.server.app import create_app
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
@@ -69,10 +70,15 @@ def _new_store(clock: Callable[[], int]) -> Store:
 class Desk:
     """One account "acme" with an admin, unless told otherwise; `put` fills it, `ask` reads it over the wire."""
 
-    def __init__(self, settings: Settings | None = None, accounts: Sequence[str] = ("acme",)) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        accounts: Sequence[str] = ("acme",),
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self.now = NOON
         self.store = _new_store(lambda: self.now)
-        self.app = create_app(settings or Settings(), self.store, lambda: self.now)
+        self.app = create_app(settings or Settings(), self.store, lambda: self.now, limits=limits)
         for name in accounts:
             account = asyncio.run(self.store.create_account(name))
             self.put("users", {"id": account.account_id, "email": "admin@example.com", "role": "admin"}, account=name)

@@ -1,39 +1,37 @@
 """A connection holds no endless head, and does not wait for ever for the rest of one."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
-import uvicorn
 
 from tests.server.desk import ADMIN, ALL, Desk
-from ticketfeed.server import connection
-from ticketfeed.server.middleware.head_limit import HEAD_BYTES_MAX
+from tests.server.serving import Address, limits_of, serve
+from ticketfeed.server import connections
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 
 REQUEST = f"GET {ALL} HTTP/1.1\r\nHost: acme\r\nAuthorization: {ADMIN}\r\n".encode()
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are checked often, so that no test has to wait."""
+    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
+
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def converse(talk: Talk) -> None:
+def converse(talk: Talk, limits: Limits = DEFAULT_LIMITS) -> None:
     """Serve a desk on a free port of this process and talk to it over one connection."""
-    desk = Desk()
 
-    async def main() -> None:
-        config = uvicorn.Config(desk.app, http=connection.BoundedConnection, ws="none", log_config=None, port=0)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
-        try:
-            async with asyncio.timeout(10):
-                await talk(reader, writer)
-        finally:
-            writer.close()
-            server.should_exit = True
-            await serving
+    async def connect(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(*address)
+        with contextlib.closing(writer):
+            await talk(reader, writer)
 
-    asyncio.run(main())
+    serve(Desk(limits=limits), connect, limits)
 
 
 async def read_answer(reader: asyncio.StreamReader) -> int:
@@ -48,7 +46,7 @@ def test_endless_head() -> None:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(REQUEST + b"X-Endless: ")
-        for _ in range(HEAD_BYTES_MAX // 8192 + 1):
+        for _ in range(DEFAULT_LIMITS.head_bytes // 8192 + 1):
             writer.write(b"x" * 8192)
             await writer.drain()
             await asyncio.sleep(0.001)
@@ -59,23 +57,22 @@ def test_endless_head() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GE", REQUEST, b"\r\n"])
-def test_late_head(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that has not sent a whole head in time is closed."""
-    monkeypatch.setattr(connection, "HEAD_SECONDS_MAX", 0.1)
+def test_late_head(sent: bytes) -> None:
+    """A connection that has not sent a whole head in time is closed; who has begun one is told."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(sent)
-        assert await reader.read() == b""
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 408 ") if sent.strip() else answer == b""
 
-    converse(talk)
+    converse(talk, limits_of(head_seconds=0.1, idle_seconds=0.1))
 
 
-def test_time_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_starts_anew() -> None:
     """Each request of a connection has its own time and size; what lies between them counts for neither."""
-    monkeypatch.setattr(connection, "HEAD_SECONDS_MAX", 0.3)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        padded = REQUEST + b"X-Pad: " + b"x" * (HEAD_BYTES_MAX // 2) + b"\r\n"
+        padded = REQUEST + b"X-Pad: " + b"x" * (DEFAULT_LIMITS.head_bytes // 2) + b"\r\n"
         for _ in range(4):
             writer.write(padded)
             await asyncio.sleep(0.15)
@@ -87,4 +84,4 @@ def test_time_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         writer.write((REQUEST + b"\r\n") * 3)
         assert [await read_answer(reader) for _ in range(3)] == [200] * 3
 
-    converse(talk)
+    converse(talk, limits_of(head_seconds=0.3))

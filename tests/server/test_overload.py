@@ -3,46 +3,33 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import Any
 
 import msgspec
 import pytest
-import uvicorn
 
+from tests.server import serving
 from tests.server.desk import ADMIN, ALL, NOON, Desk, tickets
+from tests.server.serving import Address, limits_of, shares_of
 from ticketfeed.inprocess import Answer, call_app
-from ticketfeed.server import connection
-from ticketfeed.server.connection import BoundedConnection
-from ticketfeed.server.middleware import overload
-from ticketfeed.server.middleware.overload import stalled_transports, unsent_bytes
+from ticketfeed.server import connections
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
+from ticketfeed.server.middleware.overload import Overload
 
-Address = tuple[str, int]
 SMALL = f"{ALL}&per_page=1"
 # More than the system itself takes between two sockets.
 LARGE_BYTES = 12 * 1024 * 1024
 
 
-def serve(talk: Callable[[Address, Desk], Awaitable[None]]) -> None:
+def serve(talk: Callable[[Address, Desk], Awaitable[None]], limits: Limits = DEFAULT_LIMITS) -> None:
     """A desk with one large page, on a free port of this process."""
-    desk = Desk()
+    desk = Desk(limits=limits)
     desk.put("tickets", *(t for n in range(12) for t in tickets(n + 1, second=NOON - 500, description="x" * 1_100_000)))
-
-    async def main() -> None:
-        config = uvicorn.Config(desk.app, http=BoundedConnection, ws="none", log_config=None, port=0)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        try:
-            async with asyncio.timeout(30):
-                await talk(server.servers[0].sockets[0].getsockname()[:2], desk)
-        finally:
-            server.should_exit = True
-            await serving
-
-    asyncio.run(main())
+    serving.serve(desk, lambda address: talk(address, desk), limits)
+    assert [share.requests for share in shares_of(desk)] == [0, 0]
+    assert not any(share.stalled for share in shares_of(desk))
 
 
 async def ask(address: Address, target: str = SMALL) -> Answer:
@@ -65,6 +52,16 @@ async def ask_and_not_read(address: Address, buffer_bytes: int = 4096) -> socket
     return slow
 
 
+async def is_cut_off(slow: socket.socket) -> bool:
+    """Read what was sent before, up to the reset."""
+    try:
+        while await asyncio.get_running_loop().sock_recv(slow, 1 << 20):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
+
+
 def _request(target: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\nHost: acme\r\nAuthorization: {ADMIN}\r\n\r\n".encode()
 
@@ -74,42 +71,35 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    yield
-    assert unsent_bytes() == 0
-
-
 def test_slow_readers_hold_nobody_up() -> None:
     """While others take nothing of their answers, who reads is answered at once; what they were sent waits for them."""
 
-    async def talk(address: Address, _desk: Desk) -> None:
+    async def talk(address: Address, desk: Desk) -> None:
         slow = [await ask_and_not_read(address) for _ in range(4)]
-        await until(lambda: len(stalled_transports) == 4)
+        stalled = shares_of(desk)[0].stalled
+        await until(lambda: len(stalled) == 4)
         started = time.perf_counter()
         assert (await ask(address)).status == 200
         assert time.perf_counter() - started < 1
         for each in slow:
             each.close()
-        await until(lambda: not stalled_transports)
+        await until(lambda: not stalled)
 
     serve(talk)
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded() -> None:
     """When readers leave too much in memory, new requests wait, are refused after a while in the wire's shape, and are
     served as soon as there is room; whether the process lives can be asked all the time."""
-    monkeypatch.setattr(overload, "UNSENT_BYTES_MAX", 1024 * 1024)
-    monkeypatch.setattr(overload, "WAIT_SECONDS_MAX", 0.4)
 
-    async def talk(address: Address, _desk: Desk) -> None:
+    async def talk(address: Address, desk: Desk) -> None:
         slow = await ask_and_not_read(address)
-        await until(lambda: unsent_bytes() > 1024 * 1024)
+        await until(lambda: shares_of(desk)[0].unsent_bytes() > 1024 * 1024)
         refused = await asyncio.gather(*(ask(address) for _ in range(20)))
         assert {answer.status for answer in refused} == {503}
         assert {answer.headers["retry-after"] for answer in refused} == {"5"}
         assert msgspec.json.decode(refused[0].body)["error"] == "ServiceUnavailable"
-        assert unsent_bytes() < LARGE_BYTES + 1024 * 1024
+        assert shares_of(desk)[0].unsent_bytes() < LARGE_BYTES + 1024 * 1024
         assert (await ask(address, "/_ticketfeed/health")).status == 200
         waiting = asyncio.create_task(ask(address))
         await asyncio.sleep(0.1)
@@ -117,27 +107,27 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         slow.close()
         assert (await waiting).status == 200
 
-    serve(talk)
+    serve(talk, limits_of(unsent_bytes=1024 * 1024, wait_seconds=0.4, busy_read_seconds=60))
 
 
 def test_who_came_first_is_served_first() -> None:
     """Those who wait for room are let in in the order they came, and nobody passes them."""
     order: list[int] = []
-    room = False
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
         order.append(scope["number"])
 
     async def main() -> None:
-        nonlocal room
-        gate = overload.Overload(app, lambda: 0 if room else overload.UNSENT_BYTES_MAX + 1)
+        gate = Overload(app)
+        gate.known.kernel_bytes = gate.known.unsent_bytes_max + 1
+        scope = {"type": "http", "path": "/", "headers": [(b"authorization", b"")]}
         asked = [
-            asyncio.create_task(gate({"type": "http", "path": "/", "number": n}, None, None))  # type: ignore[arg-type]
+            asyncio.create_task(gate({**scope, "number": n}, None, None))  # type: ignore[arg-type]
             for n in range(10)
         ]
         await asyncio.sleep(0.02)
-        room = True
-        await gate({"type": "http", "path": "/", "number": 10}, None, None)  # type: ignore[arg-type]
+        gate.known.kernel_bytes = 0
+        await gate({**scope, "number": 10}, None, None)  # type: ignore[arg-type]
         await asyncio.gather(*asked)
 
     asyncio.run(main())
@@ -146,8 +136,7 @@ def test_who_came_first_is_served_first() -> None:
 
 def test_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """More requests under way than the process takes on are refused at once."""
-    monkeypatch.setattr(overload, "REQUESTS_MAX", 3)
-    desk, released = Desk(), asyncio.Event()
+    desk, released = Desk(limits=limits_of(requests=3)), asyncio.Event()
     find = desk.app.state.service.accounts.find
 
     async def slowly(host: str) -> Any:
@@ -173,35 +162,37 @@ def test_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_reader_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who takes nothing of an answer for a long time is cut off; who takes it slowly is not."""
-    monkeypatch.setattr(connection, "READ_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
 
-    async def talk(address: Address, _desk: Desk) -> None:
+    async def talk(address: Address, desk: Desk) -> None:
         loop = asyncio.get_running_loop()
+        stalled = shares_of(desk)[0].stalled
         slow, gone = await ask_and_not_read(address, 1 << 20), await ask_and_not_read(address)
-        await until(lambda: len(stalled_transports) == 2)
+        await until(lambda: len(stalled) == 2)
         received, started = 0, time.perf_counter()
-        while len(stalled_transports) == 2:
+        while len(stalled) == 2:
             await asyncio.sleep(0.01)
             received += len(await loop.sock_recv(slow, 100_000))
         assert time.perf_counter() - started > 0.25
         while received < LARGE_BYTES:
             received += len(await loop.sock_recv(slow, 1 << 20))
         slow.close()
+        await until(lambda: not stalled)
+        assert await is_cut_off(gone)
         gone.close()
 
-    serve(talk)
+    serve(talk, limits_of(read_seconds=0.3))
 
 
-def test_five_hundred_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_hundred_readers() -> None:
     """All are served within bounded memory, and none much later than the others who came with it."""
-    monkeypatch.setattr(overload, "UNSENT_BYTES_MAX", 16 * 1024 * 1024)
     most = 0
 
-    async def talk(address: Address, _desk: Desk) -> None:
+    async def talk(address: Address, desk: Desk) -> None:
         async def watch() -> None:
             nonlocal most
             while True:
-                most = max(most, unsent_bytes())
+                most = max(most, shares_of(desk)[0].unsent_bytes())
                 await asyncio.sleep(0.002)
 
         watching = asyncio.create_task(watch())
@@ -210,4 +201,4 @@ def test_five_hundred_readers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [answer.status for answer in answers].count(200) == 500
         assert most < 40 * 1024 * 1024
 
-    serve(talk)
+    serve(talk, limits_of(unsent_bytes=16 * 1024 * 1024, wait_seconds=20))

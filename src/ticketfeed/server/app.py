@@ -19,6 +19,7 @@ from ticketfeed.server.dashboard import consent_routes, dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.middleware.access_log import AccessLog
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
@@ -38,7 +39,11 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    settings: Settings, store: Store, clock: Clock = system_clock, authenticate: Authenticate | None = None
+    settings: Settings,
+    store: Store,
+    clock: Clock = system_clock,
+    authenticate: Authenticate | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Starlette:
     """An ASGI application that serves `store`. The caller closes the store."""
     settings = settings if settings.session_key else replace(settings, session_key=make_session_key())
@@ -78,8 +83,8 @@ def create_app(
         ],
         middleware=[
             Middleware(AccessLog, listeners=listeners),
-            Middleware(Overload),
-            Middleware(HeadLimit),
+            Middleware(Overload, limits=limits),
+            Middleware(HeadLimit, limits=limits),
             Middleware(CorsPreflight),
             Middleware(NormalizedPaths),
         ],

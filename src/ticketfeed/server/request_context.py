@@ -1,6 +1,6 @@
 """What is learned of a request while it is answered: for the log, the metrics, and the notes of consumers."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,20 +9,25 @@ from starlette.requests import Request
 from ticketfeed.protocol.consumers import Served
 from ticketfeed.protocol.model import Account, Identity
 
-__all__ = ["RequestContext", "begin", "comes_from_another_origin", "request_context"]
+__all__ = ["RequestContext", "begin", "comes_from_another_origin", "find_request_context", "request_context"]
 
 _KEY = "ticketfeed.seen"
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """`endpoint`: the address as the table of routes has it. `error`: why it was refused."""
+    """`endpoint`: the address as the table of routes has it. `error`: why it was refused.
+
+    `cut_status`: how a request counts whose connection ended before its body; 499 is nginx's number for a client that
+    closed it.
+    """
 
     account: Account | None = None
     identity: Identity | None = None
     endpoint: str = ""
     served: Served | None = None
     error: str = ""
+    cut_status: int = 499
 
 
 def begin(scope: MutableMapping[str, Any]) -> RequestContext:
@@ -34,6 +39,12 @@ def begin(scope: MutableMapping[str, Any]) -> RequestContext:
 def request_context(scope: MutableMapping[str, Any]) -> RequestContext:
     """What is known of it so far."""
     found: RequestContext = scope[_KEY]
+    return found
+
+
+def find_request_context(scope: Mapping[str, Any]) -> RequestContext | None:
+    """The same, if the request has reached the application."""
+    found: RequestContext | None = scope.get(_KEY)
     return found
 
 

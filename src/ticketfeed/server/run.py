@@ -28,6 +28,8 @@ from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError
 from ticketfeed.server.app import create_app
 from ticketfeed.server.connection import BoundedConnection
+from ticketfeed.server.connections import Connections
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.ops.metrics import MULTIPROCESS_VARIABLE
 from ticketfeed.server.ops.traces import trace
 from ticketfeed.server.session_key import find_session_key
@@ -35,7 +37,7 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage import ClockCheck, Store, open_store
 from ticketfeed.wrap.contexts import MakeContext
 
-__all__ = ["QuietServer", "bind", "connect_to_self", "run_server", "server_config"]
+__all__ = ["QuietServer", "accepting", "bind", "connect_to_self", "run_server", "server_config"]
 
 # Time for requests in flight to finish after SIGTERM.
 DRAIN_SECONDS = 30
@@ -43,6 +45,10 @@ DRAIN_SECONDS = 30
 READY_SECONDS_MAX = 60
 # uvicorn's default.
 BACKLOG = 2048
+# A new connection costs as many system calls.
+ACCEPTED_TOGETHER = 16
+# Descriptors besides those of connections: of the store, its pools, the page cache and what is accepted at once.
+OTHER_DESCRIPTORS = 200
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,17 +71,42 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _limit_buffers(listener: socket.socket, limits: Limits) -> None:
+    """Limit what the system holds for each connection: they have the options of their listening socket."""
+    size = limits.socket_bytes
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # unlike SO_SNDBUF, it leaves bytes on their way out of account
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+    else:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a client that is gone acknowledges nothing
+        milliseconds = round(limits.read_seconds * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def accepting(listener: socket.socket, limits: Limits = DEFAULT_LIMITS) -> list[socket.socket]:
+    """Several descriptors of one listening socket: uvloop accepts one connection of each in a turn of its loop.
+
+    With one alone, a new client waits for seconds behind a few hundred others while the loop is busy. The buffers of
+    its connections are limited.
+    """
+    _limit_buffers(listener, limits)
+    return [listener, *(listener.dup() for _ in range(ACCEPTED_TOGETHER - 1))]
+
+
 def base_url(listener: socket.socket, scheme: str) -> str:
     """SCHEME://HOST:PORT of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def server_config(app: Any, tls: MakeContext | None, **options: Any) -> uvicorn.Config:
+def server_config(
+    app: Any, tls: MakeContext | None, *, limits: Limits = DEFAULT_LIMITS, **options: Any
+) -> uvicorn.Config:
     """The uvicorn configuration of every server: limited connections, logs of our own, https if `tls` is given."""
     return uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=functools.partial(BoundedConnection, Connections(limits)),  # type: ignore[arg-type]  # is called alone
         ws="none",
         log_config=None,
         log_level=logging.WARNING,
@@ -110,6 +141,7 @@ def run_server(
     config = server_config(
         functools.partial(_WorkerApp, settings, store, ClockWatch()),
         tls,
+        limits=replace(DEFAULT_LIMITS, connections=_allow_connections(settings.connections)),
         proxy_headers=bool(settings.trusted_proxy),
         forwarded_allow_ips=list(settings.trusted_proxy),
         factory=True,
@@ -123,19 +155,33 @@ def run_server(
         signal.signal(signal.SIGTERM, lambda *_: None)
         server = uvicorn.Server(config)
         try:
-            server.run(sockets=[listener])
+            server.run(sockets=accepting(listener))
         except SystemExit:  # how uvicorn reports a failed startup; the reason is in the log
             raise StoreError("the server could not start") from None
         if not server.started:
             raise StoreError("the server could not start")
         return
-    workers = _Workers(config, sockets=[listener])
+    workers = _Workers(config, sockets=accepting(listener))
     with _shared_counters():
         workers.run()
     if workers.interrupted:
         raise KeyboardInterrupt
     if any(process.exitcode == STARTUP_FAILURE for process in workers.processes):
         raise StoreError("a worker process could not start")
+
+
+def _allow_connections(count: int) -> int:
+    """Allow this process and its children the descriptors of so many connections; how many the system permits."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + OTHER_DESCRIPTORS
+    most = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, most - OTHER_DESCRIPTORS)
 
 
 @contextlib.contextmanager

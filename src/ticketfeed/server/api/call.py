@@ -35,6 +35,7 @@ from ticketfeed.protocol.resources import Role, allows_role
 from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import AccountClock, Authenticate
+from ticketfeed.server.middleware.overload import limit_stranger
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
@@ -265,6 +266,7 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
     except NotAuthenticated as error:
         if error.with_token or not allow_anonymous:
             raise
+        limit_stranger(request.scope)
         return ApiCall(service, account, ANONYMOUS, query_of(request))
     context.identity = identity
     return ApiCall(service, account, identity, query_of(request))

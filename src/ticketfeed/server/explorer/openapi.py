@@ -13,6 +13,7 @@ from starlette.routing import Route
 from ticketfeed.server.api.call import ApiRoute
 from ticketfeed.server.api.parameters import PARAMETERS
 from ticketfeed.server.api.routes import API_ROUTES
+from ticketfeed.server.static_files import StaticBody
 
 __all__ = ["OPENAPI_ROUTES", "openapi_document"]
 
@@ -129,8 +130,13 @@ def _health() -> dict[str, Any]:
     }
 
 
-async def _document(_request: Request) -> Response:
-    return Response(openapi_document(), media_type="application/json")
+@cache
+def _static_document() -> StaticBody:
+    return StaticBody.of(openapi_document())
+
+
+async def _document(request: Request) -> Response:
+    return _static_document().response(request, "application/json", {})
 
 
 OPENAPI_ROUTES: list[Route] = [

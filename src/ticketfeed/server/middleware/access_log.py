@@ -4,6 +4,7 @@ The line holds no secret: no Authorization header, and of the query, values with
 error that nobody expected is logged here, once and under the same id, and answered in the wire's shape.
 """
 
+import asyncio
 import itertools
 import logging
 import random
@@ -13,11 +14,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticketfeed.logs import REQUEST_ID
-from ticketfeed.protocol.errors import InternalServerError, InvalidEndpoint, WireError
+from ticketfeed.protocol.errors import InternalServerError, InvalidEndpoint, ServerBusy, WireError
 from ticketfeed.protocol.query import parse_query
 from ticketfeed.server.ops.usage_tracker import Answered, logged_path
 from ticketfeed.server.request_context import begin
@@ -29,6 +30,7 @@ __all__ = ["AccessLog", "logged_query"]
 _PARAMETERS_MAX = 30
 _NAME_CHARS_MAX = 60
 _TEXT_CHARS_MAX = 500
+_RETRY_AFTER_SECONDS = 5
 # As OpenTelemetry writes it.
 _MASK = "REDACTED"
 # `code` and `key` stand in harmless words, so they match as whole words only: `code_verifier`, not `encoded`.
@@ -71,6 +73,13 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:  # while its body was read
+            status = context.cut_status
+        except asyncio.CancelledError:  # the server ends, and has waited long enough
+            if status:
+                raise
+            busy = ServerBusy("the server is shutting down", _RETRY_AFTER_SECONDS)
+            await error_response(Request(scope), busy)(scope, receive, send_with_id)
         except Exception as error:
             wire_error = _wire_error(error)
             if status:  # part of an answer is out: all that is left is to break the connection

@@ -3,23 +3,22 @@
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["HEAD_BYTES_MAX", "HeadLimit"]
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 
-# Many times what clients send: nginx and Apache refuse heads beyond 32 KB and 8 KB by default.
-HEAD_BYTES_MAX = 64 * 1024
+__all__ = ["HeadLimit"]
 
 
 class HeadLimit:
-    """Answers 431 to a head larger than HEAD_BYTES_MAX, in plain text, as a proxy would."""
+    """Answers 431 to a head that is too large, in plain text, as a proxy would."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._app, self._bytes_max = app, limits.head_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http":
             size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
             size += sum([len(name) + len(value) for name, value in scope["headers"]])
-            if size > HEAD_BYTES_MAX:
+            if size > self._bytes_max:
                 app = PlainTextResponse("Request Header Fields Too Large", status_code=431)
         await app(scope, receive, send)

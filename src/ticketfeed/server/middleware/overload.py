@@ -1,86 +1,201 @@
 """Overload protection: bounds on requests in progress and on unsent bytes. Requests beyond get 503 with Retry-After.
 
 A page is made in a millisecond or two, and then waits for its reader. So what grows under load is not work but bytes:
-answers that slow readers have not taken. While there are too many, new requests wait in a queue for a few seconds, as
-many as can be served in that time.
+responses that slow readers have not received. While there are too many, new requests wait in a queue for a few seconds,
+as many as can be served in that time. Requests without credentials have a small share of their own, so that they never
+take the place of others.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import deque
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ticketfeed.protocol.errors import ServerBusy
+from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
+from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
 
-__all__ = ["REQUESTS_MAX", "UNSENT_BYTES_MAX", "WAIT_SECONDS_MAX", "Overload", "stalled_transports", "unsent_bytes"]
+__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "limit_stranger"]
 
-# Answers held in memory until their readers have taken them.
-UNSENT_BYTES_MAX = 128 * 1024 * 1024
-# Requests of one process that wait or are being answered.
-REQUESTS_MAX = 1000
-# Clients of the wire give up after five seconds.
-WAIT_SECONDS_MAX = 3.0
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
+_ADMITTED_TOGETHER = 8
 _WARN_SECONDS = 60.0
-
-# Connections of this process with more to send than their readers have taken.
-stalled_transports: set[asyncio.WriteTransport] = set()
+# The unsent bytes, as a multiple of the limit, up to which a connection is served that has received all before.
+_PROVEN_UNSENT = 1.5
+# Requests whose client is gone are worked on to their end, a write may be half done: as many again at the most.
+_RUNNING = 2
+# Answered during overload, too: whoever decides whether to restart the process asks there.
+_ALWAYS_ANSWERED = frozenset(("/_ticketfeed/health", "/_ticketfeed/ready"))
+_CREDENTIALS = frozenset((b"authorization", b"cookie"))
+# Keys of the scope: the connection of a request, absent in a process without one; and its place.
+CONNECTION, _PLACE = "ticketfeed.connection", "ticketfeed.place"
 
 _log = logging.getLogger("ticketfeed.overload")
 
 
-def unsent_bytes() -> int:
-    """Bytes of answers that this process holds because readers have not taken them yet."""
-    return sum([transport.get_write_buffer_size() for transport in stalled_transports])
+class Reader(Protocol):
+    """A connection, as far as it concerns overload."""
+
+    place: "Place | None"
+
+    def buffered_bytes(self) -> int:
+        """Bytes that the process holds for it."""
+
+    def has_received_all(self) -> bool:
+        """Whether it has received everything that it was sent, and that was something."""
 
 
-class Overload:
-    """Refuses requests while the process is overloaded, but for those below /_ticketfeed/, such as health checks."""
+class Share:
+    """Requests that share their limits: those with credentials, or all others.
 
-    def __init__(self, app: ASGIApp, unsent: Callable[[], int] = unsent_bytes) -> None:
-        self._app, self._unsent = app, unsent
-        self._in_progress = 0
-        self._warned_at: float | None = None
-        # A fair queue: the first to wait is the first to be served.
-        self._queue = asyncio.Lock()
+    `stalled`: connections that the process holds bytes for. `kernel_bytes`: what the system held for all connections
+    when it was last counted.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/_ticketfeed/"):
-            await self._app(scope, receive, send)
-            return
-        self._in_progress += 1
+    def __init__(self, requests_max: int, unsent_bytes_max: int) -> None:
+        self.requests_max, self.unsent_bytes_max = requests_max, unsent_bytes_max
+        # In progress; `running`: and those whose client is gone, too.
+        self.requests = self.running = 0
+        self.stalled: set[Reader] = set()
+        self.kernel_bytes = 0
+        # The first to wait is the first to be admitted.
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._admitting: asyncio.Task[None] | None = None
+
+    def unsent_bytes(self) -> int:
+        """Bytes of responses that have not been received."""
+        if not self.stalled:
+            return self.kernel_bytes
+        return self.kernel_bytes + sum([reader.buffered_bytes() for reader in self.stalled])
+
+    def has_room(self) -> bool:
+        """Whether a request may be answered now that did not wait."""
+        return not self._waiting and self.unsent_bytes() <= self.unsent_bytes_max
+
+    async def wait_for_room(self, seconds: float) -> bool:
+        """Wait in line for at most so long. Whether the request may be answered."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        if self._admitting is None:
+            self._admitting = asyncio.create_task(self._admit())
         try:
-            if await self._is_admitted():
-                await self._app(scope, receive, send)
-            else:
-                self._warn()
-                busy = ServerBusy("too many requests in progress", RETRY_AFTER_SECONDS)
-                await error_response(Request(scope), busy)(scope, receive, send)
-        finally:
-            self._in_progress -= 1
-
-    async def _is_admitted(self) -> bool:
-        if self._in_progress > REQUESTS_MAX:
-            return False
-        if not self._queue.locked() and self._unsent() <= UNSENT_BYTES_MAX:
-            return True
-        try:
-            async with asyncio.timeout(WAIT_SECONDS_MAX), self._queue:
-                while self._unsent() > UNSENT_BYTES_MAX:
-                    await asyncio.sleep(_POLL_SECONDS)
+            async with asyncio.timeout(seconds):
+                await turn
         except TimeoutError:
             return False
         return True
 
-    def _warn(self) -> None:
+    async def _admit(self) -> None:
+        """Admit a few at a time: what they are sent is not counted before it is written."""
+        while self._waiting:
+            for _ in range(_ADMITTED_TOGETHER):
+                while self._waiting and self._waiting[0].done():  # gave up
+                    self._waiting.popleft()
+                if not self._waiting or self.unsent_bytes() > self.unsent_bytes_max:
+                    break
+                self._waiting.popleft().set_result(None)
+            await asyncio.sleep(_POLL_SECONDS)
+        self._admitting = None
+
+
+class Place:
+    """The place of a request in a share, until it is answered or its client is gone."""
+
+    __slots__ = ("is_taken", "share")
+
+    def __init__(self, share: Share) -> None:
+        self.share, self.is_taken = share, True
+        share.requests += 1
+
+    def leave(self) -> None:
+        """Free the place. The share stays known: it is the one that the response counts for."""
+        if self.is_taken:
+            self.is_taken = False
+            self.share.requests -= 1
+
+    def move(self, share: Share) -> None:
+        """Take a place in another share instead."""
+        if self.is_taken:
+            self.share.requests -= 1
+            share.requests += 1
+        self.share = share
+
+
+class Overload:
+    """Refuses requests while the process is overloaded."""
+
+    def __init__(self, app: ASGIApp, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._app, self._wait_seconds = app, limits.wait_seconds
+        self.known = Share(limits.requests, limits.unsent_bytes)
+        self.anonymous = Share(limits.anonymous_requests, limits.anonymous_unsent_bytes)
+        self._warned_at: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        share = self.anonymous
+        for name, _ in scope["headers"]:
+            if name in _CREDENTIALS:
+                share = self.known
+                break
+        reader: Reader | None = scope.get(CONNECTION)
+        place = Place(share)
+        scope[_PLACE] = place, self.anonymous
+        if reader is not None:
+            reader.place = place
+        share.running += 1
+        try:
+            if scope["path"] in _ALWAYS_ANSWERED or await self._is_admitted(place, reader):
+                await self._app(scope, receive, send)
+            else:
+                self._warn(share)
+                await error_response(Request(scope), _busy())(scope, receive, send)
+        finally:
+            share.running -= 1
+            place.leave()
+
+    async def _is_admitted(self, place: Place, reader: Reader | None) -> bool:
+        share = place.share
+        if share.requests > share.requests_max or share.running > _RUNNING * share.requests_max:
+            return False
+        if share.has_room():
+            return True
+        most = _PROVEN_UNSENT * share.unsent_bytes_max
+        if reader is not None and reader.has_received_all() and share.unsent_bytes() <= most:
+            return True
+        return await share.wait_for_room(self._wait_seconds) and place.is_taken
+
+    def _warn(self, share: Share) -> None:
         """Log once a minute: a line for each refusal would add to the load."""
         now = time.monotonic()
         if self._warned_at is None or now - self._warned_at > _WARN_SECONDS:
             self._warned_at = now
-            held = self._unsent() // 1024 // 1024
-            _log.warning("refusing requests: %d in progress, %d MiB not taken by readers", self._in_progress, held)
+            whose = "with" if share is self.known else "without"
+            unsent = share.unsent_bytes() // 1024 // 1024
+            _log.warning(
+                "refusing requests %s credentials: %d in progress, %d MiB not received", whose, share.requests, unsent
+            )
+
+
+def limit_stranger(scope: Scope) -> None:
+    """Count a request as anonymous from now on if no credentials were found to be valid, whatever its headers have.
+
+    Raises ServerBusy.
+    """
+    place, anonymous = scope.get(_PLACE, (None, None))
+    if place is None or place.share is anonymous or request_context(scope).identity is not None:
+        return
+    place.move(anonymous)
+    if anonymous.requests > anonymous.requests_max:
+        raise _busy()
+
+
+def _busy() -> ServerBusy:
+    return ServerBusy("too many requests in progress", RETRY_AFTER_SECONDS)
