@@ -12,6 +12,7 @@ group as long as the first of them, and one that was queued behind others that w
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -91,6 +92,7 @@ class SqliteWriter:
         self.file_id = FileId(path, int(self.connection.execute("PRAGMA user_version").get))
         # The header of the log that has the file's id.
         self._marked_log: bytes | None = None
+        self._log_path = str(log_path(path))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
@@ -146,10 +148,13 @@ class SqliteWriter:
     def _log_header(self) -> bytes:
         """It changes whenever the log begins anew."""
         try:
-            with log_path(self._path).open("rb", buffering=0) as log:
-                return log.read(LOG_HEADER_BYTES) or b""
+            log = os.open(self._log_path, os.O_RDONLY)
         except OSError:
             return b""
+        try:
+            return os.read(log, LOG_HEADER_BYTES)
+        finally:
+            os.close(log)
 
     def overwrite_erased(self, *, at_once: bool = False) -> None:
         """Overwrite what the file and its write-ahead log hold of rows that were erased, if any were.
@@ -168,7 +173,7 @@ class SqliteWriter:
                 self._must_overwrite_texts, self._must_empty_log = False, True
             if self._empty_log():
                 with self.transaction():
-                    if self._path.with_name(f"{self._path.name}-wal").stat().st_size:
+                    if os.stat(self._log_path).st_size:
                         return  # another process has written meanwhile
                     overwrite_gaps(self._path)
                     # A commit, so that other processes drop the pages that they have in memory; ours are dropped below.
