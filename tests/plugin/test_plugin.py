@@ -15,11 +15,12 @@ def run(pytester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult
     return pytester.runpytest_subprocess(*ALONE, *options)
 
 
-def test_the_ten_lines(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("page", ["test-a-connector.md", "test-oauth.md"])
+def test_of_how_to(pytester: pytest.Pytester, page: str) -> None:
     """What the how-to shows passes as it stands."""
     from tests.test_docs import ROOT
 
-    text = (ROOT / "docs/how-to/test-a-connector.md").read_text()
+    text = (ROOT / "docs/how-to" / page).read_text()
     blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "def test_" in block]
     assert blocks
     run(pytester, "\n\n".join(blocks)).assert_outcomes(passed=sum(block.count("def test_") for block in blocks))

@@ -18,7 +18,7 @@ from ticketfeed.protocol.model import Position
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BASE = "/_ticketfeed/"
-PARTS = ("", "feed", "feed?at=0", "consumers", "requests", "tickets", "tickets?deleted=1", "login")
+PARTS = ("", "feed", "feed?at=0", "consumers", "oauth", "requests", "tickets", "tickets?deleted=1", "login")
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium, to test the page in it"),

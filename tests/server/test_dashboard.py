@@ -18,6 +18,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Position
+from ticketfeed.protocol.oauth import EXPIRY_BEGINS
 from ticketfeed.server import recent_reads
 from ticketfeed.server.dashboard import charts as page_charts
 from ticketfeed.server.dashboard import session as page_session
@@ -87,6 +88,46 @@ def test_no_page_holds_a_secret() -> None:
     for path in PAGES:
         found = text(desk.ask(BASE + path))
         assert not [secret for secret in secrets if secret in found]
+
+
+def test_oauth() -> None:
+    """The page lists clients and tokens without the tokens; a consumer's line follows its token through its life."""
+    desk = desk_of()
+    desk.now = EXPIRY_BEGINS + 86400
+    client = desk.make_client(allowed_scopes=["read"], redirect_uri=["https://example.com/"])
+    desk.add_code(scopes="read")
+    code = {"grant_type": "authorization_code", "code": "code", "redirect_uri": "https://example.com/"}
+    tokens = [desk.token(**code)]
+
+    def consumer() -> str:
+        asyncio.run(desk.app.state.service.usage_tracker.flush())
+        desk.app.state.service.recent_reads._reads.clear()
+        return plain(desk.ask(f"{BASE}consumers"))
+
+    assert desk.ask(authorization=f"Bearer {tokens[0]['access_token']}").status == 200
+    assert "token expires in 30 minutes, never renewed" in consumer()
+    asyncio.run(desk.app.state.service.usage_tracker.flush_token_uses())
+    desk.now += 1860
+    assert "token expired 60 s ago, never renewed" in consumer()
+    assert "31 minutes 31 minutes ago expired 60 s ago expires in 30 days" in plain(desk.ask(f"{BASE}oauth"))
+    tokens += [desk.token(grant_type="refresh_token", refresh_token=tokens[0]["refresh_token"])]
+    desk.now += 600
+    assert "token expires in 20 minutes, renewed 10 minutes ago" in consumer()
+    page = plain(desk.ask(f"{BASE}oauth"))
+    assert "connector connector confidential admin@example.com read https://example.com/ 41 minutes 1" in page
+    assert "connector admin@example.com read 10 minutes renewed never expires in 20 minutes expires in 30 days" in page
+    shown = [desk.ask(BASE + path).body.decode() for path in PAGES]
+    secrets = [secret for token in tokens for secret in (token["access_token"], token["refresh_token"])]
+    starts = {start for secret in ("secret", *secrets) for start in (secret[:10], hash_token(secret)[:10])} - {"secret"}
+    assert not [start for start in starts for page in shown if start in page]
+    desk.send("DELETE", f"/oauth/clients/{client['id']}", expect=204)
+    assert "no token: revoked" in consumer()
+    assert "No clients yet." in plain(desk.ask(f"{BASE}oauth"))
+
+
+def plain(answer: Answer) -> str:
+    """What a page says, without its tags."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text(answer)))
 
 
 def test_without_the_page() -> None:

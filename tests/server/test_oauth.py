@@ -376,24 +376,25 @@ def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_walk_with_renewals() -> None:
-    """A walk whose token dies again and again, renewed each time, gets every ticket once; the consumer stays one."""
+    """A walk whose token dies every 20 pages, renewed each time, gets every ticket once; the consumer stays one."""
     desk = make_desk()
-    desk.put("tickets", *tickets(*range(1, 61)))
+    desk.put("tickets", *tickets(*range(1, 201)))
     desk.now += 10
     desk.add_code()
-    pair, target, seen = desk.token(**CODE), f"{ALL}&per_page=2", []
+    pair, target, seen, renewals = desk.token(**CODE), f"{ALL}&per_page=1", [], 0
     while True:
         answer = desk.ask(target, authorization=f"Bearer {pair['access_token']}")
         if answer.status == 401:
-            pair = desk.token(**renewing(pair))
+            pair, renewals = desk.token(**renewing(pair)), renewals + 1
             continue
         page = json.loads(answer.body)
         seen += [ticket["id"] for ticket in page["tickets"]]
-        desk.now += 301
+        desk.now += 90
         if page["end_of_stream"]:
             break
-        target = f"/api/v2/incremental/tickets/cursor?per_page=2&cursor={page['after_cursor']}"
-    assert seen == list(range(1, 61))
+        target = f"/api/v2/incremental/tickets/cursor?per_page=1&cursor={page['after_cursor']}"
+    assert seen == list(range(1, 201))
+    assert renewals == 9
     asyncio.run(desk.app.state.service.usage_tracker.flush())
     assert len(asyncio.run(desk.store.read_consumers(desk._account("acme")))) == 1
 

@@ -1,6 +1,8 @@
 """Tokens are issued, renewed and revoked: at any time a family has one live pair at most, and nothing revives it."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
 from ticketfeed.writing.oauth import ReusePolicy, issue_token
 
+ROOT = Path(__file__).parents[2]
 CODES = [replace(CODE, code_hash=hash_token(f"code-{n}"), challenge=None) for n in range(4)]
 
 
@@ -140,3 +143,66 @@ def test_what_is_refused() -> None:
             await store.write(account, issuing(3, refresh_token="refresh-2"))
 
     asyncio.run(main())
+
+
+KILLED = """
+import asyncio, os, random, signal, sys, time
+from pathlib import Path
+from tests.storage.contract import ManualClock
+from tests.writing.test_oauth import issuing, prepare
+from ticketfeed.storage.sqlite.store import SqliteStore
+
+path, rounds = Path(sys.argv[1]), int(sys.argv[2])
+
+
+async def begin():
+    store = SqliteStore.open(path, ManualClock())
+    account = await store.create_account("acme")
+    await store.write(account, prepare)
+    await store.write(account, issuing(0, code="code-0"))
+    await store.close()
+
+
+async def renew():
+    store = SqliteStore.open(path, ManualClock())
+    (account,) = await store.list_accounts()
+    while True:
+        (token,) = await store.list_oauth_tokens(account)
+        number = int(token.access_start.partition("-")[2])
+        await store.write(account, issuing(number + 1, refresh_token=f"refresh-{number}"))
+
+
+async def count():
+    store = SqliteStore.open(path, ManualClock())
+    (account,) = await store.list_accounts()
+    print(*(token.access_start for token in await store.list_oauth_tokens(account)), flush=True)
+    await store.close()
+
+
+def fork(work):
+    child = os.fork()
+    if child == 0:
+        asyncio.run(work())
+        os._exit(0)
+    return child
+
+
+os.waitpid(fork(begin), 0)
+for _ in range(rounds):
+    child = fork(renew)
+    time.sleep(random.uniform(0.03, 0.08))
+    os.kill(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    os.waitpid(fork(count), 0)
+"""
+
+
+def test_a_renewal_that_is_killed(tmp_path: Path) -> None:
+    """After a SIGKILL in the midst of renewals there is one live pair, never two and never none, and it renews."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "t.db"), "10"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    numbers = [int(line.partition("-")[2]) for line in done.stdout.splitlines()]
+    assert len(numbers) == 10
+    assert numbers == sorted(numbers)
+    assert numbers[-1] > 10

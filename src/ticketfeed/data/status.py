@@ -5,17 +5,20 @@ up to a limit: for a consumer at the beginning of three million tickets, an exac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ticketfeed.protocol.consumers import CONSUMER_DAYS_MAX, Consumer
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
+from ticketfeed.protocol.oauth import OAUTH_ID_MIN, OauthToken
 from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.storage.contract import Snapshot, Store
 
 __all__ = [
     "PENDING_MAX",
     "ConsumerStatus",
+    "ConsumerToken",
     "FeedStatus",
     "Gap",
     "count_pending",
@@ -36,19 +39,36 @@ class Gap:
     missed: int
 
 
+class ConsumerToken(NamedTuple):
+    """The newest access token of a consumer. `expires_at`: None for never. `is_renewed`: whether it had one before."""
+
+    created_at: int
+    expires_at: int | None
+    is_renewed: bool
+
+    def is_expired(self, now: int) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+
 @dataclass(frozen=True, slots=True)
 class ConsumerStatus:
     """A consumer's position relative to the feed.
 
     `pending`: readable changes after its position, counted up to PENDING_MAX. `lag_seconds`: how long the first of them
     has been waiting; 0 if there is none. `gaps`: skipped ranges with tickets in them. A ticket that has moved on since
-    is no longer missed, because the consumer gets it at its new position.
+    is no longer missed, because the consumer gets it at its new position. `token`: None without OAuth, or if its tokens
+    were revoked.
     """
 
     consumer: Consumer
     pending: int
     lag_seconds: int
     gaps: Sequence[Gap]
+    token: ConsumerToken | None = None
+
+    @property
+    def uses_oauth(self) -> bool:
+        return self.consumer.credential_id >= OAUTH_ID_MIN
 
     @property
     def missed(self) -> int:
@@ -84,6 +104,8 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         problem = str(error)
     clock = await store.clock_problem() or ""
     recent = [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
+    with_oauth = any(each.credential_id >= OAUTH_ID_MIN for each in recent)
+    tokens = _newest_tokens(await store.list_oauth_tokens(account)) if with_oauth else {}
 
     def read(snapshot: Snapshot) -> FeedStatus:
         state = next((state for each, state in snapshot.accounts() if each == account), None) or FeedState()
@@ -92,6 +114,9 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         statuses = [
             _consumer_status(snapshot, account, each, now, tickets_until if each.kind == "tickets" else records_until)
             for each in recent
+        ]
+        statuses = [
+            replace(each, token=tokens.get((each.consumer.credential_id, each.consumer.user_id))) for each in statuses
         ]
         states = (state, snapshot.record_state(account) or FeedState())
         ahead = max(clock_behind(each, now) for each in states)
@@ -121,6 +146,16 @@ def count_pending(
 ) -> tuple[int, int | None]:
     """Count the changes after a position, up to PENDING_MAX; and return the second of the first one."""
     return snapshot.count_changes(account, kind, after, Position(until, INT64_MAX), PENDING_MAX, filters)
+
+
+def _newest_tokens(tokens: Sequence[OauthToken]) -> dict[tuple[int, int], ConsumerToken]:
+    """The newest token of each client and user, out of tokens by id."""
+    newest: dict[tuple[int, int], ConsumerToken] = {}
+    for token in tokens:
+        key = token.client_id, token.user_id
+        is_renewed = token.family != token.id or key in newest
+        newest[key] = ConsumerToken(token.created_at, token.expires_at, is_renewed)
+    return newest
 
 
 def _consumer_status(snapshot: Snapshot, account: Account, consumer: Consumer, now: int, until: int) -> ConsumerStatus:

@@ -121,6 +121,10 @@ class OauthToken:
     keep_until: int | None
     used_at: int | None
 
+    def is_expired(self, now: int) -> bool:
+        """Whether the access token has expired."""
+        return self.expires_at is not None and now >= self.expires_at
+
     def is_listed(self, now: int) -> bool:
         """Whether the access or the refresh token can still be used."""
         ends = [self.expires_at] if self.refresh_hash is None else [self.expires_at, self.refresh_expires_at]

@@ -10,7 +10,7 @@ from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
 from ticketfeed.protocol.errors import InvalidCursor
 from ticketfeed.protocol.model import Position
 
-__all__ = ["FILTERS", "Place", "ago", "amount", "duration", "moment", "parse_place", "plural", "size"]
+__all__ = ["FILTERS", "Place", "ago", "amount", "duration", "expiry", "moment", "parse_place", "plural", "size"]
 
 _YEAR_9999 = 253402300799
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -86,6 +86,13 @@ def ago(seconds: float, now: float) -> str:
     return "just now" if abs(now - seconds) < 1 else f"{duration(now - seconds)} ago" if now > seconds else "ahead"
 
 
+def expiry(seconds: int | None, now: int) -> str:
+    """When something expires, or has expired."""
+    if seconds is None:
+        return "never expires"
+    return f"expires in {duration(seconds - now)}" if now < seconds else f"expired {ago(seconds, now)}"
+
+
 def amount(number: float) -> str:
     """A number with thousands separators."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
@@ -106,4 +113,4 @@ def size(count: int) -> str:
     return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:,.1f} {unit}"
 
 
-FILTERS: dict[str, Any] = {each.__name__: each for each in (moment, duration, ago, amount, plural, size)}
+FILTERS: dict[str, Any] = {each.__name__: each for each in (moment, duration, ago, expiry, amount, plural, size)}

@@ -1,6 +1,7 @@
 """Views of the dashboard: each reads the values of its template."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = ["VIEWS", "View"]
 
 NEXT_TICKETS = 20
 LISTED_TICKETS = 50
+LISTED_TOKENS = 200
 _ALL = Filters(support_type_scope="all")
 _EXPORT = "/api/v2/incremental/tickets/cursor.json"
 
@@ -36,6 +38,10 @@ class _Ticket(msgspec.Struct):
     status: str | None = None
     subject: str | None = None
     updated_at: str | None = None
+
+
+class _User(msgspec.Struct):
+    email: str | None = None
 
 
 async def overview(request: Request, call: ApiCall) -> Values:
@@ -55,6 +61,25 @@ async def _read_chart(charts: Charts, account: Account, period: str, now: int) -
 
 async def consumers(_request: Request, call: ApiCall) -> Values:
     return await _read_status(call)
+
+
+async def oauth(_request: Request, call: ApiCall) -> Values:
+    """OAuth clients, and the tokens that can be used or renewed, newest first. Nothing of a secret is among them."""
+    store = call.service.store
+    clients = await store.list_oauth_clients(call.account)
+    tokens = [token for token in await store.list_oauth_tokens(call.account) if token.is_listed(call.now)]
+    user_ids = {client.user_id for client in clients} | {token.user_id for token in tokens}
+    users = await store.read_records(call.account, "users", sorted(user_ids))
+    emails = {user.id: msgspec.json.decode(user.body, type=_User).email for user in users}
+    return {
+        "clients": clients,
+        "tokens": tokens[: -LISTED_TOKENS - 1 : -1],
+        "token_count": len(tokens),
+        "living": Counter(token.client_id for token in tokens),
+        "names": {client.id: client.identifier for client in clients},
+        "emails": {id: emails.get(id) or f"user {id}" for id in user_ids},
+        "account_now": call.now,
+    }
 
 
 async def requests(_request: Request, call: ApiCall) -> Values:
@@ -139,7 +164,7 @@ async def _read_status(call: ApiCall) -> Values:
         ("status", call.account),
         lambda: read_status(service.store, call.account, now=now, settle_seconds=service.settings.settle_seconds),
     )
-    return {"feed": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor}
+    return {"feed": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor, "account_now": call.now}
 
 
 def _parse(body: bytes) -> _Ticket:
@@ -173,6 +198,7 @@ VIEWS: dict[str, tuple[str, View]] = {
     "": ("overview", overview),
     "feed": ("feed", feed),
     "consumers": ("consumers", consumers),
+    "oauth": ("oauth", oauth),
     "requests": ("requests", requests),
     "tickets": ("tickets", tickets),
     "tickets/{id}": ("ticket", ticket),
