@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from tests.server.desk import ADMIN, ALL, NOON, Desk, basic, tickets
 from tests.server.serving import Address, limits_of, serve, shares_of
 from ticketfeed.server import connections
+from ticketfeed.server.event_loop import make_loop
 from ticketfeed.server.limits import Limits
 
 KIB, MIB = 1024, 1024 * 1024
@@ -228,6 +230,21 @@ def test_trailers_are_no_headers() -> None:
         assert (await client.read_answer()).startswith(b"HTTP/1.1 200 ")
 
     serve(Desk(), talk)
+
+
+def test_handshakes() -> None:
+    """A connection that begins no TLS handshake is closed in time, without a word in the log."""
+
+    async def main() -> None:
+        context, loop = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        client = Client(server.sockets[0].getsockname())
+        async with asyncio.timeout(5):
+            assert await client.read_end() == b""
+        server.close()
+
+    with asyncio.Runner(loop_factory=lambda: make_loop(0.2)) as runner:
+        runner.run(main())
 
 
 def test_received_bytes() -> None:
