@@ -319,6 +319,24 @@ def test_slow_readers(name: str) -> None:
     serve(desk, talk, limits)
 
 
+def test_a_reader_of_both_shares() -> None:
+    """What is unsent counts for the share of its request, whatever is requested next on the same connection."""
+
+    async def talk(address: Address) -> None:
+        known, anonymous = shares_of(desk)
+        client = Client(address)
+        await client.send(PAGE)
+        await until(lambda: len(known.stalled) == 1)
+        await client.send(OPENAPI)
+        await asyncio.sleep(0.1)
+        for _ in range(2):
+            await client.read_answer()
+        await until(lambda: not known.stalled and not anonymous.stalled)
+
+    desk = big_desk(limits_of())
+    serve(desk, talk)
+
+
 def test_slow_readers_make_room() -> None:
     """While too much is unsent the slowest readers are cut off early, and others are served all the same."""
     limits = limits_of(unsent_bytes=8 * MIB, busy_read_seconds=0.1, busy_read_bytes_per_second=100_000)
