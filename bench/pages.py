@@ -157,7 +157,7 @@ def _raw(bench: _Bench) -> _Sides:
 
 
 def _raw_unkept(bench: _Bench) -> _Sides:
-    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--kept-pages-mib", "0"))
+    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--page-cache-mib", "0"))
     return ours, lambda: bench.files("raw", ours)
 
 
@@ -167,7 +167,7 @@ def _gzip(bench: _Bench) -> _Sides:
 
 
 def _gzip_unkept(bench: _Bench) -> _Sides:
-    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--kept-pages-mib", "0"), gzip=True)
+    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--page-cache-mib", "0"), gzip=True)
     return ours, lambda: bench.files("gzip", bench.side("", bench.server, gzip=True), gzip=True)
 
 

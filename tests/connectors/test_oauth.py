@@ -166,7 +166,7 @@ def test_tap_zendesk(desk: FeedServer, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.environ.get("CONNECTORS") != "all", reason="runs with `make connectors`")
 def test_zendesk_mcp(desk: FeedServer, tmp_path: Path) -> None:
-    """It renews on a 401, again and again, and keeps each pair; when its tokens were revoked it asks for a new login."""
+    """It renews on a 401, again and again, and keeps each pair; when its tokens were revoked it asks for a login."""
     tokens, config = pair(desk), tmp_path / ".config" / "zendesk-mcp" / "config.json"
     config.parent.mkdir(parents=True)
     client = {"client_id": "demo-client", "client_secret": "demo-secret", "oauth_token": tokens["access_token"]}
