@@ -48,7 +48,7 @@ def measure_growth(
             with on_cores(cores.server):
                 asyncio.run(_make(f"sqlite:///{path}", size, credentials))
             for kept in ("kept", "unkept"):
-                options = () if kept == "kept" else ("--kept-pages-mib", "0")
+                options = () if kept == "kept" else ("--page-cache-mib", "0")
                 started = time.perf_counter()
                 server = stack.enter_context(serve_ticketfeed(f"sqlite:///{path}", cores.server, *options))
                 fetch(server.address, page_requests([None], credentials)[0])
@@ -61,7 +61,7 @@ def measure_growth(
         path = folder / f"{largest}-updated.db"
         ticketfeed("backup", str(path), "--store", f"sqlite:///{folder / f'{largest}.db'}")
         asyncio.run(_update(f"sqlite:///{path}", largest))
-        server = stack.enter_context(serve_ticketfeed(f"sqlite:///{path}", cores.server, "--kept-pages-mib", "0"))
+        server = stack.enter_context(serve_ticketfeed(f"sqlite:///{path}", cores.server, "--page-cache-mib", "0"))
         _add_sides(sides, server, path, largest, "updated", credentials)
         comparisons = [
             Comparison(

@@ -41,6 +41,8 @@ PAGE_TICKETS = 1000
 UPDATES_PER_SECOND = 200
 DELETED_SHARE = 0.9
 INCLUDE = "&include=users,groups,organizations"
+# Of the generated tickets.
+SEARCHES = ("type:ticket+kettle", "tags:refund", "status%3Csolved+priority:urgent", "comment:refund", "order")
 NGINX, NGINX_GZIP = "nginx, static files", "nginx, gzip_static"
 
 # name -> title, ratio to reach at least, ratio to aim for.
@@ -54,6 +56,7 @@ ROWS: dict[str, tuple[str, float | None, float | None]] = {
     "watched": ("raw page, the page of the server and its metrics looked at every second", 0.80, 0.95),
     "include": ("raw page with users, groups, organizations", 0.50, 0.80),
     "deleted": ("exclude_deleted, where 90 % are deleted", 0.50, 0.90),
+    "search": ("search for a word, a hundred results and their number, against a page of a thousand", None, None),
     "fastapi": ("raw page", 40, 80),
     "django": ("raw page", 40, 80),
     "fastapi-raw": ("raw page", 12, 20),
@@ -127,6 +130,7 @@ def compare_pages(
                     "include",
                     "deleted",
                     "workers",
+                    "search",
                     "prism",
                 ):
                     verify(comparison.ours, comparison.peer)
@@ -153,7 +157,7 @@ def _raw(bench: _Bench) -> _Sides:
 
 
 def _raw_unkept(bench: _Bench) -> _Sides:
-    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--kept-pages-mib", "0"))
+    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--page-cache-mib", "0"))
     return ours, lambda: bench.files("raw", ours)
 
 
@@ -163,7 +167,7 @@ def _gzip(bench: _Bench) -> _Sides:
 
 
 def _gzip_unkept(bench: _Bench) -> _Sides:
-    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--kept-pages-mib", "0"), gzip=True)
+    ours = bench.side("ticketfeed", bench.serve(bench.store_url, "--page-cache-mib", "0"), gzip=True)
     return ours, lambda: bench.files("gzip", bench.side("", bench.server, gzip=True), gzip=True)
 
 
@@ -228,6 +232,13 @@ def _workers(bench: _Bench) -> _Sides:
     return ours, lambda: bench.side("ticketfeed, 1 worker", bench.server)
 
 
+def _search(bench: _Bench) -> _Sides:
+    headers = page_requests([None], bench.credentials)[0].headers
+    requests = [Request(f"/api/v2/search?query={query}", headers) for query in SEARCHES]
+    ours = Side("ticketfeed, search", bench.server.address, [bench.server.pid], requests)
+    return ours, lambda: bench.side("ticketfeed, page", bench.server)
+
+
 def _prism(bench: _Bench) -> _Sides:
     ours = bench.side("ticketfeed", bench.server)
 
@@ -250,6 +261,7 @@ _SIDES: dict[str, Callable[[_Bench], _Sides]] = {
     "include": _include,
     "deleted": _deleted,
     "workers": _workers,
+    "search": _search,
     "prism": _prism,
 }
 

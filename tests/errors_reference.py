@@ -104,6 +104,11 @@ def _foreign_origin(desk: Desk) -> None:
     desk.ask("/api/v2/tickets", method="POST", headers=sent)
 
 
+def _fixed_clock(desk: Desk) -> None:
+    sent = [("Content-Type", "application/json")]
+    desk.ask("/_ticketfeed/clock", method="POST", headers=sent, body=b'{"advance":60}')
+
+
 def _voice(desk: Desk) -> None:
     desk.ask("/api/v2/channels/voice/phone_numbers")
 
@@ -136,6 +141,10 @@ def _large_body(desk: Desk) -> None:
 
 def _invalid_record(desk: Desk) -> None:
     desk.send("POST", "/tickets", {"ticket": {"subject": "no comment"}}, expect=422)
+
+
+def _deep_search(desk: Desk) -> None:
+    desk.ask("/api/v2/search?query=type:ticket&page=11")
 
 
 def _rate_limit(_desk: Desk) -> None:
@@ -185,6 +194,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a new API token, which the rule `api_tokens` forbids", _no_new_tokens),
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
+    ("a clock that is to be moved, on a server without `--test-clock`", _fixed_clock),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),
@@ -192,6 +202,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("an unknown account", _unknown_account),
     ("a ticket that has changed since `updated_stamp`", _conflict),
     ("a body that is too large", _large_body),
+    ("a page of a search beyond its 1000th result", _deep_search),
     ("an invalid record, with the fields at fault", _invalid_record),
     ("a rate limit is exceeded", _rate_limit),
     ("an internal error; the log contains it with the `X-Request-Id` of the response", _internal),

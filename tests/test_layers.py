@@ -69,6 +69,7 @@ ALLOWED: dict[str, set[str]] = {
         "data",
     },
     "server.limits": set(),
+    "server.event_loop": {"server.limits"},
     "server.connection": {"server.middleware", "server.request_context", "server.connections"},
     "server.connections": {"server.middleware", "server.connection", "server.limits"},
     "server": {*_SERVED, "server", "wrap"},

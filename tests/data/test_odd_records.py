@@ -201,7 +201,10 @@ def targets(route: ApiRoute, ids: Sequence[int]) -> Iterator[str]:
     if "{id}" not in text:
         yield text
         if "query" in route.parameters:
-            yield f"{text}query=created>2020-01-01"
+            yield f"{text}&query=created>2020-01-01"
+            yield f"{text}&query=a&filter[type]=user"
+        if "name" in route.parameters:
+            yield f"{text}&name=nn"
         if "page[size]" in route.parameters:
             yield f"{text}&page[size]=2"
     for id in ids if "{id}" in text else ():

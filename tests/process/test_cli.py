@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,13 @@ from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Forks, S
 ALL = f"{PATH}?start_time=0"
 
 
-def rows(store: Path) -> list[str]:
-    """All that a store holds."""
+def rows(store: Path) -> list[Any]:
+    """All that a store holds; of the search index the tables that it is stored in."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
     connection = sqlite3.connect(store)
     try:
-        return list(connection.iterdump())
+        names = [name for (name,) in connection.execute(query)]
+        return [(name, *row) for name in names for row in connection.execute(f'SELECT * FROM "{name}"')]
     finally:
         connection.close()
 

@@ -235,7 +235,7 @@ def test_the_file_is_heeded(serve: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("prt = 1", "ticketfeed.toml: unknown setting prt; available settings: account"),
+        ("prt = 1", "ticketfeed.toml: unknown setting prt; available settings: accept_clock"),
         ("port = ", "ticketfeed.toml is not TOML"),
         ('port = "many"', "invalid value for port in ticketfeed.toml: 'many' is not an integer"),
         ("[serve]\nport = 1", "serve cannot be a table"),
@@ -243,7 +243,7 @@ def test_the_file_is_heeded(serve: Start, tmp_path: Path) -> None:
         ("[rules]\nnothing = 3", "there is no rule 'nothing'"),
         ('[rules]\nticket_pages = "x"', "invalid value for ticket_pages in ticketfeed.toml: 'x' is not an integer"),
         ("settle_seconds = -1", "invalid value for settle_seconds in ticketfeed.toml: -1 is less than 0"),
-        ("rule = 5\n[rules]\nticket_pages = 5", "ticketfeed.toml: unknown setting rule; available settings: account"),
+        ("rule = 5\n[rules]\nticket_pages = 5", "unknown setting rule; available settings: accept_clock"),
         ('profile = "other"', "'other' is not one of"),
     ],
 )

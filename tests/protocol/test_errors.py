@@ -311,6 +311,15 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.SearchLimitExceeded(),
+        422,
+        {
+            "error": "invalid",
+            "description": "Invalid search: Requested response size was greater than Search Response Limits",
+        },
+        {},
+    ),
+    (
         errors.APIRateLimitExceeded("Number exceeded", 0, {"x-rate-limit": "10"}),
         429,
         {"error": "APIRateLimitExceeded", "description": "Number exceeded"},

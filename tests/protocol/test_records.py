@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.strategies import BROKEN_JSON, json_values, keys, short
 from ticketfeed.protocol.errors import BadRecord
-from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.records import RecordDraft, is_deleted, parse_record
 from ticketfeed.protocol.resources import KINDS, RESOURCES
 
 NOW = 1_700_000_000
@@ -214,3 +214,22 @@ def test_no_record_is_of_the_future(kind: str) -> None:
     key = "time" if kind == "ticket_metric_events" else "updated_at"
     with pytest.raises(BadRecord, match="lies in the future"):
         parse(kind, **{key: "2023-11-14T22:19:00Z"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "expected"),
+    [
+        ("groups", '{"id":1,"deleted" : true }', True),
+        ("groups", '{"id":1,"deleted":false}', False),
+        ("groups", '{"id":1,"name":"\\"deleted\\":true","deleted":null}', False),
+        ("groups", '{"id":1,"settings":{"deleted":true}}', False),
+        ("brands", '{"id":1,"is_deleted":true}', True),
+        ("organizations", '{"id":1,"deleted_at":"2026-01-31T00:00:00Z"}', True),
+        ("organizations", '{"id":1,"deleted_at":null}', False),
+        ("users", '{"id":1,"active":false}', True),
+    ],
+)
+def test_deleted_records(kind: str, data: str, expected: bool) -> None:
+    """A record is deleted if the key of its kind says so, and nothing that only looks like it."""
+    draft = parse_record(kind, data.encode(), account="acme", now=NOW)
+    assert (is_deleted(kind, draft.body), bool(draft.is_deleted)) == (expected, expected)

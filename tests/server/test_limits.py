@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from tests.server.desk import ADMIN, ALL, NOON, Desk, basic, tickets
 from tests.server.serving import Address, limits_of, serve, shares_of
 from ticketfeed.server import connections
+from ticketfeed.server.event_loop import make_loop
 from ticketfeed.server.limits import Limits
 
 KIB, MIB = 1024, 1024 * 1024
@@ -230,6 +232,21 @@ def test_trailers_are_no_headers() -> None:
     serve(Desk(), talk)
 
 
+def test_handshakes() -> None:
+    """A connection that begins no TLS handshake is closed in time, without a word in the log."""
+
+    async def main() -> None:
+        context, loop = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        client = Client(server.sockets[0].getsockname())
+        async with asyncio.timeout(5):
+            assert await client.read_end() == b""
+        server.close()
+
+    with asyncio.Runner(loop_factory=lambda: make_loop(0.2)) as runner:
+        runner.run(main())
+
+
 def test_received_bytes() -> None:
     """Bodies that have been received in part are bounded in all: the slowest senders are refused."""
     limits = limits_of(received_bytes=1 * MIB)
@@ -300,6 +317,24 @@ def test_slow_readers(name: str) -> None:
 
     desk = big_desk(limits)
     serve(desk, talk, limits)
+
+
+def test_a_reader_of_both_shares() -> None:
+    """What is unsent counts for the share of its request, whatever is requested next on the same connection."""
+
+    async def talk(address: Address) -> None:
+        known, anonymous = shares_of(desk)
+        client = Client(address)
+        await client.send(PAGE)
+        await until(lambda: len(known.stalled) == 1)
+        await client.send(OPENAPI)
+        await asyncio.sleep(0.1)
+        for _ in range(2):
+            await client.read_answer()
+        await until(lambda: not known.stalled and not anonymous.stalled)
+
+    desk = big_desk(limits_of())
+    serve(desk, talk)
 
 
 def test_slow_readers_make_room() -> None:

@@ -13,6 +13,7 @@ from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract,
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
@@ -26,7 +27,9 @@ from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
 
 
-class TestPostgres(StoreContract, RecordsContract, WritingContract, OauthContract, RateLimitsContract, UsageContract):
+class TestPostgres(
+    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres

@@ -58,7 +58,7 @@ def test_lists_go_both_ways(descending: bool) -> None:
     """The order of a list and what follows its last row turn round together."""
     part = Slice(10, "updated_at", descending)
     order, follows = ("DESC", "<") if descending else ("ASC", ">")
-    sql = list_tickets_sql(TicketList(), part)
+    sql = list_tickets_sql(POSTGRES, TicketList(), part)
     assert f"ORDER BY generated_timestamp {order}, id {order}" in sql
     assert f"(generated_timestamp, id) {follows} (:after_key, :after_id)" in sql
     assert f"id {follows} :after_id" in list_records_sql(part, Owner("ticket_id", 5), deleted=False)
@@ -94,8 +94,8 @@ def test_lists_name_their_account() -> None:
     """So do the queries that are made."""
     part, tickets = Slice(10), TicketList(external_id="x", start_time=5, archived_at=9)
     for sql in (
-        list_tickets_sql(tickets, part),
-        count_tickets_sql(tickets),
+        list_tickets_sql(POSTGRES, tickets, part),
+        count_tickets_sql(POSTGRES, tickets),
         list_records_sql(part, None, deleted=False),
     ):
         assert "account_id = :account_id" in sql

@@ -59,15 +59,15 @@ def test_no_query_reads_everything(connection: apsw.Connection) -> None:
 
 
 LISTS = {
-    "list of external id": list_tickets_sql(TicketList(external_id="x"), Slice(9)),
-    "count of external id": count_tickets_sql(TicketList(external_id="x")),
-    "list of incidents": list_tickets_sql(TicketList(problem_id=1), Slice(9)),
-    "count of incidents": count_tickets_sql(TicketList(problem_id=1)),
-    "list since": list_tickets_sql(TicketList(start_time=1), Slice(9)),
-    "list since, newest first": list_tickets_sql(TicketList(start_time=1), Slice(9, descending=True)),
-    "list by time": list_tickets_sql(TicketList(), Slice(9, "updated_at")),
-    "list by id": list_tickets_sql(TicketList(), Slice(9)),
-    "deleted": list_tickets_sql(TicketList(deleted=True), Slice(9)),
+    "list of external id": list_tickets_sql(SQLITE, TicketList(external_id="x"), Slice(9)),
+    "count of external id": count_tickets_sql(SQLITE, TicketList(external_id="x")),
+    "list of incidents": list_tickets_sql(SQLITE, TicketList(problem_id=1), Slice(9)),
+    "count of incidents": count_tickets_sql(SQLITE, TicketList(problem_id=1)),
+    "list since": list_tickets_sql(SQLITE, TicketList(start_time=1), Slice(9)),
+    "list since, newest first": list_tickets_sql(SQLITE, TicketList(start_time=1), Slice(9, descending=True)),
+    "list by time": list_tickets_sql(SQLITE, TicketList(), Slice(9, "updated_at")),
+    "list by id": list_tickets_sql(SQLITE, TicketList(), Slice(9)),
+    "deleted": list_tickets_sql(SQLITE, TicketList(deleted=True), Slice(9)),
     "records": list_records_sql(Slice(9), None, deleted=False),
     **{
         f"{verb} of {column}": sql
@@ -91,6 +91,6 @@ def test_no_list_reads_everything(connection: apsw.Connection, name: str) -> Non
 
 def test_all_tickets_are_read_in_the_order_of_the_table(connection: apsw.Connection) -> None:
     """Not in that of an index, which would look up each."""
-    for tickets in (TicketList(), TicketList(organization_id=1)):
-        (step,) = plan_of(connection, translate(SQLITE, count_tickets_sql(tickets)))
+    for tickets in (TicketList(), TicketList(support_type_scope="agent")):
+        (step,) = plan_of(connection, translate(SQLITE, count_tickets_sql(SQLITE, tickets)))
         assert step == "SEARCH ticket USING PRIMARY KEY (account_id=?)"

@@ -3,23 +3,27 @@
 import asyncio
 import contextlib
 import itertools
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from tests.storage.contract import NOON, START, ManualClock, StoreContract, putting, ticket
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.search_contract import SearchContract, found
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, Slice, TicketList
 from ticketfeed.protocol.rate_limits import RateLimit
+from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.queries import load_migrations
@@ -28,7 +32,9 @@ from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.store import SqliteStore
 
 
-class TestSqlite(StoreContract, RecordsContract, WritingContract, OauthContract, RateLimitsContract, UsageContract):
+class TestSqlite(
+    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self._names = (tmp_path / f"{number}.db" for number in itertools.count())
@@ -286,3 +292,74 @@ def test_a_sidecar_is_renamed_with_its_journal(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     asyncio.run(SqliteStore.open(tmp_path / "t.db", ManualClock()).close())
     assert {path.name for path in tmp_path.iterdir()} == {"t.db", "t.db-sidecar", "t.db-sidecar-journal"}
+
+
+def test_the_search_index_of_an_older_store(tmp_path: Path) -> None:
+    """A store whose index was not filled yet is filled when it is opened, and finds as if it always had been."""
+
+    async def main() -> None:
+        path = tmp_path / "t.db"
+        store = SqliteStore.open(path, ManualClock())
+        account = await store.create_account("acme")
+        await store.write(account, putting([ticket(id, subject="paper") for id in range(1, 600)]))
+        await store.close()
+        with contextlib.closing(apsw.Connection(str(path))) as connection:
+            connection.execute("DELETE FROM search_entry; INSERT INTO search_text (search_text) VALUES ('delete-all')")
+            connection.execute("UPDATE meta SET value = '0' WHERE name = 'search_index_version'")
+        store = SqliteStore.open(path, ManualClock())
+        assert await found(store, account, "paper") == list(range(1, 600))
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_erased_words_leave_no_bytes_between_pages(tmp_path: Path) -> None:
+    """A word that a page of the index began with is nowhere in the file either, once its user was erased."""
+    path = tmp_path / "t.db"
+
+    def put(id: int, name: str) -> RecordDraft:
+        return parse_record("users", msgspec.json.encode({"id": id, "name": name}), account="acme", now=NOON)
+
+    def begins() -> list[int]:
+        with contextlib.closing(apsw.Connection(str(path))) as connection:
+            terms = [bytes(term) for (term,) in connection.execute("SELECT term FROM search_text_idx WHERE term <> ''")]
+        return [int(term[-3:]) for term in terms if re.fullmatch(rb"0xyzzy\d{3}", term)]
+
+    async def scenario() -> None:
+        store = SqliteStore.open(path, ManualClock())
+        account = await store.create_account("acme")
+        store._writer.connection.execute("INSERT INTO search_text (search_text, rank) VALUES ('pgsz', 64)")
+        await store.write(account, lambda write: write.put_records([put(id, f"xyzzy{id}") for id in range(100, 400)]))
+        ids = begins()[::2]
+        words = [f"xyzzy{id}".encode() for id in ids]
+        assert words
+
+        def erase(write: WriteTransaction) -> None:
+            write.put_records([put(id, "gone") for id in ids])
+            write.erase_copies(lambda body: body)
+
+        await store.write(account, erase)
+        content = path.read_bytes() + (tmp_path / "t.db-wal").read_bytes()
+        assert [word for word in words if word in content] == []
+        assert len(await found(store, account, "xyzzy*")) == 300 - len(ids)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_removed_words_leave_no_bytes(tmp_path: Path) -> None:
+    """A word that no ticket has any more is nowhere in the index."""
+
+    async def main() -> None:
+        path = tmp_path / "t.db"
+        store = SqliteStore.open(path, ManualClock())
+        account = await store.create_account("acme")
+        for subject in ("xyzzyword here", "gone"):
+            drafts = [ticket(id, subject=subject) for id in range(1, 300)]
+            await store.write(account, putting(drafts))
+            with contextlib.closing(apsw.Connection(str(path))) as connection:
+                blocks = b"".join(block for (block,) in connection.execute("SELECT block FROM search_text_data"))
+            assert (b"xyzzyword" in blocks) == (subject != "gone")
+        await store.close()
+
+    asyncio.run(main())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from tests.postgres import PostgresServer
@@ -37,6 +38,8 @@ IDENTITIES_AND_MEMBERSHIPS: dict[str, dict[str, Any]] = {
 }
 WORD = "Zebra-Wörd-7Q"
 SPELLED = StoredWords({1: WORD})
+# Its rarest part, as the search index holds it.
+INDEXED_WORD = "wörd".encode()
 TICKET, FOLLOWUP, ADMIN = 11, 12, 70
 DEEP = {"unknown": {"deep": [WORD, {"deeper": WORD}]}, WORD: WORD}
 VIA = {"channel": "email", "source": {"from": {"address": WORD, "name": WORD}, "to": DEEP, "rel": WORD}, "x": DEEP}
@@ -174,6 +177,19 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 't.db'}"
 
 
+def indexed_bytes(url: str) -> bytes:
+    """The bytes of the file that holds the index of words."""
+    if url == "memory:":
+        return b""
+    if url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:///"))
+        return path.read_bytes() + path.with_name("t.db-wal").read_bytes()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        query = "SELECT pg_read_binary_file(pg_relation_filepath('ticketfeed.search_entry_words'))"
+        return bytes(connection.execute(query).fetchall()[0][0])
+
+
 def holding(answers: dict[str, bytes]) -> list[str]:
     """The addresses whose answers hold the word."""
     return [path for path, body in answers.items() if any(SPELLED.find(body))]
@@ -215,6 +231,7 @@ def test_tickets(url: str, tmp_path: Path) -> None:
             before = holding((await desk.answers(TICKET, created_id))[0])
             assert len(before) > 20
             assert await desk.places()
+            assert url == "memory:" or INDEXED_WORD in indexed_bytes(url)
             for ticket_id in (TICKET, created_id):
                 assert (await desk.ask("DELETE", f"/api/v2/tickets/{ticket_id}")).status == 204
             await desk.ask("GET", f"/api/v2/search?query={WORD.replace('ö', 'o')}")
@@ -229,6 +246,9 @@ def test_tickets(url: str, tmp_path: Path) -> None:
             assert await desk.places() == []
             for path in tmp_path.iterdir():
                 assert not any(SPELLED.find(path.read_bytes())), path
+                assert INDEXED_WORD not in path.read_bytes(), path
+            assert INDEXED_WORD not in indexed_bytes(url)
+            assert list(await desk.store.inspect(lambda snapshot: list(snapshot.self_check()))) == []
             again = {"subject": WORD, "comment": {"body": WORD}, "tags": [WORD], "external_id": WORD, "recipient": WORD}
             repeated = await desk.ask("POST", "/api/v2/tickets", {"ticket": again}, ("Idempotency-Key", "k"))
             assert (repeated.status, repeated.headers["x-idempotency-lookup"]) == (201, "hit")

@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -151,16 +150,17 @@ class _Export:
     def run(self, resume_from: str | None) -> int:
         from ticketfeed.cli.export_progress import ExportProgress, summary_text
         from ticketfeed.client.run import Run
-        from ticketfeed.client.sinks import open_sink
+        from ticketfeed.client.sinks import is_begun, open_sink
         from ticketfeed.client.totals import RunCounts
 
         with open_sink(self.target, self.streams, self.options) as sink, _Interrupts() as interrupts:
-            checkpoint = sink.open(self.identity)
+            is_open = is_begun(self.target)
+            checkpoint = sink.open(self.identity) if is_open else None
             self._choose_states(checkpoint, resume_from)
             counts = RunCounts(_began_at(self.exporter.states.get("tickets"), self.since))
             with ExportProgress(counts, self.exporter.session, self.limit) as progress:
                 self.exporter.sleep = progress.sleep
-                run = Run(self.exporter, sink, self.identity, checkpoint, progress.seen, interrupts.shield)
+                run = Run(self.exporter, sink, self.identity, checkpoint, progress.seen, interrupts.shield, is_open)
                 ended = "complete"
                 try:
                     run.run()
@@ -191,12 +191,12 @@ class _Export:
     def verify(self) -> int:
         """Print what differs, one line each; 1 where anything does."""
         from ticketfeed.client.drivers import returned
-        from ticketfeed.client.sinks import open_sink
+        from ticketfeed.client.sinks import is_begun, open_sink
         from ticketfeed.client.verify import held_by, verify
 
         if "tickets" not in self.streams:
             raise BadInput("--verify compares tickets, and --stream leaves them out")
-        if not Path(self.target).exists():
+        if self.target not in ("-", "singer:") and not is_begun(self.target):
             raise BadInput(f"there is no {self.target} to verify")
         with open_sink(self.target, self.streams, self.options) as sink:
             checkpoint = sink.open(self.identity)

@@ -18,6 +18,8 @@ from ticketfeed.protocol.records import wire_second
 __all__ = ["ExportProgress", "duration_text", "summary_text"]
 
 TERMINAL_SECONDS, JSON_SECONDS = 0.5, 10.0
+# A wait of this length has a line at once when its reason is a new one.
+WAIT_SECONDS_MIN = 5.0
 # The rate is that of the last pages only, so that it follows a change of pace within a minute or so.
 _RATE_PAGES = 20
 # Below this share of the time span an estimate would be a guess.
@@ -33,7 +35,7 @@ class ExportProgress:
         self._began = time.monotonic()
         self._pages: deque[tuple[float, int]] = deque([(self._began, 0)], maxlen=_RATE_PAGES)
         self._wait: tuple[str, float] | None = None
-        self._stream = ""
+        self._stream = self._reason = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show_regularly, name="ticketfeed-progress", daemon=True)
 
@@ -68,6 +70,9 @@ class ExportProgress:
     def sleep(self, step: Wait) -> None:
         """Sleep as the flow says, and say why."""
         self._wait = step.reason, time.monotonic() + step.seconds
+        if step.seconds >= WAIT_SECONDS_MIN and step.reason != self._reason:
+            self._reason = step.reason
+            self._show()
         try:
             time.sleep(step.seconds)
         finally:
@@ -80,12 +85,15 @@ class ExportProgress:
     def _show_regularly(self) -> None:
         interval = TERMINAL_SECONDS if self._is_terminal else JSON_SECONDS
         while not self._ended.wait(interval):
-            if self._is_terminal:
-                width = shutil.get_terminal_size().columns - 1
-                sys.stderr.write("\r\x1b[K" + self._line()[:width])
-            else:
-                sys.stderr.write(json.dumps(self._values()) + "\n")
-            sys.stderr.flush()
+            self._show()
+
+    def _show(self) -> None:
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write("\r\x1b[K" + self._line()[:width])
+        else:
+            sys.stderr.write(json.dumps(self._values()) + "\n")
+        sys.stderr.flush()
 
     def _values(self) -> dict[str, Any]:
         now = time.monotonic()

@@ -9,14 +9,18 @@ from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, Sink
 from ticketfeed.client.steps import ExportPage
 from ticketfeed.client.totals import Totals
-from ticketfeed.protocol.errors import SourceError
+from ticketfeed.protocol.errors import SourceError, TargetError
 
 __all__ = ["Run"]
 
 
 @dataclass(slots=True)
 class Run:
-    """`on_page` is called with each page after it is stored. `shield`: blocks interrupts while a target is written."""
+    """`on_page` is called with each page after it is stored. `shield`: blocks interrupts while a target is written.
+
+    `is_open`: whether the target is. One that is not is created with the first page, so that a run which fails before
+    leaves nothing behind.
+    """
 
     exporter: Exporter
     sink: Sink
@@ -24,6 +28,7 @@ class Run:
     checkpoint: Checkpoint | None
     on_page: Callable[[ExportPage], None]
     shield: Callable[[], AbstractContextManager[None]] = nullcontext
+    is_open: bool = True
     _totals: Totals = field(init=False)
     _states: dict[str, Any] = field(init=False)
 
@@ -53,8 +58,14 @@ class Run:
         self._states[page.stream] = page.state
         checkpoint = Checkpoint(self.identity, dict(self._states), self._totals.values())
         with self.shield():
+            self._open()
             self.sink.write([Batch(page.stream, page.records)], checkpoint)
             self.checkpoint = checkpoint
+
+    def _open(self) -> None:
+        if not self.is_open and self.sink.open(self.identity) is not None:
+            raise TargetError("another export has created the target meanwhile; run the command again to continue it")
+        self.is_open = True
 
     def _finish(self) -> None:
         if self.checkpoint is not None:

@@ -32,6 +32,7 @@ TicketfeedError
 │   ├── UnknownAccount        404
 │   ├── UpdateConflict        409  the ticket has changed since `updated_stamp`
 │   ├── BodyTooLarge          413
+│   ├── SearchLimitExceeded   422  a page beyond the 1000th result of a search
 │   ├── RecordInvalid         422  says for each field what is wrong with it
 │   ├── APIRateLimitExceeded  429  carries Retry-After
 │   ├── InternalServerError   500
@@ -85,6 +86,7 @@ __all__ = [
     "RecordInvalid",
     "RecordNotFound",
     "RoleTooLow",
+    "SearchLimitExceeded",
     "ServerBusy",
     "SourceError",
     "SourceRefused",
@@ -419,6 +421,18 @@ class BodyTooLarge(_Described):
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"A request's body may have {bytes_max} bytes at most")
+
+
+class SearchLimitExceeded(WireError):
+    """In the words by which clients know it."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Invalid search: Requested response size was greater than Search Response Limits")
+
+    def body(self) -> dict[str, Any]:
+        return {"error": "invalid", "description": str(self)}
 
 
 class RecordInvalid(_Described):

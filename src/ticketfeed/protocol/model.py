@@ -105,32 +105,22 @@ class Owner(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class TicketList:
     """Which tickets a list holds. `start_time`: only those generated since. `archived_at`: without those that are
-    closed, and that nothing has happened to since then. `person_id`: only those that point to this user. `values`: only
-    those that have these values, (key, JSON), each of a key that the shape has and that is not its last.
-    `without_values`: only those that have none of these."""
+    closed, and that nothing has happened to since then. `term`: only those that have this term in the search index
+    (`search_index.encode_term`), which deleted ones are not in. `without_values`: only those that have none of
+    these values, (key, JSON), each of a key that the shape has and that is not its last."""
 
     deleted: bool = False
     support_type_scope: SupportTypeScope = "all"
     external_id: str | None = None
     start_time: int | None = None
     archived_at: int | None = None
-    organization_id: int | None = None
     problem_id: int | None = None
-    person_id: int | None = None
-    values: tuple[tuple[str, bytes], ...] = ()
+    term: str | None = None
     without_values: tuple[tuple[str, bytes], ...] = ()
-
-    def texts(self) -> list[bytes]:
-        """What the body of a ticket with these values contains."""
-        return _texts(self.values)
 
     def missing_texts(self) -> list[bytes]:
         """What the body of a ticket of the list does not contain."""
-        return _texts(self.without_values)
-
-
-def _texts(values: tuple[tuple[str, bytes], ...]) -> list[bytes]:
-    return [b'"%s":%s,' % (key.encode(), value) for key, value in values]
+        return [b'"%s":%s,' % (key.encode(), value) for key, value in self.without_values]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ticketfeed.server.middleware.overload import CONNECTION, Place
+from ticketfeed.server.middleware.overload import CONNECTION, Place, Share
 from ticketfeed.server.request_context import find_request_context
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     place: Place | None = None
     _running: RequestResponseCycle | None = None
+    _stalled_in: Share | None = None
     since = 0.0
     is_head = False
     is_reused = False
@@ -92,7 +93,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._connections.remove(self)
         if self.place is not None:
             self.place.leave()
-            self.place.share.stalled.discard(self)
+        self._end_stall()
         self.pipeline.clear()
         if self._running is not None:  # uvicorn tells the last request alone
             self._running.disconnected = True
@@ -117,12 +118,17 @@ class BoundedConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.place is not None:
-            self.place.share.stalled.add(self)
+            self._stalled_in = self.place.share
+            self._stalled_in.stalled.add(self)
 
     def resume_writing(self) -> None:
-        if self.place is not None:
-            self.place.share.stalled.discard(self)
+        self._end_stall()
         super().resume_writing()
+
+    def _end_stall(self) -> None:
+        if self._stalled_in is not None:  # the next request may belong to another share
+            self._stalled_in.stalled.discard(self)
+            self._stalled_in = None
 
     # The parser's calls
 

@@ -33,7 +33,9 @@ class Limits:
         "431, and the connection is closed.",
     )
     # Half of Apache's 20 seconds: heads are one packet or two.
-    head_seconds: float = _limit(10.0, "seconds", "From the first byte of a head to its end.", "408")
+    head_seconds: float = _limit(
+        10.0, "seconds", "From the first byte of a head to its end; likewise a TLS handshake.", "408"
+    )
     body_seconds: float = _limit(300.0, "seconds", "From the first byte of a head to the end of the body.", "408")
     # Four times the rate that Kestrel and IIS demand; the grace period is Kestrel's.
     send_bytes_per_second: int = _limit(

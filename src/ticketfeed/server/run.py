@@ -144,6 +144,7 @@ def run_server(
         limits=replace(DEFAULT_LIMITS, connections=_allow_connections(settings.connections)),
         proxy_headers=bool(settings.trusted_proxy),
         forwarded_allow_ips=list(settings.trusted_proxy),
+        loop="ticketfeed.server.event_loop:make_loop",
         factory=True,
         lifespan="on",
         workers=settings.workers,

@@ -36,6 +36,7 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_clocks import AccountClocks
@@ -397,6 +398,12 @@ class RecordStore(Protocol):
         self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> int:
         """How many records that list has."""
+
+    async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
+        """A part of the results of a query, which must be resolved (`SearchQuery.resolve`)."""
+
+    async def count_results(self, account: Account, query: SearchQuery) -> int:
+        """How many results the query has."""
 
     async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
         """The memberships or identities of these users that are not deleted, by id."""

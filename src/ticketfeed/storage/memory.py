@@ -34,7 +34,8 @@ from ticketfeed.protocol.rows import (
     TicketRecordRow,
     TicketRow,
 )
-from ticketfeed.protocol.sideloads import pack_ids
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
+from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.clock_check import ClockCheck
@@ -149,6 +150,15 @@ class MemoryStore:
         tickets = self._data[account.account_id].tickets
         return [_linked(tickets[id]) for id in sorted(set(ids)) if id in tickets]
 
+    async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
+        _, hits = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
+        return hits
+
+    async def count_results(self, account: Account, query: SearchQuery) -> int:
+        part = SearchPart(0)
+        count, _ = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
+        return count
+
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
         def key(row: TicketRow) -> int | str:
             keys: dict[str, int | str] = {"id": row.id, "status": row.status}
@@ -237,14 +247,16 @@ class MemoryStore:
             if (row.status == "deleted") == tickets.deleted
             and _passes(row, Filters(support_type_scope=tickets.support_type_scope))
             and tickets.external_id in (None, row.external_id)
-            and tickets.organization_id in (None, row.organization_id)
             and tickets.problem_id in (None, row.problem_id)
-            and (tickets.person_id is None or pack_ids([tickets.person_id]) in row.user_ids)
-            and all(text in row.body for text in tickets.texts())
+            and (tickets.term is None or tickets.term in self._terms(account, row.id))
             and not any(text in row.body for text in tickets.missing_texts())
             and (tickets.start_time is None or row.generated_timestamp >= tickets.start_time)
             and (tickets.archived_at is None or row.status != "closed" or row.generated_timestamp > tickets.archived_at)
         ]
+
+    def _terms(self, account: Account, ticket_id: int) -> list[str]:
+        entry = self._data[account.account_id].entries.get(("tickets", ticket_id))
+        return entry.terms.split() if entry else []
 
     def _records(
         self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False

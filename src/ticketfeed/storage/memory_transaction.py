@@ -1,7 +1,7 @@
 """A write transaction of the store in memory: on a copy of the account's data, which replaces it at the end."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -15,10 +15,12 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.memory_oauth import MemoryOauthTransaction, OauthData
+from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 
 __all__ = ["AccountData", "MemoryTransaction"]
 
@@ -31,6 +33,7 @@ class AccountData:
     record_state: FeedState = field(default_factory=FeedState)
     tickets: dict[int, TicketRow] = field(default_factory=dict)
     records: dict[tuple[str, int], RecordRow] = field(default_factory=dict)
+    entries: dict[tuple[str, int], SearchEntry] = field(default_factory=dict)
     credentials: dict[int, tuple[Token, str]] = field(default_factory=dict)
     invalidations: tuple[Invalidation, ...] = ()
     jobs: dict[str, tuple[Job, list[tuple[bytes, bytes | None]]]] = field(default_factory=dict)
@@ -40,7 +43,7 @@ class AccountData:
     clock: MovedClock = MovedClock()  # noqa: RUF009 - never changed in place
 
     def snapshot(self) -> "AccountData":
-        parts = dict(self.tickets), dict(self.records), dict(self.credentials)
+        parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
         answers, oauth = dict(self.answers), self.oauth.snapshot()
         rest = self.rewound_at, self.clock
@@ -55,6 +58,7 @@ class MemoryTransaction(MemoryOauthTransaction):
         self.account_id, self._data = account_id, data
         self.state = data.state
         self._invalidations = InvalidationLog(data.state)
+        self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
         self._newest_record: int | None = None
         self.erased_users: set[int] | None = None
@@ -87,6 +91,8 @@ class MemoryTransaction(MemoryOauthTransaction):
         if before := self._data.tickets.get(row.id):
             self._invalidations.add(position_of(before))
         self._data.tickets[row.id] = row
+        self._search_changes.add(("tickets", row.id), indexed_ticket(row.id, row.status, row.body))
+        self._search_changes.write_batch()
         self._newest = max(row.generated_timestamp, self._newest or 0)
 
     def _put_record(self, draft: RecordDraft) -> None:
@@ -94,8 +100,22 @@ class MemoryTransaction(MemoryOauthTransaction):
         second = watermark.next_generated_timestamp(state, self.now)
         row = draft if watermark.allows_own_record_times(state) else draft._replace(generated_timestamp=second)
         self._data.records[row.kind, row.id] = row
+        if row.kind in INDEXED_KINDS:
+            self._search_changes.add((row.kind, row.id), indexed_record(row))
+            self._search_changes.write_batch()
         self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
         self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
+
+    def _write_entries(
+        self,
+        old: Mapping[EntryKey, SearchEntry | None],  # noqa: ARG002
+        new: Mapping[EntryKey, SearchEntry | None],
+    ) -> None:
+        for key, entry in new.items():
+            if entry is None:
+                self._data.entries.pop(key, None)
+            else:
+                self._data.entries[key] = entry
 
     def find_user(self, email: str) -> bytes | None:
         email = email.strip().lower()
@@ -253,6 +273,7 @@ class MemoryTransaction(MemoryOauthTransaction):
         return True
 
     def finish(self) -> AccountData:
+        self._search_changes.write()
         data, log = self._data, self._invalidations
         after = watermark.after_write(
             (self.state, data.record_state),

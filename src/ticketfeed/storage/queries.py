@@ -49,6 +49,7 @@ _TABLES = (
     "job",
     "job_item",
     "idempotent_answer",
+    "search_entry",
     "credential",
     "oauth_client",
     "oauth_token",

@@ -9,6 +9,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Positi
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Credential
 from ticketfeed.storage.list_query import (
@@ -21,6 +22,7 @@ from ticketfeed.storage.list_query import (
 )
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.queries import Queries, build, translate
+from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.sql_session import no_account_row
 from ticketfeed.storage.sql_transaction import rewound_key
 
@@ -42,6 +44,10 @@ class SqlStore(ABC):
     @abstractmethod
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         """As `_fetch`, from a replica too, for a query that may read many rows: it does not delay the event loop."""
+
+    @abstractmethod
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """As `_fetch_many`, for a query that finds its rows by the search index."""
 
     @abstractmethod
     async def _read_feed(
@@ -126,12 +132,20 @@ class SqlStore(ABC):
         return await self._rows("read_of_tickets", TicketRecordRow, account, kind=kind, ids=self._list(ticket_ids))
 
     async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        bindings = {**ticket_bindings(tickets), **slice_bindings(part)}
-        return build(ListRow, await self._fetch_made(list_tickets_sql(tickets, part), account, bindings))
+        sql = list_tickets_sql(self.queries.dialect, tickets, part)
+        return build(ListRow, await self._fetch_tickets(sql, account, tickets, slice_bindings(part)))
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
-        ((count,),) = await self._fetch_made(count_tickets_sql(tickets), account, ticket_bindings(tickets))
+        ((count,),) = await self._fetch_tickets(count_tickets_sql(self.queries.dialect, tickets), account, tickets, {})
         return int(count)
+
+    async def _fetch_tickets(
+        self, sql: str, account: Account, tickets: TicketList, bindings: dict[str, Any]
+    ) -> list[Any]:
+        dialect = self.queries.dialect
+        bindings = {"account_id": account.account_id, **ticket_bindings(dialect, tickets), **bindings}
+        fetch = self._fetch_many if tickets.term is None else self._fetch_freely
+        return await fetch(translate(dialect, sql), bindings)
 
     async def list_records(
         self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
@@ -145,6 +159,23 @@ class SqlStore(ABC):
         bindings = {"kind": kind, "owner_id": owner.id if owner else None}
         ((count,),) = await self._fetch_made(count_records_sql(owner, deleted=deleted), account, bindings)
         return int(count)
+
+    async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
+        return await self._run_search(search_steps(self.queries.dialect, account, query, part))
+
+    async def count_results(self, account: Account, query: SearchQuery) -> int:
+        return await self._run_search(count_steps(self.queries.dialect, account, query))
+
+    async def _run_search(self, steps: SearchSteps[T]) -> T:
+        """Run the statements one after the other."""
+        rows: list[Any] | None = None
+        while True:
+            try:
+                sql, bindings = next(steps) if rows is None else steps.send(rows)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            rows = await self._fetch_freely(sql, bindings)
 
     async def read_of_users(self, account: Account, kind: str, user_ids: Sequence[int]) -> Sequence[BodyRow]:
         return await self._rows("read_of_users", BodyRow, account, kind=kind, ids=self._list(user_ids))

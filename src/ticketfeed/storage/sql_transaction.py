@@ -14,12 +14,14 @@ from ticketfeed.protocol.model import NEW_ID_MAX, Account, Position
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.queries import insert_rows
+from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
 from ticketfeed.storage.sql_session import SqlSession, find_clock
 
@@ -38,6 +40,7 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         super().__init__(session, account, now)
         self.state, self._record_state = states
         self._invalidations = InvalidationLog(self.state)
+        self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
         self._newest_record: int | None = None
         self._added = 0
@@ -45,7 +48,21 @@ class SqlTransaction(SqlOauthTransaction, ABC):
 
     @abstractmethod
     def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
-        """Store rows, each of another ticket; returns the positions that those had which existed."""
+        """Store rows, each of another ticket; returns the positions that those had which existed.
+
+        Adds those that existed to the changes of the search index, where the engine needs them.
+        """
+
+    @abstractmethod
+    def _find_indexed(self, keys: Iterable[EntryKey]) -> list[RecordRow]:
+        """Those of these records that exist, where the engine needs them to remove their entries."""
+
+    @abstractmethod
+    def _write_entries(
+        self, old: Mapping[EntryKey, SearchEntry | None], new: Mapping[EntryKey, SearchEntry | None]
+    ) -> None:
+        """Replace entries of the search index. `old`: those of records that were stored before, where the engine needs
+        them; None: there is none."""
 
     @property
     def second(self) -> int:
@@ -71,6 +88,9 @@ class SqlTransaction(SqlOauthTransaction, ABC):
             return
         rows = [draft.row if second is None else draft.row_at(second) for draft in drafts]
         left = self._store_tickets(rows)
+        for row in rows:
+            self._search_changes.add(("tickets", row.id), indexed_ticket(row.id, row.status, row.body))
+        self._search_changes.write_batch()
         for position in left:
             self._invalidations.add(position)
         self._added += len(rows) - len(left)
@@ -83,7 +103,13 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         for batch in batches(drafts, BATCH):
             count += len(batch)
             rows = batch if keep else [_at(draft, second) for draft in batch]
+            indexed = [row for row in rows if row.kind in INDEXED_KINDS]
+            for row in self._find_indexed(self._search_changes.missing((row.kind, row.id) for row in indexed)):
+                self._search_changes.add_stored((row.kind, row.id), indexed_record(row))
             self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
+            for row in indexed:
+                self._search_changes.add((row.kind, row.id), indexed_record(row))
+            self._search_changes.write_batch()
             self._bumps_record_changes |= any(row.kind in SIDELOADED_KINDS for row in rows)
             self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
         return count
@@ -223,7 +249,8 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         return was_in_force
 
     def finish(self) -> States:
-        """Store the invalidations; returns the states after the transaction."""
+        """Store the invalidations and what is left of the search index; returns the states after the transaction."""
+        self._search_changes.write()
         if self._invalidations.count:
             self._execute("forget_invalidations", forgotten=self._invalidations.forgotten)
             sql = insert_rows(self._session.queries.dialect, "invalidation", Invalidation)

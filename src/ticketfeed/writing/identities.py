@@ -7,12 +7,12 @@ import msgspec
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.identities import derived_identity
 from ticketfeed.protocol.record_input import RecordChange
-from ticketfeed.protocol.record_types import IdentityRecord
+from ticketfeed.protocol.record_types import IdentityRecord, UserRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_lookup_key, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["IdentityWriter", "find_person"]
+__all__ = ["IdentityWriter", "find_person", "find_person_record"]
 
 KIND = "identities"
 
@@ -23,17 +23,26 @@ class _User(msgspec.Struct):
 
 
 _USER = StoredDecoder(_User)
+_PERSON = StoredDecoder(UserRecord)
 _IDENTITY = StoredDecoder(IdentityRecord)
 
 
 def find_person(write: WriteTransaction, email: str) -> bytes | None:
     """The body of the user with this email, or with this email as another identity; None if there is none."""
+    found = find_person_record(write, email)
+    return found and found[0]
+
+
+def find_person_record(write: WriteTransaction, email: str) -> tuple[bytes, UserRecord] | None:
+    """The same, and the user that the body is of."""
     body = write.find_user(email)
-    if body is not None and not is_deleted("users", body):
-        return body
+    found = None if body is None else (body, _PERSON.decode(body))
+    if found is not None and found[1].active:
+        return found
     identities = _IDENTITY.decode_all(write.find_by_key(KIND, [make_lookup_key(email)]))
-    users = write.find_records("users", [each.user_id for each in identities if each.type == "email"])
-    return next((user for user in users.values() if not is_deleted("users", user)), body)
+    bodies = write.find_records("users", [each.user_id for each in identities if each.type == "email"]).values()
+    users = zip(bodies, _PERSON.decode_all(bodies), strict=True)
+    return next((user for user in users if user[1].active), found)
 
 
 class IdentityWriter:

@@ -14,7 +14,7 @@ from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
 from ticketfeed.protocol.ticket_rules import Related
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.writing.identities import find_person
+from ticketfeed.writing.identities import find_person_record
 
 __all__ = ["Lookups"]
 
@@ -118,8 +118,8 @@ class Lookups:
         if assignee is not None and (assignee.role == "end-user" or not assignee.active):
             known["assignee_id"] = actor_id
         if change.assignee_email is not None:
-            body = find_person(self._write, change.assignee_email)
-            user = _USER.decode(body) if body else None
+            found = find_person_record(self._write, change.assignee_email)
+            user = found and found[1]
             if user is None or not (user.active and user.role != "end-user"):
                 known |= {"assignee_email": None, "assignee_id": actor_id}
         if isinstance(change.requester, int) and not self._write.find_records("users", [change.requester]):
@@ -177,8 +177,8 @@ class Lookups:
     def _assignee(self, change: TicketInput, users: Mapping[int, UserRecord]) -> Any:
         """The assignee that the change sets: a user, None for nobody; UNSET if it sets none."""
         if change.assignee_email is not None:
-            body = find_person(self._write, change.assignee_email)
-            user = _USER.decode(body) if body else None
+            found = find_person_record(self._write, change.assignee_email)
+            user = found and found[1]
         elif isinstance(change.assignee_id, int):
             user = users.get(change.assignee_id)
             if user is None:
@@ -198,10 +198,12 @@ class Lookups:
         email = (sent.email or "").strip()
         if sent.id is not None:
             body = self._write.find_records("users", [sent.id]).get(sent.id)
+            user = _USER.decode(body) if body else None
         else:
-            body = find_person(self._write, email) if email else None
-        if body is not None:
-            return _USER.decode(body)
+            found = find_person_record(self._write, email) if email else None
+            user = found and found[1]
+        if user is not None:
+            return user
         if sent.id is not None:
             raise RecordInvalid(requester=_UNKNOWN)
         name = (sent.name or email.partition("@")[0]).strip()

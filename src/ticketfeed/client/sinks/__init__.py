@@ -1,16 +1,19 @@
 """Targets of an export, one file a kind, one contract (contract.py): chosen by the target's ending."""
 
 import contextlib
+import errno
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, Sink, SinkOptions
+from ticketfeed.client.sinks.durable import translated
 from ticketfeed.client.sinks.line_files import LineFiles
 from ticketfeed.client.sinks.streamed import NdjsonOutput, SingerOutput
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions", "open_sink"]
+__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions", "is_begun", "open_sink"]
 
 _ENDINGS = ".ndjson[.gz|.zst], .csv[.gz], .parquet, .duckdb or .sqlite; or it is a folder/, - or singer:"
 _LINES = {
@@ -47,6 +50,25 @@ def open_sink(target: str, streams: Sequence[str], options: SinkOptions) -> Sink
             return LineFiles.single(target, kind, compression, _only(streams, target), options)
     with _extra(target):
         return _keyed(target, streams, options, folder)
+
+
+def is_begun(target: str) -> bool:
+    """Whether there is anything that a run must continue or refuse. Raises TargetError where nothing can be created."""
+    if target in ("-", "singer:"):
+        return False
+    path = Path(target).absolute()
+    manifest = path.with_name(f"{path.name}.manifest.json")
+    with translated(target):
+        if path.is_dir() and any(path.iterdir()):
+            return True
+        if any(file.is_file() and file.stat().st_size for file in (path, manifest)):
+            return True
+        folder = path if path.is_dir() else path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "", str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "", str(folder))
+    return False
 
 
 def _keyed(target: str, streams: Sequence[str], options: SinkOptions, folder: bool) -> Sink:

@@ -12,6 +12,7 @@ from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import TicketList
 from ticketfeed.protocol.rows import LinkedTicketRow
+from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute
 from ticketfeed.server.api.lists import list_response
@@ -54,7 +55,7 @@ async def _list_requests(request: Request, call: ApiCall) -> Response:
     """The tickets that the caller requested."""
     list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     user_id, store = call.identity.user_id, call.service.store
-    tickets = TicketList(person_id=user_id, values=(("requester_id", b"%d" % user_id),))
+    tickets = TicketList(term=encode_term("requester", str(user_id)))
     rows = await store.list_tickets(call.account, tickets, list_request.part)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
     shown = [row._replace(body=_request_of(call, row.body)) for row in rows]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ticketfeed.protocol.embedded_sideloads import EMBEDDED
+from ticketfeed.protocol.resources import SEARCH_TYPES
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 
 __all__ = [
@@ -66,11 +67,13 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "filter_events[]": (_TEXT, "Only audits with an event of one of these types; it can be repeated."),
     "filter_via": (_TEXT, "Only audits that came through this channel."),
     "include_inline_images": (_FLAG, "Inline images stay in the attachments of comments, which lack them otherwise."),
+    "query": (_TEXT, "The search language, for example: type:ticket status<solved updated>2026-01-31"),
+    "filter[type]": ({"enum": list(SEARCH_TYPES)}, "The type of the records; required, and type: is not allowed."),
+    "name": (_TEXT, "A name; for autocomplete the beginning of a word of it, of two characters or more."),
     "all": (_FLAG, "For admins: the tokens of all users."),
     "client_id": ({"type": "integer"}, "Only tokens of this OAuth client."),
     "global_client_id": ({"type": "integer"}, "Only tokens of this global OAuth client."),
     "include_expired": (_FLAG, "Expired tokens, too."),
-    "query": (_TEXT, "type:, created and updated, for example: type:user updated>2026-01-31"),
 }
 LIST_PAGES = ("page", "per_page", "page[size]", "page[after]", "page[before]")
 LIST_ORDER = ("sort", "sort_by", "sort_order")

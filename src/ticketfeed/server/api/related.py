@@ -18,6 +18,7 @@ from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.record_types import OrganizationMembershipInput
 from ticketfeed.protocol.records import is_deleted, split_record
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.lists import list_response, sideload, with_organization_names
@@ -203,14 +204,14 @@ async def _write(call: ApiCall, work: Callable[[Memberships], T]) -> T:
     return await call.service.store.write(call.account, lambda write: work(Memberships(write, account)))
 
 
-def _of_user(user_id: int, key: str) -> TicketList:
-    return TicketList(person_id=user_id, values=((key, b"%d" % user_id),))
+def _of(key: str, id: int) -> TicketList:
+    return TicketList(term=encode_term(key, str(id)))
 
 
 def _tickets_of_user(key: str) -> Handler:
     async def list_tickets_of_user(request: Request, call: ApiCall) -> Response:
         owner = await _user(request, call)
-        return await ticket_list_response(request, call, _of_user(owner.id, key))
+        return await ticket_list_response(request, call, _of(key, owner.id))
 
     return list_tickets_of_user
 
@@ -222,12 +223,12 @@ async def _list_copied_tickets(request: Request, call: ApiCall) -> Response:
 
 
 async def _copied(call: ApiCall, user_id: int) -> list[ListRow]:
-    """The tickets that a user is copied on. The column names others, too."""
+    """The tickets that a user is copied on. The term is that of email copies, too."""
     found: list[ListRow] = []
     rows: Sequence[ListRow] = ()
     while True:
         part = Slice(_TICKETS_AT_ONCE, after=(rows[-1].key, rows[-1].id) if rows else None)
-        rows = await call.service.store.list_tickets(call.account, TicketList(person_id=user_id), part)
+        rows = await call.service.store.list_tickets(call.account, _of("cc", user_id), part)
         found += [row for row in rows if user_id in _COPIED.decode(row.body).collaborator_ids]
         if len(rows) < _TICKETS_AT_ONCE:
             return found
@@ -235,14 +236,14 @@ async def _copied(call: ApiCall, user_id: int) -> list[ListRow]:
 
 async def _list_tickets_of_organization(request: Request, call: ApiCall) -> Response:
     owner = await _organization(request, call)
-    return await ticket_list_response(request, call, TicketList(organization_id=owner.id))
+    return await ticket_list_response(request, call, _of("organization", owner.id))
 
 
 async def _relate_user(request: Request, call: ApiCall) -> Response:
     owner, store = await _user(request, call), call.service.store
     related = {
-        "assigned_tickets": await store.count_tickets(call.account, _of_user(owner.id, "assignee_id")),
-        "requested_tickets": await store.count_tickets(call.account, _of_user(owner.id, "requester_id")),
+        "assigned_tickets": await store.count_tickets(call.account, _of("assignee", owner.id)),
+        "requested_tickets": await store.count_tickets(call.account, _of("requester", owner.id)),
         "ccd_tickets": len(await _copied(call, owner.id)),
         "topics": 0,
         "topic_comments": 0,
@@ -259,7 +260,7 @@ async def _relate_organization(request: Request, call: ApiCall) -> Response:
     owner, store = await _organization(request, call), call.service.store
     related = {
         "users_count": await store.count_records(call.account, _KIND, owner),
-        "tickets_count": await store.count_tickets(call.account, TicketList(organization_id=owner.id)),
+        "tickets_count": await store.count_tickets(call.account, _of("organization", owner.id)),
     }
     return body_response(request, msgspec.json.encode({"organization_related": related}))
 
@@ -372,12 +373,12 @@ RELATED_ROUTES = [
     ),
     _list_tickets(
         f"{_USER}/tickets/requested",
-        _tickets_of_user("requester_id"),
+        _tickets_of_user("requester"),
         summary="List the tickets that a user requested",
     ),
     _list_tickets(
         f"{_USER}/tickets/assigned",
-        _tickets_of_user("assignee_id"),
+        _tickets_of_user("assignee"),
         summary="List the tickets that are assigned to a user",
     ),
     ApiRoute(

@@ -34,7 +34,7 @@ from ticketfeed.server.api.parameters import (
 )
 from ticketfeed.server.api.record_writes import RECORD_WRITE_ROUTES
 from ticketfeed.server.api.related import RELATED_ROUTES
-from ticketfeed.server.api.search import count_results, search
+from ticketfeed.server.api.search import SEARCH_ROUTES
 from ticketfeed.server.api.ticket_lists import TICKET_LIST_ROUTES
 
 __all__ = ["API_ROUTES"]
@@ -420,28 +420,6 @@ _ACCOUNT_ROUTES = [
     ),
 ]
 
-_SEARCH_ROUTES = [
-    ApiRoute(
-        "GET",
-        "/search",
-        search,
-        "Search",
-        "Search records by type and time",
-        parameters=("query", "page", "per_page"),
-        refused=("page[size]", "page[after]", "page[before]"),
-        answer={"results": "array", "count": "integer"},
-    ),
-    ApiRoute(
-        "GET",
-        "/search/count",
-        count_results,
-        "Search",
-        "Count search results",
-        parameters=("query",),
-        answer={"count": "integer"},
-    ),
-]
-
 API_ROUTES: list[ApiRoute] = [
     *_EXPORT_ROUTES,
     *_TICKET_ROUTES,
@@ -450,7 +428,7 @@ API_ROUTES: list[ApiRoute] = [
     *_ACCOUNT_ROUTES,
     *OAUTH_ROUTES,
     *API_TOKEN_ROUTES,
-    *_SEARCH_ROUTES,
+    *SEARCH_ROUTES,
     *LIST_ROUTES,
     *RECORD_WRITE_ROUTES,
     *RELATED_ROUTES,

@@ -1,68 +1,268 @@
-"""GET /search and /search/count: walk the records of each type and return those that match (see protocol/search.py)."""
+"""Searches: GET /search with its count and its export, and the searches of users and organizations.
 
-from collections.abc import AsyncIterator
+All are queries of the search language (protocol/search.py) or made of its conditions, run by the store's index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.protocol.errors import InvalidPaginationParameter
-from ticketfeed.protocol.list_request import parse_list_request
-from ticketfeed.protocol.model import Slice, TicketList
+from ticketfeed.protocol.envelope import join_arrays
+from ticketfeed.protocol.errors import (
+    InvalidPaginationParameter,
+    InvalidValue,
+    ParameterMissing,
+    SearchLimitExceeded,
+)
+from ticketfeed.protocol.list_request import ListRequest, paginate, parse_list_request
+from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.resources import SEARCH_TYPES
 from ticketfeed.protocol.rows import ListRow
-from ticketfeed.protocol.search import parse_search
-from ticketfeed.server.api.call import ApiCall
-from ticketfeed.server.api.lists import list_response
+from ticketfeed.protocol.search import (
+    Clause,
+    Condition,
+    Named,
+    SearchHit,
+    SearchPart,
+    SearchQuery,
+    Term,
+    Words,
+    lookup_query,
+    parse_search,
+)
+from ticketfeed.protocol.search_index import encode_term, split_words
+from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler
+from ticketfeed.server.api.lists import list_response, sideload
+from ticketfeed.server.api.parameters import RECORD_INCLUDES_REFUSED
 from ticketfeed.server.responses import body_response
 
-__all__ = ["count_results", "search"]
+__all__ = ["SEARCH_ROUTES"]
 
-# The wire never returns more results than this.
+# Limits of the wire: the last result of a search, the largest page of an export, the shortest beginning of a name.
 RESULTS_MAX = 1000
-_CHUNK_ROWS = 1000
+EXPORT_LIMIT_MAX = 1000
+AUTOCOMPLETE_CHARACTERS_MIN = 2
+# Names and emails in a query, each of which is a search of its own; and records that one of them may mean.
+NAMED_MAX = 20
+MEANT_MAX = 1000
 
 
 async def search(request: Request, call: ApiCall) -> Response:
     """The matching records, each with its `result_type`."""
-    list_request = parse_list_request(call.query)
-    if list_request.number is None:
-        raise InvalidPaginationParameter("search supports offset pagination only")
-    results = await _find(call, call.query.get("query", ""))
-    page = results[list_request.part.offset :][: list_request.part.limit]
-    return list_response(request, call, "results", list_request, page, len(results))
+    list_request = _parse_pages(call)
+    if list_request.part.offset + list_request.limit > RESULTS_MAX:
+        raise SearchLimitExceeded
+    query = await _resolve(call, _parse(call, call.query.get("query", "")))
+    hits, count = await _find(call, query, list_request)
+    rows = await _read(call, hits, typed=True)
+    page, ends = paginate(list_request, rows, count, call.address(request))
+    return body_response(request, join_arrays([("results", [row.body for row in page])], {"facets": None, **ends}))
 
 
 async def count_results(request: Request, call: ApiCall) -> Response:
     """The number of matching records."""
-    results = await _find(call, call.query.get("query", ""))
-    return body_response(request, msgspec.json.encode({"count": len(results)}))
+    query = await _resolve(call, _parse(call, call.query.get("query", "")))
+    count = await call.service.store.count_results(call.account, query)
+    return body_response(request, msgspec.json.encode({"count": count}))
 
 
-async def _find(call: ApiCall, text: str) -> list[ListRow]:
-    query = parse_search(text)
-    results: list[ListRow] = []
-    for type_ in query.types:
-        async for row in _walk(call, SEARCH_TYPES[type_]):
-            if query.matches(row.body):
-                body = row.body[:-1] + b',"result_type":"%s"}' % type_.encode()
-                results.append(row._replace(body=body))
-                if len(results) == RESULTS_MAX:
-                    return results
-    return results
+async def export_results(request: Request, call: ApiCall) -> Response:
+    """All matching records of one type, in the order of their creation, by cursor."""
+    type_ = call.query.get("filter[type]")
+    if type_ is None:
+        raise ParameterMissing("filter[type]")
+    if type_ not in SEARCH_TYPES:
+        raise InvalidValue(f"filter[type] must be one of {', '.join(SEARCH_TYPES)}")
+    query = _parse(call, call.query.get("query", ""))
+    if query.has_type:
+        raise InvalidValue("filter[type] says the type of an export, so its query cannot contain type:")
+    if query.order is not None:
+        raise InvalidValue("an export is in the order of creation, so its query cannot contain order_by:")
+    list_request = parse_list_request({"page[size]": "100", **call.query}, limit_max=EXPORT_LIMIT_MAX)
+    query = replace(_only(query, type_), order="created_at", descending=False)
+    hits = await call.service.store.search(call.account, await _resolve(call, query), _part(list_request))
+    rows = await _read(call, hits, typed=True)
+    page, ends = paginate(list_request, rows, None, call.address(request))
+    ends["meta"]["has_more"] = len(hits) > list_request.limit
+    ends["meta"]["before_cursor"] = ends["links"]["prev"] = None
+    return body_response(request, join_arrays([("results", [row.body for row in page])], {"facets": None, **ends}))
 
 
-async def _walk(call: ApiCall, kind: str) -> AsyncIterator[ListRow]:
-    """Every ticket or record of a kind that is not deleted, by id."""
-    store, after = call.service.store, -1
-    while True:
-        part = Slice(_CHUNK_ROWS, after=(after, after))
-        if kind == "tickets":
-            rows = await store.list_tickets(call.account, TicketList(), part)
+def _search_of(kind: str) -> Handler:
+    """By `query` in the search language, for users; by the whole name, for organizations; by `external_id`."""
+    name = "query" if kind == "users" else "name"
+
+    async def search_records(request: Request, call: ApiCall) -> Response:
+        external_id, text = call.query.get("external_id"), call.query.get(name)
+        if external_id is not None:
+            query = _one(kind, Term(encode_term("external_id", external_id)))
+        elif text is None:
+            raise ParameterMissing(name)
+        elif kind == "users":
+            query = await _resolve(call, _only(_parse(call, text), "user"))
         else:
-            rows = await store.list_records(call.account, kind, part)
-        for row in rows:
-            yield row
-        if len(rows) < _CHUNK_ROWS:
-            return
-        after = rows[-1].id
+            query = _one(kind, Term(encode_term("name", text)))
+        return await _list(request, call, kind, query)
+
+    return search_records
+
+
+def _autocomplete(kind: str) -> Handler:
+    """By the beginning of a word of the name."""
+
+    async def autocomplete(request: Request, call: ApiCall) -> Response:
+        name = call.query.get("name")
+        if name is None:
+            raise ParameterMissing("name")
+        words = split_words(name)
+        if len(name) < AUTOCOMPLETE_CHARACTERS_MIN or not words:
+            raise InvalidValue(f"name must have at least {AUTOCOMPLETE_CHARACTERS_MIN} characters")
+        return await _list(request, call, kind, _one(kind, Words(words, is_prefix=True, fields=("title",))))
+
+    return autocomplete
+
+
+async def _list(request: Request, call: ApiCall, kind: str, query: SearchQuery) -> Response:
+    list_request = _parse_pages(call)
+    hits, count = await _find(call, query, list_request)
+    rows = await _read(call, hits, typed=False)
+    sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
+    return list_response(request, call, kind, list_request, rows, count, sideloads)
+
+
+async def _find(call: ApiCall, query: SearchQuery, list_request: ListRequest) -> tuple[list[SearchHit], int]:
+    """A page of the results, and how many there are in all; the last page tells that by itself."""
+    part = _part(list_request)
+    hits = await call.service.store.search(call.account, query, part)
+    if len(hits) < part.limit and (hits or not part.offset):
+        return hits, part.offset + len(hits)
+    return hits, await call.service.store.count_results(call.account, query)
+
+
+def _parse(call: ApiCall, text: str) -> SearchQuery:
+    sort_by, sort_order = call.query.get("sort_by"), call.query.get("sort_order")
+    now, me = call.service.clock(), call.identity.user_id
+    return parse_search(text, now=now, me=me, sort_by=sort_by, sort_order=sort_order)
+
+
+def _parse_pages(call: ApiCall) -> ListRequest:
+    list_request = parse_list_request(call.query)
+    if list_request.number is None:
+        raise InvalidPaginationParameter("this search supports offset pagination only")
+    return list_request
+
+
+def _part(list_request: ListRequest) -> SearchPart:
+    part = list_request.part
+    after = None if part.after is None else (int(part.after[0]), part.after[1])
+    return SearchPart(part.limit, part.offset, after)
+
+
+def _only(query: SearchQuery, type_: str) -> SearchQuery:
+    return replace(query, types=tuple(name for name in query.types if name == type_))
+
+
+def _one(kind: str, condition: Condition) -> SearchQuery:
+    return SearchQuery((kind,), (Clause((condition,)),))
+
+
+async def _resolve(call: ApiCall, query: SearchQuery) -> SearchQuery:
+    """Look up what the query names by a name or an email. Raises InvalidValue."""
+    named = query.named()
+    if len(named) > NAMED_MAX:
+        raise InvalidValue(f"a query has at most {NAMED_MAX} names and emails; ids are not limited so")
+    ids: dict[Named, list[int]] = {}
+    for each in named:
+        hits = await call.service.store.search(call.account, lookup_query(each), SearchPart(MEANT_MAX + 1))
+        if len(hits) > MEANT_MAX:
+            raise InvalidValue(f"{each.text} is the name of more than {MEANT_MAX} {each.kind}")
+        ids[each] = [hit.id for hit in hits]
+    return query.resolve(ids)
+
+
+async def _read(call: ApiCall, hits: Sequence[SearchHit], *, typed: bool) -> list[ListRow]:
+    """The bodies of results, in their order; `typed`: each with its `result_type`."""
+    store = call.service.store
+    bodies: dict[tuple[str, int], bytes] = {}
+    names = {kind: name for name, kind in SEARCH_TYPES.items()}
+    for kind in dict.fromkeys(hit.kind for hit in hits):
+        ids = [hit.id for hit in hits if hit.kind == kind]
+        if kind == "tickets":
+            bodies |= {(kind, row.id): row.body for row in await store.read_tickets(call.account, ids)}
+        else:
+            bodies |= {(kind, row.id): row.body for row in await store.read_records(call.account, kind, ids)}
+    end = {kind: b',"result_type":"%s"}' % names[kind].encode() if typed else b"}" for kind in SEARCH_TYPES.values()}
+    found = [hit for hit in hits if (hit.kind, hit.id) in bodies]
+    return [ListRow(hit.key, hit.id, bodies[hit.kind, hit.id][:-1] + end[hit.kind]) for hit in found]
+
+
+_search = partial(ApiRoute, "GET", tag="Search")
+_PAGES = ("page", "per_page")
+_CURSORS = ("page[size]", "page[after]", "page[before]")
+_ORDER = ("sort_by", "sort_order")
+# Relations to custom objects, which are not imitated.
+_RELATIONS = ("field_id", "source")
+SEARCH_ROUTES = [
+    _search(
+        "/search",
+        search,
+        summary="Search tickets, users, organizations and groups",
+        parameters=("query", *_ORDER, *_PAGES),
+        refused=("include", *_CURSORS),
+        answer={"results": "array", "facets": "null", "count": "integer"},
+    ),
+    _search(
+        "/search/count",
+        count_results,
+        summary="Count search results",
+        parameters=("query",),
+        ignored=(*_ORDER, *_PAGES),
+        answer={"count": "integer"},
+    ),
+    _search(
+        "/search/export",
+        export_results,
+        summary="Export search results by cursor",
+        parameters=("query", "filter[type]", "page[size]", "page[after]"),
+        refused=("include", "page", "page[before]"),
+        answer={"results": "array", "facets": "null", "meta": "object", "links": "object"},
+    ),
+    _search(
+        "/users/search",
+        _search_of("users"),
+        summary="Search users",
+        parameters=("query", "external_id", "include", *_PAGES),
+        includes=tuple(RECORD_SIDELOADS["users"]),
+        refused=(*RECORD_INCLUDES_REFUSED["users"], *_CURSORS),
+        answer={"users": "array", "count": "integer"},
+    ),
+    _search(
+        "/users/autocomplete",
+        _autocomplete("users"),
+        summary="Find users by the beginning of a name",
+        parameters=("name", "include", *_PAGES),
+        includes=tuple(RECORD_SIDELOADS["users"]),
+        refused=(*RECORD_INCLUDES_REFUSED["users"], *_RELATIONS, *_CURSORS),
+        answer={"users": "array", "count": "integer"},
+    ),
+    _search(
+        "/organizations/search",
+        _search_of("organizations"),
+        summary="Search organizations by name or external id",
+        parameters=("name", "external_id", "include", *_PAGES),
+        refused=(*RECORD_INCLUDES_REFUSED["organizations"], *_CURSORS),
+        answer={"organizations": "array", "count": "integer"},
+    ),
+    _search(
+        "/organizations/autocomplete",
+        _autocomplete("organizations"),
+        summary="Find organizations by the beginning of a name",
+        parameters=("name", "include", *_PAGES),
+        refused=(*RECORD_INCLUDES_REFUSED["organizations"], *_RELATIONS, *_CURSORS),
+        answer={"organizations": "array", "count": "integer"},
+    ),
+]

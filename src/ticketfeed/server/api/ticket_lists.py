@@ -13,6 +13,7 @@ from ticketfeed.protocol.model import Owner, Slice, TicketList
 from ticketfeed.protocol.record_sideloads import find_ids
 from ticketfeed.protocol.records import is_deleted
 from ticketfeed.protocol.rows import ListRow
+from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.lists import count_response, list_response
@@ -107,7 +108,7 @@ async def _list_recent(request: Request, call: ApiCall) -> Response:
 
 
 async def _list_problems(request: Request, call: ApiCall) -> Response:
-    return await ticket_list_response(request, call, TicketList(values=(("type", b'"problem"'),)))
+    return await ticket_list_response(request, call, TicketList(term=encode_term("ticket_type", "problem")))
 
 
 class _Active(msgspec.Struct):

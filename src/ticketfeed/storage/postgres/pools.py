@@ -63,11 +63,12 @@ class PostgresReaders:
         for pool in (self.primary, *self._replicas):
             await pool.close()
 
-    async def read(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """From the replicas in turn, then the primary."""
+    async def read(self, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
+        """From the replicas in turn, then the primary. `settings`: of the server, for this statement alone."""
         self._turn += 1
         turn = self._turn % len(self._replicas) if self._replicas else 0
-        return await self._read(sql, bindings, [*self._replicas[turn:], *self._replicas[:turn], self.primary])
+        pools = [*self._replicas[turn:], *self._replicas[:turn], self.primary]
+        return await self._read(sql, bindings, pools, settings)
 
     async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         """From the primary, as long as it answers: what must be current, such as a new token."""
@@ -96,10 +97,12 @@ class PostgresReaders:
         assert reason is not None
         raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from reason
 
-    async def _read(self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool]) -> list[Any]:
+    async def _read(
+        self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str] = ()
+    ) -> list[Any]:
         deadline = time.monotonic() + WAIT_SECONDS
         async with self.share_of(bindings.get("account_id"), deadline):
-            return await self._read_until(deadline, sql, bindings, pools)
+            return await self._read_until(deadline, sql, bindings, pools, settings)
 
     @contextlib.asynccontextmanager
     async def share_of(self, account_id: int | None, deadline: float) -> AsyncIterator[None]:
@@ -114,13 +117,14 @@ class PostgresReaders:
             self._shares.give_back(account_id)
 
     async def _read_until(
-        self, deadline: float, sql: str, bindings: dict[str, Any], pools: Sequence[Pool]
+        self, deadline: float, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str]
     ) -> list[Any]:
         while True:
             for pool in sorted(pools, key=self._is_avoided):
                 remaining = deadline - time.monotonic()
                 try:
-                    return await self.within(min(remaining, WAIT_SECONDS / len(pools)), _fetch(pool, sql, bindings))
+                    reading = _fetch(pool, sql, bindings, settings)
+                    return await self.within(min(remaining, WAIT_SECONDS / len(pools)), reading)
                 except (psycopg.Error, PoolTimeout, TimeoutError) as error:
                     if not is_transient(error):
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
@@ -172,8 +176,14 @@ async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute("SET enable_sort = off")
 
 
-async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any]) -> list[Any]:
+async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
     async with pool.connection(WAIT_SECONDS) as connection:
+        if settings:
+            async with connection.transaction():
+                for setting in settings:
+                    await connection.execute(f"SET LOCAL {setting}".encode())
+                found: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
+                return found
         rows: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
         return rows
 

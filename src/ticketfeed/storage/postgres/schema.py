@@ -5,6 +5,7 @@ missing while the others wait, and then find nothing to do.
 """
 
 import uuid
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,7 +15,10 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Uni
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
+from ticketfeed.storage.postgres.search_index import write_entries
+from ticketfeed.storage.postgres.session import PostgresSession
 from ticketfeed.storage.queries import POSTGRES, load_migrations, translate
+from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 
 __all__ = ["prepare_schema", "refuse_encoding", "refuse_unreadable"]
 
@@ -47,7 +51,8 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
             raise StoreError("there is no store in this database")
         _create_migration_table(connection)
     # Read without a lock first: a backup holds one on the table for as long as it takes, and a standby cannot lock.
-    if _applied(connection) == {number for number, _, _ in load_migrations("postgres")}:
+    known = {number for number, _, _ in load_migrations("postgres")}
+    if _applied(connection) == known and not needs_search_index(PostgresSession(connection)):
         return _read_store_id(connection)
     with connection.transaction():
         connection.execute("LOCK TABLE ticketfeed.migration IN SHARE ROW EXCLUSIVE MODE")
@@ -62,6 +67,9 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
                     cursor.executemany(translate(POSTGRES, WRITE_KEY).encode(), make_lookup_keys(rows))
 
         apply_migrations("postgres", applied, apply)
+        session = PostgresSession(connection)
+        if needs_search_index(session):
+            build_search_index(session, partial(write_entries, session))
         if not applied:
             connection.execute("INSERT INTO ticketfeed.meta VALUES ('store_id', %s)", (uuid.uuid4().hex,))
     return _read_store_id(connection)

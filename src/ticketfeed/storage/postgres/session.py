@@ -6,15 +6,21 @@ from typing import Any
 import psycopg
 
 from ticketfeed.protocol.model import Account, Position
-from ticketfeed.protocol.rows import TicketRow
+from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.search_index import SearchEntry
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.postgres.search_index import write_entries
 from ticketfeed.storage.queries import POSTGRES, Queries, insert_rows
+from ticketfeed.storage.search_changes import EntryKey
 from ticketfeed.storage.sql_session import SqlSession
 from ticketfeed.storage.sql_transaction import SqlTransaction
 
 __all__ = ["QUERIES", "PostgresSession", "PostgresTransaction"]
 
 QUERIES = Queries(POSTGRES)
+# A write of so many entries makes new statistics, without which some searches are planned badly; by itself PostgreSQL
+# makes them a minute later.
+_ANALYZED_ENTRIES = 5000
 
 
 class PostgresSession(SqlSession):
@@ -42,6 +48,7 @@ class PostgresTransaction(SqlTransaction):
     def __init__(self, session: PostgresSession, account: Account, states: States, now: int) -> None:
         super().__init__(session, account, states, now)
         self._connection = session.connection
+        self._entry_count = 0
 
     def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
         left = self._rows("find_positions", Position, ids=self._list([row.id for row in rows]))
@@ -49,3 +56,20 @@ class PostgresTransaction(SqlTransaction):
         parameters = [value for row in rows for value in (self._account_id, *row)]
         self._connection.execute(sql.encode(), parameters)
         return left
+
+    def _find_indexed(self, keys: Iterable[EntryKey]) -> list[RecordRow]:  # noqa: ARG002
+        return []
+
+    def _write_entries(
+        self,
+        old: Mapping[EntryKey, SearchEntry | None],  # noqa: ARG002
+        new: Mapping[EntryKey, SearchEntry | None],
+    ) -> None:
+        write_entries(self._session, self._account_id, new)
+        self._entry_count += len(new)
+
+    def finish(self) -> States:
+        states = super().finish()
+        if self._entry_count >= _ANALYZED_ENTRIES:
+            self._execute("analyze_search_index")
+        return states

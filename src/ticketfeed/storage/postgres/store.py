@@ -70,8 +70,15 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 # No single statement of a write may take longer, once it holds the account's row.
 STATEMENT_SECONDS = 60.0
+# A search is no page: it gathers rows by the index of words, and sorts them.
+_PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
+# The index of words. One that was interrupted while it was made anew has the same name with _ccnew.
+_WORDS = "search_entry_words"
 # Tables whose rows are erased.
-ERASED_TABLES = ("ticket", "record", "job", "job_item", "idempotent_answer", "consumer", "request", "anonymous_request")
+ERASED_TABLES = (
+    *("ticket", "record", "search_entry", "job", "job_item", "idempotent_answer"),
+    *("consumer", "request", "anonymous_request"),
+)
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
 # Connections of one process for writes, to the primary, and how many of them one account may use: one works, while the
@@ -187,12 +194,7 @@ class PostgresStore(SqlStore):
         return result
 
     async def overwrite_erased(self) -> None:
-        def vacuum() -> None:
-            with self._writers.pool.connection(WAIT_SECONDS) as connection:
-                for table in ERASED_TABLES:
-                    connection.execute(f"VACUUM ticketfeed.{table}".encode())
-
-        await self._writers.run(lambda: _translate_errors(vacuum))
+        await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def locked(session: PostgresSession, states: States) -> FeedState:
@@ -241,6 +243,18 @@ class PostgresStore(SqlStore):
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return decode_requests(await self._query("read_requests", account, current=True, keep=REQUESTS_KEPT))
 
+    def _overwrite_erased(self) -> None:
+        """Remove dead rows, and what statistics and the index of words keep of them."""
+        with self._writers.pool.connection(WAIT_SECONDS) as connection:
+            session = PostgresSession(connection)
+            erased = session.value("count_erasures", {})
+            for table in ERASED_TABLES:
+                connection.execute(f"VACUUM (ANALYZE) ticketfeed.{table}".encode())
+            if erased != session.value("count_overwritten", {}):  # VACUUM leaves words that no row has any more
+                connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS ticketfeed.{_WORDS}_ccnew".encode())
+                connection.execute(f"REINDEX INDEX CONCURRENTLY ticketfeed.{_WORDS}".encode())
+                session.execute("put_overwritten", {"value": str(erased)})
+
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         await self._run_sidecar(account, add_login_steps(account, token_hash, now, ends_at))
 
@@ -263,6 +277,9 @@ class PostgresStore(SqlStore):
                 return await self._readers.within(deadline - time.monotonic(), run())
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
+
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.read(sql, bindings, _PLAN_FREELY)
 
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)

@@ -69,6 +69,41 @@ LEFT JOIN LATERAL (
 ) AS change ON coalesce(change.bytes_before, 0) <= :page_bytes_max
 WHERE state.account_id = :account_id
 
+-- name: count_overwritten
+-- How many of the writes that erased have been followed up.
+SELECT coalesce(max(value::bigint), 0) FROM ticketfeed.meta WHERE name = 'overwritten'
+
+-- name: put_overwritten
+-- Store how many have.
+INSERT INTO ticketfeed.meta (name, value) VALUES ('overwritten', :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: put_entry
+-- Add or replace an entry of the search index.
+INSERT INTO ticketfeed.search_entry (
+    account_id, kind, id, target_id,
+    created_at, updated_at, due_at, solved_at, status, priority, ticket_type, words
+) VALUES (
+    :account_id, :kind, :id, :target_id,
+    :created_at, :updated_at, :due_at, :solved_at, :status, :priority, :ticket_type, :words::tsvector
+)
+ON CONFLICT (account_id, kind, id) DO UPDATE
+SET target_id = excluded.target_id, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    due_at = excluded.due_at, solved_at = excluded.solved_at, status = excluded.status,
+    priority = excluded.priority, ticket_type = excluded.ticket_type, words = excluded.words
+
+-- name: delete_entries
+-- Delete the entries of tickets or records of one kind.
+DELETE FROM ticketfeed.search_entry WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
+
+-- name: analyze_search_index
+-- Make new statistics of all entries.
+ANALYZE ticketfeed.search_entry
+
+-- name: clear_search_index
+-- Remove every entry.
+TRUNCATE ticketfeed.search_entry
+
 -- name: start_written
 -- An empty table of the tickets that a long write has stored. It ends with the transaction.
 CREATE TEMPORARY TABLE written_ticket (id bigint PRIMARY KEY, generated_timestamp bigint NOT NULL) ON COMMIT DROP

@@ -252,6 +252,33 @@ WHERE account_id = :account_id AND status IN ('solved', 'deleted') AND status = 
   AND (generated_timestamp, id) > (:after_timestamp, :after_id) AND generated_timestamp <= :until
 ORDER BY generated_timestamp, id LIMIT :limit
 
+-- The search index: what fills it, and what of a record is still to be removed from it. Its own statements are in
+-- sqlite.sql and postgres.sql, searches in search_query.py.
+
+-- name: find_record_rows
+-- Whole rows of records, before they are written.
+SELECT {row} FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
+
+-- name: scan_tickets_after
+-- Tickets in feed order, after a position.
+SELECT generated_timestamp, id, status, body FROM ticketfeed.ticket
+WHERE account_id = :account_id AND (generated_timestamp, id) > (:after_timestamp, :after_id)
+ORDER BY generated_timestamp, id LIMIT :limit
+
+-- name: scan_records_after
+-- Whole rows of records of one kind, after an id.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND id > :after_id
+ORDER BY id LIMIT :limit
+
+-- name: read_search_index_version
+-- What the index was filled with.
+SELECT value FROM ticketfeed.meta WHERE name = 'search_index_version'
+
+-- name: write_search_index_version
+-- The index is filled.
+UPDATE ticketfeed.meta SET value = :value WHERE name = 'search_index_version'
+
 -- Idempotency answers.
 
 -- name: find_idempotent_answer

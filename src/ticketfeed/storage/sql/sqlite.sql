@@ -61,8 +61,49 @@ LIMIT :limit
 SELECT {row} FROM ticket WHERE account_id = ? AND id = ?
 
 -- name: delete_ticket
--- Delete a ticket at its old position: the position is the key, so a changed ticket is a new row.
-DELETE FROM ticket WHERE account_id = ? AND generated_timestamp = ? AND id = ?
+-- Delete a ticket at its old position: the position is the key, so a changed ticket is a new row. What it was is still
+-- to be removed from the search index.
+DELETE FROM ticket WHERE account_id = ? AND generated_timestamp = ? AND id = ? RETURNING id, status, body
+
+-- name: next_entry_id
+-- The number after the newest entry of the search index.
+SELECT coalesce(max(entry_id), 0) + 1 FROM search_entry
+
+-- name: find_entry_id
+-- The entry of a ticket or record.
+SELECT entry_id FROM search_entry WHERE account_id = ? AND kind = ? AND id = ?
+
+-- name: put_entry
+-- Add the numbers of an entry, or replace them, where its number stays.
+INSERT INTO search_entry (
+    entry_id, account_id, kind, id, target_id,
+    created_at, updated_at, due_at, solved_at, status, priority, ticket_type
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (account_id, kind, id) DO UPDATE
+SET target_id = excluded.target_id, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    due_at = excluded.due_at, solved_at = excluded.solved_at, status = excluded.status,
+    priority = excluded.priority, ticket_type = excluded.ticket_type
+
+-- name: delete_entry
+-- Delete the numbers of an entry.
+DELETE FROM search_entry WHERE account_id = ? AND kind = ? AND id = ?
+
+-- name: add_entry_text
+-- Add the words of an entry.
+INSERT INTO search_text (rowid, title, text, notes, other, terms) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: delete_entry_text
+-- Remove the words of an entry, which must be those that were added.
+INSERT INTO search_text (search_text, rowid, title, text, notes, other, terms) VALUES ('delete', ?, ?, ?, ?, ?, ?)
+
+-- name: merge_entry_texts
+-- Make one part of all that the words are stored in.
+INSERT INTO search_text (search_text) VALUES ('optimize')
+
+-- name: clear_search_index
+-- Remove every entry.
+DELETE FROM search_entry;
+INSERT INTO search_text (search_text) VALUES ('delete-all')
 
 -- name: start_written
 -- An empty table of the tickets that a long write has stored. It lasts as long as the connection.
@@ -136,8 +177,9 @@ PRAGMA journal_mode
 PRAGMA integrity_check(100)
 
 -- name: list_tables
--- All tables.
-SELECT name FROM sqlite_master WHERE type = 'table' AND sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name
+-- All tables; a virtual one by those that it is stored in.
+SELECT name FROM sqlite_master
+WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite_%' ORDER BY name
 
 -- name: list_schema
 -- Tables and indexes as they were created.

@@ -13,7 +13,10 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.queries import SQLITE, load_migrations, translate
+from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 from ticketfeed.storage.sqlite.file_id import new_file_id, refuse_foreign_log
+from ticketfeed.storage.sqlite.search_index import write_entries
+from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
 
 __all__ = [
     "APPLICATION_ID",
@@ -102,7 +105,8 @@ def _is_current(connection: apsw.Connection) -> bool:
     if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'migration'").get == 0:
         return False
     applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
-    return applied == {number for number, _, _ in load_migrations("sqlite")}
+    known = {number for number, _, _ in load_migrations("sqlite")}
+    return applied == known and not needs_search_index(SqliteSession(connection))
 
 
 def _migrate(connection: apsw.Connection) -> None:
@@ -117,6 +121,9 @@ def _migrate(connection: apsw.Connection) -> None:
             connection.executemany(translate(SQLITE, WRITE_KEY), make_lookup_keys(rows))
 
     apply_migrations("sqlite", applied, apply)
+    session = SqliteSession(connection)
+    if needs_search_index(session):
+        build_search_index(session, lambda account_id, new: write_entries(connection, QUERIES, account_id, {}, new))
     if not applied:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("INSERT INTO meta (name, value) VALUES ('store_id', ?)", (uuid.uuid4().hex,))

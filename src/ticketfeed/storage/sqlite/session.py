@@ -6,11 +6,14 @@ from typing import Any
 import apsw
 
 from ticketfeed.protocol.model import Account, Position
-from ticketfeed.protocol.rows import TicketRow
+from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.search_index import WORDLESS_KINDS, SearchEntry, indexed_ticket
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.queries import SQLITE, Queries, build, insert_rows
+from ticketfeed.storage.search_changes import EntryKey
 from ticketfeed.storage.sql_session import SqlSession
 from ticketfeed.storage.sql_transaction import SqlTransaction
+from ticketfeed.storage.sqlite.search_index import write_entries
 
 __all__ = ["QUERIES", "SqliteSession", "SqliteTransaction"]
 
@@ -53,7 +56,25 @@ class SqliteTransaction(SqlTransaction):
         else:
             left = self._rows("find_positions", Position, ids=self._list([row.id for row in rows]))
         for position in left:
-            execute(QUERIES["delete_ticket"], (account_id, *position))
+            for id, status, body in execute(QUERIES["delete_ticket"], (account_id, *position)):
+                self._search_changes.add_stored(("tickets", id), indexed_ticket(id, status, body))
         # In feed order: inserts into a clustered table in another order take twice the time.
         self._connection.executemany(_INSERT_TICKET, [(account_id, *row) for row in sorted(rows)])
         return left
+
+    def _find_indexed(self, keys: Iterable[EntryKey]) -> list[RecordRow]:
+        """To remove the words of an entry, which the index does not have, they are made again."""
+        ids: dict[str, list[int]] = {}
+        for kind, id in keys:
+            if kind not in WORDLESS_KINDS:
+                ids.setdefault(kind, []).append(id)
+        return [
+            row
+            for kind, wanted in ids.items()
+            for row in self._rows("find_record_rows", RecordRow, kind=kind, ids=self._list(wanted))
+        ]
+
+    def _write_entries(
+        self, old: Mapping[EntryKey, SearchEntry | None], new: Mapping[EntryKey, SearchEntry | None]
+    ) -> None:
+        write_entries(self._connection, QUERIES, self._account_id, old, new)

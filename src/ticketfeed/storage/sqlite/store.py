@@ -197,6 +197,9 @@ class SqliteStore(SqlStore):
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.fetch(sql, bindings)
 
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.fetch(sql, bindings)
+
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         await self._run_sidecar(lambda sidecar: sidecar.add_login(account, token_hash, now, ends_at))
 

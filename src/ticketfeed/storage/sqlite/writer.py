@@ -12,6 +12,7 @@ group as long as the first of them, and one that was queued behind others that w
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -31,7 +32,8 @@ from ticketfeed.storage.sql_session import lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
 from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
-from ticketfeed.storage.sqlite.session import SqliteSession, SqliteTransaction
+from ticketfeed.storage.sqlite.search_index import overwrite_texts
+from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
 
 __all__ = ["SqliteWriter"]
 
@@ -89,6 +91,7 @@ class SqliteWriter:
         self.file_id = FileId(path, int(self.connection.execute("PRAGMA user_version").get))
         # The header of the log that has the file's id.
         self._marked_log: bytes | None = None
+        self._log_path = str(log_path(path))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._lock = threading.Lock()
         self._queue: deque[_Queued] = deque()
@@ -96,7 +99,7 @@ class SqliteWriter:
         self._deadline = 0.0  # of what runs now
         # An earlier process may have ended before it could overwrite.
         erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
-        self._must_overwrite = self._must_empty_log = erased != overwritten
+        self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = erased != overwritten
         self.is_busy = False
 
     async def close(self) -> None:
@@ -144,24 +147,32 @@ class SqliteWriter:
     def _log_header(self) -> bytes:
         """It changes whenever the log begins anew."""
         try:
-            with log_path(self._path).open("rb", buffering=0) as log:
-                return log.read(LOG_HEADER_BYTES) or b""
+            log = os.open(self._log_path, os.O_RDONLY)
         except OSError:
             return b""
+        try:
+            return os.read(log, LOG_HEADER_BYTES)
+        finally:
+            os.close(log)
 
     def overwrite_erased(self, *, at_once: bool = False) -> None:
         """Overwrite what the file and its write-ahead log hold of rows that were erased, if any were.
 
         The log holds pages as they were before, and cannot be emptied while somebody reads from it; the next write
-        tries again. To overwrite the gaps of a large file takes seconds, so that waits for `at_once`.
+        tries again. In a large file it takes seconds to overwrite the gaps and to rewrite the search index, so that
+        waits for `at_once`.
         """
         if not self._must_overwrite or not (at_once or self._path.stat().st_size <= SMALL_FILE_BYTES):
             self._empty_log()
             return
         try:
+            if self._must_overwrite_texts:
+                with self.transaction():
+                    overwrite_texts(self.connection, QUERIES)
+                self._must_overwrite_texts, self._must_empty_log = False, True
             if self._empty_log():
                 with self.transaction():
-                    if self._path.with_name(f"{self._path.name}-wal").stat().st_size:
+                    if os.stat(self._log_path).st_size:
                         return  # another process has written meanwhile
                     overwrite_gaps(self._path)
                     # A commit, so that other processes drop the pages that they have in memory; ours are dropped below.
@@ -287,7 +298,7 @@ class SqliteWriter:
         write = SqliteTransaction(self.session, queued.account, before, self._now(queued.account))
         queued.result = queued.work(write)
         if write.erased_users is not None:
-            self._must_overwrite = self._must_empty_log = True
+            self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = True
         states[queued.account] = write.finish()
 
     def _write_states(self, states: dict[Account, States]) -> None:

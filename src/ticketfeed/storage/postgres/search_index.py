@@ -1,0 +1,40 @@
+"""Entries of the search index in PostgreSQL: a tsvector of each, made here, as words are split alike in every store.
+
+The weights A to D tell the fields apart. Places of different fields are never neighbours, so no phrase spans two.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ticketfeed.protocol.search_index import SearchEntry
+from ticketfeed.storage.sql_session import SqlSession
+
+__all__ = ["write_entries"]
+
+# The weight of each field, and the place before its first word: further apart than a field has words.
+_FIELDS = (("title", "A", 0), ("text", "B", 1000), ("notes", "C", 4000), ("other", "D", 6000))
+
+
+def write_entries(session: SqlSession, account_id: int, new: Mapping[tuple[str, int], SearchEntry | None]) -> None:
+    """Replace the entries of an account by `new`, where None is no entry."""
+    gone: dict[str, list[int]] = {}
+    rows: list[dict[str, Any]] = []
+    for (kind, id), entry in new.items():
+        if entry is None:
+            gone.setdefault(kind, []).append(id)
+        else:
+            rows.append({"account_id": account_id, **entry._asdict(), "words": _tsvector(entry)})
+    for kind, ids in gone.items():
+        session.execute("delete_entries", {"account_id": account_id, "kind": kind, "ids": ids})
+    if rows:
+        session.execute_many(session.queries["put_entry"], rows)
+
+
+def _tsvector(entry: SearchEntry) -> str:
+    places: dict[str, list[str]] = {}
+    for name, weight, before in _FIELDS:
+        text: str = getattr(entry, name)
+        for place, word in enumerate(text.split(), before + 1):
+            places.setdefault(word, []).append(f"{place}{weight}")
+    lexemes = [f"'{word}':{','.join(at)}" for word, at in places.items()]
+    return " ".join([*lexemes, *(f"'{term}'" for term in entry.terms.split())])
