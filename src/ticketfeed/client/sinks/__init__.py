@@ -74,6 +74,8 @@ def is_begun(target: str) -> bool:
 def _keyed(target: str, streams: Sequence[str], options: SinkOptions, folder: bool) -> Sink:
     """Targets that hold each record once. Their libraries take long to load, so they are loaded for them alone."""
     _refuse(target, options, compact=True)
+    # Arrow's own allocator keeps what is freed for later: 40 MiB in an export. It is chosen when Arrow is loaded.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if folder:
         from ticketfeed.client.sinks.parquet import ParquetFolder
 
