@@ -1,30 +1,30 @@
 """Clients of OAuth, unmodified: they get tokens, walk over several expiries on a moved clock, renew, and are revoked.
 
-The server is in this process, so that its clock can be moved while a client walks.
+The server is in this process; the walk itself moves the clock after each page.
 """
 
 import json
 import os
-import socket
-import threading
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.connectors.venvs import TAP_ZENDESK, connector_bin
+from tests.connectors.store import fill_store, read_with
+from tests.connectors.venvs import TAP_ZENDESK, connector_bin, node_modules
+from tests.process.conftest import run
+from tests.process.walks import can_isolate
 from ticketfeed.testing import FeedServer, serve_desk
 
-AUTHLIB = ("authlib==1.9.10", "requests==2.32.5")
+AUTHLIB = ("authlib==1.9.10", "requests")
 ZENDESK_MCP = "zendesk-mcp==0.1.6"
+ZCLI_CORE = "zcli-core@2.0.0"
 
 AUTHLIB_WALKS = """
 import json
-import socket
-import sys
 import requests
 from authlib.common.security import generate_token
 from authlib.integrations.requests_client import OAuth2Session, OAuthError
@@ -32,11 +32,12 @@ from authlib.integrations.requests_client import OAuth2Session, OAuthError
 BASE = "https://demo.zendesk.com"
 TOKENS = f"{BASE}/oauth/tokens"
 CALLBACK = "http://localhost:8000/callback"
-CLOCK = socket.socket(fileno=int(sys.argv[1]))
+ADMIN = ("admin@example.com/token", "demo-token")
+CLOCK = requests.Session()
 
 
 def walk(session, renew):
-    ids, renewals, url = [], 0, f"{BASE}/api/v2/incremental/tickets/cursor?start_time=0&per_page=4"
+    ids, renewals, url = [], 0, f"{BASE}/api/v2/incremental/tickets/cursor?start_time=0&per_page=10"
     while True:
         answer = session.get(url)
         if answer.status_code == 401 and answer.json()["error"] == "invalid_token":
@@ -48,8 +49,7 @@ def walk(session, renew):
         if page["end_of_stream"]:
             return {"ids": ids, "renewals": renewals}
         url = page["after_url"]
-        CLOCK.send(b".")
-        CLOCK.recv(1)
+        CLOCK.post(f"{BASE}/_ticketfeed/clock", json={"advance": "5m"}, auth=ADMIN).raise_for_status()
 
 
 def session(**more):
@@ -63,8 +63,7 @@ by_itself = walk(own, lambda: own.fetch_token(TOKENS, grant_type="client_credent
 user = session(scope="read write", redirect_uri=CALLBACK, code_challenge_method="S256")
 verifier = generate_token(48)
 url, _ = user.create_authorization_url(f"{BASE}/oauth/authorizations/new", code_verifier=verifier)
-admin = ("admin@example.com/token", "demo-token")
-allowed = requests.get(f"{url}&decision=allow", auth=admin, allow_redirects=False)
+allowed = requests.get(f"{url}&decision=allow", auth=ADMIN, allow_redirects=False)
 user.fetch_token(TOKENS, authorization_response=allowed.headers["location"], code_verifier=verifier)
 as_user = walk(user, lambda: user.refresh_token(TOKENS))
 
@@ -89,6 +88,19 @@ except TokenExpiredError as error:
     print(json.dumps(str(error)))
 """
 
+ZCLI_ASKS = """
+const {request} = require('@zendesk/zcli-core');
+const ask = (path, method) => request.requestAPI(path, {method});
+(async () => {
+    const answers = [
+        await ask('/api/v2/users/me', 'GET'),
+        await ask('/api/v2/oauth/tokens/current', 'DELETE'),
+        await ask('/api/v2/users/me', 'GET'),
+    ];
+    console.log(JSON.stringify(answers.map((answer) => [answer.status, answer.data?.user?.role])));
+})();
+"""
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FeedServer]:
@@ -100,26 +112,6 @@ def server() -> Iterator[FeedServer]:
 def desk(server: FeedServer) -> FeedServer:
     server.reset(tickets=200)
     return server
-
-
-@contextmanager
-def stepping(desk: FeedServer, seconds: int) -> Iterator[int]:
-    """A file descriptor for a command: for each byte it sends, the clock is put ahead and a byte is sent back."""
-    ours, theirs = socket.socketpair()
-
-    def step() -> None:
-        while ours.recv(1):
-            desk.advance(seconds)
-            ours.send(b".")
-
-    thread = threading.Thread(target=step)
-    thread.start()
-    try:
-        with theirs:
-            yield theirs.fileno()
-    finally:
-        thread.join()
-        ours.close()
 
 
 def pair(desk: FeedServer) -> dict[str, Any]:
@@ -140,8 +132,7 @@ def exported(desk: FeedServer) -> list[int]:
 def test_authlib(desk: FeedServer) -> None:
     """Both grants walk over several expiries, lose nothing and read nothing twice; a token that was revoked is over."""
     python = connector_bin("authlib", *AUTHLIB) / "python"
-    with stepping(desk, 120) as clock:
-        done = desk.run([str(python), "-c", AUTHLIB_WALKS, str(clock)], pass_fds=(clock,))
+    done = desk.run([str(python), "-c", AUTHLIB_WALKS])
     found = json.loads(done.stdout)
     for walk in (found["by_itself"], found["as_user"]):
         assert walk["ids"] == exported(desk)
@@ -155,7 +146,7 @@ def test_tap_zendesk(desk: FeedServer, tmp_path: Path) -> None:
     client = {"client_id": "demo-client", "client_secret": "demo-secret"}
     config.write_text(json.dumps({"subdomain": "demo", "start_date": "2000-01-01T00:00:00Z", **client, **tokens}))
     tap = [str(connector_bin("tap-zendesk", TAP_ZENDESK) / "tap-zendesk"), "--config", str(config), "--discover"]
-    desk.advance(1800)
+    desk.clock.advance("30m")
     assert json.loads(desk.run(tap).stdout)["streams"]
     renewed = json.loads(config.read_text())
     assert renewed["refresh_token"] != tokens["refresh_token"]
@@ -175,8 +166,24 @@ def test_zendesk_mcp(desk: FeedServer, tmp_path: Path) -> None:
     for _ in range(3):
         page = json.loads(desk.run(command, env={"HOME": str(tmp_path)}).stdout)
         assert [ticket["id"] for ticket in page["tickets"]] == exported(desk)
-        desk.advance(1800)
+        desk.clock.advance("30m")
     current = f"{desk.url}/api/v2/oauth/tokens"
     for token in requests.get(f"{current}?all=true", auth=desk.auth).json()["tokens"]:
         assert requests.delete(f"{current}/{token['id']}", auth=desk.auth).status_code == 204
     assert "zendesk-mcp setup" in json.loads(desk.run(command, env={"HOME": str(tmp_path)}).stdout)
+
+
+@pytest.mark.skipif(os.environ.get("CONNECTORS") != "all", reason="runs with `make connectors`")
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="this system has no node, or no npm")
+@pytest.mark.skipif(not can_isolate(), reason="this system does not let a command be isolated")
+def test_zcli(tmp_path: Path) -> None:
+    """The library of Zendesk's command line gets a token for itself, and another one when it is revoked."""
+    fill_store(tmp_path, 1)
+    done = run("oauth", "client", "create", "zcli", "--secret", "secret-of-zcli-0123456789", cwd=tmp_path)
+    assert done.code == 0, done.err
+    (tmp_path / "ask.js").write_text(ZCLI_ASKS)
+    modules = node_modules("zcli", f"@zendesk/{ZCLI_CORE}")
+    own = {"ZENDESK_OAUTH_CLIENT_ID": "zcli", "ZENDESK_OAUTH_CLIENT_SECRET": "secret-of-zcli-0123456789"}
+    env = {"NODE_PATH": str(modules), "HOME": str(tmp_path), "ZENDESK_SUBDOMAIN": "acme", **own}
+    done = read_with(tmp_path, "node", "ask.js", env=env)
+    assert json.loads(done.out) == [[200, "admin"], [204, None], [200, "admin"]]

@@ -1,6 +1,7 @@
 """`ticketfeed oauth`: clients and tokens from the command line, which a running server accepts and refuses at once."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def test_clients_and_tokens(start: Start, forks: Forks, tmp_path: Path) -> None:
     done("oauth", "client", "delete", "x")
     assert server.ask(token=as_bob).status == 401
     server.end()
+    assert done("consumers").endswith("\tno token: revoked\n")
+    token = done(*TOKEN, "my_app").strip()
+    assert re.search(r"\ttoken expires [-0-9T:Z ]+, never renewed\n$", done("consumers")), done("consumers")
     connection = sqlite3.connect(tmp_path / "ticketfeed.db")
     stored = "\n".join(connection.iterdump())
     connection.close()

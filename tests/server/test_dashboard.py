@@ -116,6 +116,12 @@ def test_oauth() -> None:
     page = plain(desk.ask(f"{BASE}oauth"))
     assert "connector connector confidential admin@example.com read https://example.com/ 41 minutes 1" in page
     assert "connector admin@example.com read 10 minutes renewed never expires in 20 minutes expires in 30 days" in page
+    desk.token()  # of the client itself
+    desk.now += 3600
+    alone = desk.token()
+    assert desk.ask(authorization=f"Bearer {alone['access_token']}").status == 200
+    assert "token expires in 30 minutes, renewed just now" in consumer()
+    assert plain(desk.ask(f"{BASE}oauth")).count(" none ") == 1
     shown = [desk.ask(BASE + path).body.decode() for path in PAGES]
     secrets = [secret for token in tokens for secret in (token["access_token"], token["refresh_token"])]
     starts = {start for secret in ("secret", *secrets) for start in (secret[:10], hash_token(secret)[:10])} - {"secret"}

@@ -8,7 +8,7 @@ import typer
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import consumer_problems, print_err, utc_time
 from ticketfeed.clock import system_clock
-from ticketfeed.data.status import PENDING_MAX, ConsumerStatus, FeedStatus, read_status
+from ticketfeed.data.status import PENDING_MAX, ConsumerStatus, ConsumerToken, FeedStatus, read_status
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.settings import Settings
 
@@ -64,6 +64,7 @@ def _line(status: ConsumerStatus) -> str:
         _lag(status),
         f"{pages:,.1f} pages and {tickets:,.0f} tickets per minute",
         "; ".join(consumer_problems(status)) or "no problems",
+        *([_token(status.token)] if status.uses_oauth else []),
     ]
     return "\t".join(columns)
 
@@ -75,6 +76,13 @@ def _lag(status: ConsumerStatus) -> str:
         return "up to date"
     more = " or more" if status.pending >= PENDING_MAX else ""
     return f"{status.pending:,}{more} changes behind, lag {status.lag_seconds:,} s"
+
+
+def _token(token: ConsumerToken | None) -> str:
+    if token is None:
+        return "no token: revoked"
+    ends = "never expires" if token.expires_at is None else f"expires {utc_time(token.expires_at)}"
+    return f"token {ends}, {'renewed' if token.is_renewed else 'never renewed'}"
 
 
 def _json_values(status: ConsumerStatus) -> dict[str, Any]:
