@@ -227,6 +227,10 @@ class Settings:
         "Write although this machine's clock was set forward by more than five minutes, or differs by more from "
         "PostgreSQL's.",
     )
+    test_clock: bool = _setting(
+        False,
+        "Go by the clocks of accounts that were moved, and let admins move them. For tests: see ticketfeed clock",
+    )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     settle_seconds: int = _rule(
         0, 60, "seconds", "How far behind the current time the feed is served.", has_option=True

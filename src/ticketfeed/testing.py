@@ -22,6 +22,7 @@ from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.consumers import RequestRecord
 from ticketfeed.protocol.errors import TicketfeedError
 from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.moved_clock import ClockMove, parse_clock_move
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.resources import KINDS
 from ticketfeed.protocol.rows import RecordRow
@@ -32,7 +33,7 @@ from ticketfeed.settings import ProfileName, Settings
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 
-__all__ = ["ACCOUNT", "FeedServer", "serve_desk"]
+__all__ = ["ACCOUNT", "FeedClock", "FeedServer", "serve_desk"]
 
 T = TypeVar("T")
 
@@ -41,8 +42,42 @@ DEFAULT_TICKETS = 200
 RUN_SECONDS_MAX = 300.0
 
 
+class FeedClock:
+    """The clock of the server's account. What ages by it has aged when a call returns: tokens that were used, tickets
+    that maintenance closes or scrubs.
+    """
+
+    def __init__(self, server: "FeedServer") -> None:
+        self._server = server
+
+    @property
+    def now(self) -> int:
+        """The account's time, in Unix seconds."""
+        return self._server._store.clocks.at(self._server._account(), system_clock())
+
+    def advance(self, duration: int | str) -> None:
+        """Put the clock ahead by seconds, or by a duration such as 90s, 31m, 24h or 30d."""
+        self._server._move_clock(parse_clock_move({"advance": duration}))
+
+    def set(self, time: int | str) -> None:
+        """Set it to a time, earlier or later: Unix seconds, or as 2027-04-30T12:00:00Z."""
+        self._server._move_clock(parse_clock_move({"set": time}))
+
+    def freeze(self) -> None:
+        """Stop it; `set` and `advance` still move it."""
+        self._server._move_clock(ClockMove("freeze"))
+
+    def resume(self) -> None:
+        """Let it go on from where it was stopped."""
+        self._server._move_clock(ClockMove("resume"))
+
+    def reset(self) -> None:
+        """Put it back to the system's time."""
+        self._server._move_clock(ClockMove("reset"))
+
+
 class FeedServer:
-    """A running server. Its clock is the system's, and can be put ahead with `advance`.
+    """A running server. Its `clock` is the system's until it is moved.
 
     `url`: scheme, host and port. `account`: the first label of its hosts. `email` and `token`: of an admin;
     `agent_email`, `agent_token`: of somebody who may not export. `auth`: what requests and httpx take as `auth`.
@@ -54,25 +89,16 @@ class FeedServer:
 
     def __init__(self) -> None:
         self.url = ""
-        self._ahead_seconds = 0
+        self.clock = FeedClock(self)
         self._worlds: dict[tuple[int, int], MemoryStore] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ticketfeed", daemon=True)
-        self._store = MemoryStore(self.now)
+        self._store = MemoryStore()
         self._app: Starlette | None = None
 
     @property
     def auth(self) -> tuple[str, str]:
         return f"{self.email}/token", self.token
-
-    def now(self) -> int:
-        """The server's time, in Unix seconds."""
-        return system_clock() + self._ahead_seconds
-
-    def advance(self, seconds: int) -> None:
-        """Put the server's clock ahead."""
-        self._await(self._service().usage_tracker.flush_token_uses())
-        self._ahead_seconds += seconds
 
     def reset(
         self,
@@ -83,13 +109,12 @@ class FeedServer:
         rules: Mapping[str, int | str] | None = None,
     ) -> None:
         """Put the desk back as it was made. Another number of tickets, or another seed, is another desk."""
-        self._ahead_seconds = 0
         if (tickets, seed) not in self._worlds:
             self._worlds[tickets, seed] = self._await(self._make(tickets, seed))
         self._await(self._end())
-        self._store = self._worlds[tickets, seed].copy(self.now)
-        settings = Settings.of_profile(profile, page_cache_mib=0, **dict[str, Any](rules or {}))
-        self._app = create_app(settings, self._store, self.now)
+        self._store = self._worlds[tickets, seed].copy(system_clock)
+        settings = Settings.of_profile(profile, page_cache_mib=0, test_clock=True, **dict[str, Any](rules or {}))
+        self._app = create_app(settings, self._store)
 
     def put(self, kind: str, *records: Mapping[str, Any]) -> None:
         """Store tickets or other records, as a load does: a change now, which can be read at once.
@@ -103,7 +128,7 @@ class FeedServer:
             write.put_tickets([draft for draft in drafts if isinstance(draft, TicketDraft)])
 
         self._await(self._store.write(self._account(), work))
-        self.advance(1)  # over is the second that the change carries
+        self.clock.advance(1)  # over is the second that the change carries
 
     def get(self, path: str) -> Any:
         """What the admin is answered to a GET, parsed. Raises TicketfeedError for anything but a 200."""
@@ -119,7 +144,7 @@ class FeedServer:
 
         async def look() -> Sequence[ConsumerStatus]:
             await self._service().usage_tracker.flush()
-            return (await read_status(self._store, self._account(), now=self.now())).consumers
+            return (await read_status(self._store, self._account(), now=system_clock())).consumers
 
         return self._await(look())
 
@@ -164,6 +189,15 @@ class FeedServer:
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
+    def _move_clock(self, move: ClockMove) -> None:
+        async def work() -> None:
+            service = self._service()
+            await service.usage_tracker.flush_token_uses()
+            await service.clock_follower.move(self._account(), move, system_clock())
+            await service.jobs.maintain(service.settings, service.now)
+
+        self._await(work())
+
     def _account(self) -> Account:
         return Account(1, ACCOUNT)
 
@@ -173,10 +207,10 @@ class FeedServer:
 
     def _parse(self, kind: str, data: bytes) -> TicketDraft | RecordRow:
         if kind == "tickets":
-            return parse_ticket(data, account=ACCOUNT, now=self.now())
+            return parse_ticket(data, account=ACCOUNT, now=self.clock.now)
         if kind not in KINDS:
             raise TicketfeedError(f"there is no kind of record {kind!r}; there are: {', '.join(KINDS)}")
-        return parse_record(kind, data, account=ACCOUNT, now=self.now())
+        return parse_record(kind, data, account=ACCOUNT, now=self.clock.now)
 
     async def _make(self, tickets: int, seed: int) -> MemoryStore:
         store = MemoryStore(system_clock)

@@ -19,7 +19,7 @@ from ticketfeed.testing import FeedServer, serve_desk
 def desk() -> FeedServer:
     with serve_desk() as server:
         server.reset(tickets=200)
-        server.advance(2)  # the second in which the users were made is over
+        server.clock.advance(2)  # the second in which the users were made is over
         yield server
 
 

@@ -45,14 +45,14 @@ def test_each_test_has_a_desk_as_new(pytester: pytest.Pytester) -> None:
         ticketfeed.put("tickets", {"id": 999999, "subject": "new"})
         assert 999999 in ids(ticketfeed)
         assert len(ticketfeed.requests()) == 2
-        ticketfeed.advance(10_000)
+        ticketfeed.clock.advance(10_000)
         urls.append(ticketfeed.url)
 
     def test_second(ticketfeed):
         assert ticketfeed.requests() == []
         assert ticketfeed.consumers() == []
         assert len(ids(ticketfeed)) == 200
-        assert abs(ticketfeed.now() - __import__("time").time()) < 100
+        assert abs(ticketfeed.clock.now - __import__("time").time()) < 100
         assert urls == [ticketfeed.url]
     """
     run(pytester, text).assert_outcomes(passed=2)

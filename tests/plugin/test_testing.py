@@ -27,8 +27,8 @@ def test_writing_over_http() -> None:
         job = requests.post(f"{desk.url}/api/v2/tickets/create_many", json=body, auth=desk.auth).json()["job_status"]
         while job["status"] != "completed":
             job = desk.get(f"/api/v2/job_statuses/{job['id']}")["job_status"]
-        desk.advance(2)
-        found = desk.get(f"{PATH}?start_time={desk.now() - 60}")["tickets"]
+        desk.clock.advance(2)
+        found = desk.get(f"{PATH}?start_time={desk.clock.now - 60}")["tickets"]
         assert {ticket["subject"] for ticket in found} == {"one", "two"}
 
 

@@ -117,9 +117,12 @@ class Desk:
         headers: Sequence[tuple[str, str]] = (),
         scheme: str = "http",
         client: str = "127.0.0.1",
+        body: bytes = b"",
     ) -> Answer:
         sent = [*headers, *([("Authorization", authorization)] if authorization is not None else [])]
-        asked = call_app(self.app, target, host=host, method=method, headers=sent, scheme=scheme, client=client)
+        asked = call_app(
+            self.app, target, host=host, method=method, headers=sent, scheme=scheme, client=client, body=body
+        )
         return asyncio.run(asked)
 
     def send(

@@ -44,7 +44,7 @@ class Reader:
 
 def found_by_check(desk: Desk) -> list[str]:
     found: list[str] = []
-    asyncio.run(desk.store.inspect(lambda snapshot: check_store(snapshot, found.append, now=desk.now)))
+    asyncio.run(desk.store.inspect(lambda snapshot: check_store(snapshot, found.append, now=lambda _account: desk.now)))
     return found
 
 

@@ -17,6 +17,7 @@ from ticketfeed.data.load import load_records
 from ticketfeed.protocol import paging
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import count_page_rows, position_of
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
@@ -545,6 +546,55 @@ class StoreContract(StoreCase):
 
             await asyncio.gather(*(store.write(account, work(number)) for number in range(1, 21)))
             assert seen == list(range(20))
+
+        self.run(scenario)
+
+    def test_clocks_of_accounts_that_were_moved(self) -> None:
+        """A moved clock is stored; seconds, closing and expiries go by it where it is followed, and nowhere else.
+
+        Whatever clocks do, no write carries an earlier second than the one before it, nor one that was closed.
+        """
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            async def put(moved: MovedClock | None = None) -> tuple[int, int]:
+                def work(write: WriteTransaction) -> tuple[int, int]:
+                    write.put_tickets([ticket(1)])
+                    if moved is not None:
+                        write.put_clock(moved)
+                        assert write.find_clock() == moved
+                    return write.now, write.second
+
+                return await store.write(account, work)
+
+            bystander = await store.create_account("bystander")
+            assert await store.read_clocks() == {}
+            assert await put(MovedClock(1000)) == (NOON, NOON)
+            assert await store.read_clocks() == {account.account_id: MovedClock(1000)}
+            assert await put() == (NOON, NOON)  # not followed
+            assert store.clocks.replace(await store.read_clocks())
+            assert not store.clocks.replace(await store.read_clocks())
+            assert await put() == (NOON + 1000, NOON + 1000)
+            assert await store.write(bystander, lambda write: write.now) == NOON
+            clock.now += 1
+            store.clocks.replace({})
+            assert not await store.close_newest(account)
+            assert await put() == (NOON + 1, NOON + 1000)
+            store.clocks.replace(await store.read_clocks())
+            assert await store.close_newest(account)
+            assert (await store.read_state(account)).watermark == NOON + 1000
+            # back by a thousand seconds, and it stands
+            assert await put(MovedClock(0, NOON + 5)) == (NOON + 1001, NOON + 1001)
+            store.clocks.replace(await store.read_clocks())
+            clock.now += 50
+            assert await put() == (NOON + 5, NOON + 1001)
+            # A fence is past what may have been given out by any clock, followed or not.
+            assert (await store.fence(account, 5)).watermark == NOON + 1001
+            await put(MovedClock(0, NOON + 5000))
+            assert (await store.fence(account, 5)).watermark == NOON + 5005
+            await store.create_account("later")
+            assert await store.read_clocks() == {account.account_id: MovedClock(0, NOON + 5000)}
+            await put(MovedClock())
+            assert await store.read_clocks() == {}
 
         self.run(scenario)
 

@@ -16,6 +16,7 @@ from ticketfeed.cli import (
     backup,
     ca,
     check,
+    clock,
     config,
     consumers,
     demo,
@@ -82,6 +83,7 @@ app.command()(simulate.simulate)
 app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
+app.add_typer(clock.app, name="clock")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)

@@ -1,5 +1,6 @@
 """ticketfeed check: check the integrity of a store, or whether words that were erased are still stored."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,10 +40,11 @@ def check(
         return
 
     async def work() -> CheckSummary:
-        async with opened(settings.store, create=False) as store:
+        async with opened(settings.store, create=False, test_clock=True) as store:
             with progress("checking", TaskProgressColumn()) as bar:
                 now = system_clock()
-                return await store.inspect(lambda snapshot: check_store(snapshot, print, bar.update, now))
+                times = partial(store.clocks.at, now=now)
+                return await store.inspect(lambda snapshot: check_store(snapshot, print, bar.update, times))
 
     summary = run_async(work())
     if summary.findings:

@@ -41,7 +41,7 @@ def consumers(
     """List the consumers of an account's exports in the last 30 days, latest first, with their lag and problems."""
 
     async def work() -> FeedStatus:
-        async with opened(settings.store, create=False) as store:
+        async with opened(settings.store, create=False, test_clock=True) as store:
             account = await choose_account(store, settings.account)
             return await read_status(store, account, now=system_clock(), settle_seconds=settings.settle_seconds)
 

@@ -34,9 +34,8 @@ def demo(
     """Generate a help desk with well-known credentials and serve it: the quickest way to try a client."""
     with bind(settings.host, settings.port) as listener, _demo_store(store) as store_url:
         in_memory = run_async(_fill(store_url, tickets, seed))
-        run_server(
-            replace(settings, store=store_url), listener, lambda url: _print_ready(url, settings), store=in_memory
-        )
+        served = replace(settings, store=store_url, test_clock=True)
+        run_server(served, listener, lambda url: _print_ready(url, settings), store=in_memory)
 
 
 @contextmanager

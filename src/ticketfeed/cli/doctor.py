@@ -89,7 +89,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     url = masked("store", settings.store)
     try:
         started = time.perf_counter()
-        async with opened(settings.store, read_urls=settings.read_store, create=False) as store:
+        async with opened(settings.store, read_urls=settings.read_store, create=False, test_clock=True) as store:
             seconds = time.perf_counter() - started
             yield Finding("ok", f"opened the store {url} in {seconds * 1000:.0f} ms")
             async for finding in _check_store(store):
@@ -182,6 +182,11 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
     if status.problem:
         yield Finding("warn", f"account {name}: consumer statistics are unavailable: {status.problem}")
     yield Finding("ok", f"account {name}: {status.state.ticket_count:,} tickets")
+    if moved := store.clocks.at(account, now) - now:
+        text = f"account {name}: its clock was moved, and is {abs(moved):,} s {'ahead' if moved > 0 else 'behind'}"
+        yield Finding(
+            "ok", text, f"only servers started with --test-clock follow; ticketfeed clock reset --account {name}"
+        )
     if status.clock:
         advice = (
             f"set the clock right, then: ticketfeed repair clock --account {name}; see docs/how-to/repair-a-clock.md"

@@ -12,7 +12,7 @@ from ticketfeed.settings import Settings
 __all__ = ["maintain"]
 
 
-@with_settings("store", "accept_clock")
+@with_settings("store", "accept_clock", "test_clock")
 def maintain(
     settings: Settings,
     close_solved_days: Annotated[
@@ -29,14 +29,16 @@ def maintain(
     """
 
     async def work() -> None:
-        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+        async with opened(
+            settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+        ) as store:
             for account in await store.list_accounts():
                 done = await maintain_account(
                     store,
                     account,
                     close_solved_days=close_solved_days,
                     scrub_deleted_days=scrub_deleted_days,
-                    now=system_clock(),
+                    now=store.clocks.at(account, system_clock()),
                 )
                 print(f"{account.subdomain}: closed {done['closed']:,}, scrubbed {done['scrubbed']:,}")
             await store.overwrite_erased()

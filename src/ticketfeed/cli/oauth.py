@@ -40,14 +40,16 @@ def _run(settings: Settings, work: Callable[[Store, Account], Coroutine[Any, Any
     """Run `work` with the store and account of the settings."""
 
     async def run() -> T:
-        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+        async with opened(
+            settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+        ) as store:
             return await work(store, await choose_account(store, settings.account))
 
     return run_async(run())
 
 
 @client_app.command("create")
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def create(
     settings: Settings,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the consent page calls the client.")],
@@ -102,7 +104,7 @@ def create(
 
 
 @client_app.command("list")
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def list_clients(settings: Settings, as_json: JsonOption = False) -> None:
     """List OAuth clients: ID, client_id, kind, name, allowed scopes, creation time."""
 
@@ -118,7 +120,7 @@ def list_clients(settings: Settings, as_json: JsonOption = False) -> None:
 
 
 @client_app.command("delete")
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def delete(
     settings: Settings, client: Annotated[str, typer.Argument(metavar="ID", help="The client_id, or the number.")]
 ) -> None:
@@ -141,7 +143,7 @@ async def _find_client(store: Store, account: Account, name: str) -> OauthClient
 
 
 @token_app.command("create")
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def create_token(
     settings: Settings,
     client: Annotated[str, typer.Option(help="The client_id, or the number, of the OAuth client.")],
@@ -176,12 +178,12 @@ def create_token(
 
 
 @token_app.command("list")
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def list_tokens(settings: Settings, as_json: JsonOption = False) -> None:
     """List tokens that can be used or renewed: ID, client, user, scopes, when created, last used, expiring."""
 
     async def work(store: Store, account: Account) -> None:
-        now = system_clock()
+        now = store.clocks.at(account, system_clock())
         clients = {client.id: client.identifier for client in await store.list_oauth_clients(account)}
         for token in await store.list_oauth_tokens(account):
             if token.is_listed(now):
@@ -200,7 +202,7 @@ def _token_line(token: OauthToken, client: str) -> str:
 
 
 @token_app.command("revoke")
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def revoke(
     settings: Settings, token_id: Annotated[int, typer.Argument(metavar="ID", help="As shown by `oauth token list`.")]
 ) -> None:

@@ -149,12 +149,19 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 @asynccontextmanager
 async def opened(
-    store_url: str, *, read_urls: Sequence[str] = (), create: bool = True, accept_clock: bool = False
+    store_url: str,
+    *,
+    read_urls: Sequence[str] = (),
+    create: bool = True,
+    accept_clock: bool = False,
+    test_clock: bool = False,
 ) -> AsyncIterator[Store]:
-    """Open a store, and close it when the block ends."""
+    """Open a store, and close it when the block ends. `test_clock`: go by the clocks of accounts that were moved."""
     clock_check = ClockCheck(is_accepted=accept_clock)
     store = await open_store(store_url, read_urls=read_urls, create=create, clock_check=clock_check)
     try:
+        if test_clock:
+            store.clocks.replace(await store.read_clocks())
         yield store
     except asyncio.CancelledError:
         # A write in progress notices the interrupt at its next record, or when the engine answers. Exiting in the

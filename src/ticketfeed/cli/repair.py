@@ -30,7 +30,7 @@ def _repairs() -> None:
 
 
 @app.command()
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def clock(settings: Settings, clock_error: ClockErrorOption = DEFAULT_CLOCK_ERROR_SECONDS) -> None:
     """Bring an account back whose feed lies in the future, because it was written while a clock was ahead.
 
@@ -39,9 +39,11 @@ def clock(settings: Settings, clock_error: ClockErrorOption = DEFAULT_CLOCK_ERRO
     """
 
     async def work() -> None:
-        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+        async with opened(
+            settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+        ) as store:
             account = await choose_account(store, settings.account)
-            consumers = await _consumers_ahead(store, account, system_clock() + clock_error)
+            consumers = await _consumers_ahead(store, account, store.clocks.at(account, system_clock()) + clock_error)
             repair = await store.write(account, lambda write: repair_clock(write, clock_error), exclusive=True)
             _report(account, repair, consumers)
 

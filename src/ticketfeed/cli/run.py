@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 @with_settings(
     *("store", "profile", "isolate", "allow_host", "host_port", "settle_seconds", "start_time_margin_seconds", "rule"),
-    *("ca_dir", "accept_clock"),
+    *("ca_dir", "accept_clock", "test_clock"),
 )
 def run(
     settings: Settings,
@@ -51,7 +51,9 @@ def run(
 async def _run(command: list[str], plan: "RunPlan", settings: Settings) -> int:
     from ticketfeed.wrap.run import run_command
 
-    async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+    async with opened(
+        settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+    ) as store:
         if not await store.list_accounts():
             print_err(EMPTY_STORE)
         return await run_command(command, plan, store, os.environ)

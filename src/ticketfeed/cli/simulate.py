@@ -17,7 +17,7 @@ __all__ = ["simulate"]
 _REPORT_SECONDS = 10.0
 
 
-@with_settings("store", "account", "accept_clock")
+@with_settings("store", "account", "accept_clock", "test_clock")
 def simulate(
     settings: Settings,
     rate: Annotated[float, typer.Option(min=0.01, max=10_000, help="Changes per second.")] = 5.0,
@@ -27,7 +27,9 @@ def simulate(
     """Change a help desk continuously: new tickets, replies, updates, bulk edits, deletions. Can run beside `serve`."""
 
     async def work() -> None:
-        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+        async with opened(
+            settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+        ) as store:
             account = await choose_account(store, settings.account)
             simulation = Simulation(store, account, seed)
             await simulation.prepare()

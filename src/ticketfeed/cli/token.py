@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[!-~]{1,1000}")
 
 
 @app.command()
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def create(
     settings: Settings,
     email: Annotated[str, typer.Option(help="User that the token authenticates; created if it does not exist.")],
@@ -45,7 +45,9 @@ def create(
     kind: CredentialKind = "password" if password else "api_token"
 
     async def work() -> None:
-        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+        async with opened(
+            settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+        ) as store:
             account = await choose_account(store, settings.account)
             await add_user_credential(store, account, email, role, kind, secret)
 
@@ -75,14 +77,16 @@ def list_tokens(settings: Settings) -> None:
 
 
 @app.command()
-@with_settings("account", "store", "accept_clock")
+@with_settings("account", "store", "accept_clock", "test_clock")
 def revoke(
     settings: Settings, credential_id: Annotated[int, typer.Argument(metavar="ID", help="As shown by `token list`.")]
 ) -> None:
     """Revoke a token or password. The next request that uses it is refused."""
 
     async def work() -> bool:
-        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+        async with opened(
+            settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
+        ) as store:
             account = await choose_account(store, settings.account)
             return await store.write(account, lambda transaction: transaction.revoke_credential(credential_id))
 

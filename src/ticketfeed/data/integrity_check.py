@@ -48,11 +48,11 @@ def check_store(
     snapshot: Snapshot,
     report: Callable[[str], None],
     advance: Callable[[int, int], None] = lambda _done, _total: None,
-    now: int | None = None,
+    now: Callable[[Account], int] | None = None,
 ) -> CheckSummary:
     """Check everything. The first problems of each kind are passed to `report`, then how many more there are.
 
-    `now`: that of a clock which changes must not be ahead of; None if there is none.
+    `now`: the time of an account, which its changes must not be ahead of; None if there is none.
     `advance` is called with the number of tickets checked, and how many there should be. Raises StoreUnavailable.
     """
     check = _Check(snapshot, report, now)
@@ -68,7 +68,7 @@ def check_store(
 
 
 class _Check:
-    def __init__(self, snapshot: Snapshot, report: Callable[[str], None], now: int | None) -> None:
+    def __init__(self, snapshot: Snapshot, report: Callable[[str], None], now: Callable[[Account], int] | None) -> None:
         self._snapshot, self._report, self._now = snapshot, report, now
         self.summary = CheckSummary()
 
@@ -100,7 +100,10 @@ class _Check:
     def _clock(self, account: Account, tickets: FeedState | None) -> None:
         """Changes that lie in the future, of tickets or of records."""
         states = [state for state in (tickets, *self._readable("account rows", self._record_states(account))) if state]
-        ahead = max((clock_behind(state, self._now) for state in states), default=0) if self._now is not None else 0
+        if self._now is None:
+            return
+        now = self._now(account)
+        ahead = max((clock_behind(state, now) for state in states), default=0)
         if ahead:
             text = f"its newest change is {ahead:,} s ahead of this clock; see ticketfeed repair clock"
             self._add("clock", f"account {account.subdomain}: {text}")

@@ -4,7 +4,7 @@ Everything is read in one snapshot, in a thread, so that monitoring does not del
 up to a limit: for a consumer at the beginning of three million tickets, an exact count would read three million rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -96,7 +96,7 @@ class FeedStatus:
 
 
 async def read_status(store: Store, account: Account, *, now: int, settle_seconds: int = 0) -> FeedStatus:
-    """Read the status of an account. Raises StoreUnavailable."""
+    """Read the status of an account. `now`: the machine's, as consumers are seen by it. Raises StoreUnavailable."""
     problem, consumers = "", list[Consumer]()
     try:
         consumers = await store.read_consumers(account)
@@ -106,6 +106,7 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
     recent = [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
     with_oauth = any(each.credential_id >= OAUTH_ID_MIN for each in recent)
     tokens = _newest_tokens(await store.list_oauth_tokens(account)) if with_oauth else {}
+    now = store.clocks.at(account, now)
 
     def read(snapshot: Snapshot) -> FeedStatus:
         state = next((state for each, state in snapshot.accounts() if each == account), None) or FeedState()
@@ -135,10 +136,10 @@ def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
     return min(closed, now - settle_seconds)
 
 
-def farthest_ahead(snapshot: Snapshot, now: int) -> int:
-    """How many seconds the newest change of any account is ahead of now, when that is too many; or 0."""
-    states = (state for _, state in snapshot.accounts() if state is not None)
-    return max((clock_behind(state, now) for state in states), default=0)
+def farthest_ahead(snapshot: Snapshot, now: Callable[[Account], int]) -> int:
+    """How many seconds the newest change of any account is ahead of its time, when that is too many; or 0."""
+    states = ((account, state) for account, state in snapshot.accounts() if state is not None)
+    return max((clock_behind(state, now(account)) for account, state in states), default=0)
 
 
 def count_pending(

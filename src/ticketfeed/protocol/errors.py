@@ -24,6 +24,7 @@ TicketfeedError
 │   ├── ApiTokensEnded        403  no API token can be created any more
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
+│   ├── ClockFixed            403  a server without --test-clock moves no clock
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
@@ -59,6 +60,7 @@ __all__ = [
     "BadInput",
     "BadRecord",
     "BodyTooLarge",
+    "ClockFixed",
     "FeatureMissing",
     "ForeignOrigin",
     "HelpCenterMissing",
@@ -365,6 +367,14 @@ class ForeignOrigin(_Titled):
 
     def __init__(self) -> None:
         super().__init__("Requests from another origin need a Bearer token, or the content type application/json")
+
+
+class ClockFixed(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("This server keeps the machine's time: it was started without --test-clock")
 
 
 class FeatureMissing(_Titled):

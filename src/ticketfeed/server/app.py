@@ -25,6 +25,8 @@ from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
 from ticketfeed.server.middleware.paths import NormalizedPaths
+from ticketfeed.server.ops.clock import CLOCK_ROUTES
+from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
@@ -48,12 +50,12 @@ def create_app(
     """An ASGI application that serves `store`. The caller closes the store."""
     settings = settings if settings.session_key else replace(settings, session_key=make_session_key())
 
-    def now(_account: Account) -> int:
-        return clock()
+    def now(account: Account) -> int:
+        return store.clocks.at(account, clock())
 
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
-    metrics = make_metrics()
+    metrics, jobs = make_metrics(), Jobs(store, exports.clear_cache)
     checked = authenticate or Authenticator(store, now, *([metrics.add_refusal] if metrics else []))
     usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
     service = Service(
@@ -64,10 +66,11 @@ def create_app(
         checked,
         rate_limiter,
         exports,
-        Jobs(store, exports.clear_cache),
+        jobs,
         usage_tracker,
         metrics,
         now,
+        ClockFollower(store, jobs.wake_maintenance),
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = _Application(
@@ -79,6 +82,7 @@ def create_app(
             *EXPLORER_ROUTES,
             *HEALTH_ROUTES,
             *FEED_HASH_ROUTES,
+            *CLOCK_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ticketfeed.clock import ClockWatch, system_clock
+from ticketfeed.clock import ClockWatch
 from ticketfeed.logs import configure_logs
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError
 from ticketfeed.server.app import create_app
@@ -275,6 +275,8 @@ class _WorkerApp:
         try:
             clock_check = ClockCheck(self._watch, is_accepted=settings.accept_clock)
             store = store or await open_store(settings.store, read_urls=settings.read_store, clock_check=clock_check)
+            if settings.test_clock:
+                store.clocks.replace(await store.read_clocks())
             app = create_app(settings, store)
             self._app, end_traces = trace(app) if settings.telemetry else (app, lambda: None)
         except OperatorError as error:
@@ -284,10 +286,13 @@ class _WorkerApp:
             return
         service = app.state.service
         await service.jobs.resume()
-        service.jobs.start_maintenance(settings, system_clock)
+        service.jobs.start_maintenance(settings, service.now)
         service.usage_tracker.start()
+        if settings.test_clock:
+            service.clock_follower.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await service.clock_follower.stop()
         await service.jobs.stop()
         await service.usage_tracker.stop()
         await asyncio.to_thread(end_traces)

@@ -32,12 +32,14 @@ from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 
 __all__ = [
@@ -107,7 +109,7 @@ class WriteTransaction(OauthTransaction, Protocol):
 
     @property
     def now(self) -> int:
-        """The time of the transaction, in Unix seconds: the same throughout."""
+        """The account's time as the transaction began (`Store.clocks`), in Unix seconds: the same throughout."""
 
     @property
     def second(self) -> int:
@@ -197,6 +199,12 @@ class WriteTransaction(OauthTransaction, Protocol):
         Called before anything is put. Returns the new watermark, None if none lies there. The work then puts again all
         that lies after it.
         """
+
+    def find_clock(self) -> MovedClock:
+        """The account's clock as it is stored, whether or not this process goes by it."""
+
+    def put_clock(self, clock: MovedClock) -> None:
+        """Store the account's clock. It holds for later transactions, in processes that follow it."""
 
     def next_id(self, kind: str) -> int:
         """One more than the largest id, up to NEW_ID_MAX, of a ticket ("tickets") or a record of this kind; 1 if there
@@ -484,6 +492,9 @@ class MaintenanceStore(Protocol):
     async def clock_problem(self) -> str | None:
         """Why writes are refused because of the machine's clock (storage/clock_check.py); None if they are not."""
 
+    async def read_clocks(self) -> dict[int, MovedClock]:
+        """The clocks of accounts that differ from the machine's, by account_id, from the primary."""
+
     async def overwrite_erased(self) -> None:
         """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
 
@@ -538,3 +549,7 @@ class SidecarStore(Protocol):
 
 class Store(FeedStore, RecordStore, CredentialStore, OauthStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
     """An engine. Where only a part of it is needed, ask for that part."""
+
+    @property
+    def clocks(self) -> AccountClocks:
+        """The clocks that writes of this process go by: the machine's, until they are replaced by `read_clocks`."""

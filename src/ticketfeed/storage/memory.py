@@ -21,6 +21,7 @@ from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window
@@ -36,6 +37,7 @@ from ticketfeed.protocol.rows import (
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
+from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
@@ -52,6 +54,7 @@ class MemoryStore:
 
     def __init__(self, clock: Clock = system_clock, clock_check: ClockCheck | None = None) -> None:
         self._clock, self._clock_check = clock, clock_check or ClockCheck()
+        self.clocks = AccountClocks()
         self._accounts: dict[str, Account] = {}
         self._data: dict[int, AccountData] = {}
         self._changes = 0
@@ -89,7 +92,7 @@ class MemoryStore:
             fenced = FeedState(watermark=self._fenced_at)
             data = self._data.get(account.account_id) or AccountData(fenced, fenced)
             if work is not None:
-                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._now())
+                transaction = MemoryTransaction(account.account_id, data.snapshot(), self._now(account))
                 await asyncio.to_thread(work, transaction)
                 data = transaction.finish()
             self._accounts[subdomain], self._data[account.account_id] = account, data
@@ -230,7 +233,7 @@ class MemoryStore:
 
     async def close_newest(self, account: Account) -> bool:
         data = self._data[account.account_id]
-        closed = watermark.close_states((data.state, data.record_state), self._clock())
+        closed = watermark.close_states((data.state, data.record_state), self.clocks.at(account, self._clock()))
         if closed is None or self._lock.locked():
             return False
         data.state, data.record_state = closed
@@ -275,7 +278,8 @@ class MemoryStore:
         exclusive: bool = False,  # noqa: ARG002
     ) -> T:
         async with self._lock:
-            transaction = MemoryTransaction(account.account_id, self._data[account.account_id].snapshot(), self._now())
+            data = self._data[account.account_id].snapshot()
+            transaction = MemoryTransaction(account.account_id, data, self._now(account))
             result = await asyncio.to_thread(work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
@@ -299,17 +303,21 @@ class MemoryStore:
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         async with self._lock:
-            data, now = self._data[account.account_id], self._now()
-            states = data.state, data.record_state
-            data.state, data.record_state = watermark.fence_states(states, now, clock_error_seconds)
+            self._clock_check.refuse()
+            data, now = self._data[account.account_id], self._clock()
+            states, newest = (data.state, data.record_state), max(now, data.clock.time(now))
+            data.state, data.record_state = watermark.fence_states(states, newest, clock_error_seconds)
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             self._changes += 1
             return data.state
 
-    def _now(self) -> int:
+    def _now(self, account: Account) -> int:
         """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
         self._clock_check.refuse()
-        return self._clock()
+        return self.clocks.at(account, self._clock())
+
+    async def read_clocks(self) -> dict[int, MovedClock]:
+        return {account_id: data.clock for account_id, data in self._data.items() if data.clock != MovedClock()}
 
     async def read_rewound_at(self, account: Account) -> int:
         return self._data[account.account_id].rewound_at

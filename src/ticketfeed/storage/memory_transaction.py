@@ -11,6 +11,7 @@ from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswe
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import ERASED_ITEM, Job
 from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position, Token
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import RecordRow, TicketRow
@@ -39,14 +40,14 @@ class AccountData:
     answers: dict[str, IdempotentAnswer] = field(default_factory=dict)
     oauth: OauthData = field(default_factory=OauthData)
     rewound_at: int = 0
+    clock: MovedClock = MovedClock()  # noqa: RUF009 - never changed in place
 
     def snapshot(self) -> "AccountData":
         parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
         answers, oauth = dict(self.answers), self.oauth.snapshot()
-        return AccountData(
-            self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, self.rewound_at
-        )
+        rest = self.rewound_at, self.clock
+        return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
 
 
 class MemoryTransaction(MemoryOauthTransaction):
@@ -138,6 +139,12 @@ class MemoryTransaction(MemoryOauthTransaction):
         second = self.now + clock_error_seconds
         self._data.rewound_at = self._data.rewound_at or second
         return second
+
+    def find_clock(self) -> MovedClock:
+        return self._data.clock
+
+    def put_clock(self, clock: MovedClock) -> None:
+        self._data.clock = clock
 
     def find_tickets(self, ids: Sequence[int]) -> dict[int, bytes]:
         tickets = self._data.tickets

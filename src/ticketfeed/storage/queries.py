@@ -42,6 +42,7 @@ T = TypeVar("T")
 # All that belong to accounts, but those of the sidecar.
 _TABLES = (
     "feed_state",
+    "account_clock",
     "ticket",
     "invalidation",
     "record",

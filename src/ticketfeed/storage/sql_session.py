@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.queries import Queries, build
@@ -15,6 +16,7 @@ __all__ = [
     "SqlSession",
     "create_account",
     "fence_account",
+    "find_clock",
     "lock_states",
     "no_account_row",
     "state_bindings",
@@ -79,12 +81,21 @@ def create_account(session: SqlSession, subdomain: str) -> Account:
 def fence_account(
     session: SqlSession, account: Account, states: States, now: int, clock_error_seconds: int
 ) -> FeedState:
-    """Fence one account, whose row is locked, and those that are created later. Returns the state of its tickets."""
-    tickets, _ = fenced = watermark.fence_states(states, now, clock_error_seconds)
+    """Fence one account, whose row is locked, and those that are created later. Returns the state of its tickets.
+
+    `now`: the machine's. A server may have gone by the account's own clock, or not.
+    """
+    newest = max(now, find_clock(session, account.account_id).time(now))
+    tickets, _ = fenced = watermark.fence_states(states, newest, clock_error_seconds)
     write_states(session, account, fenced)
     fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
     session.execute("write_fenced_at", {"fenced_at": fenced_at})
     return tickets
+
+
+def find_clock(session: SqlSession, account_id: int) -> MovedClock:
+    """The clock of an account as it is stored."""
+    return next(iter(session.rows("find_clock", MovedClock, {"account_id": account_id})), MovedClock())
 
 
 def no_account_row(account: Account) -> StoreUnavailable:

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
@@ -65,6 +66,10 @@ class SqlStore(ABC):
     async def count_erasures(self) -> int:
         ((count,),) = await self._fetch(self.queries["count_erasures"], {}, current=True)
         return int(count)
+
+    async def read_clocks(self) -> dict[int, MovedClock]:
+        rows = await self._fetch(self.queries["list_clocks"], {}, current=True)
+        return {account_id: MovedClock(*clock) for account_id, *clock in rows}
 
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):

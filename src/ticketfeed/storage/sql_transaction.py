@@ -11,6 +11,7 @@ from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswe
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import ERASED_ITEM, Job
 from ticketfeed.protocol.model import NEW_ID_MAX, Account, Position
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
@@ -22,7 +23,7 @@ from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.queries import insert_rows
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
-from ticketfeed.storage.sql_session import SqlSession
+from ticketfeed.storage.sql_session import SqlSession, find_clock
 
 __all__ = ["BATCH", "SqlTransaction", "rewound_key"]
 
@@ -169,6 +170,12 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         second = self.now + clock_error_seconds
         self._session.execute("put_rewound_at", {"name": rewound_key(self.account_id), "value": str(second)})
         return second
+
+    def find_clock(self) -> MovedClock:
+        return find_clock(self._session, self.account_id)
+
+    def put_clock(self, clock: MovedClock) -> None:
+        self._execute("put_clock", **clock._asdict())
 
     def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
         name = "find_tickets_containing" if kind == "tickets" else "find_records_containing"

@@ -34,6 +34,8 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
     app = create_app(plan.settings, store)
     accounts = [account.subdomain for account in await store.list_accounts()]
     app.state.service.usage_tracker.start()
+    if plan.settings.test_clock:
+        app.state.service.clock_follower.start()
     try:
         async with wrapped_services(app, plan, environ) as services:
             code = await _run(lambda: _start(command, plan, services, accounts))
@@ -41,6 +43,7 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
                 plan.report(NOT_REACHED.format(reason=services.why_not_isolated))
             return code
     finally:
+        await app.state.service.clock_follower.stop()
         await app.state.service.jobs.stop()
         await app.state.service.usage_tracker.stop()
 

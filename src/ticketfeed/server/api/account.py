@@ -105,7 +105,7 @@ _TAGGED = msgspec.json.Decoder(_Tagged)
 
 
 async def _count_tags(call: ApiCall, account: Account) -> Counter[str]:
-    now, counts, read = call.service.clock(), Counter[str](), 0
+    now, counts, read = call.now, Counter[str](), 0
     after, ended = Position(max(0, now - TAGS_SECONDS), -1), False
     filters = Filters(exclude_deleted=True, support_type_scope="all")
     while not ended and read < TAGGED_TICKETS_MAX:

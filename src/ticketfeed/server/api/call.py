@@ -36,6 +36,7 @@ from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import AccountClock, Authenticate
 from ticketfeed.server.middleware.overload import limit_stranger
+from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
@@ -56,6 +57,7 @@ __all__ = [
     "admit",
     "path_id",
     "query_of",
+    "refuse_forged",
     "starlette_routes",
 ]
 
@@ -72,7 +74,7 @@ ANONYMOUS = Identity(0, "", "anybody")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything that the handlers of one process share."""
+    """Everything that the handlers of one process share. `clock`: the machine's; `now`: the time of an account."""
 
     settings: Settings
     store: Store
@@ -85,6 +87,7 @@ class Service:
     usage_tracker: UsageTracker
     metrics: Metrics | None
     now: AccountClock
+    clock_follower: ClockFollower
     recent_reads: RecentReads = field(default_factory=RecentReads)
 
 
@@ -189,7 +192,7 @@ class _Endpoint:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
         if route.method == "POST":
-            _refuse_forged(request)
+            refuse_forged(request)
         call = await admit(request, allow_anonymous=route.role == "anybody")
         if call.service.settings.api_tokens != "allowed":
             call = _check_credential(request, call, allow_anonymous=route.role == "anybody")
@@ -210,7 +213,7 @@ class _Endpoint:
         await response(scope, receive, send)
 
 
-def _refuse_forged(request: Request) -> None:
+def refuse_forged(request: Request) -> None:
     """Refuse a write that a page of another origin can make a browser send with the password that it remembers.
 
     A browser asks before it sends JSON (see `CorsPreflight`), or any method but GET and POST; and no browser adds a
@@ -275,7 +278,7 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
 async def _count_request(request: Request, call: ApiCall, limits: Sequence[str]) -> None:
     """Count it against the account's rate limit and `limits`. Raises APIRateLimitExceeded."""
     service = call.service
-    headers = await service.rate_limiter.count_request(service.store, call.account, limits, service.clock())
+    headers = await service.rate_limiter.count_request(service.store, call.account, limits, call.now)
     request.scope[RATE_LIMIT_HEADERS] = headers
 
 

@@ -33,7 +33,7 @@ def cursor_export(kind: str) -> Handler:
     export = Export(f"{kind}/cursor", kind, kind)
 
     async def handle(request: Request, call: ApiCall) -> Response:
-        now, margin = call.service.clock(), call.service.settings.start_time_margin_seconds
+        now, margin = call.now, call.service.settings.start_time_margin_seconds
         query = _parse_cursor_query(tuple(call.query.items()), kind, now if margin else 0, margin)
         return _respond(request, await _answer(request, call, export, query, now))
 
@@ -45,7 +45,7 @@ def span_export(kind: str, key: str | None = None) -> Handler:
     export = Export(key or kind, kind, key or kind)
 
     async def handle(request: Request, call: ApiCall) -> Response:
-        now = call.service.clock()
+        now = call.now
         return _respond(request, await _answer(request, call, export, _parse_span(call, kind, now), now))
 
     return handle
@@ -56,7 +56,7 @@ def sample_export(kind: str, key: str | None = None) -> Handler:
     export = Export(f"{key or kind}/sample", kind, key or kind)
 
     async def handle(request: Request, call: ApiCall) -> Response:
-        now = call.service.clock()
+        now = call.now
         query = _parse_span(call, kind, now)
         query = replace(query, page_limit=min(query.page_limit, SAMPLE_LIMIT_MAX))
         return _respond(request, await _answer(request, call, export, query, now), is_page=False)
@@ -71,7 +71,7 @@ async def metric_event_export(request: Request, call: ApiCall) -> Response:
     _check_page_limit(parameters, kind)
     if not any(name.startswith("page[") for name in parameters):
         return await _METRIC_EVENTS_BY_TIME(request, call)
-    now = call.service.clock()
+    now = call.now
     listed = parse_list_request(parameters, orders=("updated_at",), limit_max=PAGE_LIMIT_MAX)
     if listed.backwards:
         raise InvalidPaginationParameter("page[before] is not supported here")

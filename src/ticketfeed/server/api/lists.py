@@ -247,5 +247,5 @@ async def with_organization_names(call: ApiCall, rows: Sequence[ListRow]) -> Seq
 
 def count_response(request: Request, call: ApiCall, count: int) -> Response:
     """The number of records in a list, now."""
-    answer = {"count": {"value": count, "refreshed_at": wire_second(call.service.clock())}}
+    answer = {"count": {"value": count, "refreshed_at": wire_second(call.now)}}
     return body_response(request, msgspec.json.encode(answer))

@@ -64,7 +64,7 @@ async def ticket_list_response(request: Request, call: ApiCall, tickets: TicketL
     if include:
         by_id = {row.id: row for row in await store.read_tickets(call.account, [row.id for row in shown])}
         linked = [by_id[row.id] for row in shown]
-        sideloads, embedded = await sideload_tickets(store, call.account, include, linked, call.service.clock())
+        sideloads, embedded = await sideload_tickets(store, call.account, include, linked, call.now)
         bodies = embed(bodies, embedded)
     listed = [row._replace(body=without_fields(body)) for row, body in zip(shown, bodies, strict=True)]
     rest = rows[list_request.limit :]
@@ -218,11 +218,11 @@ async def find_ticket(request: Request, call: ApiCall) -> LinkedTicketRow:
 
 async def _with_sideloads(call: ApiCall, rows: Sequence[LinkedTicketRow]) -> tuple[dict[str, list[bytes]], list[bytes]]:
     include = parse_include(call.query.get("include", ""))
-    store, now = call.service.store, call.service.clock()
+    store, now = call.service.store, call.now
     sideloads, embedded = await sideload_tickets(store, call.account, include, rows, now)
     return sideloads, embed([row.body for row in rows], embedded)
 
 
 def _archived_at(call: ApiCall) -> int | None:
     days = call.service.settings.archive_days
-    return call.service.clock() - days * DAY_SECONDS if days else None
+    return call.now - days * DAY_SECONDS if days else None

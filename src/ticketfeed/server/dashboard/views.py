@@ -47,7 +47,7 @@ class _User(msgspec.Struct):
 async def overview(request: Request, call: ApiCall) -> Values:
     charts: Charts = request.app.state.charts
     period = request.query_params.get("span", "")
-    period, now = period if period in PERIODS else "day", call.service.clock()
+    period, now = period if period in PERIODS else "day", call.now
     status, chart = await asyncio.gather(_read_status(call), _read_chart(charts, call.account, period, now))
     return {**status, "chart": chart, "periods": PERIODS, "curls": _curls(request, call)}
 
@@ -101,7 +101,7 @@ async def feed(request: Request, call: ApiCall) -> Values:
 
 async def _inspect(request: Request, call: ApiCall, place: Place) -> Values:
     service, account = call.service, call.account
-    now, settle = service.clock(), service.settings.settle_seconds
+    now, settle = call.now, service.settings.settle_seconds
     reader = FeedReader(service.store, account, "tickets", _ALL, (), now, now - settle)
     state, rows = await reader.read(place.position, NEXT_TICKETS)
     until = readable_until(state, now, settle)
@@ -189,7 +189,7 @@ def _curls(request: Request, call: ApiCall) -> Mapping[str, str]:
     start = f"curl -s -u EMAIL/token:TOKEN '{_address(request, call)}{_EXPORT}"
     return {
         "The first page": f"{start}?start_time=0&per_page=100'",
-        "Changes of the last hour": f"{start}?start_time={call.service.clock() - 3600}'",
+        "Changes of the last hour": f"{start}?start_time={call.now - 3600}'",
         "Without deleted tickets": f"{start}?start_time=0&exclude_deleted=true'",
     }
 

@@ -62,7 +62,7 @@ async def _feed_hash(request: Request) -> Response:
         raise RoleTooLow
     wanted = _parse(parse_query(request.scope["query_string"].decode("latin-1")))
     service, until = call.service, wanted.until.generated_timestamp
-    reader = FeedReader(service.store, call.account, "tickets", wanted.filters, (), service.clock(), until)
+    reader = FeedReader(service.store, call.account, "tickets", wanted.filters, (), call.now, until)
     buckets = [_Bucket() for _ in range(wanted.buckets)]
     ids: list[tuple[int, int]] = []
     lowest, highest, after, is_end = INT64_MAX, -1, wanted.after, False

@@ -59,7 +59,7 @@ async def _probe(service: Service) -> dict[str, str]:
     """Ask the primary. No account is named: the caller is not authenticated. With a wrong clock one can read."""
 
     def look(snapshot: Snapshot) -> tuple[list[str], int]:
-        return list(snapshot.migration_problems()), farthest_ahead(snapshot, service.clock())
+        return list(snapshot.migration_problems()), farthest_ahead(snapshot, service.now)
 
     problems, ahead = await service.store.inspect(look, is_probe=True)
     clock = await service.store.clock_problem()

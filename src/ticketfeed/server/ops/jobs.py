@@ -4,11 +4,11 @@ Several processes may do one job: each takes the next item while it holds the ac
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable
 
-from ticketfeed.clock import Clock
 from ticketfeed.data.maintenance import maintain
 from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account
@@ -21,6 +21,10 @@ __all__ = ["Jobs", "new_job_id"]
 # Between two attempts while the store is unavailable.
 _RETRY_SECONDS = 1.0
 MAINTENANCE_SECONDS = 60.0
+MOVED_CLOCKS = (
+    "the clock of account %s was moved, and is not followed: this server keeps the machine's time, as it was started "
+    "without --test-clock"
+)
 
 _log = logging.getLogger("ticketfeed.jobs")
 
@@ -36,10 +40,11 @@ class Jobs:
     def __init__(self, store: Store, on_erasure: Callable[[], None] = lambda: None) -> None:
         """`on_erasure` is called after anything was erased, by this process or another."""
         self._store, self._on_erasure = store, on_erasure
-        self._erasures = 0
+        self._erasures, self._has_warned = 0, False
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._maintenance: asyncio.Task[None] | None = None
+        self._is_due = asyncio.Event()
 
     def start(self, account: Account, job_id: str) -> None:
         """Run a job in the background, unless it runs already."""
@@ -47,9 +52,13 @@ class Jobs:
             task = self._running[job_id] = asyncio.get_running_loop().create_task(self._run(account, job_id))
             task.add_done_callback(lambda _: self._running.pop(job_id, None))
 
-    def start_maintenance(self, settings: Settings, clock: Clock) -> None:
+    def start_maintenance(self, settings: Settings, now: Callable[[Account], int]) -> None:
         """Run maintenance every minute."""
-        self._maintenance = asyncio.get_running_loop().create_task(self._maintain(settings, clock))
+        self._maintenance = asyncio.get_running_loop().create_task(self._maintain(settings, now))
+
+    def wake_maintenance(self) -> None:
+        """Run it now: the clock of an account was moved."""
+        self._is_due.set()
 
     async def resume(self) -> None:
         """Start all jobs that a process left unfinished."""
@@ -69,24 +78,39 @@ class Jobs:
         while self._running:
             await asyncio.wait(list(self._running.values()))
 
-    async def _maintain(self, settings: Settings, clock: Clock) -> None:
+    async def maintain(self, settings: Settings, now: Callable[[Account], int]) -> None:
+        """Run it once for every account."""
+        if await self._follow_erasures():
+            await self._store.overwrite_erased()
+        for account in await self._store.list_accounts():
+            counts = await maintain(
+                self._store,
+                account,
+                close_solved_days=settings.close_solved_days,
+                scrub_deleted_days=settings.scrub_deleted_days,
+                now=now(account),
+            )
+            if any(counts.values()):
+                _log.info("maintenance of %s: %s", account.subdomain, counts)
+
+    async def _maintain(self, settings: Settings, now: Callable[[Account], int]) -> None:
         while True:
+            self._is_due.clear()
             try:
-                if await self._follow_erasures():
-                    await self._store.overwrite_erased()
-                for account in await self._store.list_accounts():
-                    counts = await maintain(
-                        self._store,
-                        account,
-                        close_solved_days=settings.close_solved_days,
-                        scrub_deleted_days=settings.scrub_deleted_days,
-                        now=clock(),
-                    )
-                    if any(counts.values()):
-                        _log.info("maintenance of %s: %s", account.subdomain, counts)
+                await self.maintain(settings, now)
+                if not settings.test_clock:
+                    await self._warn_moved_clocks()
             except StoreUnavailable as error:
                 _log.warning("maintenance failed, retrying: %s", error)
-            await asyncio.sleep(MAINTENANCE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_due.wait(), MAINTENANCE_SECONDS)
+
+    async def _warn_moved_clocks(self) -> None:
+        """Say once of a process that it does not go by clocks that were moved."""
+        if not self._has_warned and (moved := await self._store.read_clocks()):
+            self._has_warned = True
+            names = [each.subdomain for each in await self._store.list_accounts() if each.account_id in moved]
+            _log.warning(MOVED_CLOCKS, ", ".join(names))
 
     async def _follow_erasures(self) -> bool:
         """Whether anything was erased since the last call; the caches of this process are cleared then."""

@@ -87,7 +87,7 @@ class UsageTracker:
             return
         at = self._instant()
         if answered.context.identity is not None and answered.status != 401:
-            self._token_uses.add(account, answered.context.identity, int(at))
+            self._token_uses.add(account, answered.context.identity, self._store.clocks.at(account, int(at)))
         buffer = self._buffers.get(account)
         if buffer is None:
             buffer = self._buffers[account] = _Buffer()

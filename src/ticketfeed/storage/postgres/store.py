@@ -24,6 +24,7 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
@@ -97,7 +98,7 @@ class PostgresStore(SqlStore):
         self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str, clock_check: ClockCheck
     ) -> None:
         self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
-        self.store_id = store_id
+        self.store_id, self.clocks = store_id, AccountClocks()
         self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls)
         self._shares = AccountShares(WRITERS_OF_ACCOUNT)
@@ -312,7 +313,7 @@ class PostgresStore(SqlStore):
         async with self._readers.primary.connection(RETRY_SECONDS) as connection, connection.transaction():
             sql = QUERIES.select("lock_state_nowait", StateRow).encode()
             for row in build(StateRow, await (await connection.execute(sql, own)).fetchall()):
-                closed = watermark.close_states(row.states, self._clock())
+                closed = watermark.close_states(row.states, self.clocks.at(account, self._clock()))
                 if closed is not None:
                     await connection.execute(QUERIES["write_state"].encode(), state_bindings(account, closed))
                     return True
@@ -325,7 +326,7 @@ class PostgresStore(SqlStore):
         self, session: PostgresSession, account: Account, states: States, work: Callable[[WriteTransaction], T]
     ) -> T:
         """Run the work of a write while the account's row is locked."""
-        transaction = PostgresTransaction(session, account, states, self._clock())
+        transaction = PostgresTransaction(session, account, states, self.clocks.at(account, self._clock()))
         result = work(transaction)
         after = transaction.finish()
         if after != states:

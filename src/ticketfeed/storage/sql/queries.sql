@@ -44,6 +44,21 @@ SELECT CAST(value AS bigint) FROM ticketfeed.meta WHERE name = :name
 -- Store it; the earliest one stays.
 INSERT INTO ticketfeed.meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING
 
+-- name: list_clocks
+-- The clocks of accounts that differ from the machine's.
+SELECT account_id, offset_seconds, frozen_at FROM ticketfeed.account_clock
+WHERE offset_seconds <> 0 OR frozen_at IS NOT NULL
+
+-- name: find_clock
+-- The clock of an account, if it was ever moved.
+SELECT {row} FROM ticketfeed.account_clock WHERE account_id = :account_id
+
+-- name: put_clock
+-- Store the clock of an account, whose row is locked.
+INSERT INTO ticketfeed.account_clock (account_id, offset_seconds, frozen_at)
+VALUES (:account_id, :offset_seconds, :frozen_at)
+ON CONFLICT (account_id) DO UPDATE SET offset_seconds = excluded.offset_seconds, frozen_at = excluded.frozen_at
+
 -- name: create_state
 -- Add an account's row. Both watermarks begin at the newest fence: the account may have existed before a restore.
 INSERT INTO ticketfeed.feed_state (account_id, watermark, record_watermark)

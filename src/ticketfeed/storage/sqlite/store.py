@@ -22,6 +22,7 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
+from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
@@ -54,9 +55,9 @@ class SqliteStore(SqlStore):
 
     def __init__(self, path: Path, clock: Clock, busy_seconds: float, clock_check: ClockCheck) -> None:
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
-        self._clock_check = clock_check
+        self._clock_check, self.clocks = clock_check, AccountClocks()
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
-        self._writer = SqliteWriter(path, clock, busy_seconds, clock_check)
+        self._writer = SqliteWriter(path, self._account_now, busy_seconds, clock_check)
         self._file_id, self._is_closed = self._writer.file_id, False
         self._readers = SqliteReaders(path, busy_seconds, self._file_id)
         self._inspectors, self._prober, self._sidecar_thread = (
@@ -162,8 +163,9 @@ class SqliteStore(SqlStore):
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         def fence() -> FeedState:
             with translated(self._path), self._writer.transaction():
+                self._clock_check.refuse()
                 states = lock_states(self._writer.session, account)
-                return fence_account(self._writer.session, account, states, self._writer.now(), clock_error_seconds)
+                return fence_account(self._writer.session, account, states, self._clock(), clock_error_seconds)
 
         return await self._writer.run(fence)
 
@@ -226,6 +228,9 @@ class SqliteStore(SqlStore):
             rows = _fetch_page(self._reader.execute(QUERIES.select(name, row_type), bindings), row_type)
         return state, LazyRows(row_type, rows)
 
+    def _account_now(self, account: Account) -> int:
+        return self.clocks.at(account, self._clock())
+
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         self._file_id.refuse_replaced()
         connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
@@ -240,7 +245,7 @@ class SqliteStore(SqlStore):
         connection.set_busy_timeout(0)
         try:
             with transaction(connection):
-                closed = watermark.close_states(lock_states(session, account), self._clock())
+                closed = watermark.close_states(lock_states(session, account), self._account_now(account))
                 if closed is None:
                     return False
                 write_states(session, account, closed)

@@ -24,7 +24,6 @@ from typing import Any, TypeVar, cast
 
 import apsw
 
-from ticketfeed.clock import Clock
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.clock_check import ClockCheck
@@ -84,8 +83,8 @@ class _Queued:
 class SqliteWriter:
     """Runs jobs and writes one after the other, in order."""
 
-    def __init__(self, path: Path, clock: Clock, busy_seconds: float, clock_check: ClockCheck) -> None:
-        self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
+    def __init__(self, path: Path, now: Callable[[Account], int], busy_seconds: float, clock_check: ClockCheck) -> None:
+        self._path, self._account_now, self._busy_seconds = path, now, busy_seconds
         self._clock_check = clock_check
         self.connection = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self.session = SqliteSession(self.connection)
@@ -123,10 +122,10 @@ class SqliteWriter:
             return cast(T, await self.run(lambda: self._write_exclusively(queued)))
         return cast(T, await self._enqueue(queued))
 
-    def now(self) -> int:
+    def _now(self, account: Account) -> int:
         """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
         self._clock_check.refuse()
-        return self._clock()
+        return self._account_now(account)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -198,7 +197,7 @@ class SqliteWriter:
     def run_in_transaction(self, account: Account, work: Work) -> None:
         """Run the work of a write in the transaction that a job has begun."""
         before = lock_states(self.session, account)
-        write = SqliteTransaction(self.session, account, before, self.now())
+        write = SqliteTransaction(self.session, account, before, self._now(account))
         work(write)
         write_states(self.session, account, write.finish())
 
@@ -296,7 +295,7 @@ class SqliteWriter:
         assert queued.account is not None
         assert queued.work is not None
         before = states.get(queued.account) or lock_states(self.session, queued.account)
-        write = SqliteTransaction(self.session, queued.account, before, self.now())
+        write = SqliteTransaction(self.session, queued.account, before, self._now(queued.account))
         queued.result = queued.work(write)
         if write.erased_users is not None:
             self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = True

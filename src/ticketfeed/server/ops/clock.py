@@ -1,0 +1,74 @@
+"""`GET` and `POST /_ticketfeed/clock`: an account's clock, shown and moved by an admin of the account."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ticketfeed.protocol.errors import ClockFixed, InvalidValue, MissingScope, RoleTooLow
+from ticketfeed.protocol.moved_clock import parse_clock_move
+from ticketfeed.protocol.records import wire_second
+from ticketfeed.protocol.scopes import allows
+from ticketfeed.server.api.call import ApiCall, admit, refuse_forged
+from ticketfeed.server.api.requests import read_body
+from ticketfeed.server.ops.clock_follower import FOLLOW_SECONDS
+from ticketfeed.server.request_context import request_context
+
+__all__ = ["CLOCK_ROUTES", "move_clock"]
+
+
+async def _show(request: Request) -> Response:
+    return _answer(await _admit_admin(request, "read"))
+
+
+async def _move(request: Request) -> Response:
+    refuse_forged(request)
+    call = await _admit_admin(request, "write")
+    try:
+        body = msgspec.json.decode(await read_body(request))
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidValue("the body must be JSON") from None
+    await move_clock(call, body)
+    return _answer(call)
+
+
+async def move_clock(call: ApiCall, body: object) -> None:
+    """Move the clock of the call's account. Raises ClockFixed, InvalidValue."""
+    service = call.service
+    if not service.settings.test_clock:
+        raise ClockFixed
+    await service.clock_follower.move(call.account, parse_clock_move(body), service.clock())
+    if service.settings.workers > 1:  # until the other processes have followed
+        await asyncio.sleep(2 * FOLLOW_SECONDS)
+
+
+async def _admit_admin(request: Request, scope: str) -> ApiCall:
+    request_context(request.scope).endpoint = "/_ticketfeed/clock"
+    call = await admit(request)
+    if call.identity.scopes is not None and not allows(call.identity.scopes, scope):
+        raise MissingScope([scope])
+    if call.identity.role != "admin":
+        raise RoleTooLow
+    return call
+
+
+def _answer(call: ApiCall) -> Response:
+    now, machine_now = call.now, call.service.clock()
+    clock: dict[str, Any] = {
+        "account": call.account.subdomain,
+        "now": wire_second(now),
+        "machine_now": wire_second(machine_now),
+        "offset_seconds": now - machine_now,
+        "is_frozen": call.service.store.clocks.is_frozen(call.account),
+        "test_clock": call.service.settings.test_clock,
+    }
+    return JSONResponse(clock, headers={"cache-control": "no-store"})
+
+
+CLOCK_ROUTES = [
+    Route("/_ticketfeed/clock", _show, methods=["GET"]),
+    Route("/_ticketfeed/clock", _move, methods=["POST"]),
+]
