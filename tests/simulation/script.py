@@ -107,12 +107,43 @@ class Reopen:
     crashes: bool
 
 
-Step = Tick | Write | Hold | Release | Arrive | Ask | Close | Fence | Reopen
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A process moves the clock of an account, and goes by it from then on. `frozen`: it stands."""
+
+    process: int
+    account: int
+    seconds: int
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """A process goes by the clocks of accounts as they are stored."""
+
+    process: int
+
+
+Step = Tick | Write | Hold | Release | Arrive | Ask | Close | Fence | Reopen | Move | Follow
 
 
 def make_script(seed: int, steps: int) -> list[Step]:
     """The steps of this seed."""
-    return list(_Author(Random(seed)).steps(steps))
+    written = _Author(Random(seed)).steps(steps)
+    return list(_with_moves(written, Random(-1 - seed)) if seed % 2 else written)
+
+
+def _with_moves(steps: Iterator[Step], random: Random) -> Iterator[Step]:
+    """The steps, and between them clocks of accounts that jump, forward and back."""
+    is_held = False
+    for step in steps:
+        if not is_held and random.random() < 0.06:
+            seconds = random.choice([0, 1, 90, 1800, 30 * 86400, -1, -90, -1800, -30 * 86400])
+            yield Move(random.randrange(PROCESSES), random.choice([0, 0, 1]), seconds, random.random() < 0.3)
+        if random.random() < 0.06:
+            yield Follow(random.randrange(PROCESSES))
+        is_held = isinstance(step, Hold) or (is_held and not isinstance(step, Release))
+        yield step
 
 
 class _Author:

@@ -2,7 +2,7 @@
 
 from tests.engines import EngineName
 from tests.simulation.observer import Figures
-from tests.simulation.script import Ask, Hold, Reopen, Tick, Write, make_script
+from tests.simulation.script import Ask, Follow, Hold, Move, Reopen, Tick, Write, make_script
 from tests.simulation.world import STEPS, run_seed
 
 SEEDS = {"sqlite": range(1, 13), "postgres": range(101, 106)}
@@ -29,4 +29,6 @@ def test_a_script_follows_from_its_seed() -> None:
         assert any(isinstance(step, Write) and step.keep for step in steps)
         assert any(isinstance(step, Tick) and step.seconds < -(10**5) for step in steps)
         assert any(isinstance(step, Reopen) and step.crashes for step in steps)
+        assert any(isinstance(step, Move) and step.seconds < -(10**6) for step in steps)
+        assert any(isinstance(step, Follow) for step in steps)
         assert {1, 1000} <= {step.per_page for step in steps if isinstance(step, Ask)}

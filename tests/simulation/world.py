@@ -21,7 +21,9 @@ from tests.simulation.script import (
     Ask,
     Close,
     Fence,
+    Follow,
     Hold,
+    Move,
     Release,
     Reopen,
     Step,
@@ -35,6 +37,7 @@ from ticketfeed.export.source import read_page
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, Filters, Page, Position, SupportTypeScope
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage import Store, open_store
@@ -126,7 +129,7 @@ class _World:
         return await open_store(self._url, lambda: self._clocks[process])
 
     async def _take(self, step: Step) -> None:
-        self._acting = getattr(step, "process", self._acting)
+        self._act_as(getattr(step, "process", self._acting))
         match step:
             case Tick():
                 self._clocks[step.process] += step.seconds
@@ -147,6 +150,30 @@ class _World:
                 self._expect_equal("the fenced account row", *states)
             case Reopen():
                 await self._reopen(step)
+            case Move():
+                await self._move(step)
+            case Follow():
+                await self._follow(step.process)
+
+    def _act_as(self, process: int) -> None:
+        """The judge goes by the clocks that this process goes by."""
+        self._acting = process
+        clocks = self._stores[process].clocks
+        self._judge.clocks.at = lambda account, now: clocks.at(self._real_of(account), now)  # type: ignore[method-assign]
+
+    def _real_of(self, judged: Account) -> Account:
+        return next(real for real, each in self._accounts if each == judged)
+
+    async def _move(self, step: Move) -> None:
+        now = self._clocks[step.process] + step.seconds
+        clock = MovedClock(0, now) if step.frozen else MovedClock(step.seconds)
+        for store, account in self._both(step):
+            await store.write(account, lambda write: write.put_clock(clock))
+        await self._follow(step.process)
+
+    async def _follow(self, process: int) -> None:
+        store = self._stores[process]
+        store.clocks.replace(await store.read_clocks())
 
     async def _write(self, step: Write) -> None:
         drafts = make_drafts(step, self.figures.steps)
@@ -162,7 +189,7 @@ class _World:
 
     async def _hold(self, step: Hold) -> None:
         """Begin a write in the store and in the judge, and leave both standing once they have put their drafts."""
-        self._acting = step.write.process
+        self._act_as(step.write.process)
         self._flight = flight = _Flight(step.write, make_drafts(step.write, self.figures.steps), self.figures.steps)
         for store, account in self._both(step.write):
             has_put = threading.Event()
@@ -218,7 +245,8 @@ class _World:
 
     async def _page(self, reader: _Reader, step: Ask) -> bool:
         """Ask for one page as a request would, cursor as text; returns whether the stream ended."""
-        now = self._clocks[step.process] + reader.arrived.ahead_seconds
+        real, _ = self._accounts[reader.arrived.account]
+        now = self._stores[step.process].clocks.at(real, self._clocks[step.process]) + reader.arrived.ahead_seconds
         settle_seconds = reader.arrived.settle_seconds
         parameters = {**reader.parameters, "per_page": str(step.per_page), "include": step.include}
         request = parse_export_request(parameters, now=now, start_time_margin_seconds=0)
@@ -226,18 +254,18 @@ class _World:
         pages: list[Page] = []
         for store, account in self._both(step, reader.arrived.account):
             pages.append(await read_page(store, account, request, now=now, settle_seconds=settle_seconds))
-        real, judged = pages
-        self._expect_equal("a page", _plain(real), _plain(judged))
-        if len(real.rows) > step.per_page:
-            raise Violation(f"{len(real.rows)} tickets on a page of {step.per_page}")
-        reader.after = real.after
-        if real.rows:
-            reader.parameters["cursor"] = encode_cursor(real.after)
-        self._show(reader, request.after, real)
-        if real.end_of_stream:
-            state = await self._stores[step.process].read_state(self._accounts[reader.arrived.account][0])
+        page, judged = pages
+        self._expect_equal("a page", _plain(page), _plain(judged))
+        if len(page.rows) > step.per_page:
+            raise Violation(f"{len(page.rows)} tickets on a page of {step.per_page}")
+        reader.after = page.after
+        if page.rows:
+            reader.parameters["cursor"] = encode_cursor(page.after)
+        self._show(reader, request.after, page)
+        if page.end_of_stream:
+            state = await self._stores[step.process].read_state(real)
             self._expect_complete(reader, min(state.watermark, now - settle_seconds))
-        return real.end_of_stream
+        return page.end_of_stream
 
     def _show(self, reader: _Reader, after: Position, page: Page) -> None:
         self.figures.pages += 1
@@ -279,6 +307,8 @@ class _World:
     async def _finish(self) -> None:
         """Far ahead of every second so far, every reader walks to the end, and holds what the store holds."""
         self._clocks = [START_SECOND + 10**9] * PROCESSES
+        for store in self._stores:
+            store.clocks.replace({})
         for index, name in enumerate(ACCOUNTS):
             self._arrive(Arrive(-1 - index, index, 0, False, "all", 0, 0))
             for reader in [r for r in self._readers.values() if r.arrived.account == index]:

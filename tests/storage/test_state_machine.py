@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from tests.storage.contract import NOON, ManualClock, putting, ticket, user
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.watermark import FENCED
 from ticketfeed.storage.contract import Store, WriteTransaction
@@ -37,12 +38,16 @@ SUPPORT_TYPES = st.sampled_from([None, "agent", "ai_agent"])
 DRAFTS = st.lists(st.tuples(IDS, SECONDS, STATUSES, SUPPORT_TYPES), max_size=8)
 STEPS = st.sampled_from([0, 1, 1, 2, 6, 50, -1, -4, -7, -1000])
 NAMES = st.sampled_from(["acme", "other"])
+CLOCKS = st.builds(
+    MovedClock, st.sampled_from([0, 3, 50, 5000, -3, -4000]), st.sampled_from([None, None, NOON, NOON + 90])
+)
 
 
 class _Model:
     """One account. A ticket is (second, subject, status, support_type) by its id, a user (second, name)."""
 
     def __init__(self) -> None:
+        self.stored = self.followed = MovedClock()
         self.last = self.watermark = self.invalidations = self.record_changes = 0
         self.tickets: dict[int, tuple[int, str, str, str | None]] = {}
         self.user_last = self.user_watermark = 0
@@ -129,6 +134,17 @@ class StoreMachine(RuleBasedStateMachine):
     def move_clock(self, step: int) -> None:
         self._clock.now += step
 
+    @rule(name=NAMES, clock=CLOCKS)
+    def move_clock_of_account(self, name: str, clock: MovedClock) -> None:
+        self._run(self._store.write(self._accounts[name], lambda write: write.put_clock(clock)))
+        self._models[name].stored = clock
+
+    @rule()
+    def follow_clocks(self) -> None:
+        self._store.clocks.replace(self._run(self._store.read_clocks()))
+        for model in self._models.values():
+            model.followed = model.stored
+
     @rule(name=NAMES, drafts=DRAFTS)
     def put(self, name: str, drafts: list[Any]) -> None:
         self._put(name, drafts, keep=False)
@@ -149,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
             for (id, second, status, support_type), subject in zip(drafts, subjects, strict=True)
         ]
         assert self._run(self._store.write(self._accounts[name], putting(iter(made), keep=keep))) == len(drafts)
-        self._models[name].put(drafts, subjects, self._clock.now, keep)
+        self._models[name].put(drafts, subjects, self._now(name), keep)
 
     @rule(name=NAMES, drafts=DRAFTS)
     def fail_in_the_middle(self, name: str, drafts: list[Any]) -> None:
@@ -166,7 +182,7 @@ class StoreMachine(RuleBasedStateMachine):
         subject = str(next(self._subjects))
         draft = user(id, name=subject, updated_at=wire_second(given))
         self._run(self._store.write(self._accounts[name], lambda t: t.put_records([draft])))
-        self._models[name].put_user(id, subject, given, self._clock.now)
+        self._models[name].put_user(id, subject, given, self._now(name))
 
     @rule(name=NAMES, second=SECONDS | st.sampled_from([0, NOON + 60]), id=st.integers(-1, 4), limit=st.integers(1, 4))
     def read_users(self, name: str, second: int, id: int, limit: int) -> None:
@@ -181,11 +197,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(name=NAMES)
     def close_newest(self, name: str) -> None:
         closed = self._run(self._store.close_newest(self._accounts[name]))
-        assert closed == self._models[name].close(self._clock.now)
+        assert closed == self._models[name].close(self._now(name))
 
     @rule(name=NAMES, seconds=st.sampled_from([0, 5, 300]))
     def fence(self, name: str, seconds: int) -> None:
-        self._models[name].fence(self._clock.now, seconds)
+        stored = self._models[name].stored
+        shown = self._clock.now + stored.offset_seconds if stored.frozen_at is None else stored.frozen_at
+        self._models[name].fence(max(self._clock.now, shown), seconds)
         assert self._run(self._store.fence(self._accounts[name], seconds)) == self._state(name)
 
     @precondition(lambda self: not isinstance(self._store, MemoryStore))
@@ -193,6 +211,8 @@ class StoreMachine(RuleBasedStateMachine):
     def reopen(self, crashes: bool) -> None:
         old, self._store = self._store, self._open()
         assert old.store_id == self._store.store_id
+        for model in self._models.values():
+            model.followed = MovedClock()
         if not crashes:
             self._run(old.close())
 
@@ -226,6 +246,10 @@ class StoreMachine(RuleBasedStateMachine):
             for (id, body), (user_id, (_, subject)) in zip(found, expected, strict=True):
                 assert id == user_id
                 assert b'"name":"%s"' % subject.encode() in body
+
+    def _now(self, name: str) -> int:
+        clock = self._models[name].followed
+        return self._clock.now + clock.offset_seconds if clock.frozen_at is None else clock.frozen_at
 
     def _state(self, name: str) -> FeedState:
         model = self._models[name]
