@@ -274,6 +274,17 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.ClockFixed(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": "This server keeps the machine's time: it was started without --test-clock",
+            }
+        },
+        {},
+    ),
+    (
         errors.FeatureMissing(),
         403,
         {
