@@ -104,6 +104,11 @@ def _foreign_origin(desk: Desk) -> None:
     desk.ask("/api/v2/tickets", method="POST", headers=sent)
 
 
+def _fixed_clock(desk: Desk) -> None:
+    sent = [("Content-Type", "application/json")]
+    desk.ask("/_ticketfeed/clock", method="POST", headers=sent, body=b'{"advance":60}')
+
+
 def _voice(desk: Desk) -> None:
     desk.ask("/api/v2/channels/voice/phone_numbers")
 
@@ -189,6 +194,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a new API token, which the rule `api_tokens` forbids", _no_new_tokens),
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
+    ("a clock that is to be moved, on a server without `--test-clock`", _fixed_clock),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),

@@ -1,5 +1,7 @@
 """The server for test suites, without pytest's fixture."""
 
+import time
+
 import pytest
 import requests
 
@@ -41,3 +43,45 @@ def test_bad_records_and_paths() -> None:
             desk.get("/api/v2/nothing")
         with pytest.raises(TicketfeedError, match="nothing"):
             desk.put("nothing", {"id": 1})
+
+
+def test_a_month_in_milliseconds() -> None:
+    """A connector that renews tokens reads through a day of half-hour tokens; a month closes and scrubs tickets."""
+    rules = {"close_solved_days": 4, "scrub_deleted_days": 30}
+    with serve_desk(tickets=30, rules=rules) as desk:
+        asked = {"grant_type": "client_credentials", "client_id": "demo-client", "client_secret": "demo-secret"}
+
+        def renew() -> dict[str, str]:
+            token = requests.post(f"{desk.url}/oauth/tokens", json=asked).json()["access_token"]
+            return {"Authorization": f"Bearer {token}"}
+
+        headers, cursor, renewals = renew(), "start_time=0", 0
+        seen = set()
+        for hour in range(24):
+            desk.put("tickets", {"id": 90_000 + hour, "subject": "x"})
+            address = f"{desk.url}{PATH}?{cursor}"
+            answer = requests.get(address, headers=headers)
+            if answer.status_code == 401:
+                assert answer.json()["error"] == "invalid_token"
+                headers, renewals = renew(), renewals + 1
+                answer = requests.get(address, headers=headers)
+            page = answer.json()
+            seen |= {ticket["id"] for ticket in page["tickets"]}
+            cursor = f"cursor={page['after_cursor']}"
+            desk.clock.advance("1h")
+        assert renewals == 23
+        assert seen >= set(range(90_000, 90_024))
+        desk.put(
+            "tickets", {"id": 95_000, "subject": "secret", "status": "deleted"}, {"id": 95_001, "status": "solved"}
+        )
+        desk.clock.advance("31d")
+        desk.clock.advance(1)
+        after = {ticket["id"]: ticket for ticket in desk.get(f"{PATH}?start_time=0")["tickets"]}
+        assert (after[95_000]["subject"], after[95_001]["status"]) == ("SCRUBBED", "closed")
+        desk.clock.freeze()
+        stands = desk.clock.now
+        desk.clock.set("2030-01-01T00:00:00Z")
+        assert desk.clock.now == 1_893_456_000 > stands
+        desk.clock.resume()
+        desk.clock.reset()
+        assert abs(desk.clock.now - time.time()) < 60

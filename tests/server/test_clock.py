@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.browser import Browser
 from tests.server.desk import ADMIN, PATH, Desk, basic
 from ticketfeed.inprocess import Answer
 from ticketfeed.protocol.moved_clock import MovedClock
@@ -168,3 +169,29 @@ def test_everything_that_ages_goes_by_it() -> None:
     move(desk, {"set": later + 3600})
     found = json.loads(desk.ask(f"{PATH}?cursor={page['after_cursor']}").body)["tickets"]
     assert [(each["id"], each["generated_timestamp"]) for each in found] == [(4, later + 1)]
+
+
+def test_the_dashboard_moves_it() -> None:
+    """The start page shows the account's time, and its form moves it; no other site's form does, and no stranger's."""
+    desk = make_desk()
+    browser = Browser(desk)
+    assert browser.go("move_clock", {"move": "advance", "value": "30d"}).headers["location"].endswith("login")
+    browser.sign_in()
+    assert b"the machine's" not in browser.go().body
+    csrf = browser.field("csrf")
+    for form, status in (
+        ({"move": "advance", "value": "30d"}, 403),
+        ({"move": "advance", "value": "30d", "csrf": "guessed"}, 403),
+        ({"move": "advance", "value": "soon", "csrf": csrf}, 400),
+        ({"move": "", "value": "", "csrf": csrf}, 400),
+        ({"move": "advance", "value": "30d", "csrf": csrf}, 303),
+        ({"move": "freeze", "value": "", "csrf": csrf}, 303),
+    ):
+        assert browser.go("move_clock", form).status == status, form
+    body = browser.go().body
+    assert b"30 days ahead of" in body or b"30 d ahead of" in body, body
+    assert b", frozen" in body
+    fixed = Browser(Desk(Settings()))
+    fixed.sign_in()
+    assert b"Duration or time" not in fixed.go().body
+    assert fixed.go("move_clock", {"move": "freeze", "csrf": fixed.field("csrf")}).status == 403

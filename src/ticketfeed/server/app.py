@@ -70,7 +70,7 @@ def create_app(
         usage_tracker,
         metrics,
         now,
-        ClockFollower(store, jobs.wake_maintenance),
+        ClockFollower(store, settings, jobs.wake_maintenance),
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = _Application(

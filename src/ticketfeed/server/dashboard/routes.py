@@ -23,6 +23,7 @@ from ticketfeed.protocol.errors import (
     WireError,
 )
 from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.moved_clock import parse_clock_move
 from ticketfeed.server.api.call import ApiCall, Service, admit, query_of
 from ticketfeed.server.dashboard.pages import PAGE_HEADERS, read_form, render
 from ticketfeed.server.dashboard.session import (
@@ -36,7 +37,7 @@ from ticketfeed.server.dashboard.session import (
     sign_in,
     sign_out,
 )
-from ticketfeed.server.dashboard.views import VIEWS, View
+from ticketfeed.server.dashboard.views import VIEWS, Values, View
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.static_files import static_file_response
 
@@ -83,9 +84,30 @@ def _view(name: str, view: View) -> Handler:
             target = request.scope["path"] + ("?" + request.url.query if request.url.query else "")
             return RedirectResponse(f"{BASE}login?next={quote(target)}", 303, PAGE_HEADERS)
         values = await view(request, ApiCall(service, account, session.identity, query_of(request)))
-        return render(name, account=account, session=session, now=service.clock(), settings=service.settings, **values)
+        return render(name, account=account, session=session, **_values(service, account), **values)
 
     return handler
+
+
+def _values(service: Service, account: Account) -> Values:
+    """What every page is made with. `now`: the machine's time, by which requests are seen."""
+    clock = {"account_now": service.now(account), "is_frozen": service.store.clocks.is_frozen(account)}
+    return {"now": service.clock(), "settings": service.settings, **clock}
+
+
+async def _move_clock(request: Request, account: Account) -> Response:
+    """Move the account's clock as the form says, and show the start page again."""
+    service: Service = request.app.state.service
+    session = await find_session(request, service, account)
+    if session is None:
+        return RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
+    form = await read_form(request)
+    if not has_csrf_token(form, session.csrf):
+        return _invalid_csrf_token()
+    name, value = form.get("move", ""), form.get("value", "")
+    move = parse_clock_move({name: value if name in ("set", "advance") else True})
+    await service.clock_follower.move(account, move, service.clock())
+    return RedirectResponse(BASE, 303, PAGE_HEADERS)
 
 
 async def _find_session(request: Request, service: Service, account: Account) -> Session | None:
@@ -146,12 +168,15 @@ async def _login(request: Request, account: Account) -> Response:
 async def _logout(request: Request, account: Account) -> Response:
     session = await find_session(request, request.app.state.service, account)
     if session is not None and not has_csrf_token(await read_form(request), session.csrf):
-        return render(
-            "error", 403, title="Invalid CSRF token. Reload the page and try again.", account=None, session=None
-        )
+        return _invalid_csrf_token()
     response = RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
     await sign_out(request, response, account, session)
     return response
+
+
+def _invalid_csrf_token() -> Response:
+    title = "Invalid CSRF token. Reload the page and try again."
+    return render("error", 403, title=title, account=None, session=None)
 
 
 def _safe_target(text: str) -> str:
@@ -175,6 +200,7 @@ DASHBOARD_ROUTES: Sequence[Route] = [
     _route("login", _show_login),
     _route("login", _login, "POST"),
     _route("logout", _logout, "POST"),
+    _route("move_clock", _move_clock, "POST"),
     Route(f"{BASE}static/{{name}}", _static, methods=["GET"]),
     Route(BASE.rstrip("/"), _redirect_to_base, methods=["GET"]),
 ]

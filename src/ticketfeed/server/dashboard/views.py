@@ -20,7 +20,7 @@ from ticketfeed.server.dashboard.charts import PERIODS, Chart, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
 from ticketfeed.storage.contract import Snapshot
 
-__all__ = ["VIEWS", "View"]
+__all__ = ["VIEWS", "Values", "View"]
 
 NEXT_TICKETS = 20
 LISTED_TICKETS = 50

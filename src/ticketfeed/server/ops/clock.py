@@ -1,6 +1,5 @@
 """`GET` and `POST /_ticketfeed/clock`: an account's clock, shown and moved by an admin of the account."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -8,16 +7,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ticketfeed.protocol.errors import ClockFixed, InvalidValue, MissingScope, RoleTooLow
+from ticketfeed.protocol.errors import InvalidValue, MissingScope, RoleTooLow
 from ticketfeed.protocol.moved_clock import parse_clock_move
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.scopes import allows
 from ticketfeed.server.api.call import ApiCall, admit, refuse_forged
 from ticketfeed.server.api.requests import read_body
-from ticketfeed.server.ops.clock_follower import FOLLOW_SECONDS
 from ticketfeed.server.request_context import request_context
 
-__all__ = ["CLOCK_ROUTES", "move_clock"]
+__all__ = ["CLOCK_ROUTES"]
 
 
 async def _show(request: Request) -> Response:
@@ -31,18 +29,9 @@ async def _move(request: Request) -> Response:
         body = msgspec.json.decode(await read_body(request))
     except (msgspec.DecodeError, RecursionError):
         raise InvalidValue("the body must be JSON") from None
-    await move_clock(call, body)
-    return _answer(call)
-
-
-async def move_clock(call: ApiCall, body: object) -> None:
-    """Move the clock of the call's account. Raises ClockFixed, InvalidValue."""
     service = call.service
-    if not service.settings.test_clock:
-        raise ClockFixed
     await service.clock_follower.move(call.account, parse_clock_move(body), service.clock())
-    if service.settings.workers > 1:  # until the other processes have followed
-        await asyncio.sleep(2 * FOLLOW_SECONDS)
+    return _answer(call)
 
 
 async def _admit_admin(request: Request, scope: str) -> ApiCall:
