@@ -109,7 +109,7 @@ def stepping(desk: FeedServer, seconds: int) -> Iterator[int]:
 
     def step() -> None:
         while ours.recv(1):
-            desk.advance(seconds)
+            desk.clock.advance(seconds)
             ours.send(b".")
 
     thread = threading.Thread(target=step)
@@ -155,7 +155,7 @@ def test_tap_zendesk(desk: FeedServer, tmp_path: Path) -> None:
     client = {"client_id": "demo-client", "client_secret": "demo-secret"}
     config.write_text(json.dumps({"subdomain": "demo", "start_date": "2000-01-01T00:00:00Z", **client, **tokens}))
     tap = [str(connector_bin("tap-zendesk", TAP_ZENDESK) / "tap-zendesk"), "--config", str(config), "--discover"]
-    desk.advance(1800)
+    desk.clock.advance(1800)
     assert json.loads(desk.run(tap).stdout)["streams"]
     renewed = json.loads(config.read_text())
     assert renewed["refresh_token"] != tokens["refresh_token"]
@@ -175,7 +175,7 @@ def test_zendesk_mcp(desk: FeedServer, tmp_path: Path) -> None:
     for _ in range(3):
         page = json.loads(desk.run(command, env={"HOME": str(tmp_path)}).stdout)
         assert [ticket["id"] for ticket in page["tickets"]] == exported(desk)
-        desk.advance(1800)
+        desk.clock.advance(1800)
     current = f"{desk.url}/api/v2/oauth/tokens"
     for token in requests.get(f"{current}?all=true", auth=desk.auth).json()["tokens"]:
         assert requests.delete(f"{current}/{token['id']}", auth=desk.auth).status_code == 204

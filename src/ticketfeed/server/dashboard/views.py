@@ -78,7 +78,6 @@ async def oauth(_request: Request, call: ApiCall) -> Values:
         "living": Counter(token.client_id for token in tokens),
         "names": {client.id: client.identifier for client in clients},
         "emails": {id: emails.get(id) or f"user {id}" for id in user_ids},
-        "account_now": call.now,
     }
 
 
@@ -164,7 +163,7 @@ async def _read_status(call: ApiCall) -> Values:
         ("status", call.account),
         lambda: read_status(service.store, call.account, now=now, settle_seconds=service.settings.settle_seconds),
     )
-    return {"feed": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor, "account_now": call.now}
+    return {"feed": found, "pending_max": PENDING_MAX, "cursor_of": encode_cursor}
 
 
 def _parse(body: bytes) -> _Ticket:
