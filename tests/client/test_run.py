@@ -23,7 +23,7 @@ each = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name
 def desk() -> FeedServer:
     with serve_desk() as server:
         server.reset(tickets=20)
-        server.advance(2)
+        server.clock.advance(2)
         yield server
 
 
