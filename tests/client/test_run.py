@@ -78,7 +78,7 @@ def test_what_is_there_and_empty_is_no_target_yet(tmp_path: Path, target: Target
 def test_new_is_what_the_target_did_not_hold(desk: FeedServer, tmp_path: Path, target: Target) -> None:
     """A database knows: neither the time of creation nor the second time within a run makes a ticket new."""
     desk.reset(tickets=20)
-    desk.advance(2)
+    desk.clock.advance(2)
     path, admin = target.path(tmp_path), Basic(desk.email, desk.token)
     first = export(desk, target, path, admin, 2**31)
     assert (first.new + first.deleted, first.changed) == (20, 0)

@@ -82,7 +82,7 @@ def test_narrowing_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDS", 6)
     monkeypatch.setattr(module, "CHANGE_SECONDS", 0.0)
     with serve_desk(tickets=200) as desk:
-        desk.advance(2)
+        desk.clock.advance(2)
         with Exporter(desk.url, credentials=Basic(desk.email, desk.token)) as exporter:
             [page] = list(exporter)
             held = {key.id: key.second for key in page.keys}

@@ -13,7 +13,7 @@ from ticketfeed.client.sinks.line_files import LineFiles
 from ticketfeed.client.sinks.streamed import NdjsonOutput, SingerOutput
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions", "is_begun", "open_sink"]
+__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions", "is_begun", "open_sink", "takes_tables"]
 
 _ENDINGS = ".ndjson[.gz|.zst], .csv[.gz], .parquet, .duckdb or .sqlite; or it is a folder/, - or singer:"
 _LINES = {
@@ -50,6 +50,11 @@ def open_sink(target: str, streams: Sequence[str], options: SinkOptions) -> Sink
             return LineFiles.single(target, kind, compression, _only(streams, target), options)
     with _extra(target):
         return _keyed(target, streams, options, folder)
+
+
+def takes_tables(target: str) -> bool:
+    """Whether a target holds several streams, each as a table with columns of its own."""
+    return target.endswith(("/", ".duckdb", ".sqlite")) or Path(target).is_dir()
 
 
 def is_begun(target: str) -> bool:
