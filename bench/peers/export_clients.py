@@ -87,7 +87,7 @@ def ours(url: str, user: str, token: str, out: str) -> Callable[[], int]:
     def run() -> int:
         count, identity = 0, {"source": url, "streams": ["tickets"]}
 
-        def seen(page: Any) -> None:
+        def seen(page: Any, _held: Any) -> None:
             nonlocal count
             count += len(page.records)
 

@@ -21,7 +21,7 @@ def main(source: str, target: str, per_page: int) -> None:
     with Exporter(source, per_page=per_page) as exporter, open_sink(target, STREAMS, SinkOptions()) as sink:
         checkpoint = sink.open(identity)
         exporter.states.update(checkpoint.streams if checkpoint else {})
-        Run(exporter, sink, identity, checkpoint, lambda page: print(len(page.records), flush=True)).run()
+        Run(exporter, sink, identity, checkpoint, lambda page, _held: print(len(page.records), flush=True)).run()
 
 
 if __name__ == "__main__":

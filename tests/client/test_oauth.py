@@ -293,12 +293,12 @@ def test_against_the_server(tmp_path: Path, grant_type: str) -> None:
         credentials = RefreshToken("app", secret, str(file))
     with serve_desk(tickets=30) as desk:
         desk._await(desk._store.write(desk._account(), work))
-        desk.advance(2)
+        desk.clock.advance(2)
         ids = []
         with Exporter(desk.url, credentials=credentials, per_page=10) as exporter:
             for page in exporter:
                 ids += [key.id for key in page.keys]
-                desk.advance(2 * 3600)
+                desk.clock.advance(2 * 3600)
         assert len(set(ids)) == len(ids) == 30
         asked = [request.path for request in desk.requests()]
         assert asked.count("/oauth/tokens") == 3

@@ -70,6 +70,20 @@ def test_all_streams_into_a_folder(server: Running, tmp_path: Path) -> None:
     assert min(totals[name]["records"] for name in ("users", "comments", "ticket_events", "groups", "brands")) > 0
 
 
+def test_custom_fields_have_a_table(server: Running, tmp_path: Path) -> None:
+    """Columns of custom fields come with the table that says what they are called."""
+    import apsw
+
+    done = export(server, "--custom-fields", "columns", "--to", "t.sqlite", cwd=tmp_path)
+    assert done.code == 0, done.err
+    database = apsw.Connection(str(tmp_path / "t.sqlite"))
+    titles = dict(database.execute("SELECT 'cf_' || id, title FROM ticket_fields"))
+    columns = {row[1] for row in database.execute("PRAGMA table_info(tickets)") if row[1].startswith("cf_")}
+    database.close()
+    assert columns
+    assert columns <= titles.keys()
+
+
 def test_standard_output(server: Running, tmp_path: Path) -> None:
     """`-` is NDJSON on standard output."""
     done = export(server, "--to", "-", cwd=tmp_path)

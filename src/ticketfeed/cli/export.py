@@ -100,11 +100,14 @@ class _Export:
     def __init__(
         self, source: str, target: str, streams: list[str], since: int, until: int | None, options: Any
     ) -> None:
+        from ticketfeed.client.sinks import takes_tables
         from ticketfeed.client.sources import parse_source
         from ticketfeed.client.streams import choose_streams
 
         self.source, self.target, self.options = parse_source(source), target, options
         self.asked, self.streams = streams, choose_streams(streams)
+        if options.custom_fields == "columns" and "tickets" in self.streams and takes_tables(target):
+            self.streams = choose_streams([*self.streams, "ticket_fields"])  # what the columns are called, and may hold
         self.since, self.until = since, until
         if until is not None and until <= since:
             raise BadInput("--until must lie behind --since")

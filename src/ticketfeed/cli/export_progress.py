@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Set
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,9 +62,9 @@ class ExportProgress:
             sys.stderr.write("\r\x1b[K" if self._is_terminal else "")
             sys.stderr.flush()
 
-    def seen(self, page: ExportPage) -> None:
-        """A page was stored."""
-        self._counts.add(page)
+    def seen(self, page: ExportPage, held: Set[Any] | None) -> None:
+        """A page was stored; `held` as Sink.write returns it."""
+        self._counts.add(page, held)
         self._stream = page.stream
         self._pages.append((time.monotonic(), self._counts.records.total()))
 

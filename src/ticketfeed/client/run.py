@@ -1,6 +1,6 @@
 """One run of an export: pages from a source into a target, each stored together with where to continue."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +16,9 @@ __all__ = ["Run"]
 
 @dataclass(slots=True)
 class Run:
-    """`on_page` is called with each page after it is stored. `shield`: blocks interrupts while a target is written.
+    """`on_page` is called with each page after it is stored, and with what the target's `write` returned.
 
+    `shield`: blocks interrupts while a target is written.
     `is_open`: whether the target is. One that is not is created with the first page, so that a run which fails before
     leaves nothing behind.
     """
@@ -26,7 +27,7 @@ class Run:
     sink: Sink
     identity: Mapping[str, Any]
     checkpoint: Checkpoint | None
-    on_page: Callable[[ExportPage], None]
+    on_page: Callable[[ExportPage, Set[Any] | None], None]
     shield: Callable[[], AbstractContextManager[None]] = nullcontext
     is_open: bool = True
     _totals: Totals = field(init=False)
@@ -43,24 +44,24 @@ class Run:
         """
         try:
             for page in self.exporter:
-                self._store(page)
-                self.on_page(page)
+                self.on_page(page, self._store(page))
         except (SourceError, KeyboardInterrupt):
             self._finish()
             raise
         self._finish()
 
-    def _store(self, page: ExportPage) -> None:
+    def _store(self, page: ExportPage) -> Set[Any] | None:
         is_news = bool(page.records) or bool(page.skipped) or self._states.get(page.stream) != page.state
         if not is_news and self.checkpoint is not None:
-            return
+            return None
         self._totals.add(page, self._states.get(page.stream))
         self._states[page.stream] = page.state
         checkpoint = Checkpoint(self.identity, dict(self._states), self._totals.values())
         with self.shield():
             self._open()
-            self.sink.write([Batch(page.stream, page.records)], checkpoint)
+            held = self.sink.write([Batch(page.stream, page.records)], checkpoint)
             self.checkpoint = checkpoint
+        return held
 
     def _open(self) -> None:
         if not self.is_open and self.sink.open(self.identity) is not None:

@@ -1,10 +1,10 @@
 """Totals of a run: counts for each stream, and for tickets also by status and as a hash. Stored with the rows."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-from ticketfeed.client.steps import ExportPage
+from ticketfeed.client.steps import ExportPage, Key
 from ticketfeed.protocol.feed_hash import hash_ticket
 from ticketfeed.protocol.records import wire_second
 
@@ -41,7 +41,8 @@ class Totals:
 
 
 class RunCounts:
-    """Of one run, for its summary. New is what was created after the position that the run began at."""
+    """Of one run, for its summary. New is a ticket that the target did not hold; where the target cannot tell, one that
+    was created after the position that the run began at."""
 
     def __init__(self, began_at: int) -> None:
         self._began = wire_second(began_at) if began_at else ""
@@ -49,18 +50,25 @@ class RunCounts:
         self.new = self.changed = self.deleted = self.repeated = 0
         self.first_second = self.last_second = 0
 
-    def add(self, page: ExportPage) -> None:
+    def add(self, page: ExportPage, held: Set[Any] | None = None) -> None:
+        """`held`: those of the page's ids that the target held before; None where it cannot tell."""
         self.records[page.stream] += len(page.records)
         self.repeated += page.repeated
-        deleted = sum(key.status == "deleted" for key in page.keys)
-        new = sum(
-            not self._began or (isinstance(key.created_at, str) and key.created_at > self._began)
-            for key in page.keys
-            if key.status != "deleted"
-        )
-        self.deleted += deleted
-        self.new += new
-        self.changed += len(page.keys) - new - deleted
+        earlier = None if held is None else set(held)
+        for key in page.keys:
+            if key.status == "deleted":
+                self.deleted += 1
+            elif self._is_new(key, earlier):
+                self.new += 1
+            else:
+                self.changed += 1
+            if earlier is not None:
+                earlier.add(key.id)
         if page.keys:
             self.first_second = self.first_second or page.keys[0].second
             self.last_second = page.keys[-1].second
+
+    def _is_new(self, key: Key, earlier: Set[Any] | None) -> bool:
+        if earlier is not None:
+            return key.id not in earlier
+        return not self._began or (isinstance(key.created_at, str) and key.created_at > self._began)

@@ -194,7 +194,8 @@ def _by_samples(held: Held, session: Session) -> Flow[Verdict]:
         part = dict(sample[begin : begin + SAMPLE_IDS])
         shown = yield from _show_many(session, part)
         # The answer leaves out deleted tickets, so a missing ticket is no difference.
-        source = {key.id: key.second for key in parse_keys([bytes(record) for record in shown.tickets])}
+        keys = parse_keys([bytes(record) for record in shown.tickets])
+        source = {key.id: key.second for key in keys if key.second}
         verdict.count += len(source)
         _compare(verdict, source, {id: part[id] for id in source if id in part}, held.until)
     verdict.how = (

@@ -13,7 +13,7 @@ from ticketfeed.client.sinks.line_files import LineFiles
 from ticketfeed.client.sinks.streamed import NdjsonOutput, SingerOutput
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions", "is_begun", "open_sink"]
+__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions", "is_begun", "open_sink", "takes_tables"]
 
 _ENDINGS = ".ndjson[.gz|.zst], .csv[.gz], .parquet, .duckdb or .sqlite; or it is a folder/, - or singer:"
 _LINES = {
@@ -52,6 +52,11 @@ def open_sink(target: str, streams: Sequence[str], options: SinkOptions) -> Sink
         return _keyed(target, streams, options, folder)
 
 
+def takes_tables(target: str) -> bool:
+    """Whether a target holds several streams, each as a table with columns of its own."""
+    return target.endswith(("/", ".duckdb", ".sqlite")) or Path(target).is_dir()
+
+
 def is_begun(target: str) -> bool:
     """Whether there is anything that a run must continue or refuse. Raises TargetError where nothing can be created."""
     if target in ("-", "singer:"):
@@ -74,6 +79,8 @@ def is_begun(target: str) -> bool:
 def _keyed(target: str, streams: Sequence[str], options: SinkOptions, folder: bool) -> Sink:
     """Targets that hold each record once. Their libraries take long to load, so they are loaded for them alone."""
     _refuse(target, options, compact=True)
+    # Arrow's own allocator keeps what is freed for later: 40 MiB in an export. It is chosen when Arrow is loaded.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if folder:
         from ticketfeed.client.sinks.parquet import ParquetFolder
 

@@ -1,6 +1,6 @@
 """What a target of an export must do: rows and checkpoint become durable together, and survive kill -9."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -59,8 +59,11 @@ class Sink(Protocol):
         Raises BadInput, with what to do in its message, for a target of another run or made by another program.
         """
 
-    def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> None:
-        """Store rows and checkpoint; they become durable together."""
+    def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> Set[Any] | None:
+        """Store rows and checkpoint; they become durable together.
+
+        Returns those of the ids of tickets that the target held before; None where it cannot tell without reading all.
+        """
 
     def finish(self, checkpoint: Checkpoint) -> None:
         """End a complete run: single-file targets become finished files, the manifest is written."""

@@ -15,13 +15,13 @@ from ticketfeed.client.sinks.arrow import arrow_batch, chunks
 from ticketfeed.client.sinks.columns import Kind
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
-from ticketfeed.client.sinks.rows import StreamRows
+from ticketfeed.client.sinks.rows import Key, StreamRows
 from ticketfeed.protocol.errors import BadInput, TargetError
 
 __all__ = ["DuckdbSink"]
 
 # One writer, a page at a time: more threads and memory bring nothing, but a write must fit.
-_MEMORY_BYTES = 30_000_000
+_MEMORY_BYTES = 24_000_000
 _MEMORY_FOR_WRITE = 4
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -93,7 +93,7 @@ class DuckdbSink:
         spelled = ", ".join(f"{_quote(column.name)} {_TYPES[column.kind]}" for column in rows.columns)
         self._connection.execute(f"CREATE TABLE IF NOT EXISTS {_quote(rows.stream)} ({spelled})")
 
-    def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> None:
+    def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> set[Key]:
         assert self._manifest
         assert self._connection
         size = sum(len(record) for batch in batches for record in batch.records)
@@ -101,18 +101,22 @@ class DuckdbSink:
             if size > self._largest:
                 self._connection.execute(f"SET memory_limit = '{_MEMORY_BYTES + _MEMORY_FOR_WRITE * size}B'")
                 self._largest = size
+        held: set[Key] = set()
         with self._translated(), self._transaction():
             for batch in batches:
                 for records in chunks(batch.records):
-                    self._write(self._rows[batch.stream], records)
+                    found = self._write(self._rows[batch.stream], records)
+                    held |= found if self._rows[batch.stream].is_tickets else set()
             fields = {name: kind for rows in self._rows.values() for name, kind in rows.fields.items()}
             manifest = self._manifest.at(checkpoint, custom_fields=fields)
             self._connection.execute(
                 "UPDATE _ticketfeed SET value = ? WHERE name = 'manifest'", [manifest.encode().decode()]
             )
         self._manifest = manifest
+        return held
 
-    def _write(self, rows: StreamRows, records: Sequence[bytes]) -> None:
+    def _write(self, rows: StreamRows, records: Sequence[bytes]) -> set[Key]:
+        """The keys that were there before."""
         assert self._connection
         table, key = _quote(rows.stream), _quote(rows.key.name)
         known = len(rows.columns)
@@ -123,10 +127,12 @@ class DuckdbSink:
         page = arrow_batch(rows.columns, [row for row in latest.values() if row is not None])
         self._connection.register("_keys", keys)
         self._connection.register("_page", page)
-        self._connection.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM _keys)")
+        deleted = f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM _keys) RETURNING {key}"
+        held = {key for (key,) in self._connection.execute(deleted).fetchall()}
         self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM _page")
         self._connection.unregister("_keys")
         self._connection.unregister("_page")
+        return held
 
     def finish(self, checkpoint: Checkpoint) -> None:
         self.write((), checkpoint)

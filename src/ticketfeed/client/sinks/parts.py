@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ticketfeed.client.sinks.arrow import arrow_schema
-from ticketfeed.client.sinks.columns import Column
+from ticketfeed.client.sinks.columns import Column, Kind
 from ticketfeed.client.sinks.durable import sync
 from ticketfeed.client.sinks.rows import Key, StreamRows
 
@@ -36,7 +36,9 @@ _BATCH_ROWS = 2000
 _BATCH_BYTES = 4_000_000
 # A row group is held in memory until it is written.
 _GROUP_ROWS = 25_000
-_GROUP_BYTES = 16_000_000
+_GROUP_BYTES = 8_000_000
+# The smallest and largest value of a column in each row group stay in memory until the file ends; texts may be long.
+_KINDS_WITH_STATISTICS = (Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.TIME)
 _OPTIONS = {"compression": "zstd", "compression_level": 1, "version": "2.6"}
 
 
@@ -96,7 +98,8 @@ class PartWriter:
     def begin(self) -> None:
         """Begin a file now: otherwise there is none without rows."""
         self._path = self._name()
-        self._writer = pq.ParquetWriter(self._path, self._schema, **_OPTIONS)
+        statistics = [column.name for column in self._rows.columns if column.kind in _KINDS_WITH_STATISTICS]
+        self._writer = pq.ParquetWriter(self._path, self._schema, write_statistics=statistics, **_OPTIONS)
         self._group: list[pa.RecordBatch] = []
         self._count = self._deleted = 0
         self._bounds: list[Any] = []
@@ -106,6 +109,7 @@ class PartWriter:
         if self._group:
             self._writer.write_table(pa.Table.from_batches(self._group))
             self._group = []
+            pa.default_memory_pool().release_unused()
 
     def _note(self, batch: pa.RecordBatch) -> None:
         bounds = pc.min_max(batch.column(self._rows.key.name)).as_py()

@@ -86,6 +86,10 @@ class StreamRows:
         return {column.name: column.kind.value for column in self.columns[len(self.table.columns) :]}
 
     @property
+    def is_tickets(self) -> bool:
+        return self.stream == _TICKETS
+
+    @property
     def key(self) -> Column:
         return self.table.columns[self.table.key]
 

@@ -2,18 +2,19 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import apsw
+import msgspec
 
 from ticketfeed.client.sinks.columns import Kind
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
 from ticketfeed.client.sinks.durable import lock_file, translated
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
-from ticketfeed.client.sinks.rows import StreamRows, lists_as_text
+from ticketfeed.client.sinks.rows import Key, StreamRows, lists_as_text
 from ticketfeed.protocol.errors import BadInput, TargetError
 
 __all__ = ["SqliteSink"]
@@ -98,24 +99,28 @@ class SqliteSink:
         )
         self._connection.execute(f"CREATE TABLE IF NOT EXISTS {_quote(rows.stream)} ({spelled})")
 
-    def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> None:
+    def write(self, batches: Sequence[Batch], checkpoint: Checkpoint) -> set[Key]:
         assert self._manifest
         assert self._connection
+        held: set[Key] = set()
         with self._translated(), self._transaction():
             for batch in batches:
-                self._write(batch)
+                held |= self._write(batch)
             fields = {name: kind for rows in self._rows.values() for name, kind in rows.fields.items()}
             manifest = self._manifest.at(checkpoint, custom_fields=fields)
             self._store(manifest)
         self._manifest = manifest
+        return held
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Batch) -> set[Key]:
+        """The ids of tickets that were there before."""
         assert self._connection
         rows, table = self._rows[batch.stream], _quote(batch.stream)
         known = len(rows.columns)
         latest = rows.latest(batch.records)
         for column in rows.columns[known:]:
             self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {_quote(column.name)} {_TYPES[column.kind]}")
+        held = self._held_of(latest) if rows.is_tickets else set()
         gone = [(key,) for key, row in latest.items() if row is None]
         self._connection.executemany(f"DELETE FROM {table} WHERE {_quote(rows.key.name)} = ?", gone)
         marks = ", ".join("?" * len(rows.columns))
@@ -123,6 +128,13 @@ class SqliteSink:
         self._connection.executemany(
             f"INSERT OR REPLACE INTO {table} VALUES ({marks})", lists_as_text(rows.columns, present)
         )
+        return held
+
+    def _held_of(self, ids: Iterable[Key]) -> set[Key]:
+        assert self._connection
+        text = msgspec.json.encode(list(ids)).decode()
+        query = "SELECT id FROM tickets WHERE id IN (SELECT value FROM json_each(?))"
+        return {id for (id,) in self._connection.execute(query, (text,))}
 
     def finish(self, checkpoint: Checkpoint) -> None:
         self.write((), checkpoint)

@@ -145,7 +145,7 @@ async def _find(call: ApiCall, query: SearchQuery, list_request: ListRequest) ->
 
 def _parse(call: ApiCall, text: str) -> SearchQuery:
     sort_by, sort_order = call.query.get("sort_by"), call.query.get("sort_order")
-    now, me = call.service.clock(), call.identity.user_id
+    now, me = call.now, call.identity.user_id
     return parse_search(text, now=now, me=me, sort_by=sort_by, sort_order=sort_order)
 
 
