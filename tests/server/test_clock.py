@@ -195,3 +195,34 @@ def test_the_dashboard_moves_it() -> None:
     fixed.sign_in()
     assert b"Duration or time" not in fixed.go().body
     assert fixed.go("move_clock", {"move": "freeze", "csrf": fixed.field("csrf")}).status == 403
+
+
+def test_moved_back_over_an_expiry() -> None:
+    """What was used up or ended stays so, whatever the clock says then; a code is exchanged once at most."""
+    desk = make_desk()
+    desk.make_client(redirect_uri=["https://example.com/"])
+    desk.add_code()
+    code = {"grant_type": "authorization_code", "code": "code", "redirect_uri": "https://example.com/"}
+    pair = desk.token(**code)
+    move(desk, {"advance": "29d"})
+    renewing = {"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}
+    following = desk.token(**renewing)
+    for body in ({"set": NOW - DAY}, {"reset": True}, {"advance": "60d"}, {"set": NOW}):
+        move(desk, body)
+        assert [desk.ask_token(**values).status for values in (code, renewing)] == [400, 400], body
+        assert desk.ask("/api/v2/users/me", authorization=f"Bearer {pair['access_token']}").status == 401, body
+    assert desk.ask("/api/v2/users/me", authorization=f"Bearer {following['access_token']}").status == 200
+    assert desk.token(grant_type="refresh_token", refresh_token=following["refresh_token"])
+    assert desk.ask_token(grant_type="refresh_token", refresh_token=following["refresh_token"]).status == 400
+
+
+def test_tokens_are_used_by_it() -> None:
+    """When a token was last used is told by the account's clock."""
+    desk = make_desk()
+    move(desk, {"set": "2026-06-01T00:00:00Z"})
+    desk.make_client()
+    header = f"Bearer {desk.token()['access_token']}"
+    assert desk.ask("/api/v2/users/me", authorization=header).status == 200
+    asyncio.run(desk.app.state.service.usage_tracker.flush_token_uses())
+    shown = json.loads(desk.ask("/api/v2/oauth/tokens/current", authorization=header).body)["token"]
+    assert shown["used_at"] == "2026-06-01T00:00:00Z"
