@@ -18,13 +18,13 @@ check: $(READY)
 	$(BIN)/mypy
 
 tests: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # While you work: everything that needs no PostgreSQL and no other process, in a minute. HTTP on the memory store alone.
 QUICK := tests/protocol tests/export tests/data tests/world tests/writing tests/storage tests/wrap tests/server $(wildcard tests/test_*.py)
 quick: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 $(QUICK) --ignore tests/storage/test_backup.py --ignore tests/storage/test_replicas.py \
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(QUICK) --ignore tests/storage/test_backup.py --ignore tests/storage/test_replicas.py \
 	  -k "not postgres and not Postgres and not (server and sqlite)"
 
 # Every connector, also those whose installation is large.

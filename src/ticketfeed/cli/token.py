@@ -11,7 +11,7 @@ from ticketfeed.cli.options import choose_account, opened, run_async, with_setti
 from ticketfeed.cli.output import print_err, utc_time
 from ticketfeed.protocol.errors import BadInput, NotFound
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import CredentialKind
+from ticketfeed.storage.contract import CredentialKind, WriteTransaction
 from ticketfeed.writing.credentials import Role, add_user_credential
 
 __all__ = ["app"]
@@ -83,13 +83,15 @@ def revoke(
 ) -> None:
     """Revoke a token or password. The next request that uses it is refused."""
 
-    async def work() -> bool:
+    def revoke_one(transaction: WriteTransaction) -> None:
+        if not transaction.revoke_credential(credential_id):
+            raise NotFound(f"there is no active token {credential_id}; see: ticketfeed token list")
+
+    async def work() -> None:
         async with opened(
             settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
         ) as store:
-            account = await choose_account(store, settings.account)
-            return await store.write(account, lambda transaction: transaction.revoke_credential(credential_id))
+            await store.write(await choose_account(store, settings.account), revoke_one)
 
-    if not run_async(work()):
-        raise NotFound(f"there is no active token {credential_id}; see: ticketfeed token list")
+    run_async(work())
     print_err(f"revoked {credential_id}")
