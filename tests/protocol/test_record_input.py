@@ -36,6 +36,8 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("users", {}, "name", None),
     ("users", {"name": " "}, "name", "name"),
     ("users", {"name": 7}, "name", "name"),
+    ("users", {"name": "Ann", "remote_photo_url": "x"}, "remote_photo_url", "remote_photo_url"),
+    ("users", {"name": "Ann", "organization_ids": []}, "organization_ids", "organization_ids"),
     ("brands", {"name": "B"}, "subdomain", None),
     ("brands", {"name": "B", "subdomain": None}, "subdomain", "subdomain"),
     ("brands", {"name": "B", "subdomain": ""}, "subdomain", "subdomain"),

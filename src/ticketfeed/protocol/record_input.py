@@ -1,7 +1,7 @@
 """The body of a write of a user, group or other record -> the keys to store, with their values.
 
 A declared key (record_types.py) is checked. Any other key of the record's shape must be null or of the type of its
-default, and is stored as it is sent. A key outside the shape is ignored.
+default, and is stored as it is sent. Any other key is ignored, but for those that are documented and not supported.
 """
 
 import re
@@ -55,6 +55,8 @@ def _type_of(default: bytes | None) -> Any:
 
 
 _DECODERS = {kind: msgspec.json.Decoder(_input_type(kind, writes)) for kind, writes in WRITES.items()}
+# Documented keys that this server has nothing for.
+_NOT_SUPPORTED = {"users": ("organization_ids", "remote_photo_url")}
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 # RFC 3696, section 3: 64 characters before the @, 255 behind it.
 EMAIL_CHARACTERS_MAX = 320
@@ -130,6 +132,9 @@ def _parse(kind: str, data: bytes) -> RecordChange:
         sent = split_record(data)
     except BadRecord as error:  # the text of keys that are ignored must be valid, too
         raise MalformedRequest(f"The body is not valid JSON: {error}") from None
+    for key in _NOT_SUPPORTED.get(kind, ()):
+        if key in sent:
+            raise RecordInvalid(**{key: ("is not supported here", "InvalidValue")})
     writable = _WRITABLE_KEYS[kind]
     values = {key: value for key, value in sent.items() if key in writable}
     for key, value in sent.items():
