@@ -1,4 +1,4 @@
-"""A client's request for a user's consent -> typed values, or the refusal that its redirect URI is told."""
+"""A client's request for a user's consent -> typed values, or the error to send to its redirect URI."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -32,20 +32,20 @@ _log = logging.getLogger("ticketfeed.connections")
 class _Group:
     """The connections of one address, oldest first."""
 
-    strangers: dict[BoundedConnection, None] = field(default_factory=dict)
+    anonymous: dict[BoundedConnection, None] = field(default_factory=dict)
     known: dict[BoundedConnection, None] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.strangers) + len(self.known)
+        return len(self.anonymous) + len(self.known)
 
     def recognize(self, connection: BoundedConnection) -> None:
-        del self.strangers[connection]
+        del self.anonymous[connection]
         self.known[connection] = None
 
     def find_least(self) -> BoundedConnection | None:
         """The connection to close for another one."""
-        while self.strangers:
-            connection = next(iter(self.strangers))
+        while self.anonymous:
+            connection = next(iter(self.anonymous))
             if not connection.is_known():
                 return connection
             self.recognize(connection)
@@ -72,7 +72,7 @@ class Connections:
             largest = max(self._groups.values(), key=len)
             self._close(largest.find_least() or connection, "too many connections")
         group = self._groups.setdefault(_network(connection.address), _Group())
-        group.strangers[connection] = None
+        group.anonymous[connection] = None
         self._count += 1
         if self._timer is None:
             self._timer = connection.loop.call_later(LOOK_SECONDS, self._look, connection.loop)
@@ -81,9 +81,9 @@ class Connections:
         """Forget a connection that is closed."""
         name = _network(connection.address)
         group = self._groups.get(name)
-        if group is None or (connection not in group.strangers and connection not in group.known):
+        if group is None or (connection not in group.anonymous and connection not in group.known):
             return
-        group.strangers.pop(connection, None)
+        group.anonymous.pop(connection, None)
         group.known.pop(connection, None)
         self._count -= 1
         if not group:
@@ -101,8 +101,8 @@ class Connections:
         readers: list[BoundedConnection] = []
         senders: list[BoundedConnection] = []
         for group in list(self._groups.values()):
-            for connection in [*group.strangers, *group.known]:
-                if connection in group.strangers and connection.is_known():
+            for connection in [*group.anonymous, *group.known]:
+                if connection in group.anonymous and connection.is_known():
                     group.recognize(connection)
                 self._check(connection, now, readers, senders)
         self._free_memory(loop)

@@ -1,7 +1,7 @@
-"""Reads of the store that those who watch a server repeat: health checks, metrics, the dashboard.
+"""Cached reads of the store for monitoring: health checks, metrics, the dashboard.
 
-Whoever asks for one while it runs waits for the same, its result is kept for a moment, and none is waited for longer
-than a second, whatever locks the store: then an older result serves, if there is one that is not too old.
+Requests that need the same read at the same time share it, and its result is cached for a moment. No request waits
+longer than a second, whatever locks the store: then an older result is used, if there is one that is not too old.
 """
 
 import asyncio

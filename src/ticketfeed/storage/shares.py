@@ -1,6 +1,7 @@
 """Shares of accounts in what all accounts use, such as threads and connections.
 
-An account whose row is locked by a stranger makes its callers wait. They take its own share, not that of the others.
+An account whose row is locked by another program makes its requests wait. They take its own share, not that of other
+accounts.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ from ticketfeed.protocol.resources import Role, allows_role
 from ticketfeed.protocol.scopes import allows, required_scopes, resource_of
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import AccountClock, Authenticate
-from ticketfeed.server.middleware.overload import limit_stranger
+from ticketfeed.server.middleware.overload import limit_anonymous
 from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
@@ -57,7 +57,7 @@ __all__ = [
     "admit",
     "path_id",
     "query_of",
-    "refuse_forged",
+    "refuse_cross_site",
     "starlette_routes",
 ]
 
@@ -192,7 +192,7 @@ class _Endpoint:
         request, route = Request(scope, receive, send), self._route
         request_context(scope).endpoint = route.path
         if route.method == "POST":
-            refuse_forged(request)
+            refuse_cross_site(request)
         call = await admit(request, allow_anonymous=route.role == "anybody")
         if call.service.settings.api_tokens != "allowed":
             call = _check_credential(request, call, allow_anonymous=route.role == "anybody")
@@ -213,7 +213,7 @@ class _Endpoint:
         await response(scope, receive, send)
 
 
-def refuse_forged(request: Request) -> None:
+def refuse_cross_site(request: Request) -> None:
     """Refuse a write that a page of another origin can make a browser send with the password that it remembers.
 
     A browser asks before it sends JSON (see `CorsPreflight`), or any method but GET and POST; and no browser adds a
@@ -269,7 +269,7 @@ async def admit(request: Request, *, allow_anonymous: bool = False) -> ApiCall:
     except NotAuthenticated as error:
         if error.with_token or not allow_anonymous:
             raise
-        limit_stranger(request.scope)
+        limit_anonymous(request.scope)
         return ApiCall(service, account, ANONYMOUS, query_of(request))
     context.identity = identity
     return ApiCall(service, account, identity, query_of(request))

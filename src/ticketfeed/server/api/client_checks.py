@@ -1,4 +1,4 @@
-"""Checks of the secrets of OAuth clients. Whoever sends wrong ones is slowed down, like senders of wrong passwords.
+"""Checks of the secrets of OAuth clients. Senders of wrong ones are slowed down, as for passwords.
 
 A secret that this process has found to be right is let in all the same, so nobody can keep a client out.
 """

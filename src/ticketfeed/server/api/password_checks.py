@@ -1,4 +1,4 @@
-"""Checks of passwords: one at a time, few in line, and fewer for whoever sent wrong ones.
+"""Checks of passwords: one at a time, few in line, and fewer for senders of wrong ones.
 
 argon2 takes tens of milliseconds of every core for each check. A password that this process has found to be correct is
 recognised without it, for as long as its credential is in force, so those who sign in with one wait for nobody.

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from ticketfeed.protocol.errors import BodyTooLarge
 from ticketfeed.protocol.request_body import InputParser, take_envelope
-from ticketfeed.server.middleware.overload import limit_stranger
+from ticketfeed.server.middleware.overload import limit_anonymous
 
 __all__ = ["BODY_BYTES_MAX", "read_body", "read_envelope", "read_input"]
 
@@ -23,7 +23,7 @@ async def read_body(request: Request) -> bytes:
     if announced.isdecimal() and (len(announced) > _LENGTH_DIGITS_MAX or int(announced) > BODY_BYTES_MAX):
         raise BodyTooLarge(BODY_BYTES_MAX)
     parts, size = [], 0
-    limit_stranger(request.scope)
+    limit_anonymous(request.scope)
     async for part in request.stream():
         size += len(part)
         if size > BODY_BYTES_MAX:

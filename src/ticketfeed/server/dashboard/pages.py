@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ticketfeed.protocol.errors import BodyTooLarge
 from ticketfeed.server.dashboard.filters import FILTERS
 from ticketfeed.server.dashboard.session import BASE
-from ticketfeed.server.middleware.overload import limit_stranger
+from ticketfeed.server.middleware.overload import limit_anonymous
 
 __all__ = ["PAGE_HEADERS", "page_headers", "read_form", "render"]
 
@@ -44,7 +44,7 @@ def render(name: str, status: int = 200, **values: Any) -> Response:
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form that was sent. Raises BodyTooLarge."""
     body = b""
-    limit_stranger(request.scope)
+    limit_anonymous(request.scope)
     async for part in request.stream():
         body += part
         if len(body) > FORM_BYTES_MAX:

@@ -96,7 +96,7 @@ class AccessLog:
 
 
 def _wire_error(error: Exception) -> WireError:
-    """What a client is told. Errors of this server are logged."""
+    """The error to answer with. Errors of this server are logged."""
     if isinstance(error, HTTPException):  # no such path, or not with this method: the wire makes no difference
         return InvalidEndpoint()
     if not isinstance(error, WireError):

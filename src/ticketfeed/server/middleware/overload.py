@@ -20,7 +20,7 @@ from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
 
-__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "limit_stranger"]
+__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "limit_anonymous"]
 
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
@@ -30,7 +30,7 @@ _WARN_SECONDS = 60.0
 _PROVEN_UNSENT = 1.5
 # Requests whose client is gone are worked on to their end, a write may be half done: as many again at the most.
 _RUNNING = 2
-# Answered during overload, too: whoever decides whether to restart the process asks there.
+# Answered during overload, too: orchestrators ask there whether to restart the process.
 _ALWAYS_ANSWERED = frozenset(("/_ticketfeed/health", "/_ticketfeed/ready"))
 _CREDENTIALS = frozenset((b"authorization", b"cookie"))
 # Keys of the scope: the connection of a request, absent in a process without one; and its place.
@@ -184,7 +184,7 @@ class Overload:
             )
 
 
-def limit_stranger(scope: Scope) -> None:
+def limit_anonymous(scope: Scope) -> None:
     """Count a request as anonymous from now on if no credentials were found to be valid, whatever its headers have.
 
     Raises ServerBusy.

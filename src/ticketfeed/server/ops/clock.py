@@ -11,7 +11,7 @@ from ticketfeed.protocol.errors import InvalidValue, MissingScope, RoleTooLow
 from ticketfeed.protocol.moved_clock import parse_clock_move
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.scopes import allows
-from ticketfeed.server.api.call import ApiCall, admit, refuse_forged
+from ticketfeed.server.api.call import ApiCall, admit, refuse_cross_site
 from ticketfeed.server.api.requests import read_body
 from ticketfeed.server.request_context import request_context
 
@@ -23,7 +23,7 @@ async def _show(request: Request) -> Response:
 
 
 async def _move(request: Request) -> Response:
-    refuse_forged(request)
+    refuse_cross_site(request)
     call = await _admit_admin(request, "write")
     try:
         body = msgspec.json.decode(await read_body(request))
