@@ -5,15 +5,18 @@ They pin old versions of what we use, and must run as their users run them; so n
 
 import fcntl
 import hashlib
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 __all__ = ["AIRBYTE", "TAP_ZENDESK", "connector_bin", "node_modules", "site_packages"]
 
 HOME = Path(__file__).parents[2] / ".venv" / "connectors"
 SECONDS_MAX = 240.0
+# npm trusts a list of its own, where everything else here trusts that of the system.
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 AIRBYTE = "airbyte-source-zendesk-support==4.9.1"
 TAP_ZENDESK = "tap-zendesk==2.8.2"
 
@@ -39,7 +42,8 @@ def node_modules(name: str, *packages: str) -> Path:
 
     def make(folder: Path) -> None:
         quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-        _run("npm", "install", *quiet, "--prefix", str(folder), *packages)
+        trusted = {"NODE_EXTRA_CA_CERTS": str(SYSTEM_CERTIFICATES)} if SYSTEM_CERTIFICATES.exists() else {}
+        _run("npm", "install", *quiet, "--prefix", str(folder), *packages, env={**trusted, **os.environ})
 
     return _kept(name, packages, make) / "node_modules"
 
@@ -57,6 +61,6 @@ def _kept(name: str, wanted: tuple[str, ...], make: Callable[[Path], None]) -> P
     return folder
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False, env=env)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
