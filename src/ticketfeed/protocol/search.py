@@ -167,7 +167,10 @@ def _resolved(conditions: tuple[Condition, ...], ids: Mapping[Named, Sequence[in
 
 
 class _Written(NamedTuple):
-    """A term as it is written. `value` is without its quotes; `operator` is empty for words alone."""
+    """A term as it is written. `value` is without its quotes; `operator` is empty for words alone.
+
+    `now`: what relative times count from. `me`: the id of the user that `me` means.
+    """
 
     text: str
     is_negated: bool
@@ -175,6 +178,8 @@ class _Written(NamedTuple):
     operator: str
     value: str
     is_quoted: bool
+    now: int
+    me: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,7 @@ class _Key:
     """
 
     types: tuple[str, ...]
-    make: Callable[["_Written", int, int], Condition]
+    make: Callable[["_Written"], Condition]
     has_order: bool = False
     absent: str = "none"
 
@@ -215,19 +220,19 @@ def parse_search(
     """
     if len(text) > QUERY_CHARACTERS_MAX:
         raise InvalidValue(f"a query has at most {QUERY_CHARACTERS_MAX} characters")
-    tree = _Tree(now, me)
+    tree = _Tree()
     if sort_by:
         tree.order = _order("sort_by", sort_by)
     if sort_order:
         tree.descending = _descending("sort_order", sort_order)
-    for number, written in enumerate(_split(text)):
+    for number, written in enumerate(_split(text, now, me)):
         if number >= TERMS_MAX:
             raise InvalidValue(f"a query has at most {TERMS_MAX} terms")
         tree.add(written)
     return tree.query()
 
 
-def _split(text: str) -> Iterator[_Written]:
+def _split(text: str, now: int, me: int) -> Iterator[_Written]:
     place = 0
     text = text.replace("\0", " ")
     while place < len(text):
@@ -239,15 +244,13 @@ def _split(text: str) -> Iterator[_Written]:
         quoted = match["quoted"]
         value = match["bare"] if quoted is None else quoted + match["star"]
         key, operator = (match["key"] or "").lower(), match["operator"] or ""
-        yield _Written(match[0], bool(match["negated"]), key, operator, value, quoted is not None)
+        yield _Written(match[0], bool(match["negated"]), key, operator, value, quoted is not None, now, me)
 
 
 @dataclass(slots=True)
 class _Tree:
     """A query while its terms are read."""
 
-    now: int
-    me: int
     types: tuple[str, ...] | None = None
     having: set[str] = field(default_factory=lambda: set(_ALL))
     clauses: list[Clause] = field(default_factory=list)
@@ -284,7 +287,7 @@ class _Tree:
 
     def _add_condition(self, written: _Written, key: _Key) -> None:
         is_absent = written.value.lower() == key.absent and not written.is_quoted
-        condition = key.make(written._replace(value="*") if is_absent else written, self.now, self.me)
+        condition = key.make(written._replace(value="*") if is_absent else written)
         if is_absent or written.is_negated or written.operator != ":":
             self.clauses.append(Clause((condition,), written.is_negated != is_absent))
         else:
@@ -329,7 +332,7 @@ def _find_key(written: _Written) -> _Key:
     return key
 
 
-def _value(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+def _value(written: _Written) -> Condition:
     """A value that is compared as a whole, in any case."""
     text = written.value
     if not text:
@@ -337,26 +340,26 @@ def _value(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
     return Term(encode_term(_NAMES.get(written.key, written.key), text.removesuffix("*")), text.endswith("*"))
 
 
-def _number(written: _Written, now: int, me: int) -> Condition:
+def _number(written: _Written) -> Condition:
     if not written.value.endswith("*") and not _ID.fullmatch(written.value):
         raise InvalidValue(f"{written.key} must be a number, not {written.value}")
-    return _value(written, now, me)
+    return _value(written)
 
 
-def _flag(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+def _flag(written: _Written) -> Condition:
     if written.value not in ("true", "false"):
         raise InvalidValue(f"{written.key} must be true or false, not {written.value}")
     return Term(encode_term(_NAMES.get(written.key, written.key), written.value))
 
 
-def _has_attachment(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+def _has_attachment(written: _Written) -> Condition:
     if written.value not in ("true", "*"):
         raise InvalidValue(f"{written.key} must be true or false, not {written.value}")
     return Term(encode_term("has", "attachment"), comments="only")
 
 
-def _words(*fields: SearchField, comments: Comments = "no") -> Callable[[_Written, int, int], Condition]:
-    def make(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+def _words(*fields: SearchField, comments: Comments = "no") -> Callable[[_Written], Condition]:
+    def make(written: _Written) -> Condition:
         words = split_words(written.value)
         if words:
             return Words(words, written.value.endswith("*"), fields, comments)
@@ -367,13 +370,13 @@ def _words(*fields: SearchField, comments: Comments = "no") -> Callable[[_Writte
     return make
 
 
-def _named(kind: str, comments: Comments = "no") -> Callable[[_Written, int, int], Condition]:
-    def make(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+def _named(kind: str, comments: Comments = "no") -> Callable[[_Written], Condition]:
+    def make(written: _Written) -> Condition:
         text, key = written.value, _NAMES.get(written.key, written.key)
         if text == "*":
             return Term(encode_term(key, ""), is_prefix=True, comments=comments)
         if text == "me" and kind == "users" and not written.is_quoted:
-            return Term(encode_term(key, str(me)), comments=comments)
+            return Term(encode_term(key, str(written.me)), comments=comments)
         if _ID.fullmatch(text):
             return Term(encode_term(key, text), comments=comments)
         if not split_words(text):
@@ -385,10 +388,10 @@ def _named(kind: str, comments: Comments = "no") -> Callable[[_Written, int, int
     return make
 
 
-def _ranked(column: str, names: tuple[str, ...]) -> Callable[[_Written, int, int], Condition]:
+def _ranked(column: str, names: tuple[str, ...]) -> Callable[[_Written], Condition]:
     """One of a few values in an order."""
 
-    def make(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+    def make(written: _Written) -> Condition:
         if written.value == "*" and written.operator == ":":
             return Compare(column)
         if written.value.lower() not in names:
@@ -399,11 +402,11 @@ def _ranked(column: str, names: tuple[str, ...]) -> Callable[[_Written, int, int
     return make
 
 
-def _time(column: str) -> Callable[[_Written, int, int], Condition]:
-    def make(written: _Written, now: int, me: int) -> Condition:  # noqa: ARG001
+def _time(column: str) -> Callable[[_Written], Condition]:
+    def make(written: _Written) -> Condition:
         if written.value == "*" and written.operator == ":":
             return Compare(column)
-        first, last = parse_search_time(written.value, now)
+        first, last = parse_search_time(written.value, written.now)
         if written.operator != ":":  # compared with a day, what counts is its beginning
             last = first
         return _compare(column, written.operator, first, last)
