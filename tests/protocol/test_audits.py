@@ -99,7 +99,7 @@ def test_audit_of() -> None:
 def test_a_draft_is_what_a_load_makes_of_the_audit() -> None:
     """Byte for byte, and column for column."""
     events = [*comment(), *comment(), *change(status="open")]
-    draft = audit_draft(5000, 7, NOON, 20, events)
+    draft = audit_draft(audit_of(5000, 7, NOON, 20, events), NOON)
     assert draft == parse_record("audits", draft.body, account="acme", now=NOON)
     assert draft.comment_count == 2
 

@@ -61,18 +61,12 @@ def audit_of(
     }
 
 
-def audit_draft(
-    audit_id: int,
-    ticket_id: int,
-    now: int,
-    author_id: int,
-    events: Sequence[Event],
-    metadata: Mapping[str, Any] | None = None,
-) -> RecordDraft:
-    """The same, ready to be stored."""
-    comment_count = sum(event["type"] in COMMENT_TYPES for event in events)
-    body = encode(audit_of(audit_id, ticket_id, now, author_id, events, metadata))
-    return RecordDraft("audits", audit_id, max(0, now), ticket_id, comment_count, None, None, 0, body)
+def audit_draft(audit: Event, now: int) -> RecordDraft:
+    """A new audit, ready to be stored."""
+    comment_count = sum(event["type"] in COMMENT_TYPES for event in audit["events"])
+    return RecordDraft(
+        "audits", audit["id"], max(0, now), audit["ticket_id"], comment_count, None, None, 0, encode(audit)
+    )
 
 
 def comment_event(

@@ -15,6 +15,7 @@ from ticketfeed.protocol.audits import (
     AUDIT_IDS,
     Event,
     audit_draft,
+    audit_of,
     change_events,
     comment_event,
     field_events,
@@ -247,7 +248,10 @@ class TicketWriter:
         audit_id = self._next_audit_id()
         records = [
             audit_draft(
-                audit_id + place * AUDIT_IDS, values["id"], moment, author_id, events, None if place else metadata
+                audit_of(
+                    audit_id + place * AUDIT_IDS, values["id"], moment, author_id, events, None if place else metadata
+                ),
+                moment,
             )
             for place, (moment, author_id, events) in enumerate(audits)
         ]
@@ -279,7 +283,7 @@ class TicketWriter:
         if not events and not changes:
             return WrittenTicket(self._make(before, stored.raw, before["generated_timestamp"]), before)
         ticket_id = before["id"]
-        audit = audit_draft(self._next_audit_id(), ticket_id, now, author_id, events, metadata)
+        audit = audit_draft(audit_of(self._next_audit_id(), ticket_id, now, author_id, events, metadata), now)
         requester_id = before.get("requester_id")
         metrics = changed_metrics(self._write, self._account, ticket_id, requester_id, author_id, events)
         self._write.put_records([audit, *metrics])
