@@ -274,6 +274,17 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.FaultsMissing(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": "This server has no fault scenarios: it was started without --faults",
+            }
+        },
+        {},
+    ),
+    (
         errors.ClockFixed(),
         403,
         {

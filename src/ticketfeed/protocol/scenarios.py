@@ -9,7 +9,7 @@ import difflib
 import fnmatch
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ __all__ = [
     "PageEdit",
     "Scenario",
     "count_fault",
+    "describe_effect",
     "matches_address",
     "parse_scenario",
     "unknown_scenario",
@@ -51,6 +52,14 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 # Fields that the connection itself depends on.
 _RESERVED_HEADERS = frozenset({"content-length", "transfer-encoding", "connection"})
+
+_PLACES = {
+    "head": "before the answer",
+    "before_body": "before the body",
+    "inside_body": "inside the body",
+    "after_body": "before the end of the body was marked",
+    "after_answer": "after the answer",
+}
 
 _Count = Annotated[int, Meta(ge=0, le=_CHANGES_MAX)]
 _Seconds = Annotated[float, Meta(ge=0, le=_SECONDS_MAX)]
@@ -264,3 +273,41 @@ def unknown_scenario(name: str, names: Collection[str]) -> InvalidValue:
     similar += [known for known in sorted(names) if name and name in known and known not in similar][:3]
     hint = f"; did you mean {' or '.join(similar)}?" if similar else "; see ticketfeed faults list"
     return InvalidValue(f"there is no scenario {name!r}{hint}")
+
+
+def describe_effect(what: FaultEffect) -> str:
+    """What a scenario does, in a few words."""
+    return ", ".join(_words(what))
+
+
+def _words(what: FaultEffect) -> Iterator[str]:
+    if what.delay_seconds:
+        yield f"delayed by {what.delay_seconds:g} s"
+    if what.token is not None:
+        yield "token expired" if what.token == "expire" else "refresh token used by another process"
+    if what.status is not None or what.body is not None:
+        yield f"status {what.status or 200}"
+    if what.page is not None:
+        yield "page changed: " + ", ".join(f"{key} {value}" for key, value in _set_keys(what.page))
+    if what.world is not None:
+        yield "tickets changed: " + ", ".join(f"{key} {value}" for key, value in _set_keys(what.world))
+    if what.remove_keys:
+        yield f"without {', '.join(what.remove_keys)}"
+    if what.headers and what.body is None:
+        yield f"headers changed: {', '.join(what.headers)}"
+    if what.date_skew_seconds:
+        yield f"Date {what.date_skew_seconds:+d} s"
+    if what.truncate_gzip:
+        yield "gzip truncated"
+    if what.drip is not None:
+        yield f"sent in {what.drip.pieces} pieces"
+    if what.kill:
+        yield "answer withheld"
+    if what.cut is not None or what.cut_after_bytes is not None:
+        yield f"connection cut {_PLACES.get(what.cut or '', f'after {what.cut_after_bytes} bytes of the body')}"
+
+
+def _set_keys(table: msgspec.Struct) -> Iterator[tuple[str, str]]:
+    """The keys of a table that are set, with short values."""
+    for key, value in msgspec.to_builtins(table).items():
+        yield key, str(value)[:60].lower()

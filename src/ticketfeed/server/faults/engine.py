@@ -6,7 +6,7 @@ single process.
 
 import hmac
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.errors import InvalidValue
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.protocol.scenarios import TIMES_MAX, FaultCount, Scenario, count_fault, matches_address
+from ticketfeed.protocol.token_request import TokenRequest
 
 __all__ = ["ActiveScenario", "FaultRequest", "Faults", "Firing"]
 
@@ -46,17 +47,22 @@ class FaultRequest(NamedTuple):
     """A request, as far as scenarios depend on it.
 
     `secrets`: the tokens, passwords, client identifiers and client secrets that it carries. `per_page`: the size of
-    the page, that of the default if none is named.
+    the page, that of the default if none is named. `query`: the parameters as they are logged.
     """
 
     method: str
     path: str
+    parameters: Mapping[str, str]
     per_page: int
     secrets: Collection[str]
     identity: Identity | None
-    grant_type: str | None
+    token_request: TokenRequest | None
     request_id: str
     query: dict[str, str]
+
+    @property
+    def grant_type(self) -> str | None:
+        return self.token_request.grant_type if self.token_request else None
 
 
 @dataclass(slots=True)
