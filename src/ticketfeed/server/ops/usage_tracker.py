@@ -23,6 +23,7 @@ from ticketfeed.protocol.consumers import (
     Consumer,
     Event,
     RequestRecord,
+    Served,
     UsageUpdate,
     consumer_key,
     merge_events,
@@ -30,6 +31,7 @@ from ticketfeed.protocol.consumers import (
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
 from ticketfeed.protocol.query import parse_filters
+from ticketfeed.protocol.retry_after import parse_retry_after
 from ticketfeed.server.ops.token_uses import TokenUses
 from ticketfeed.server.request_context import RequestContext
 from ticketfeed.storage.contract import Store
@@ -47,7 +49,7 @@ _log = logging.getLogger("ticketfeed.usage")
 
 
 class Answered(NamedTuple):
-    """A request and its response. `is_whole`: a GET whose response was sent completely."""
+    """A request and its response. `is_whole`: a GET whose response was sent completely. `retry_after`: its header."""
 
     scope: Scope
     context: RequestContext
@@ -57,6 +59,7 @@ class Answered(NamedTuple):
     sent: int
     seconds: float
     is_whole: bool
+    retry_after: str = ""
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ class UsageTracker:
         if buffer is None:
             buffer = self._buffers[account] = _Buffer()
         requests = buffer.anonymous if answered.context.identity is None else buffer.requests
-        requests.append(_request_record(answered, at))
+        requests.append(_request_record(answered, at, self._store.clocks.at(account, int(at))))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
             self._add_event(buffer, consumer, event)
 
@@ -186,7 +189,7 @@ class UsageTracker:
         self._has_warned = bool(reason)
 
 
-def _request_record(answered: Answered, at: float) -> RequestRecord:
+def _request_record(answered: Answered, at: float, time: int) -> RequestRecord:
     scope, identity = answered.scope, answered.context.identity
     return RequestRecord(
         at=at,
@@ -201,6 +204,11 @@ def _request_record(answered: Answered, at: float) -> RequestRecord:
         user_agent=header_text(scope, b"user-agent"),
         email=identity.email if identity else "",
         is_anonymous=identity is None,
+        time=time,
+        credential_id=identity.credential_id if identity else 0,
+        error=answered.context.error,
+        served=_served(answered),
+        retry_after=parse_retry_after(answered.retry_after, time),
     )
 
 
@@ -233,9 +241,13 @@ def _requested_filters(query: dict[str, str]) -> Filters:
 def _event(answered: Answered, at: float) -> Event | None:
     if answered.status >= 400:
         return Event(at, error=answered.context.error or str(answered.status))
-    if answered.context.served is not None and answered.status == 200 and answered.is_whole:
-        return Event(at, answered.context.served, answered.sent)
-    return None
+    served = _served(answered)
+    return Event(at, served, answered.sent) if served else None
+
+
+def _served(answered: Answered) -> Served | None:
+    """The page that was sent whole."""
+    return answered.context.served if answered.status == 200 and answered.is_whole else None
 
 
 def header_text(scope: Scope, name: bytes) -> str:
