@@ -1,0 +1,1 @@
+"""Tests of a connector, which is a command, against fault scenarios: each in an account of its own, with a verdict."""
