@@ -101,7 +101,7 @@ async def run_scenario(
             must_have = await _run_commands(trial, commands, mark)
             if trial.services.why_not_isolated and not trial.services.proxy.is_used:
                 notes.append(f"COMMAND used no proxy and could not be isolated: {trial.services.why_not_isolated}")
-            return await _judge(trial, output, must_have, notes, asyncio.get_running_loop().time() - started)
+            return await _judge(trial, output, must_have, notes, asyncio.get_running_loop().time() - started, timeout)
 
 
 @contextlib.asynccontextmanager
@@ -189,7 +189,7 @@ async def _misbehaves(trial: _Trial) -> bool:
 
 
 async def _judge(
-    trial: _Trial, output_file: Path | None, must_have: int, notes: list[str], seconds: float
+    trial: _Trial, output_file: Path | None, must_have: int, notes: list[str], seconds: float, timeout: float
 ) -> ScenarioRun:
     requests, firings, last = await _requests(trial), trial.firings, trial.attempts[-1]
     output, problem = _read(output_file)
@@ -199,7 +199,7 @@ async def _judge(
         fired_at=firings[0].at if firings else 0.0,
         made_up=_made_up(trial),
         exit_code=last.exit_code,
-        seconds=seconds,
+        seconds=timeout,
         must_have=must_have,
     )
     options = VerdictOptions(run=run, output=output, since=Position(0, 0))

@@ -6,7 +6,6 @@ from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DEMO_CLIENT, DEMO_USERS, fill_demo
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import Lifetimes, NewSecrets, choose_scopes
-from ticketfeed.protocol.oauth_input import ACCESS_SECONDS_MAX
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.torture.placeholders import CommandFacts
