@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from tests.server.browser import Browser
 from tests.server.desk import ADMIN, Desk, basic
 from ticketfeed.faults import shipped_scenarios
 from ticketfeed.inprocess import Answer
@@ -106,3 +107,35 @@ def test_servers_without() -> None:
     for method in ("GET", "POST", "DELETE"):
         answer = ask(desk, method, {"scenario": "stuck-cursor"} if method == "POST" else None)
         assert (answer.status, b"started without --faults" in answer.body) == (403, True)
+
+
+def test_switches_of_the_dashboard() -> None:
+    """Buttons switch scenarios on and off, for sessions of admins with the form's own token; counts are shown."""
+    desk = make_desk()
+    browser = Browser(desk)
+    assert browser.go("scenarios", {"add": "stuck-cursor"}).headers["location"].endswith("login")
+    browser.sign_in()
+    assert b">Faults</a>" in browser.go().body
+    body = browser.go("scenarios").body
+    assert all(f"Switch {name} on".encode() in body for name in shipped_scenarios())
+    csrf = browser.field("csrf")
+    for form, status, active in (
+        ({"add": "stuck-cursor"}, 403, []),
+        ({"add": "stuck-cursor", "csrf": "guessed"}, 403, []),
+        ({"add": "nothing", "csrf": csrf}, 400, []),
+        ({"add": "stuck-cursor", "csrf": csrf}, 303, ["stuck-cursor"]),
+        ({"add": "slow-drip", "csrf": csrf}, 303, ["stuck-cursor", "slow-drip"]),
+        ({"clear": "stuck-cursor", "csrf": csrf}, 303, ["slow-drip"]),
+        ({"clear": "", "csrf": csrf}, 303, []),
+    ):
+        assert browser.go("scenarios", form).status == status, form
+        assert [each["name"] for each in shown(ask(desk))] == active, form
+    ask(desk, "POST", {"scenario": {**OWN, "name": "own-one", "description": "<b>"}, "token": "x"})
+    body = browser.go("scenarios").body
+    assert b"Switch own-one off" in body
+    assert b"for one token" in body
+    fixed = Browser(Desk(Settings()))
+    fixed.sign_in()
+    assert b">Faults</a>" not in fixed.go().body
+    assert b"started without" in fixed.go("scenarios").body
+    assert fixed.go("scenarios", {"add": "slow-drip", "csrf": fixed.field("csrf")}).status == 403
