@@ -11,16 +11,17 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import typer
 
+from ticketfeed.cli.options import with_settings
 from ticketfeed.client.auth import find_credentials
 from ticketfeed.client.oauth import Basic, Bearer
 from ticketfeed.data.demo import DEMO_USERS
 from ticketfeed.faults import find_scenario, read_scenario_file, shipped_scenarios
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.server.run import connect_to_self
+from ticketfeed.settings import Settings
 
 __all__ = ["app"]
 
-DEMO_URL = "http://127.0.0.1:8080"
 TIMEOUT_SECONDS = 10.0
 _PATH = "/_ticketfeed/faults"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -29,12 +30,12 @@ app = typer.Typer(
     help="Make requests of a running server fail, for tests: demo, or serve --faults.", no_args_is_help=True
 )
 UrlOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--url",
         metavar="URL",
-        help="The server; its host names the account. Credentials of an admin: TICKETFEED_SOURCE_EMAIL and _TOKEN, "
-        "_BEARER, or ~/.netrc; without any, those of the demo.",
+        help="The server, instead of host and port; its host names the account. Credentials of an admin: "
+        "TICKETFEED_SOURCE_EMAIL and _TOKEN, _BEARER, or ~/.netrc; without any, those of the demo.",
     ),
 ]
 
@@ -55,15 +56,17 @@ class _Answer(msgspec.Struct):
 
 
 @app.command("list")
+@with_settings("host", "port")
 def list_scenarios(
-    url: UrlOption = DEMO_URL,
+    settings: Settings,
+    url: UrlOption = None,
     active: Annotated[bool, typer.Option("--active", help="Only those that are switched on.")] = False,
 ) -> None:
     """List the scenarios: name, how often each fired if it is switched on, what is right, what happens."""
     try:
-        switched = {each.name: each for each in _ask(url, "GET").scenarios}
+        switched = {each.name: each for each in _ask(url or _default_url(settings), "GET").scenarios}
     except _Unreachable:
-        if active or url != DEMO_URL:
+        if active or url is not None:
             raise
         switched = {}
     for name, each in switched.items():
@@ -74,9 +77,11 @@ def list_scenarios(
 
 
 @app.command()
+@with_settings("host", "port")
 def add(
+    settings: Settings,
     scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A name of the list, or a file FILE.toml.")],
-    url: UrlOption = DEMO_URL,
+    url: UrlOption = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other requests, where chance decides.")] = 1,
     times: Annotated[
         int | None, typer.Option(metavar="N", help="How often it fires at most, instead of what it says.")
@@ -93,18 +98,28 @@ def add(
     else:
         sent = name = find_scenario(scenario).name
     body = {"scenario": sent, "seed": seed, "times": times, "token": token}
-    answer = _ask(url, "POST", {key: value for key, value in body.items() if value is not None})
+    answer = _ask(
+        url or _default_url(settings), "POST", {key: value for key, value in body.items() if value is not None}
+    )
     each = next(each for each in answer.scenarios if each.name == name)
     _print(name, f"on, at most {each.times} {'time' if each.times == 1 else 'times'}", each.expect, each.description)
 
 
 @app.command()
+@with_settings("host", "port")
 def clear(
+    settings: Settings,
     scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="Default: all.")] = None,
-    url: UrlOption = DEMO_URL,
+    url: UrlOption = None,
 ) -> None:
     """Switch one scenario off, or all."""
-    _ask(url, "DELETE", query=f"?scenario={quote(scenario)}" if scenario is not None else "")
+    query = f"?scenario={quote(scenario)}" if scenario is not None else ""
+    _ask(url or _default_url(settings), "DELETE", query=query)
+
+
+def _default_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{host}:{settings.port}"
 
 
 def _print(name: str, state: str, expect: Any, description: str) -> None:
@@ -142,7 +157,7 @@ def _connect(url: str) -> tuple[http.client.HTTPConnection, str]:
     except ValueError:
         parts, host, port = urlsplit(""), None, None
     if parts.scheme not in ("http", "https") or not host:
-        raise BadInput(f"{url!r} is not a URL such as {DEMO_URL}")
+        raise BadInput(f"{url!r} is not a URL such as http://127.0.0.1:8080")
     has_tls = parts.scheme == "https"
     port = port or (443 if has_tls else 80)
     if _is_loopback(host):
