@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from ticketfeed.protocol.errors import InvalidValue
+from ticketfeed.protocol.errors import BadRecord, InvalidValue
+from ticketfeed.protocol.tickets import parse_ticket
 
 __all__ = [
     "TIMES_MAX",
@@ -259,11 +260,26 @@ def _inconsistency(scenario: Scenario) -> str | None:
         return "what.cut_after_bytes: cut says where already"
     if what.page is not None and what.page == PageEdit():
         return "what.page: must have one change at least"
+    if what.world is not None and (problem := _world_problem(what.world)):
+        return f"what.world.{problem}"
     for name, value in what.headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS:
             return f"what.headers.{name}: cannot be set"
         if not _HEADER_VALUE.fullmatch(value):
             return f"what.headers.{name}: must be printable ASCII"
+    return None
+
+
+def _world_problem(world: FaultWorld) -> str | None:
+    """What a ticket cannot have."""
+    if "id" in world.values:
+        return "values: cannot have an id"
+    field = None if world.custom_field is msgspec.UNSET else world.custom_field
+    for key, values in (("values", world.values), ("custom_field", {"custom_fields": [{"id": 1, "value": field}]})):
+        try:
+            parse_ticket(msgspec.json.encode({"id": 1, **values}), account="account", now=0)
+        except BadRecord as error:
+            return f"{key}: {error}"
     return None
 
 

@@ -1,10 +1,13 @@
 """Changes to the tickets of an account while somebody reads them, as part of one write."""
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ticketfeed.protocol.audits import SYSTEM_ID
+from ticketfeed.protocol.errors import BadRecord
 from ticketfeed.protocol.model import Account, Identity, Position
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.rows import TicketRow
@@ -27,11 +30,11 @@ def change_world(
     wanted = world.touch + world.delete + 1
     oldest = [row for row in write.find_tickets_after(_BEGIN, 2 * wanted + 50) if row.status != "deleted"]
     touched, deleted = oldest[: world.touch], oldest[world.touch : world.touch + world.delete]
-    drafts = [_changed(write, account, world, row.body) for row in touched]
+    bodies = [row.body for row in touched]
     if world.given and given is not None:
-        drafts += [_changed(write, account, world, body) for body in write.find_tickets([given]).values()]
-    drafts += _created(write, account, world, oldest)
-    write.put_tickets(drafts)
+        bodies += write.find_tickets([given]).values()
+    bodies += _new_bodies(write, world, oldest)
+    write.put_tickets(_all_changed(write, account, world, bodies))
     writer = TicketWriter(write, account.subdomain, _SYSTEM)
     done = {row.id for row in (*touched, *deleted)}
     for row in deleted:
@@ -49,23 +52,34 @@ def _following(write: WriteTransaction, after: Position, count: int, done: set[i
     return [row for row in rows if row.status != "deleted" and row.id not in done][:count]
 
 
-def _created(write: WriteTransaction, account: Account, world: FaultWorld, like: list[TicketRow]) -> list[TicketDraft]:
+def _new_bodies(write: WriteTransaction, world: FaultWorld, like: list[TicketRow]) -> list[bytes]:
     """New tickets with the content of old ones."""
     if not world.create:
         return []
-    first, bodies = write.next_id("tickets"), [row.body for row in like] or [b'{"id":1,"subject":"Printer"}']
-    drafts = []
+    first, found = write.next_id("tickets"), [row.body for row in like] or [b'{"id":1,"subject":"Printer"}']
+    bodies = []
     for number in range(world.create):
-        values = msgspec.json.decode(bodies[number % len(bodies)], type=dict[str, Any])
+        values = msgspec.json.decode(found[number % len(found)], type=dict[str, Any])
         for key in ("url", "encoded_id", "external_id"):
             values.pop(key, None)
         values |= {"id": first + number, "created_at": wire_second(write.now), "status": "new"}
-        drafts.append(_changed(write, account, world, msgspec.json.encode(values)))
+        bodies.append(msgspec.json.encode(values))
+    return bodies
+
+
+def _all_changed(
+    write: WriteTransaction, account: Account, world: FaultWorld, bodies: Iterable[bytes]
+) -> list[TicketDraft]:
+    """These tickets, changed now; without those that an older release let in and that could not be loaded today."""
+    drafts = []
+    for body in bodies:
+        with contextlib.suppress(BadRecord):
+            drafts.append(_changed(write, account, world, body))
     return drafts
 
 
 def _changed(write: WriteTransaction, account: Account, world: FaultWorld, body: bytes) -> TicketDraft:
-    """A ticket, changed now."""
+    """A ticket, changed now. Raises BadRecord."""
     values = msgspec.json.decode(body, type=dict[str, Any])
     if not world.system:
         values["updated_at"] = wire_second(write.now)
