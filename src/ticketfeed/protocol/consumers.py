@@ -25,6 +25,7 @@ __all__ = [
     "LOOP_REQUESTS",
     "RATE_MINUTES",
     "REQUESTS_KEPT",
+    "TEST_REQUESTS_KEPT",
     "Consumer",
     "Event",
     "ReadRange",
@@ -48,6 +49,8 @@ RATE_MINUTES = 5
 CONSUMERS_MAX = 200
 CONSUMER_DAYS_MAX = 30
 REQUESTS_KEPT = 200
+# On test servers, for verdicts: a connector may send several requests for each ticket.
+TEST_REQUESTS_KEPT = 2000
 # Of those, anybody can send as many as the server answers: they must not push out the others.
 ANONYMOUS_REQUESTS_KEPT = 50
 
@@ -190,9 +193,9 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.at - self.ms / 1000
 
 
-def recent_requests(requests: Iterable[RequestRecord]) -> list[RequestRecord]:
+def recent_requests(requests: Iterable[RequestRecord], keep: int = REQUESTS_KEPT) -> list[RequestRecord]:
     """Those to keep, newest first."""
-    kept, left = [], {True: ANONYMOUS_REQUESTS_KEPT, False: REQUESTS_KEPT}
+    kept, left = [], {True: ANONYMOUS_REQUESTS_KEPT, False: keep}
     for request in sorted(requests, key=lambda request: request.at, reverse=True):
         left[request.is_anonymous] -= 1
         if left[request.is_anonymous] >= 0:

@@ -5,17 +5,33 @@ which names one state; else its updated_at with its status and subject. A delete
 deleted, or be absent.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ticketfeed.protocol.model import Position
 
-__all__ = ["Output", "OutputCheck", "OutputDifferences", "OutputTicket"]
+__all__ = [
+    "COMPARED_KEYS",
+    "Output",
+    "OutputCheck",
+    "OutputDifferences",
+    "OutputTicket",
+    "parse_output_ticket",
+    "parse_output_time",
+]
 
 # Of the ids that are listed; the rest are counted.
 _IDS_MAX = 1000
+# What programs call the column by which they mark a record as deleted.
+_DELETION_MARKS = ("deleted", "is_deleted", "_deleted", "deleted_at", "_sdc_deleted_at", "_ab_cdc_deleted_at")
+# Of a record, what is compared.
+COMPARED_KEYS = frozenset({"id", "generated_timestamp", "updated_at", "status", "subject", *_DELETION_MARKS})
+# A time beyond the year 5000, in seconds, is one in milliseconds.
+_MILLISECONDS_MIN = 100_000_000_000
+_DIGITS_MAX = 20
 
 
 class OutputTicket(NamedTuple):
@@ -52,6 +68,48 @@ class Output(msgspec.Struct):
         self.torn_count += 1
         if len(self.torn) < 20:
             self.torn.append(line)
+
+
+def parse_output_ticket(record: Mapping[str, Any]) -> tuple[int | None, OutputTicket]:
+    """The id of a record, None if it has none, and the rest of it. Ids and numbers may be texts, times in any form."""
+    status = _text(record.get("status"))
+    marks = (record.get(name) for name in _DELETION_MARKS)
+    ticket = OutputTicket(
+        _number(record.get("generated_timestamp")),
+        parse_output_time(record.get("updated_at")),
+        status.lower() if status else None,
+        _text(record.get("subject")),
+        is_deleted=status == "deleted" or any(mark not in (None, False, "", "false", "False", 0) for mark in marks),
+    )
+    return _number(record.get("id")), ticket
+
+
+def parse_output_time(value: Any) -> int | None:
+    """Unix seconds of a time: a text as ISO 8601 has it, in UTC where it names no zone, a datetime, or a number."""
+    if isinstance(value, str) and not value.strip().isdecimal():
+        try:
+            value = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
+    if isinstance(value, date):
+        return None
+    number = _number(value)
+    return number if number is None or number < _MILLISECONDS_MIN else number // 1000
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str):
+        value = value.strip()
+        return int(value) if value.removeprefix("-").isdecimal() and len(value) < _DIGITS_MAX else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 class OutputDifferences(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,16 +66,18 @@ class Answered(NamedTuple):
 class _Buffer:
     """The buffered records of one account."""
 
+    requests: deque[RequestRecord]
     consumers: dict[str, UsageUpdate] = field(default_factory=dict)
-    requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
     anonymous: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=ANONYMOUS_REQUESTS_KEPT))
 
 
 class UsageTracker:
-    """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
+    """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions. `keep`: how
+    many requests are stored of an account.
+    """
 
-    def __init__(self, store: Store, instant: Callable[[], float]) -> None:
-        self._store, self._instant = store, instant
+    def __init__(self, store: Store, instant: Callable[[], float], keep: int = REQUESTS_KEPT) -> None:
+        self._store, self._instant, self._keep = store, instant, keep
         self._token_uses = TokenUses(store)
         self._erasures: int | None = None
         self._buffers: dict[Account, _Buffer] = {}
@@ -93,11 +95,14 @@ class UsageTracker:
             self._token_uses.add(account, answered.context.identity, self._store.clocks.at(account, int(at)))
         buffer = self._buffers.get(account)
         if buffer is None:
-            buffer = self._buffers[account] = _Buffer()
+            buffer = self._buffers[account] = self._new_buffer()
         requests = buffer.anonymous if answered.context.identity is None else buffer.requests
         requests.append(_request_record(answered, at, self._store.clocks.at(account, int(at))))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
             self._add_event(buffer, consumer, event)
+
+    def _new_buffer(self) -> _Buffer:
+        return _Buffer(deque(maxlen=self._keep))
 
     def _add_event(self, buffer: _Buffer, consumer: Consumer, event: Event) -> None:
         key = consumer_key(consumer)
@@ -134,6 +139,12 @@ class UsageTracker:
             reasons = [await self._flush_account(account) for account in list(self._buffers)]
         self._warn_once(next(filter(None, reasons), ""))
 
+    async def flush_all(self, workers: int) -> None:
+        """Flush, and wait until the other processes of this server have."""
+        await self.flush()
+        if workers > 1:
+            await asyncio.sleep(1.2 * FLUSH_SECONDS)
+
     async def flush_token_uses(self) -> None:
         """Write when tokens were last used, for `flush` does not: it waits for no write of the store."""
         await self._token_uses.flush()
@@ -152,7 +163,7 @@ class UsageTracker:
         buffer = self._buffers.pop(account)
         consumers, requests = dict(buffer.consumers), [*buffer.requests, *buffer.anonymous]
         try:
-            await self._store.record_usage(account, consumers, requests, self._instant())
+            await self._store.record_usage(account, consumers, requests, self._instant(), keep=self._keep)
         except (StoreError, StoreUnavailable) as error:
             self._restore(account, buffer)
             return str(error)
@@ -163,7 +174,7 @@ class UsageTracker:
 
     def _restore(self, account: Account, buffer: _Buffer) -> None:
         """Return records to the buffer, before those that were added in the meantime."""
-        meanwhile = self._buffers.get(account, _Buffer())
+        meanwhile = self._buffers.get(account) or self._new_buffer()
         self._buffers[account] = buffer
         buffer.requests.extend(meanwhile.requests)
         buffer.anonymous.extend(meanwhile.anonymous)
