@@ -89,7 +89,7 @@ ALLOWED: dict[str, set[str]] = {
     "client.sinks": {"protocol", "clock", "atomic_file"},
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
     "dlt": {"client"},
-    "torture": {*_SERVED, "faults", "server", "data", "wrap", "client"},
+    "torture": {*_SERVED, "faults", "server", "data", "wrap", "client", "atomic_file"},
     "testing": {*_SERVED, "faults", "server", "data", "wrap", "inprocess", "client"},
 }
 # Modules that would make a rule depend on anything but its arguments.

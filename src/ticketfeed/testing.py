@@ -20,8 +20,8 @@ from ticketfeed.client.outputs import read_output
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DEMO_USERS, fill_demo
 from ticketfeed.data.status import ConsumerStatus, read_status
-from ticketfeed.faults import find_scenario, read_scenario_file
 from ticketfeed.data.verdict import VerdictOptions, read_verdict
+from ticketfeed.faults import find_scenario, read_scenario_file
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.consumers import RequestRecord
 from ticketfeed.protocol.errors import TicketfeedError

@@ -177,9 +177,7 @@ def _plan(
     allowed = frozenset(parse_allowed_host(host) for host in settings.allow_host)
     host_ports = frozenset(parse_host_port(port) for port in settings.host_port)
     run_plan = RunPlan(served, make_authority(system_clock()), allowed, lambda _refused: None, host_ports)
-    return TorturePlan(
-        scenarios, commands, os.environ, run_plan, seed, timeout, tickets, options, list(command), given
-    )
+    return TorturePlan(scenarios, commands, os.environ, run_plan, seed, timeout, tickets, options, list(command), given)
 
 
 async def _run(plan: "TorturePlan") -> "list[ScenarioResult]":

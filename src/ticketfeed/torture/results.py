@@ -9,7 +9,17 @@ from ticketfeed.protocol.verdict import Outcome, Verdict
 from ticketfeed.server.faults.engine import Firing
 from ticketfeed.torture.placeholders import needs_oauth
 
-__all__ = ["OUTCOMES", "Attempt", "Behaviour", "ScenarioResult", "ScenarioRun", "compare", "count", "decide", "exit_code"]
+__all__ = [
+    "OUTCOMES",
+    "Attempt",
+    "Behaviour",
+    "ScenarioResult",
+    "ScenarioRun",
+    "compare",
+    "count",
+    "decide",
+    "exit_code",
+]
 
 OUTCOMES: tuple[Outcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "UNSUPPORTED")
 _GZIP_SIZE_NOTE = "COMMAND accepts no compressed answers, and the scenario is about them"
@@ -43,20 +53,17 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioRun:
-    """A scenario with one command. `notes`: of what could not be reached, or not be isolated."""
+    """A scenario with one command. `fired`: at how many requests. `notes`: of what could not be reached, or not be isolated."""
 
     outcome: Outcome
     reason: str
     verdict: Verdict
+    fired: int
     seconds: float
     attempts: Sequence[Attempt]
     requests: Sequence[RequestRecord]
     firings: Sequence[Firing]
     notes: Sequence[str] = ()
-
-    @property
-    def fired(self) -> int:
-        return len(self.firings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,16 @@ async def _run_one(plan: TorturePlan, scenario: Scenario, world: World) -> Scena
         runs[label] = await run_scenario(
             scenario, commands, world, plan.run_plan, plan.environ, seed=plan.seed, timeout=plan.timeout
         )
-    first, last = list(runs.values())[0], list(runs.values())[-1]
+    first, *_, last = [*runs.values(), *runs.values()]
     outcome, reason = compare(first, last) if len(runs) == 2 else (last.outcome, last.reason)
     name = (plan.given or {}).get(scenario.name, scenario.name)
-    words = ["ticketfeed", "torture", "--scenario", name, *plan.options, *(["--", *plan.command] if plan.command else [])]
+    words = [
+        "ticketfeed",
+        "torture",
+        "--scenario",
+        name,
+        *plan.options,
+        *(["--", *plan.command] if plan.command else []),
+    ]
     seconds = sum(each.seconds for each in runs.values())
     return ScenarioResult(scenario, outcome, reason, shlex.join(words), runs, plan.given is not None, seconds)

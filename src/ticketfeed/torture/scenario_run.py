@@ -130,4 +130,4 @@ async def _follow(trial: Trial, running: Running) -> str:
 def _has_waited(trial: Trial, now: float) -> bool:
     """Whether it sent no request for the whole time that it is watched."""
     last = trial.activity.last_at
-    return "waits" in trial.scenario.expect and bool(trial.firings) and last is not None and now > last + WATCH_SECONDS
+    return "waits" in trial.scenario.expect and trial.fired > 0 and last is not None and now > last + WATCH_SECONDS

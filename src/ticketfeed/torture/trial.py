@@ -64,6 +64,12 @@ class Trial:
         return faults.firings(self.account)
 
     @property
+    def fired(self) -> int:
+        """At how many requests. One that is delayed still is among the firings when its delay is over."""
+        faults: Faults = self.app.state.faults
+        return sum(each.fired for each in faults.active(self.account))
+
+    @property
     def last_second(self) -> int:
         """The last second of the account that is over."""
         return self.store.clocks.at(self.account, system_clock()) - 1
@@ -80,7 +86,7 @@ class Trial:
         output, problem = _read(output_file)
         run = CommandRun(
             expected=self.scenario.expect,
-            fired=len(firings),
+            fired=self.fired,
             fired_at=firings[0].at if firings else 0.0,
             made_up=self._made_up,
             exit_code=last.exit_code,
@@ -89,9 +95,9 @@ class Trial:
         )
         options = VerdictOptions(run=run, output=output, since=Position(0, 0))
         verdict = await read_verdict(self.store, self.account, now=system_clock(), options=options)
-        outcome, reason = decide(self.scenario, verdict, self._behaviour(requests, problem), len(firings))
+        outcome, reason = decide(self.scenario, verdict, self._behaviour(requests, problem), self.fired)
         seconds = asyncio.get_running_loop().time() - self.started
-        return ScenarioRun(outcome, reason, verdict, seconds, self.attempts, requests, firings, self.notes)
+        return ScenarioRun(outcome, reason, verdict, self.fired, seconds, self.attempts, requests, firings, self.notes)
 
     def _behaviour(self, requests: list[RequestRecord], output_problem: str) -> Behaviour:
         has_access_token = any(each.credential_id >= OAUTH_ID_MIN for each in requests)
@@ -153,6 +159,6 @@ def _read(file: Path | None) -> tuple[Output | None, str]:
     from ticketfeed.client.outputs import read_output
 
     try:
-        return read_output(file), ""
+        return read_output(str(file)), ""
     except BadInput as problem:
         return None, f"its output cannot be compared: {str(problem).replace(str(file), name)}"
