@@ -1,8 +1,9 @@
 """The part of a write transaction that is about mirrors, the same on all engines but for how rows are stored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
@@ -13,8 +14,21 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import ChangeRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["MirrorWrites"]
+__all__ = ["MirrorWrites", "copying"]
+
+T = TypeVar("T")
+
+
+def copying(work: Callable[[WriteTransaction], T]) -> Callable[[WriteTransaction], T]:
+    """The work of a write with `mirror=True`."""
+
+    def copy(transaction: WriteTransaction) -> T:
+        transaction.start_copying()
+        return work(transaction)
+
+    return copy
 
 
 class MirrorWrites(ABC):
