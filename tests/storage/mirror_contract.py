@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.storage.contract import ALL, NOON, START, ManualClock, StoreCase, put
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.errors import AccountIsMirror, BadInput, BadRecord
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror, StreamState, passed_by
+from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror, StreamState, passed_second
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Position, Slice
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.query import ExportRequest
@@ -43,7 +44,9 @@ def group(id: int, second: int = NOON - 500, **values: object) -> RecordDraft:
 
 
 class MirrorContract(StoreCase):
-    """What every Store does for a mirror."""
+    """What every Store does for a mirror. `walks`: how often a random one is made."""
+
+    walks: ClassVar[int] = 2
 
     async def _feed(self, store: Store, account: Account, kind: str = "tickets") -> list[tuple[int, int]]:
         if kind == "tickets":
@@ -246,7 +249,7 @@ class MirrorContract(StoreCase):
 
         At the end each of them has been given the latest state of every ticket.
         """
-        for seed in range(6):
+        for seed in range(self.walks):
 
             async def scenario(store: Store, account: Account, clock: ManualClock, seed: int = seed) -> None:
                 await _Walk(random.Random(seed), store, account, clock).run()
@@ -317,7 +320,7 @@ class _Walk:
         drafts = [parse_ticket(row.body, account="acme", now=self.clock.now) for row in page.rows]
         if not self.keeps_promise:
             drafts = [draft if self.chance.random() < 0.7 else self._late(draft) for draft in drafts]
-        passed = passed_by(page.after.generated_timestamp, has_ended=page.end_of_stream)
+        passed = passed_second(page.after.generated_timestamp, has_ended=page.end_of_stream)
         state = StreamState({"after": list(page.after)}, passed, has_ended=page.end_of_stream)
 
         def work(write: WriteTransaction) -> None:

@@ -16,12 +16,12 @@ from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["MirrorWrites", "copying"]
+__all__ = ["MirrorWrites", "with_copies"]
 
 T = TypeVar("T")
 
 
-def copying(work: Callable[[WriteTransaction], T]) -> Callable[[WriteTransaction], T]:
+def with_copies(work: Callable[[WriteTransaction], T]) -> Callable[[WriteTransaction], T]:
     """The work of a write with `mirror=True`."""
 
     def copy(transaction: WriteTransaction) -> T:
@@ -66,10 +66,6 @@ class MirrorWrites(ABC):
     def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
         """Store these."""
 
-    @abstractmethod
-    def _holds_records(self) -> bool:
-        """Whether the account has any record."""
-
     def start_copying(self) -> None:
         """Make this the write of a mirror, before its work begins."""
         self._copies = True
@@ -83,7 +79,7 @@ class MirrorWrites(ABC):
     def put_mirror(self, mirror: Mirror) -> None:
         self._check_copies()
         if not self.state.is_mirror:
-            if self.state.ticket_count or self._holds_records():
+            if self.state.ticket_count or self._record_state.last_generated_timestamp:
                 raise BadInput("the account holds tickets or records of its own, and cannot be a mirror; name another")
             # A fence protects what was given out before; a source gives it again as it was.
             self.state = replace(self.state, last_generated_timestamp=0, watermark=0, is_mirror=True)

@@ -186,9 +186,6 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
             seconds = {"last_generated_timestamp": state.last_generated_timestamp, "watermark": state.watermark}
             self._execute("put_kind_state", kind=kind, **seconds)
 
-    def _holds_records(self) -> bool:
-        return self._value("find_any_record") is not None
-
     def find_user(self, email: str) -> bytes | None:
         return self._body("find_user", email=email.strip().lower())
 

@@ -108,10 +108,6 @@ VALUES (:account_id, :kind, :last_generated_timestamp, :watermark)
 ON CONFLICT (account_id, kind) DO UPDATE
 SET last_generated_timestamp = excluded.last_generated_timestamp, watermark = excluded.watermark
 
--- name: find_any_record
--- Whether the account has any record.
-SELECT id FROM ticketfeed.record WHERE account_id = :account_id LIMIT 1
-
 -- name: list_record_ids
 -- The records of one kind that are not deleted, up to an id.
 SELECT id FROM ticketfeed.record

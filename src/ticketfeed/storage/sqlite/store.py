@@ -27,7 +27,7 @@ from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
-from ticketfeed.storage.mirror_writes import copying
+from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.sql_session import create_account, fence_account, lock_states, no_account_row, write_states
 from ticketfeed.storage.sql_store import SqlStore
@@ -152,7 +152,7 @@ class SqliteStore(SqlStore):
     async def write(
         self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False, mirror: bool = False
     ) -> T:
-        watched, erased = with_erasure(copying(work) if mirror else work)
+        watched, erased = with_erasure(with_copies(work) if mirror else work)
         result = await self._writer.write(account, watched, exclusive=exclusive)
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)
