@@ -22,5 +22,7 @@ class TestMemory(
     UsageContract,
     MirrorContract,
 ):
+    walks = 10
+
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

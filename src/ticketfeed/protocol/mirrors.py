@@ -27,13 +27,13 @@ __all__ = [
     "MirrorSettings",
     "MirrorStatus",
     "StreamState",
+    "check_lease",
     "choose_record",
     "choose_ticket",
     "decode_mirror",
     "encode_mirror",
     "passed_second",
     "place_records",
-    "check_lease",
 ]
 
 # Users that only the mirror has, to bind credentials to, have ids from here on. A source never has: neither new nor
