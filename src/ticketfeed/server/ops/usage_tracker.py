@@ -91,13 +91,14 @@ class UsageTracker:
         if account is None:
             return
         at = self._instant()
+        time = self._store.clocks.at(account, int(at))
         if answered.context.identity is not None and answered.status != 401:
-            self._token_uses.add(account, answered.context.identity, self._store.clocks.at(account, int(at)))
+            self._token_uses.add(account, answered.context.identity, time)
         buffer = self._buffers.get(account)
         if buffer is None:
             buffer = self._buffers[account] = self._new_buffer()
         requests = buffer.anonymous if answered.context.identity is None else buffer.requests
-        requests.append(_request_record(answered, at, self._store.clocks.at(account, int(at))))
+        requests.append(_request_record(answered, at, time))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
             self._add_event(buffer, consumer, event)
 
