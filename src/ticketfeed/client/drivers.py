@@ -3,31 +3,45 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.renewal import renew
 from ticketfeed.client.session import Flow
 from ticketfeed.client.steps import (
+    Answer,
     ExportPage,
     ReadTokens,
     ReleaseTokens,
     RenewTokens,
     Reply,
+    ReportAnswer,
     Request,
     Resumed,
     Step,
+    TakeRequest,
     Wait,
 )
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 
-__all__ = ["Sleep", "drive", "drive_async", "returned"]
+__all__ = ["SharedBudget", "Sleep", "drive", "drive_async", "returned", "returned_async"]
 
 T = TypeVar("T")
 
 Sleep = Callable[[Wait], None]
+SleepAsync = Callable[[Wait], Awaitable[None]]
+
+
+class SharedBudget(Protocol):
+    """Where the requests of several processes are counted (protocol/request_budget.py)."""
+
+    async def take(self, now: float) -> tuple[float, str]:
+        """Count a request: 0 and no reason. If none may be sent: for how many seconds to wait, and why."""
+
+    async def report(self, answer: Answer) -> None:
+        """Learn from an answer's status and headers."""
 
 
 def drive(
@@ -48,7 +62,14 @@ def drive(
             step = flow.send(reply)
 
 
-async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile | None) -> AsyncIterator[ExportPage]:
+async def drive_async(
+    flow: Flow[Any],
+    transport: Transport,
+    tokens: TokenFile | None,
+    *,
+    sleep: SleepAsync | None = None,
+    budget: SharedBudget | None = None,
+) -> AsyncIterator[ExportPage]:
     """The same for asyncio: requests and files are taken to a thread, one at a time; waits leave the loop free."""
     with contextlib.suppress(StopIteration):
         step = next(flow)
@@ -56,12 +77,49 @@ async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile |
             if isinstance(step, ExportPage):
                 yield step
                 reply: Reply = Resumed(system_instant())
-            elif isinstance(step, Wait):
-                await asyncio.sleep(step.seconds)
-                reply = Resumed(system_instant())
             else:
-                reply = await asyncio.to_thread(_take, step, transport, tokens)
+                reply = await _take_async(step, transport, tokens, sleep, budget)
             step = flow.send(reply)
+
+
+async def returned_async(
+    flow: Flow[T],
+    transport: Transport,
+    tokens: TokenFile | None,
+    *,
+    sleep: SleepAsync | None = None,
+    budget: SharedBudget | None = None,
+) -> T:
+    """What a flow that gives no pages returns, for asyncio."""
+    step = next(flow)
+    while True:
+        reply = await _take_async(step, transport, tokens, sleep, budget)
+        try:
+            step = flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+async def _take_async(
+    step: Step,
+    transport: Transport,
+    tokens: TokenFile | None,
+    sleep: SleepAsync | None,
+    budget: SharedBudget | None,
+) -> Reply:
+    match step:
+        case Wait():
+            await (sleep or _sleep_async)(step)
+            return Resumed(system_instant())
+        case TakeRequest():
+            taken = await budget.take(system_instant()) if budget else (0.0, "")
+            return Resumed(system_instant(), taken)
+        case ReportAnswer(answer):
+            if budget:
+                await budget.report(answer)
+            return Resumed(system_instant())
+    return await asyncio.to_thread(_take, step, transport, tokens)
 
 
 def returned(flow: Flow[T], transport: Transport, tokens: TokenFile | None) -> T:
@@ -102,3 +160,7 @@ def _file(tokens: TokenFile | None) -> TokenFile:
 
 def _sleep(step: Wait) -> None:
     time.sleep(step.seconds)
+
+
+async def _sleep_async(step: Wait) -> None:
+    await asyncio.sleep(step.seconds)
