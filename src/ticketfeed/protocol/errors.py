@@ -22,6 +22,7 @@ TicketfeedError
 │   ├── UnsupportedGrantType  400
 │   ├── MissingScope          403  the access token lacks a scope
 │   ├── ApiTokensEnded        403  no API token can be created any more
+│   ├── AccountIsMirror       403  a write to an account that is a mirror, or an archive
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
 │   ├── ClockFixed            403  a server without --test-clock moves no clock
@@ -56,6 +57,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "APIRateLimitExceeded",
+    "AccountIsMirror",
     "ApiTokensEnded",
     "BadInput",
     "BadRecord",
@@ -347,6 +349,14 @@ class MissingScope(_Forbidden):
 class ApiTokensEnded(_Forbidden):
     def __init__(self) -> None:
         super().__init__("API tokens can no longer be created. Use OAuth instead")
+
+
+class AccountIsMirror(_Forbidden):
+    """`source`: what the account mirrors. `closed_on`: the date on which it was closed as an archive."""
+
+    def __init__(self, source: str, closed_on: str | None = None) -> None:
+        what = f"mirrors {source}" if closed_on is None else f"is an archive of {source}, closed on {closed_on},"
+        super().__init__(f"This account {what} and is read-only")
 
 
 class RoleTooLow(_Titled):
