@@ -1,0 +1,1 @@
+"""Mirrors: accounts that are copies of a source, walked within its request budget."""
