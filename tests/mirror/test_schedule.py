@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -87,7 +88,7 @@ def test_long_lists_have_their_share_of_a_first_copy() -> None:
     assert source.run(86_400, until_copied=True) <= 122 * 60
     members = [at for name, at in source.asked if name == "organization_memberships"]
     assert len(members) == 40
-    assert min(later - earlier for earlier, later in zip(members, members[1:], strict=False)) >= LIST_SHARE * 6 - 0.1
+    assert min(later - earlier for earlier, later in pairwise(members)) >= LIST_SHARE * 6 - 0.1
     assert members[0] - NOW < 60
 
 
@@ -114,7 +115,7 @@ def test_no_stream_is_left_alone(limit: int | None) -> None:
     for stream in MIRROR_STREAMS:
         times = [NOW, *(at for name, at in source.asked if name == stream.name), source.now]
         more = LEFT_ALONE_LIST_SECONDS - LEFT_ALONE_SECONDS if stream.is_list else 0
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         assert max(gaps) <= longest + more, stream.name
 
 

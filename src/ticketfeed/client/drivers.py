@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ticketfeed.client.auth import TokenFile
@@ -26,7 +27,7 @@ from ticketfeed.client.steps import (
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 
-__all__ = ["SharedBudget", "Sleep", "drive", "drive_async", "returned", "returned_async"]
+__all__ = ["SharedBudget", "Sleep", "Ways", "drive", "drive_async", "returned", "returned_async"]
 
 T = TypeVar("T")
 
@@ -62,63 +63,56 @@ def drive(
             step = flow.send(reply)
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a driver for asyncio carries out steps; each has a default."""
+
+    sleep: SleepAsync | None = None
+    budget: SharedBudget | None = None
+    clock: Callable[[], float] = system_instant
+
+
 async def drive_async(
-    flow: Flow[Any],
-    transport: Transport,
-    tokens: TokenFile | None,
-    *,
-    sleep: SleepAsync | None = None,
-    budget: SharedBudget | None = None,
-) -> AsyncIterator[ExportPage]:
+    flow: Flow[Any], transport: Transport, tokens: TokenFile | None, ways: Ways = Ways()
+) -> AsyncGenerator[ExportPage, None]:
     """The same for asyncio: requests and files are taken to a thread, one at a time; waits leave the loop free."""
     with contextlib.suppress(StopIteration):
         step = next(flow)
         while True:
             if isinstance(step, ExportPage):
                 yield step
-                reply: Reply = Resumed(system_instant())
+                reply: Reply = Resumed(ways.clock())
             else:
-                reply = await _take_async(step, transport, tokens, sleep, budget)
+                reply = await _take_async(step, transport, tokens, ways)
             step = flow.send(reply)
 
 
 async def returned_async(
-    flow: Flow[T],
-    transport: Transport,
-    tokens: TokenFile | None,
-    *,
-    sleep: SleepAsync | None = None,
-    budget: SharedBudget | None = None,
+    flow: Flow[T], transport: Transport, tokens: TokenFile | None, ways: Ways = Ways()
 ) -> T:
     """What a flow that gives no pages returns, for asyncio."""
-    step = next(flow)
+    reply: Reply | None = None
     while True:
-        reply = await _take_async(step, transport, tokens, sleep, budget)
         try:
-            step = flow.send(reply)
+            step = next(flow) if reply is None else flow.send(reply)
         except StopIteration as end:
             result: T = end.value
             return result
+        reply = await _take_async(step, transport, tokens, ways)
 
 
-async def _take_async(
-    step: Step,
-    transport: Transport,
-    tokens: TokenFile | None,
-    sleep: SleepAsync | None,
-    budget: SharedBudget | None,
-) -> Reply:
+async def _take_async(step: Step, transport: Transport, tokens: TokenFile | None, ways: Ways) -> Reply:
     match step:
         case Wait():
-            await (sleep or _sleep_async)(step)
-            return Resumed(system_instant())
+            await (ways.sleep or _sleep_async)(step)
+            return Resumed(ways.clock())
         case TakeRequest():
-            taken = await budget.take(system_instant()) if budget else (0.0, "")
-            return Resumed(system_instant(), taken)
+            taken = await ways.budget.take(ways.clock()) if ways.budget else (0.0, "")
+            return Resumed(ways.clock(), taken)
         case ReportAnswer(answer):
-            if budget:
-                await budget.report(answer)
-            return Resumed(system_instant())
+            if ways.budget:
+                await ways.budget.report(answer)
+            return Resumed(ways.clock())
     return await asyncio.to_thread(_take, step, transport, tokens)
 
 

@@ -195,7 +195,7 @@ def _list_parser(stream: Stream, after: dict[str, str]) -> Callable[[Answer], Li
 
 def _list_builder(stream: Stream, after: dict[str, str]) -> Callable[[int], Request]:
     size = {"per_page" if "page" in after else "page[size]": str(LIST_PAGE_SIZE)}
-    return lambda _per_page: Request(f"{stream.path}?{urlencode({**after, **size})}")
+    return lambda _per_page: Request(f"{stream.path}?{urlencode({**after, **size, **dict(stream.parameters)})}")
 
 
 def _request_builder(stream: Stream, place: Mapping[str, Any]) -> Callable[[int], Request]:

@@ -88,6 +88,11 @@ class Session:
         self._tokens = Tokens()
         self._refused: str | None = None
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the source has not answered a request since something went wrong."""
+        return self._trouble_since is not None
+
     def ask(
         self, build: Callable[[int], Request], parse: Callable[[Answer], T], *, start_time: float | None = None
     ) -> Flow[T]:

@@ -52,8 +52,6 @@ def _with(name: str, *parameters: tuple[str, str]) -> Stream:
 
 
 _LISTS = (
-    "brands",
-    "groups",
     "ticket_fields",
     "ticket_forms",
     "custom_statuses",
@@ -65,6 +63,8 @@ MIRROR_STREAMS = (
     MirrorStream(_with("tickets", ("include", "metric_sets")), 10),
     MirrorStream(STREAMS["users"], 40),
     MirrorStream(STREAMS["organizations"], 90),
+    MirrorStream(_with("groups", ("exclude_deleted", "false")), 1200),
+    MirrorStream(_with("brands", ("include_deleted", "true")), 1200),
     *(MirrorStream(STREAMS[name], 1200) for name in _LISTS),
 )
 # With --comments.

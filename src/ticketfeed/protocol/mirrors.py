@@ -14,6 +14,7 @@ from ticketfeed.protocol.errors import AccountIsMirror, BadInput, BadRecord
 from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft, wire_second
+from ticketfeed.protocol.request_budget import RequestBudget
 from ticketfeed.protocol.rows import ChangeRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import copied_second
@@ -73,11 +74,13 @@ class StreamState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MirrorSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an operator changes while a mirror runs."""
+    """What an operator changes while a mirror runs.
 
-    requests_per_minute: int = 10
+    `requests_per_minute`: 0 for no limit but the source's; None for what the source says, and 10 until it says so.
+    """
+
+    requests_per_minute: int | None = None
     is_paused: bool = False
-    has_addon: bool = False
 
 
 class MirrorStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,6 +120,7 @@ class Mirror(msgspec.Struct, frozen=True, omit_defaults=True):
     streams: dict[str, StreamState] = {}
     settings: MirrorSettings = MirrorSettings()
     status: MirrorStatus = MirrorStatus()
+    budget: RequestBudget = RequestBudget()
     lease: Lease | None = None
     closed_at: int | None = None
 

@@ -45,7 +45,8 @@ class RequestBudget(msgspec.Struct, frozen=True, omit_defaults=True):
 class RequestWindow(msgspec.Struct, frozen=True):
     """What a header of the source says of its own count: `Zendesk-RateLimit-*: total=10; remaining=9; resets=42`.
 
-    `is_of_exports`: of all incremental exports together, which is the one that `allowed` follows.
+    `is_of_exports`: of all incremental exports together. Only that one tells how many may be sent, and what others use;
+    any other that is spent has to be waited for.
     """
 
     total: int
@@ -93,10 +94,11 @@ def count_sent(budget: RequestBudget, now: float) -> int:
 
 def learn_window(budget: RequestBudget, window: RequestWindow, now: float) -> RequestBudget:
     """The budget after an answer with such a header."""
-    if window.is_of_exports and window.total > 0:
-        budget = _with(budget, allowed=window.total)
     if window.remaining <= 0:
         budget = _with(budget, closed_until=max(budget.closed_until, now + min(window.resets_seconds, 60.0)))
+    if not window.is_of_exports or window.total <= 0:
+        return budget
+    budget = _with(budget, allowed=window.total)
     if window.total > LIMIT_MAX:
         return budget
     # Two seconds more, as the source counts in whole seconds of its own clock.
