@@ -82,6 +82,24 @@ class AppTransport:
         pass
 
 
+class OtherReader:
+    """Another program of the company, that reads the same source."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.requests = self.refused = 0
+
+    async def ask(self) -> None:
+        self.requests += 1
+        answer = await call_app(
+            self._app,
+            "/api/v2/incremental/tickets/cursor.json?start_time=0&per_page=1",
+            host="demo.localhost",
+            headers=[("authorization", "Bearer demo-token")],
+        )
+        self.refused += answer.status == 429
+
+
 class Desk:
     """A source with some tickets, and a store for its mirror."""
 
@@ -119,6 +137,9 @@ class Desk:
         while simulation.done.total() < count:
             await simulation.run(1000, 0.02, concurrency=1)
             self.clock.now += 1
+
+    def desk_of_another(self) -> "OtherReader":
+        return OtherReader(self.transport.app)
 
     async def compare(self, copy: Account) -> None:
         """Assert that the mirror holds what the source does: tickets byte for byte at their positions."""

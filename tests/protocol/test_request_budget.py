@@ -94,18 +94,17 @@ def test_what_the_source_says_counts_more() -> None:
 
 
 def test_others_are_noticed_and_left_what_they_use() -> None:
-    """Requests that the source counts and nobody here sent are others', and so is a 429 that was not earned; some
-    minutes later they are forgotten."""
+    """Requests that the source counts and nobody here sent are others', and so is a 429 that was not earned. They are
+    left one more, and ours are sent apart; some minutes later they are forgotten."""
     budget = learn_window(spent(3, NOW - 10), RequestWindow(10, 3, 40), NOW)
     assert budget.others == 4
-    assert request_limit(budget, None, NOW + 1) == 6
-    assert request_limit(budget, 5, NOW + 1) == 5
-    for _ in range(3):
-        budget, _, _ = take_request(budget, None, NOW)
-    assert take_request(budget, 7, NOW)[1:] == (51.0, "the budget of 6 requests a minute is spent, as others send 4")
+    assert (request_limit(budget, None, NOW + 1), request_limit(budget, 4, NOW + 1)) == (5, 4)
+    budget, seconds, _ = take_request(budget, None, NOW + 3)
+    assert seconds == 0
+    assert take_request(budget, None, NOW + 3)[1:] == (12.2, "others send 4 requests a minute, which leaves 5")
     assert request_limit(budget, None, NOW + OTHERS_SECONDS) == 10
     assert learn_refusal(spent(11), 5, NOW).others == 0
     refused = learn_refusal(spent(3), 5, NOW)
     assert refused.others == 8
-    assert request_limit(refused, None, NOW) == 2
+    assert request_limit(refused, None, NOW) == 1
     assert request_limit(learn_refusal(spent(1), 5, NOW), None, NOW) == 1  # never nothing

@@ -87,9 +87,7 @@ async def drive_async(
             step = flow.send(reply)
 
 
-async def returned_async(
-    flow: Flow[T], transport: Transport, tokens: TokenFile | None, ways: Ways = Ways()
-) -> T:
+async def returned_async(flow: Flow[T], transport: Transport, tokens: TokenFile | None, ways: Ways = Ways()) -> T:
     """What a flow that gives no pages returns, for asyncio."""
     reply: Reply | None = None
     while True:

@@ -6,18 +6,19 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.drivers import Ways, drive_async, returned_async
+from ticketfeed.client.exporter import connect
 from ticketfeed.client.oauth import Credentials, RefreshToken
 from ticketfeed.client.session import Flow, Patience, Session
 from ticketfeed.client.sources import Source
 from ticketfeed.client.steps import Answer, ExportPage, Failed, Request, Wait
 from ticketfeed.client.streams import STREAMS
-from ticketfeed.client.transport import HttpTransport, Transport
+from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 from ticketfeed.mirror.apply import PageWrite, apply_page
 from ticketfeed.mirror.budget import StoredBudget
@@ -25,7 +26,7 @@ from ticketfeed.mirror.drafts import make_drafts
 from ticketfeed.mirror.lease import LeaseHolder, refuse_running
 from ticketfeed.mirror.progress import Progress
 from ticketfeed.mirror.source_check import HeldTicket, check_source, count_tickets
-from ticketfeed.mirror.status import streams_of
+from ticketfeed.mirror.status import status_of, streams_of
 from ticketfeed.mirror.walk import FOR_CHANGES, MirrorWalk
 from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceRefused, StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror, MirrorStatus, StreamState
@@ -49,10 +50,10 @@ ACCEPT_CLOCK_ERROR_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
-    """`requests_per_minute`: None for what is stored, or what the source says. `accepts_source`: although it is not the
-    one that was copied. `follow`: go on until stopped."""
+    """`requests_per_minute`, `comments`: None for what is stored. `accepts_source`: although it is not the one that was
+    copied. `follow`: go on until stopped."""
 
-    comments: bool = False
+    comments: bool | None = None
     follow: bool = True
     accepts_source: bool = False
     requests_per_minute: int | None = None
@@ -117,13 +118,13 @@ class MirrorRun:
         self._name = account if isinstance(account, str) else account.subdomain
         self._account: Account | None = account if isinstance(account, Account) else None
         self._clock, self._sleep_seconds = clock, sleep
-        self._transport = _CountedTransport(transport or HttpTransport(source.url), clock)
+        self._transport = _CountedTransport(transport or connect(source)[0], clock)
         rotating = credentials if isinstance(credentials, RefreshToken) else None
         self._tokens = TokenFile(rotating.file, source.url) if rotating else None
         patience = Patience(options.per_page, None, options.give_up_after_seconds, shares_budget=True)
         self._session = Session(patience, credentials, clock())
         self._holder = LeaseHolder(clock())
-        self._streams = streams_of(comments=options.comments)
+        self._streams = streams_of(comments=bool(options.comments))
         self._stopping = asyncio.Event()
         self._mirror: Mirror | None = None
         self._budget: StoredBudget | None = None
@@ -144,9 +145,23 @@ class MirrorRun:
         return self._mirror
 
     @property
-    def wait(self) -> Wait | None:
-        """What is waited for."""
-        return self._wait
+    def values(self) -> dict[str, Any]:
+        """How it goes now (status.py); empty before it was begun."""
+        if self._mirror is None:
+            return {}
+        mirror = (self._budget and self._budget.mirror) or self._mirror
+        mirror = msgspec.structs.replace(self._mirror, budget=mirror.budget, settings=mirror.settings)
+        return status_of(msgspec.structs.replace(mirror, status=self._status(mirror)), self._clock())
+
+    @property
+    def total(self) -> int | None:
+        """How many tickets the source counted at the beginning of the run; None if it does not say."""
+        return self._progress.total
+
+    @property
+    def wait_seconds(self) -> float:
+        """For how long it waits still."""
+        return max(0.0, self._waits_until - self._clock()) if self._wait else 0.0
 
     async def run(self) -> None:
         """Until stopped, or caught up without `follow`. Raises SourceError, BadInput, StoreError."""
@@ -194,6 +209,7 @@ class MirrorRun:
         self._account, options = account, self._options
         self._budget = StoredBudget(self._store, account, self._clock)
         self._mirror = await self._store.write(account, self._take_over, mirror=True)
+        self._streams = streams_of(comments=self._mirror.settings.has_comments)
         if options.accepts_source and not await self._is_same_source():
             self._mirror = await self._store.write(account, self._accept_source, mirror=True)
             self._note("the source was accepted as it is now, and is copied again from its beginning")
@@ -211,9 +227,9 @@ class MirrorRun:
                 f"{self._name} mirrors {mirror.source}, not {self._source.name}; --accept-source goes on with the other"
             )
         refuse_running(mirror, now)
-        if (wanted := self._options.requests_per_minute) is not None:
-            settings = msgspec.structs.replace(mirror.settings, requests_per_minute=wanted)
-            mirror = msgspec.structs.replace(mirror, settings=settings)
+        given = {"requests_per_minute": self._options.requests_per_minute, "has_comments": self._options.comments}
+        changes = {name: value for name, value in given.items() if value is not None}
+        mirror = msgspec.structs.replace(mirror, settings=msgspec.structs.replace(mirror.settings, **changes))
         status = msgspec.structs.replace(mirror.status, state="copying", reason=None, waits_until=None)
         mirror = msgspec.structs.replace(mirror, lease=self._holder.lease(now), status=status)
         transaction.put_mirror(mirror)

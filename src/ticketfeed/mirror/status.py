@@ -18,7 +18,7 @@ def streams_of(*, comments: bool) -> tuple[MirrorStream, ...]:
 
 def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
     """The members that others rely on, in order. `requests_per_minute`: 0 for no limit."""
-    streams = streams_of(comments=any(stream.name in mirror.streams for stream in COMMENT_STREAMS))
+    streams = streams_of(comments=mirror.settings.has_comments)
     told, runs = mirror.status, mirror.lease is not None and is_alive(mirror.lease, now)
     state, reason = told.state, told.reason
     if mirror.closed_at is not None:

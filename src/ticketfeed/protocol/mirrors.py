@@ -77,10 +77,12 @@ class MirrorSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an operator changes while a mirror runs.
 
     `requests_per_minute`: 0 for no limit but the source's; None for what the source says, and 10 until it says so.
+    `has_comments`: whether ticket events and metric events are read, too.
     """
 
     requests_per_minute: int | None = None
     is_paused: bool = False
+    has_comments: bool = False
 
 
 class MirrorStatus(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -25,6 +25,8 @@ SPAN_SECONDS = 61.0
 LIMIT_MAX = 1000
 # How long it is believed that others use the source as they did.
 OTHERS_SECONDS = 300.0
+# And so many more are left to them: those that they were refused cannot be seen.
+OTHERS_MORE = 1
 # Nobody is told to wait for longer: a clock may have been set.
 CLOSED_SECONDS_MAX = 3600.0
 
@@ -61,7 +63,7 @@ def request_limit(budget: RequestBudget, wanted: int | None, now: float) -> int 
     `wanted`: what an operator set; 0 for no limit of ours, None for what the source allows. The source's own figure
     holds where it is lower. What others use is left to them, but for one request a minute.
     """
-    others = budget.others if now < budget.others_until else 0
+    others = budget.others + OTHERS_MORE if budget.others and now < budget.others_until else 0
     limits = [wanted] if wanted else []
     if budget.allowed or others or wanted is None:
         limits.append((budget.allowed or REQUESTS_PER_MINUTE) - others)
@@ -79,12 +81,17 @@ def take_request(budget: RequestBudget, wanted: int | None, now: float) -> tuple
         return budget, closed, "the source's rate limit is spent"
     limit = request_limit(budget, wanted, now)
     sent = _lately(budget, now)
-    if limit is not None and len(sent) >= limit:
-        reason = f"the budget of {limit} requests a minute is spent"
-        if budget.others and now < budget.others_until:
-            reason += f", as others send {budget.others}"
-        return budget, max(0.001, sent[-limit] + SPAN_SECONDS - now), reason
-    return _with(budget, sent=(*sent, now)[-LIMIT_MAX:] if limit else (now,)), 0.0, ""
+    if limit is None or not sent:
+        return _with(budget, sent=(*sent, now)[-LIMIT_MAX:] if limit else (now,)), 0.0, ""
+    reason = f"the budget of {limit} requests a minute is spent"
+    wait = sent[-limit] + SPAN_SECONDS - now if len(sent) >= limit else 0.0
+    if budget.others and now < budget.others_until:
+        # Apart, so that what others use is seen all the time, and not only where a window begins.
+        wait = max(wait, sent[-1] + SPAN_SECONDS / limit - now)
+        reason = f"others send {budget.others} requests a minute, which leaves {limit}"
+    if wait > 0:
+        return budget, wait, reason
+    return _with(budget, sent=(*sent, now)[-LIMIT_MAX:]), 0.0, ""
 
 
 def count_sent(budget: RequestBudget, now: float) -> int:
