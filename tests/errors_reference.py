@@ -8,6 +8,7 @@ from tests.server.desk import ALL, NOON, Desk, basic, tickets
 from tests.server.serving import shares_of
 from ticketfeed.protocol.envelope import encode_error
 from ticketfeed.protocol.errors import StoreUnavailable, WireError
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.settings import Settings
 
 __all__ = ["provoked_errors", "render"]
@@ -91,6 +92,10 @@ def _missing_scope(desk: Desk) -> None:
 
 def _no_new_tokens(_desk: Desk) -> None:
     Desk(Settings(api_tokens="no-new")).send("POST", "/api_tokens", {"api_token": {}}, expect=403)
+
+
+def _mirrored(_desk: Desk) -> None:
+    Desk(mirror=Mirror("https://acme.zendesk.com")).send("POST", "/tickets", {}, expect=403)
 
 
 def _agent(desk: Desk) -> None:
@@ -192,6 +197,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a scope that is unknown, or not allowed for the client", _asked(scope="write")),
     ("the scopes of the access token do not cover the request", _missing_scope),
     ("a new API token, which the rule `api_tokens` forbids", _no_new_tokens),
+    ("a write to an account that is a mirror", _mirrored),
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
     ("a clock that is to be moved, on a server without `--test-clock`", _fixed_clock),

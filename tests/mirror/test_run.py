@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def test_the_budget_of_the_source() -> None:
         assert copied_after >= 9 * 60
         assert len([moment for moment in sent if moment < copied_after]) >= 0.95 * 10 * copied_after / 60
         polls = [at for target, at in desk.transport.requests if "/tickets/cursor" in target and at > began + 3600]
-        gaps = sorted(later - earlier for earlier, later in zip(polls, polls[1:], strict=False))
+        gaps = sorted(later - earlier for earlier, later in pairwise(polls))
         assert gaps[int(len(gaps) * 0.99)] <= 15
         await desk.compare(await desk.copy())
 

@@ -21,6 +21,7 @@ from ticketfeed.server.middleware.overload import Overload
 SMALL = f"{ALL}&per_page=1"
 # More than the system itself takes between two sockets.
 LARGE_BYTES = 12 * 1024 * 1024
+WAIT_SECONDS = 0.3
 
 
 def serve(talk: Callable[[Address, Desk], Awaitable[None]], limits: Limits = DEFAULT_LIMITS) -> None:
@@ -202,3 +203,34 @@ def test_five_hundred_readers() -> None:
         assert most < 40 * 1024 * 1024
 
     serve(talk, limits_of(unsent_bytes=16 * 1024 * 1024, wait_seconds=20))
+
+
+def test_pages_that_are_read_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many pages that a slow database is asked for at once, only a few are held before their bytes are counted."""
+    most = 0
+
+    async def talk(address: Address, desk: Desk) -> None:
+        nonlocal most
+        read, released, asked = desk.store.read_changes, asyncio.Event(), 0
+
+        async def read_slowly(*arguments: Any, **options: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            await released.wait()
+            return await read(*arguments, **options)
+
+        monkeypatch.setattr(desk.store, "read_changes", read_slowly)
+        known = shares_of(desk)[0]
+        slow = [await ask_and_not_read(address) for _ in range(24)]
+        await until(lambda: known.requests == 24 and asked > 0)
+        released.set()
+        refused_by = time.monotonic() + 3 * WAIT_SECONDS
+        while time.monotonic() < refused_by:
+            await asyncio.sleep(0.002)
+            most = max(most, known.unsent_bytes())
+        for each in slow:
+            each.close()
+        await until(lambda: known.requests == 0)
+
+    serve(talk, limits_of(unsent_bytes=4 * 1024 * 1024, wait_seconds=WAIT_SECONDS, busy_read_seconds=60))
+    assert LARGE_BYTES < most < 10 * LARGE_BYTES

@@ -1,6 +1,6 @@
 """The exports: `Exports.answer` is the only way from a request for a page to the bytes of its answer."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,8 +25,12 @@ from ticketfeed.protocol.query import ExportRequest, SpanRequest
 from ticketfeed.protocol.records import make_export_user
 from ticketfeed.protocol.rows import ChangeRow, FeedRow, ListRow, column
 from ticketfeed.storage.contract import Store
+from ticketfeed.storage.mirrored_accounts import MirroredAccounts
 
 __all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest", "StreamedAnswer"]
+
+# Of a streamed answer: more than a socket takes at once.
+_PART_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Exports:
     def __init__(self, store: Store, settle_seconds: int, cache_bytes: int) -> None:
         self._store, self._settle_seconds = store, settle_seconds
         self._cache = PageCache(store, cache_bytes)
+        self.mirrors = MirroredAccounts(store)
 
     def clear_cache(self) -> None:
         """Drop every cached page, and the bytes of the file that holds them."""
@@ -113,7 +118,7 @@ class Exports:
         query, rewound_at = asked.query, await self._store.read_rewound_at(asked.account)
         if not rewound_at:
             return query
-        state, _ = await self._reader(asked, Filters(), ()).read(Position(0, -1), 1)
+        state, _ = await (await self._reader(asked, Filters(), ())).read(Position(0, -1), 1)
         if second <= state.watermark:
             return query
         if isinstance(query, SpanRequest):
@@ -121,7 +126,7 @@ class Exports:
         return replace(query, after=Position(rewound_at, INT64_MAX))
 
     async def _answer_page(self, asked: PageRequest, query: ExportRequest) -> Answer:
-        export, reader = asked.export, self._reader(asked, query.filters, query.include)
+        export, reader = asked.export, await self._reader(asked, query.filters, query.include)
         if export.kind == "tickets" and self._cache.accepts(query):
             cached = await self._cache.read(reader, query, asked.url, asked.coding)
             if cached is not None:
@@ -140,7 +145,7 @@ class Exports:
         return Answer(body, coding, etag, served)
 
     async def _answer_span(self, asked: PageRequest, query: SpanRequest) -> Answer | StreamedAnswer:
-        export, reader = asked.export, self._reader(asked, query.filters, query.include)
+        export, reader = asked.export, await self._reader(asked, query.filters, query.include)
         span = await reader.read_span(query)
         if span is None:
             return StreamedAnswer(_stream_second(asked, query, reader), asked.coding.name)
@@ -156,7 +161,7 @@ class Exports:
 
     async def _answer_listed(self, asked: PageRequest, query: ListedExportRequest) -> Answer:
         export, limit = asked.export, query.listed.limit
-        reader = self._reader(asked, Filters(), ())
+        reader = await self._reader(asked, Filters(), ())
         _, page = await reader.read_page(ExportRequest(query.after, limit, Filters(), (), ()))
         listed = [ListRow(row.generated_timestamp, row.id, row.body) for row in page.rows]
         # `paginate` takes one row more than the page holds as the sign that more follow.
@@ -167,8 +172,10 @@ class Exports:
         encoded, coding = compress(body, asked.coding)
         return Answer(encoded, coding, body_etag(body), served)
 
-    def _reader(self, asked: PageRequest, filters: Filters, include: tuple[str, ...]) -> FeedReader:
-        until = asked.now - self._settle_seconds
+    async def _reader(self, asked: PageRequest, filters: Filters, include: tuple[str, ...]) -> FeedReader:
+        """A mirror is read as far as its source was walked, which has settled: its clock need not be ours."""
+        is_mirror = await self.mirrors.find(asked.account) is not None
+        until = INT64_MAX if is_mirror else asked.now - self._settle_seconds
         return FeedReader(self._store, asked.account, asked.export.kind, filters, include, asked.now, until)
 
 
@@ -182,9 +189,10 @@ async def _stream_second(
     yield encoder.encode(b'{"%s":[' % export.key.encode()), None
     async for span in reader.read_second(query):
         if span.rows:
-            records = b",".join(page_bodies(_shown(span, query, export)))
-            yield encoder.encode(b"," + records if count else records), None
+            for number, records in enumerate(_join_parts(page_bodies(_shown(span, query, export)))):
+                yield encoder.encode(b"," + records if count or number else records), None
             count, end = count + len(span.rows), position_of(span.rows[-1])
+            del span, records  # before the next ones are read
         else:
             rest = span_end(count, span.end_time, span.end_of_stream, asked.url, query.repeated)
             served = Served(
@@ -192,6 +200,20 @@ async def _stream_second(
             )
             tail = b"]," + join_arrays(span.sideloads.items(), rest)[1:]
             yield encoder.encode(tail, is_last=True), served
+
+
+def _join_parts(bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """The bodies in parts, joined. Larger parts would be in memory several times: here, encoded, and unsent."""
+    part: list[bytes] = []
+    size = 0
+    for body in bodies:
+        part.append(body)
+        size += len(body)
+        if size > _PART_BYTES:
+            yield b",".join(part)
+            part, size = [], 0
+    if part:
+        yield b",".join(part)
 
 
 def _shown(span: Span, query: SpanRequest, export: Export) -> Span:

@@ -98,6 +98,8 @@ class FeedReader:
                 for name, bodies in span.sideloads.items():
                     arrays.setdefault(name, {}).update(dict.fromkeys(bodies))
                 yield replace(span, sideloads={})
+                del span
+            del rows, page  # before the next ones are read
         _, following = await self.read(Position(second, INT64_MAX), 1)
         sideloads = {name: list(bodies) for name, bodies in arrays.items()}
         yield Span([], second + 1, end_of_stream=not following, sideloads=sideloads)

@@ -11,7 +11,7 @@ from ticketfeed.client.streams import STREAMS
 from ticketfeed.mirror.drafts import PageDrafts, kind_of, position_of_state
 from ticketfeed.mirror.lease import LOST
 from ticketfeed.protocol.errors import BadInput, SourceChanged
-from ticketfeed.protocol.mirrors import Mirror, StreamState, passed_by
+from ticketfeed.protocol.mirrors import Mirror, StreamState, passed_second
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["PageWrite", "apply_page"]
@@ -79,7 +79,7 @@ def _passed(write: PageWrite) -> int:
     page = write.page
     end = position_of_state(page.state, is_end=True)
     newest = max((draft.generated_timestamp for draft in write.made.drafts), default=0)
-    return passed_by(end.generated_timestamp if end else newest, has_ended=page.end_of_stream)
+    return passed_second(end.generated_timestamp if end else newest, has_ended=page.end_of_stream)
 
 
 class _Ticket(msgspec.Struct):

@@ -28,13 +28,13 @@ __all__ = [
     "MirrorSettings",
     "MirrorStatus",
     "StreamState",
+    "check_lease",
     "choose_record",
     "choose_ticket",
     "decode_mirror",
     "encode_mirror",
-    "passed_by",
+    "passed_second",
     "place_records",
-    "refuse_other_lease",
 ]
 
 # Users that only the mirror has, to bind credentials to, have ids from here on. A source never has: neither new nor
@@ -178,7 +178,7 @@ def choose_record(draft: RecordDraft, stored: ChangeRow | None, state: FeedState
     return draft._replace(generated_timestamp=copied_second(state, draft.generated_timestamp))
 
 
-def passed_by(end: int, *, has_ended: bool) -> int:
+def passed_second(end: int, *, has_ended: bool) -> int:
     """The newest second that a stream has wholly passed with a page that ended in the second `end`.
 
     More of that second may follow, except at the end of the stream: the source gives none that is still open.
@@ -205,7 +205,7 @@ def place_records(drafts: Sequence[RecordDraft], after: Position, end: Position)
     return [draft._replace(generated_timestamp=end.generated_timestamp) for draft in drafts]
 
 
-def refuse_other_lease(mirror: Mirror, owner: str, now: float, *, is_running: bool) -> None:
+def check_lease(mirror: Mirror, owner: str, now: float, *, is_running: bool) -> None:
     """Raises BadInput while another process walks. `is_running`: whether the lease's process is on this host and lives;
     a lease of another host holds until it is LEASE_SECONDS old."""
     lease = mirror.lease

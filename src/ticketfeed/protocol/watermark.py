@@ -213,5 +213,4 @@ def rewind_states(states: States, now: int, clock_error_seconds: int) -> States:
 
 
 def _with_fenced_counts(state: FeedState) -> FeedState:
-    counts = {"invalidations": state.invalidations + FENCED, "record_changes": state.record_changes + FENCED}
-    return replace(state, **counts)
+    return replace(state, invalidations=state.invalidations + FENCED, record_changes=state.record_changes + FENCED)

@@ -43,6 +43,7 @@ from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
+from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
 
 __all__ = ["MemoryStore"]
@@ -283,9 +284,7 @@ class MemoryStore:
         async with self._lock:
             data = self._data[account.account_id].snapshot()
             transaction = MemoryTransaction(account.account_id, data, self._now(account))
-            if mirror:
-                transaction.start_copying()
-            result = await asyncio.to_thread(work, transaction)
+            result = await asyncio.to_thread(with_copies(work) if mirror else work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
             if transaction.erased_users is not None:

@@ -172,9 +172,6 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
     def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
         self._data.kind_states |= states
 
-    def _holds_records(self) -> bool:
-        return bool(self._data.records)
-
     def _write_entries(
         self,
         old: Mapping[EntryKey, SearchEntry | None],  # noqa: ARG002

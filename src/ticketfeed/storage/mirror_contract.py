@@ -31,6 +31,9 @@ __all__ = ["MirrorStore", "MirrorTransaction"]
 class MirrorTransaction(Protocol):
     """What a write transaction offers a mirror. All but `mirror` needs a write with `mirror=True`, else ValueError."""
 
+    def start_copying(self) -> None:
+        """Make this a write with `mirror=True`. Called by the store, before the work begins."""
+
     @property
     def mirror(self) -> Mirror | None:
         """What is stored of the account's mirror, or was put last; None if the account is none."""

@@ -1,8 +1,9 @@
 """The part of a write transaction that is about mirrors, the same on all engines but for how rows are stored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
@@ -13,8 +14,21 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import ChangeRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.contract import WriteTransaction
 
-__all__ = ["MirrorWrites"]
+__all__ = ["MirrorWrites", "with_copies"]
+
+T = TypeVar("T")
+
+
+def with_copies(work: Callable[[WriteTransaction], T]) -> Callable[[WriteTransaction], T]:
+    """The work of a write with `mirror=True`."""
+
+    def copy(transaction: WriteTransaction) -> T:
+        transaction.start_copying()
+        return work(transaction)
+
+    return copy
 
 
 class MirrorWrites(ABC):
@@ -52,10 +66,6 @@ class MirrorWrites(ABC):
     def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
         """Store these."""
 
-    @abstractmethod
-    def _holds_records(self) -> bool:
-        """Whether the account has any record."""
-
     def start_copying(self) -> None:
         """Make this the write of a mirror, before its work begins."""
         self._copies = True
@@ -69,7 +79,7 @@ class MirrorWrites(ABC):
     def put_mirror(self, mirror: Mirror) -> None:
         self._check_copies()
         if not self.state.is_mirror:
-            if self.state.ticket_count or self._holds_records():
+            if self.state.ticket_count or self._record_state.last_generated_timestamp:
                 raise BadInput("the account holds tickets or records of its own, and cannot be a mirror; name another")
             # A fence protects what was given out before; a source gives it again as it was.
             self.state = replace(self.state, last_generated_timestamp=0, watermark=0, is_mirror=True)

@@ -30,6 +30,9 @@ class AccountShares:
         """Wait for a place of the account, until the monotonic time `deadline`. Raises StoreUnavailable."""
         share = self._shares.setdefault(account_id, _Share(asyncio.Semaphore(self._share)))
         share.users += 1
+        if not share.places.locked():
+            await share.places.acquire()  # at once, and without a timer
+            return
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await share.places.acquire()

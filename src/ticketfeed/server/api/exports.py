@@ -20,6 +20,7 @@ from ticketfeed.protocol.query import (
     parse_span_request,
 )
 from ticketfeed.server.api.call import ApiCall, Handler
+from ticketfeed.server.middleware.overload import begin_page
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import accepted_coding, encoded_response, streamed_response
 
@@ -114,7 +115,11 @@ async def _answer(
     now: int,
 ) -> Answer | StreamedAnswer:
     asked = PageRequest(call.account, export, query, call.address(request), accepted_coding(request), now)
-    return await call.service.exports.answer(asked)
+    end_page = await begin_page(request.scope, call.account.account_id)
+    try:
+        return await call.service.exports.answer(asked)
+    finally:
+        end_page()
 
 
 def _respond(request: Request, answer: Answer | StreamedAnswer, *, is_page: bool = True) -> Response:

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from starlette.requests import Request
@@ -19,12 +21,16 @@ from ticketfeed.protocol.errors import ServerBusy
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
+from ticketfeed.storage.shares import AccountShares
 
-__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "limit_anonymous"]
+__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "begin_page", "limit_anonymous"]
 
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
 _ADMITTED_TOGETHER = 8
+# Pages of one account that are read at once: more than a store reads at a time, and few enough that what they take
+# before it is counted as unsent, 2 to 16 MB each, does not matter.
+_PAGES_OF_ACCOUNT = 8
 _WARN_SECONDS = 60.0
 # The unsent bytes, as a multiple of the limit, up to which a connection is served that has received all before.
 _PROVEN_UNSENT = 1.5
@@ -78,10 +84,15 @@ class Share:
         """Whether a request may be answered now that did not wait."""
         return not self._waiting and self.unsent_bytes() <= self.unsent_bytes_max
 
-    async def wait_for_room(self, seconds: float) -> bool:
-        """Wait in line for at most so long. Whether the request may be answered."""
+    def has_room_for(self, reader: Reader | None) -> bool:
+        """Whether one of this connection may be, even so: it has received all that it was sent."""
+        most = _PROVEN_UNSENT * self.unsent_bytes_max
+        return reader is not None and reader.has_received_all() and self.unsent_bytes() <= most
+
+    async def wait_for_room(self, seconds: float, *, has_waited: bool = False) -> bool:
+        """Wait in line for at most so long, in front if it has waited before. Whether the request may be answered."""
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        (self._waiting.appendleft if has_waited else self._waiting.append)(turn)
         if self._admitting is None:
             self._admitting = asyncio.create_task(self._admit())
         try:
@@ -134,6 +145,7 @@ class Overload:
         self._app, self._wait_seconds = app, limits.wait_seconds
         self.known = Share(limits.requests, limits.unsent_bytes)
         self.anonymous = Share(limits.anonymous_requests, limits.anonymous_unsent_bytes)
+        self._pages = AccountShares(_PAGES_OF_ACCOUNT)
         self._warned_at: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,7 +159,7 @@ class Overload:
                 break
         reader: Reader | None = scope.get(CONNECTION)
         place = Place(share)
-        scope[_PLACE] = place, self.anonymous
+        scope[_PLACE] = place, self
         if reader is not None:
             reader.place = place
         share.running += 1
@@ -165,12 +177,27 @@ class Overload:
         share = place.share
         if share.requests > share.requests_max or share.running > _RUNNING * share.requests_max:
             return False
-        if share.has_room():
-            return True
-        most = _PROVEN_UNSENT * share.unsent_bytes_max
-        if reader is not None and reader.has_received_all() and share.unsent_bytes() <= most:
+        if share.has_room() or share.has_room_for(reader):
             return True
         return await share.wait_for_room(self._wait_seconds) and place.is_taken
+
+    async def begin_page(self, place: Place, reader: Reader | None, account_id: int) -> Callable[[], None]:
+        """Wait for one of the few places in which pages of an account are read, and for room to send what is read.
+
+        A request was admitted before the others were sent their pages. While those are read from a database, hundreds
+        would be admitted, and all their pages be held at once. Who has received all so far waits for nobody. Returns
+        what gives the place back. Raises ServerBusy, StoreUnavailable.
+        """
+        if place.share.has_room_for(reader):
+            return _do_nothing
+        deadline = time.monotonic() + self._wait_seconds
+        await self._pages.take(account_id, deadline)
+        while place.share.unsent_bytes() > place.share.unsent_bytes_max:
+            self._pages.give_back(account_id)  # who waits for room keeps nobody waiting who has it
+            if not await place.share.wait_for_room(deadline - time.monotonic(), has_waited=True):
+                raise _busy()
+            await self._pages.take(account_id, deadline)
+        return partial(self._pages.give_back, account_id)
 
     def _warn(self, share: Share) -> None:
         """Log once a minute: a line for each refusal would add to the load."""
@@ -184,14 +211,28 @@ class Overload:
             )
 
 
+async def begin_page(scope: Scope, account_id: int) -> Callable[[], None]:
+    """`Overload.begin_page` for a request."""
+    if _PLACE not in scope:  # called in the process
+        return _do_nothing
+    place, overload = scope[_PLACE]
+    end: Callable[[], None] = await overload.begin_page(place, scope.get(CONNECTION), account_id)
+    return end
+
+
+def _do_nothing() -> None:
+    pass
+
+
 def limit_anonymous(scope: Scope) -> None:
     """Count a request as anonymous from now on if no credentials were found to be valid, whatever its headers have.
 
     Raises ServerBusy.
     """
-    place, anonymous = scope.get(_PLACE, (None, None))
-    if place is None or place.share is anonymous or request_context(scope).identity is not None:
+    place, overload = scope.get(_PLACE, (None, None))
+    if place is None or place.share is overload.anonymous or request_context(scope).identity is not None:
         return
+    anonymous = overload.anonymous
     place.move(anonymous)
     if anonymous.requests > anonymous.requests_max:
         raise _busy()
