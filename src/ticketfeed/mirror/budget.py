@@ -8,7 +8,7 @@ from ticketfeed.client.retry import rate_windows, retry_after
 from ticketfeed.client.steps import Answer
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.request_budget import RequestBudget, learn_refusal, learn_window, request_limit, take_request
+from ticketfeed.protocol.request_budget import RequestBudget, learn_refusal, learn_window, take_request
 from ticketfeed.storage.contract import Store, WriteTransaction
 
 __all__ = ["PAUSED", "StoredBudget"]
@@ -35,7 +35,7 @@ class StoredBudget:
             return PAUSE_SECONDS, PAUSED
         wanted = mirror.settings.requests_per_minute
         _, seconds, reason = take_request(mirror.budget, wanted, now)
-        if seconds or request_limit(mirror.budget, wanted, now) is None:
+        if seconds:
             return seconds, reason
 
         def work(transaction: WriteTransaction) -> tuple[float, str]:

@@ -265,8 +265,9 @@ class MirrorRun:
             mirror = transaction.mirror
             if mirror is None or mirror.lease is None or mirror.lease.owner != self._holder.owner:
                 return
-            error = reason or self._last_error or mirror.status.last_error
-            status = msgspec.structs.replace(mirror.status, state="stopped", reason=reason, last_error=error)
+            status = self._status(mirror)
+            error = reason or status.last_error
+            status = msgspec.structs.replace(status, state="stopped", reason=reason, last_error=error, waits_until=None)
             transaction.put_mirror(msgspec.structs.replace(mirror, lease=None, status=status))
 
         with contextlib.suppress(Exception):  # the disk may be full: the lease then ends with the process

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ticketfeed.protocol.errors import AccountIsMirror, BadInput, BadRecord
+from ticketfeed.protocol.errors import AccountIsMirror, BadRecord
 from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft, wire_second
@@ -28,7 +28,6 @@ __all__ = [
     "MirrorSettings",
     "MirrorStatus",
     "StreamState",
-    "check_lease",
     "choose_record",
     "choose_ticket",
     "decode_mirror",
@@ -203,13 +202,3 @@ def place_records(drafts: Sequence[RecordDraft], after: Position, end: Position)
     if in_order and (not positions or (after < positions[0] and positions[-1] == end)):
         return list(drafts)
     return [draft._replace(generated_timestamp=end.generated_timestamp) for draft in drafts]
-
-
-def check_lease(mirror: Mirror, owner: str, now: float, *, is_running: bool) -> None:
-    """Raises BadInput while another process walks. `is_running`: whether the lease's process is on this host and lives;
-    a lease of another host holds until it is LEASE_SECONDS old."""
-    lease = mirror.lease
-    if lease is None or lease.owner == owner:
-        return
-    if is_running or now - lease.renewed_at < LEASE_SECONDS:
-        raise BadInput(f"this account is mirrored already, by process {lease.pid} on {lease.host}")

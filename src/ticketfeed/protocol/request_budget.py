@@ -23,6 +23,8 @@ REQUESTS_PER_MINUTE = 10
 SPAN_SECONDS = 61.0
 # A budget above this is not limited by waits: it is what a source without limits says.
 LIMIT_MAX = 1000
+# So many are counted where nothing limits them.
+COUNTED_MAX = 100
 # How long it is believed that others use the source as they did.
 OTHERS_SECONDS = 300.0
 # And so many more are left to them: those that they were refused cannot be seen.
@@ -81,17 +83,16 @@ def take_request(budget: RequestBudget, wanted: int | None, now: float) -> tuple
         return budget, closed, "the source's rate limit is spent"
     limit = request_limit(budget, wanted, now)
     sent = _lately(budget, now)
-    if limit is None or not sent:
-        return _with(budget, sent=(*sent, now)[-LIMIT_MAX:] if limit else (now,)), 0.0, ""
-    reason = f"the budget of {limit} requests a minute is spent"
-    wait = sent[-limit] + SPAN_SECONDS - now if len(sent) >= limit else 0.0
-    if budget.others and now < budget.others_until:
+    reason, wait = f"the budget of {limit} requests a minute is spent", 0.0
+    if limit is not None and len(sent) >= limit:
+        wait = sent[-limit] + SPAN_SECONDS - now
+    if limit is not None and sent and budget.others and now < budget.others_until:
         # Apart, so that what others use is seen all the time, and not only where a window begins.
         wait = max(wait, sent[-1] + SPAN_SECONDS / limit - now)
         reason = f"others send {budget.others} requests a minute, which leaves {limit}"
     if wait > 0:
         return budget, wait, reason
-    return _with(budget, sent=(*sent, now)[-LIMIT_MAX:]), 0.0, ""
+    return _with(budget, sent=(*sent, now)[-(limit or COUNTED_MAX) :]), 0.0, ""
 
 
 def count_sent(budget: RequestBudget, now: float) -> int:
