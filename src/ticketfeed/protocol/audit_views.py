@@ -108,7 +108,7 @@ class _TicketEvent(msgspec.Struct):
 
 _TICKET_EVENT = msgspec.json.Decoder(_TicketEvent)
 # What `_child_event` adds to every event.
-_ADDED_KEYS = frozenset({"via", "via_reference_id", "event_type"})
+_ADDED_KEYS = frozenset({"via_reference_id", "event_type"})
 
 
 def audit_of_ticket_event(data: bytes) -> bytes:
@@ -147,16 +147,23 @@ def _event_of(child: Mapping[str, Any], audit_via: Mapping[str, Any]) -> dict[st
     type_ = child.get("event_type") or child.get("type")
     via = child.get("via")
     own_via = via if isinstance(via, dict) else _named_via(via)
-    has_own_via = own_via != audit_via if isinstance(via, dict) else via != _channel_name(dict(audit_via))
-    rest = {key: value for key, value in child.items() if key not in _ADDED_KEYS}
-    if type_ in COMMENT_TYPES:
-        rest.pop("created_at", None)
-        if "comment_present" in rest:
-            rest = {"id": rest.get("id"), "public": rest.get("comment_public")}
-    elif type_ in ("Create", "Change"):
+    if type_ not in (*COMMENT_TYPES, "Create", "Change"):  # all keys are its own, in its own order
+        rest = {key: own_via if key == "via" else value for key, value in child.items() if key not in _ADDED_KEYS}
+        return _typed(rest, type_)
+    rest = {key: value for key, value in child.items() if key not in _ADDED_KEYS and key != "via"}
+    if type_ in ("Create", "Change"):
         rest = _field_change(rest)
-    event = {"id": rest.pop("id", None), "type": type_, **rest}
+    elif "comment_present" in rest:
+        rest = {"id": rest.get("id"), "public": rest.get("comment_public")}
+    else:
+        rest.pop("created_at", None)
+    event = _typed(rest, type_)
+    has_own_via = own_via != audit_via if isinstance(via, dict) else via != _channel_name(dict(audit_via))
     return {**event, "via": own_via} if has_own_via else event
+
+
+def _typed(event: dict[str, Any], type_: Any) -> dict[str, Any]:
+    return event if "type" in event else {"id": event.pop("id", None), "type": type_, **event}
 
 
 def _field_change(child: dict[str, Any]) -> dict[str, Any]:
