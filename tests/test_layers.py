@@ -77,6 +77,7 @@ ALLOWED: dict[str, set[str]] = {
     "client": {"protocol", "clock", "client.store_source"},
     "client.sinks": {"protocol", "clock", "atomic_file"},
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
+    "mirror": {*_STORED, "client", "writing"},
     "dlt": {"client"},
     "testing": {*_SERVED, "server", "data", "wrap", "inprocess"},
 }
