@@ -88,6 +88,7 @@ ALLOWED: dict[str, set[str]] = {
     "client": {"protocol", "clock", "client.store_source"},
     "client.sinks": {"protocol", "clock", "atomic_file"},
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
+    "mirror": {*_STORED, "client", "writing"},
     "dlt": {"client"},
     "torture": {*_SERVED, "faults", "server", "data", "wrap", "client", "atomic_file"},
     "testing": {*_SERVED, "faults", "server", "data", "wrap", "inprocess", "client"},

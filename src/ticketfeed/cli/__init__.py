@@ -28,6 +28,7 @@ from ticketfeed.cli import (
     get,
     load,
     maintain,
+    mirror,
     oauth,
     repair,
     run,
@@ -82,6 +83,7 @@ app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)
 app.command()(export.export)
+app.add_typer(mirror.app, name="mirror")
 app.command()(maintain.maintain)
 app.command()(simulate.simulate)
 app.add_typer(account.app, name="account")
