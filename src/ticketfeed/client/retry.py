@@ -3,9 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from ticketfeed.protocol.retry_after import parse_retry_after
-
 from ticketfeed.protocol.request_budget import RequestWindow
+from ticketfeed.protocol.retry_after import parse_retry_after
 
 __all__ = ["BACKOFF_SECONDS_MAX", "Pace", "backoff", "rate_windows", "retry_after", "window_reset"]
 

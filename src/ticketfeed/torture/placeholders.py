@@ -15,10 +15,10 @@ PREFIX = "TICKETFEED_SOURCE_"
 PLACEHOLDERS = {
     "url": "https://{subdomain}.zendesk.com, which only COMMAND can reach",
     "subdomain": "the name of the account",
-    "email": "of an admin",
+    "email": "the email address of an admin",
     "token": "an API token of the admin",
-    "client_id": "of an OAuth client that acts as the admin",
-    "client_secret": "of the OAuth client",
+    "client_id": "the identifier of an OAuth client that acts as the admin",
+    "client_secret": "the secret of the OAuth client",
     "refresh_token_file": "a file with a refresh token, which each use replaces",
     "output": "a file for the tickets; what is in it afterwards is compared. An ending may follow: {output}.ndjson",
     "state": "a file for what the next run needs",

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 OUTCOMES: tuple[Outcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "UNSUPPORTED")
-_GZIP_SIZE_NOTE = "COMMAND accepts no compressed answers, and the scenario is about them"
+_GZIP_NOTE = "COMMAND accepts no compressed answers, and the scenario is about them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,28 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What COMMAND did, besides what a verdict says. `output_problem`: why its output could not be compared."""
+    """What COMMAND did, besides what a verdict says. `output_problem`: why its output could not be compared.
+
+    `last_line`: that it printed.
+    """
 
     uses_oauth: bool
     accepts_gzip: bool
     per_page_max: int
     exit_code: int | None
     output_problem: str = ""
+    last_line: str = ""
+
+    @property
+    def how_it_ended(self) -> str:
+        """To follow what it did not do."""
+        code = "" if self.exit_code is None else f", and ended with exit code {self.exit_code}"
+        return f"{code}{': ' if self.last_line else ''}{self.last_line}"
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioRun:
-    """A scenario with one command. `fired`: at how many requests. `notes`: of what could not be reached, or not be isolated."""
+    """A scenario with one command. `fired`: at how many requests. `notes`: of hosts that COMMAND could not reach."""
 
     outcome: Outcome
     reason: str
@@ -93,6 +103,8 @@ def decide(scenario: Scenario, verdict: Verdict, behaviour: Behaviour, fired: in
     outcome, reason = verdict.outcome, verdict.reason
     if outcome == "INCONCLUSIVE" and not fired and (unsupported := _why_unsupported(scenario, behaviour)):
         return "UNSUPPORTED", unsupported
+    if outcome == "INCONCLUSIVE" and not verdict.requests:
+        return outcome, f"{reason}{behaviour.how_it_ended}"
     if outcome == "PASS" and behaviour.exit_code == 0 and behaviour.output_problem:
         return "INCONCLUSIVE", behaviour.output_problem
     return outcome, reason
@@ -109,7 +121,7 @@ def _why_unsupported(scenario: Scenario, behaviour: Behaviour) -> str:
     if when.above_per_page is not None and 0 < behaviour.per_page_max <= when.above_per_page:
         return f"COMMAND requests no page of more than {when.above_per_page} records"
     if scenario.what.truncate_gzip and not behaviour.accepts_gzip:
-        return _GZIP_SIZE_NOTE
+        return _GZIP_NOTE
     return ""
 
 

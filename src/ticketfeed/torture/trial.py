@@ -30,6 +30,7 @@ from ticketfeed.torture.world import World
 __all__ = ["Trial", "opened_trial"]
 
 _PER_PAGE_DEFAULT = 1000
+_LINE_CHARS_MAX = 200
 
 
 @dataclass(slots=True)
@@ -107,6 +108,7 @@ class Trial:
             per_page_max=max((_per_page(each) for each in requests if "/incremental/" in each.path), default=0),
             exit_code=self.attempts[-1].exit_code,
             output_problem=output_problem,
+            last_line=_last_line(self.attempts[-1].printed) or "; ".join(self.notes[:1]),
         )
 
     async def _requests(self) -> list[RequestRecord]:
@@ -147,6 +149,11 @@ async def opened_trial(
 def _per_page(request: RequestRecord) -> int:
     text = request.query.get("per_page", "")
     return int(text) if text.isdecimal() and len(text) < 10 else _PER_PAGE_DEFAULT
+
+
+def _last_line(printed: str) -> str:
+    lines = printed.split("\n")
+    return next((line.strip()[:_LINE_CHARS_MAX] for line in reversed(lines) if line.strip()), "")
 
 
 def _read(file: Path | None) -> tuple[Output | None, str]:
