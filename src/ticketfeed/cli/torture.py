@@ -19,7 +19,7 @@ from ticketfeed.faults import find_scenario, read_scenario_file, shipped_scenari
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.scenarios import Scenario
 from ticketfeed.settings import Settings
-from ticketfeed.torture.placeholders import PLACEHOLDERS
+from ticketfeed.torture.placeholders import PLACEHOLDERS, output_ending
 from ticketfeed.wrap.hosts import parse_allowed_host, parse_host_port
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def torture(
     reports = [check_report(file) for file in report or []]
     scenarios, given = _choose(scenario or [])
     commands = _commands(command or [], again, before, after)
+    for each in commands.values():
+        output_ending(each)
     options = _repeat_options(seed, timeout, tickets, again, before, after)
     plan = _plan(settings, scenarios, commands, seed, timeout, tickets, options, command or [], given)
     results = asyncio.run(_run(plan))

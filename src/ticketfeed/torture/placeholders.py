@@ -9,7 +9,7 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.scenarios import Scenario
 from ticketfeed.wrap.hosts import ZENDESK
 
-__all__ = ["PLACEHOLDERS", "CommandFacts", "fill", "find_output", "needs_oauth", "source_environment"]
+__all__ = ["PLACEHOLDERS", "CommandFacts", "fill", "find_output", "needs_oauth", "output_ending", "source_environment"]
 
 PREFIX = "TICKETFEED_SOURCE_"
 PLACEHOLDERS = {
@@ -62,12 +62,18 @@ def fill(command: Sequence[str], facts: CommandFacts) -> list[str]:
     return [_PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in command]
 
 
-def find_output(commands: Sequence[Sequence[str]], facts: CommandFacts) -> Path | None:
-    """The file that the commands write by their words; None if they name none. Raises BadInput for several."""
+def output_ending(commands: Sequence[Sequence[str]]) -> str | None:
+    """What follows {output} in the words of the commands; None if it is not in them. Raises BadInput for several."""
     endings = {found for command in commands for word in command for found in _OUTPUT.findall(word)}
     if len(endings) > 1:
         raise BadInput(f"COMMAND names several outputs: {', '.join(f'{{output}}{each}' for each in sorted(endings))}")
-    return Path(f"{facts.values()['output']}{endings.pop()}") if endings else None
+    return endings.pop() if endings else None
+
+
+def find_output(commands: Sequence[Sequence[str]], facts: CommandFacts) -> Path | None:
+    """The file that the commands write by their words; None if they name none. Raises BadInput for several."""
+    ending = output_ending(commands)
+    return None if ending is None else Path(f"{facts.values()['output']}{ending}")
 
 
 def needs_oauth(scenario: Scenario) -> bool:
