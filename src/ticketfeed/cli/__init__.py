@@ -28,12 +28,14 @@ from ticketfeed.cli import (
     get,
     load,
     maintain,
+    mirror,
     oauth,
     repair,
     run,
     serve,
     simulate,
     token,
+    verdict,
 )
 from ticketfeed.protocol.errors import TicketfeedError
 
@@ -79,6 +81,7 @@ app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)
 app.command()(export.export)
+app.add_typer(mirror.app, name="mirror")
 app.command()(maintain.maintain)
 app.command()(simulate.simulate)
 app.add_typer(account.app, name="account")
@@ -92,6 +95,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
 app.command()(consumers.consumers)
+app.command()(verdict.verdict)
 app.command()(doctor.doctor)
 app.command()(doctor.ready)
 app.add_typer(config.app, name="config")

@@ -45,7 +45,8 @@ TicketfeedError
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
     ├── SourceError           the source of an export cannot be read
-    │   └── SourceRefused     its final answer is an error
+    │   ├── SourceRefused     its final answer is an error
+    │   └── SourceChanged     it is not the one that a mirror was copied from, or not in the state it was in
     ├── TargetError           the target of an export cannot be opened, read or written
     └── NotFound              an account, user or token that is not there
 
@@ -92,6 +93,7 @@ __all__ = [
     "RoleTooLow",
     "SearchLimitExceeded",
     "ServerBusy",
+    "SourceChanged",
     "SourceError",
     "SourceRefused",
     "StartTimeTooRecent",
@@ -549,6 +551,10 @@ class SourceRefused(SourceError):
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
         self.status = status
+
+
+class SourceChanged(SourceError):
+    """The source of a mirror is another account, is suddenly empty, or has gone back behind what was copied."""
 
 
 class TargetError(OperatorError):
