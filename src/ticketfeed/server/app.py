@@ -91,8 +91,8 @@ def create_app(
             *HEALTH_ROUTES,
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
-            *FAULT_ROUTES,
             *VERDICT_ROUTES,
+            *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[

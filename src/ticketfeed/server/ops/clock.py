@@ -10,9 +10,9 @@ from starlette.routing import Route
 from ticketfeed.protocol.errors import InvalidValue
 from ticketfeed.protocol.moved_clock import parse_clock_move
 from ticketfeed.protocol.records import wire_second
+from ticketfeed.server.api.admin_calls import admit_admin
 from ticketfeed.server.api.call import ApiCall, refuse_cross_site
 from ticketfeed.server.api.requests import read_body
-from ticketfeed.server.ops.admin_calls import admit_admin
 
 __all__ = ["CLOCK_ROUTES"]
 

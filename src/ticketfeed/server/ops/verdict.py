@@ -7,8 +7,8 @@ from starlette.routing import Route
 
 from ticketfeed.data.verdict import VerdictOptions, read_verdict
 from ticketfeed.protocol.errors import BadInput, InvalidValue
+from ticketfeed.server.api.admin_calls import admit_admin
 from ticketfeed.server.api.call import query_of
-from ticketfeed.server.ops.admin_calls import admit_admin
 
 __all__ = ["VERDICT_ROUTES"]
 
