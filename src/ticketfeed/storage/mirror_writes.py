@@ -41,6 +41,7 @@ class MirrorWrites(ABC):
     now: int
     _record_state: FeedState
     _invalidations: InvalidationLog
+    _newest: int | None
 
     def __init__(self) -> None:
         self._copies = self._overwrites = False
@@ -65,6 +66,13 @@ class MirrorWrites(ABC):
     @abstractmethod
     def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
         """Store these."""
+
+    @property
+    def second(self) -> int:
+        """Of a mirror: the end of what is stored, where what an erasure rewrites is put."""
+        if self.state.is_mirror:
+            return max(self.state.last_generated_timestamp, self.state.watermark + 1, self._newest or 0)
+        return watermark.next_generated_timestamp(self.state, self.now)
 
     def start_copying(self) -> None:
         """Make this the write of a mirror, before its work begins."""
