@@ -618,6 +618,31 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
+    def test_fencing_all_accounts(self) -> None:
+        """All accounts are fenced as each would be, those with a clock of their own by it; and those made later."""
+
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
+            ahead, behind = await store.create_account("ahead"), await store.create_account("behind")
+            await store.write(ahead, lambda write: write.put_clock(MovedClock(1000)))
+            await store.write(behind, lambda write: write.put_clock(MovedClock(-1000)))
+            await store.write(account, putting([ticket(1)]))
+            await store.write(account, lambda write: write.put_records([user(1)]))
+            fenced = await store.fence_accounts(5)
+            assert fenced == [(each, await store.read_state(each)) for each in (account, ahead, behind)]
+            assert fenced[0][1] == FeedState(NOON, NOON + 5, 1, FENCED, FENCED + 1)
+            assert fenced[1][1] == FeedState(0, NOON + 1005, 0, FENCED, FENCED)
+            assert fenced[2][1] == FeedState(0, NOON + 5, 0, FENCED, FENCED)
+            assert (await store.read_state(await store.create_account("later"))).watermark == NOON + 5
+            for each, state in fenced:
+                await store.write(each, lambda write: write.put_records([user(2)]))
+                records, _ = await store.read_record_changes(each, "users", START, NOON * 2, 10)
+                assert records.last_generated_timestamp == getattr(state, "watermark", 0) + 1
+            clock.now = NOON - 3600
+            again = await store.fence_accounts(0)
+            assert [getattr(state, "watermark", 0) for _, state in again] == [NOON + 5, NOON + 1005, NOON + 5, NOON + 5]
+
+        self.run(scenario)
+
     def test_a_fenced_account_keeps_no_seconds(self) -> None:
         """An account fenced while empty refuses kept seconds, and holds what is loaded behind its fence."""
 

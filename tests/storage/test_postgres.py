@@ -18,7 +18,7 @@ from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
@@ -295,6 +295,27 @@ def test_what_a_replica_does_not_know_yet(postgres: PostgresServer) -> None:
         with pytest.raises(StoreUnavailable, match="no row"):
             await store.write(nobody, putting([ticket(1)]))
         assert not await store.close_newest(nobody)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_fencing_what_can_be_reached(postgres: PostgresServer) -> None:
+    """While the row of one account is locked, all others are fenced, and the reason for that one is returned."""
+
+    async def main() -> None:
+        url = postgres.new_database()
+        store = await PostgresStore.open(url, ManualClock())
+        accounts = [await store.create_account(name) for name in ("acme", "beta", "gamma")]
+        with psycopg.connect(url) as stranger:
+            stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id = 2 FOR UPDATE")
+            first, blocked, last = await store.fence_accounts(5)
+            assert [first, last] == [(each, await store.read_state(each)) for each in (accounts[0], accounts[2])]
+            assert blocked[0] == accounts[1]
+            assert str(blocked[1]) == "the store cannot serve: another write holds the account"
+        assert {state.watermark for _, state in await store.fence_accounts(5) if isinstance(state, FeedState)} == {
+            NOON + 5
+        }
         await store.close()
 
     asyncio.run(main())

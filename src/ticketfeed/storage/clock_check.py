@@ -26,6 +26,10 @@ class ClockCheck:
         """Note the time of the database server, in Unix seconds."""
         self._difference = system_instant() - instant
 
+    def newest(self, now: int) -> int:
+        """The later of this machine's time `now` and the database server's, as they differed when compared last."""
+        return now + max(0, round(-self._difference))
+
     def problem(self) -> str | None:
         """Why writes are refused; None if they are not."""
         if self._is_accepted:

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
+from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.mirrors import Mirror
@@ -499,6 +500,12 @@ class MaintenanceStore(Protocol):
 
         Waits for the account's row as a write does. Returns the state after it. Idempotent. An account that is created
         later starts behind the fence too: it may be one that was lost.
+        """
+
+    async def fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
+        """`fence` every account, in one statement where all can be reached.
+
+        Otherwise each that can be, within about a second: of the others the reason is returned.
         """
 
     async def clock_problem(self) -> str | None:

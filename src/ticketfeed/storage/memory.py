@@ -17,6 +17,7 @@ from ticketfeed.protocol.consumers import (
     recent_consumers,
     recent_requests,
 )
+from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
@@ -314,6 +315,9 @@ class MemoryStore:
             self._fenced_at = max(self._fenced_at, watermark.fence(FeedState(), now, clock_error_seconds).watermark)
             self._changes += 1
             return data.state
+
+    async def fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
+        return [(account, await self.fence(account, clock_error_seconds)) for account in self._accounts.values()]
 
     def _now(self, account: Account) -> int:
         """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""

@@ -16,6 +16,9 @@ __all__ = [
     "SqlSession",
     "create_account",
     "fence_account",
+    "fence_accounts",
+    "fence_copy",
+    "fence_new_accounts",
     "find_clock",
     "lock_states",
     "no_account_row",
@@ -69,13 +72,13 @@ def state_bindings(account: Account, states: States) -> dict[str, int]:
     return {"account_id": account.account_id, **StateRow.of(states)._asdict()}
 
 
-def create_account(session: SqlSession, subdomain: str) -> Account:
-    """The account of this name, added with its row if there is none."""
+def create_account(session: SqlSession, subdomain: str) -> tuple[Account, bool]:
+    """The account of this name, added with its row if there is none; and whether its row was."""
     session.execute("create_account", {"subdomain": subdomain})
     (account,) = session.rows("find_account", Account, {"subdomain": subdomain})
     fenced_at = session.value("read_fenced_at", {})
-    session.execute("create_state", {"account_id": account.account_id, "watermark": fenced_at})
-    return account
+    added = session.execute("create_state", {"account_id": account.account_id, "watermark": fenced_at})
+    return account, added > 0
 
 
 def fence_account(
@@ -88,9 +91,45 @@ def fence_account(
     newest = max(now, find_clock(session, account.account_id).time(now))
     tickets, _ = fenced = watermark.fence_states(states, newest, clock_error_seconds)
     write_states(session, account, fenced)
+    fence_new_accounts(session, now, clock_error_seconds)
+    return tickets
+
+
+def fence_new_accounts(session: SqlSession, now: int, clock_error_seconds: int) -> None:
+    """Fence accounts that are created later: one may have existed before, and been lost."""
     fenced_at = watermark.fence(FeedState(), now, clock_error_seconds).watermark
     session.execute("write_fenced_at", {"fenced_at": fenced_at})
-    return tickets
+
+
+def fence_accounts(
+    session: SqlSession, now: int, clock_error_seconds: int
+) -> list[tuple[Account, FeedState | StoreUnavailable]]:
+    """`fence_account` of every account, in one statement; returns its state, or that its row is missing."""
+    closed = now + clock_error_seconds
+    bindings = {"closed": closed, "fenced": watermark.FENCED}
+    rows = session.fetch(session.queries.select("fence_states", StateRow), bindings)
+    fenced = {account_id: StateRow(*row) for account_id, *row in rows}
+    fence_new_accounts(session, now, clock_error_seconds)
+    for account_id, *clock in session.fetch(session.queries["list_clocks"], {}):
+        ahead = MovedClock(*clock).time(now) + clock_error_seconds
+        if ahead > closed and (row := fenced.get(account_id)):
+            row = row._replace(watermark=max(row.watermark, ahead), record_watermark=max(row.record_watermark, ahead))
+            fenced[account_id] = row
+            write_states(session, Account(account_id, ""), row.states)
+    return [
+        (account, row.tickets if (row := fenced.get(account.account_id)) else no_account_row(account))
+        for account in session.rows("list_accounts", Account, {})
+    ]
+
+
+def fence_copy(session: SqlSession, now: int, clock_error_seconds: int) -> list[tuple[Account, FeedState]]:
+    """Fence every account of a restored store. Raises StoreUnavailable if one has no row."""
+    fenced = []
+    for account, state in fence_accounts(session, now, clock_error_seconds):
+        if isinstance(state, StoreUnavailable):
+            raise state
+        fenced.append((account, state))
+    return fenced
 
 
 def find_clock(session: SqlSession, account_id: int) -> MovedClock:

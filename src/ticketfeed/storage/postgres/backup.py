@@ -26,7 +26,7 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_encoding, refuse_unreadable
 from ticketfeed.storage.postgres.session import PostgresSession
-from ticketfeed.storage.sql_session import fence_account, lock_states
+from ticketfeed.storage.sql_session import fence_copy
 
 __all__ = ["backup_postgres", "restore_postgres"]
 
@@ -81,16 +81,13 @@ def _fence_copy(
     From here on the store may differ from the one it was copied from, and ETags are made of the store's id and
     positions: with the same id, two different pages could have one ETag.
     """
-    fenced, session = [], PostgresSession(connection)
     with connection.transaction():
         for header, *rows in deferred.values():
             with connection.cursor().copy(header.rstrip(";").encode()) as copy:
                 copy.write("".join(f"{row}\n" for row in rows))
         prepare_schema(connection, create=False)
-        accounts = session.rows("list_accounts", Account, {})
-        for account in accounts:
-            states = lock_states(session, account)
-            fenced.append((account, fence_account(session, account, states, clock(), clock_error_seconds)))
+        fenced = fence_copy(PostgresSession(connection), clock(), clock_error_seconds)
+        connection.execute("UPDATE ticketfeed.feed_state SET wal_timeline = DEFAULT")
         connection.execute("UPDATE ticketfeed.meta SET value = %s WHERE name = 'store_id'", (uuid.uuid4().hex,))
     return fenced
 

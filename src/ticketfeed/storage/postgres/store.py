@@ -42,12 +42,14 @@ from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession, PostgresTransaction
 from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
+from ticketfeed.storage.postgres.timeline import fence_new_timeline, lock_row, read_row, store_timeline
 from ticketfeed.storage.queries import POSTGRES, build
 from ticketfeed.storage.shares import AccountShares
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,
-    lock_states,
+    fence_accounts,
+    fence_new_accounts,
     no_account_row,
     state_bindings,
     write_states,
@@ -80,6 +82,8 @@ ERASED_TABLES = (
     *("ticket", "record", "search_entry", "job", "job_item", "idempotent_answer"),
     *("consumer", "request", "anonymous_request"),
 )
+# How long one account is waited for when all are fenced.
+FENCE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
 # Connections of one process for writes, to the primary, and how many of them one account may use: one works, while the
@@ -156,9 +160,12 @@ class PostgresStore(SqlStore):
                 self._compare_clocks(connection)
                 self._clock_check.refuse()
                 session = PostgresSession(connection)
-                account = create_account(session, subdomain)
+                fence_new_timeline(session, self._newest())
+                account, is_new = create_account(session, subdomain)
+                if is_new:
+                    store_timeline(session, account)
                 if work is not None:
-                    states = lock_states(session, account)
+                    states = lock_row(session, account, self._newest())
                     _limit_statements(connection, STATEMENT_SECONDS)
                     self._run(session, account, states, work)
                 return account
@@ -175,9 +182,12 @@ class PostgresStore(SqlStore):
 
     async def close_newest(self, account: Account) -> bool:
         try:
-            return await self._readers.within(WAIT_SECONDS, self._close_newest(account))
-        except (psycopg.Error, PoolTimeout, TimeoutError):
+            closed = await self._readers.within(WAIT_SECONDS, self._close_newest(account))
+            if closed is None:
+                await self._with_row_locked(account, lambda _session, _states: None)
+        except (psycopg.Error, PoolTimeout, TimeoutError, StoreUnavailable):
             return False
+        return closed is not False
 
     async def write(
         self,
@@ -198,11 +208,43 @@ class PostgresStore(SqlStore):
     async def overwrite_erased(self) -> None:
         await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
 
-    async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
+    async def fence(self, account: Account, clock_error_seconds: int, wait_seconds: float | None = None) -> FeedState:
         def locked(session: PostgresSession, states: States) -> FeedState:
             return fence_account(session, account, states, self._clock(), clock_error_seconds)
 
-        return await self._with_row_locked(account, locked)
+        return await self._with_row_locked(account, locked, wait_seconds)
+
+    async def fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
+        problem = await self.clock_problem()
+        if problem is not None:
+            raise StoreUnavailable(problem)
+        try:
+            return await self._writers.run(lambda: _translate_errors(lambda: self._fence_accounts(clock_error_seconds)))
+        except StoreUnavailable:  # some row is locked, or a server that holds rows is away
+            accounts = await self.list_accounts()
+            turns = asyncio.Semaphore(WRITERS_MAX)
+            return await asyncio.gather(*(self._try_fence(each, clock_error_seconds, turns) for each in accounts))
+
+    def _fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
+        now = self._clock()
+        with self._writers.pool.connection(WAIT_SECONDS) as connection:
+            session = PostgresSession(connection)
+            # First, in a transaction of its own: an account that is being created is there when the others are fenced.
+            with connection.transaction():
+                _limit_statements(connection, WAIT_SECONDS)
+                fence_new_accounts(session, now, clock_error_seconds)
+            with connection.transaction():
+                _limit_statements(connection, FENCE_SECONDS)
+                return fence_accounts(session, now, clock_error_seconds)
+
+    async def _try_fence(
+        self, account: Account, clock_error_seconds: int, turns: asyncio.Semaphore
+    ) -> tuple[Account, FeedState | StoreUnavailable]:
+        async with turns:
+            try:
+                return account, await self.fence(account, clock_error_seconds, FENCE_SECONDS)
+            except StoreUnavailable as error:
+                return account, error
 
     async def clock_problem(self) -> str | None:
         def compare() -> None:
@@ -309,13 +351,18 @@ class PostgresStore(SqlStore):
         rows.sort(key=position)
         return state, LazyRows(row_type, rows)
 
-    async def _close_newest(self, account: Account) -> bool:
-        """On a reader's connection: the writers', and their threads, may all be waiting for this very row."""
+    async def _close_newest(self, account: Account) -> bool | None:
+        """Whether there was something to close; None if the account is to be fenced instead.
+
+        On a reader's connection: the writers', and their threads, may all be waiting for this very row.
+        """
         own = {"account_id": account.account_id}
         async with self._readers.primary.connection(RETRY_SECONDS) as connection, connection.transaction():
             sql = QUERIES.select("lock_state_nowait", StateRow).encode()
-            for row in build(StateRow, await (await connection.execute(sql, own)).fetchall()):
-                closed = watermark.close_states(row.states, self.clocks.at(account, self._clock()))
+            for states, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
+                closed = watermark.close_states(states, self.clocks.at(account, self._clock()))
+                if closed is not None and timeline is not None:
+                    return None
                 if closed is not None:
                     await connection.execute(QUERIES["write_state"].encode(), state_bindings(account, closed))
                     return True
@@ -335,9 +382,15 @@ class PostgresStore(SqlStore):
             write_states(session, account, after)
         return result
 
-    async def _with_row_locked(self, account: Account, work: Callable[[PostgresSession, States], T]) -> T:
-        """Run `work` in a thread, in the account's turn. All waiting together is bounded by WAIT_SECONDS."""
-        deadline, loop = time.monotonic() + WAIT_SECONDS, asyncio.get_running_loop()
+    def _newest(self) -> int:
+        return self._clock_check.newest(self._clock())
+
+    async def _with_row_locked(
+        self, account: Account, work: Callable[[PostgresSession, States], T], wait_seconds: float | None = None
+    ) -> T:
+        """Run `work` in a thread, in the account's turn. All waiting together is bounded, by WAIT_SECONDS at most."""
+        deadline = time.monotonic() + (WAIT_SECONDS if wait_seconds is None else wait_seconds)
+        loop = asyncio.get_running_loop()
         await self._shares.take(account.account_id, deadline)
         running = self._writers.start(lambda: self._lock_and_run(account, work, deadline))
         # The place is given back when the thread is done, even if the caller was cancelled before.
@@ -357,7 +410,7 @@ class PostgresStore(SqlStore):
                     _limit_statements(connection, max(RETRY_SECONDS, deadline - time.monotonic()))
                     self._compare_clocks(connection)
                     session = PostgresSession(connection)
-                    states = lock_states(session, account)
+                    states = lock_row(session, account, self._newest())
                     locked = True
                     self._clock_check.refuse()
                     _limit_statements(connection, STATEMENT_SECONDS)

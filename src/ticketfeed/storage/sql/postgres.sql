@@ -22,12 +22,37 @@ SELECT id FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND position(:needle::bytea IN body) > 0
 
 -- name: lock_state
--- The account's row, locked until the end of the transaction: writes of one account run one after the other.
-SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
+-- The account's row, locked until the end of the transaction: writes of one account run one after the other. Its last
+-- column: the WAL timeline, if it is another one than at the last write. In a SELECT, Citus evaluates that where the row is.
+SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
+FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
 
 -- name: lock_state_nowait
 -- The same, or an error at once if a write holds it.
-SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
+SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
+FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
+
+-- name: write_timeline
+-- Store the timeline of the account's row, which the transaction has locked.
+UPDATE ticketfeed.feed_state SET wal_timeline = :timeline WHERE account_id = :account_id
+
+-- name: fence_states
+-- Fence every account at once, as watermark.fence_states does one.
+UPDATE ticketfeed.feed_state
+SET watermark = greatest(watermark, last_generated_timestamp, :closed),
+    record_watermark = greatest(record_watermark, record_last_timestamp, :closed),
+    invalidations = invalidations + :fenced,
+    record_changes = record_changes + :fenced
+RETURNING account_id, {row}
+
+-- name: read_new_timeline
+-- The WAL timeline, if it is another one than when the newest account was made.
+SELECT nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), value)
+FROM ticketfeed.meta WHERE name = 'wal_timeline'
+
+-- name: write_new_timeline
+-- Store it.
+UPDATE ticketfeed.meta SET value = :timeline WHERE name = 'wal_timeline'
 
 -- name: read_changes
 -- A page of tickets, each with the account's row after it; where there are none, the account's row after nulls.

@@ -30,6 +30,15 @@ SELECT id FROM record WHERE account_id = :account_id AND kind = :kind AND instr(
 -- The account's row in a write, which holds the lock of the file already.
 SELECT {row} FROM feed_state WHERE account_id = :account_id
 
+-- name: fence_states
+-- Fence every account at once, as watermark.fence_states does one.
+UPDATE feed_state
+SET watermark = max(watermark, last_generated_timestamp, :closed),
+    record_watermark = max(record_watermark, record_last_timestamp, :closed),
+    invalidations = invalidations + :fenced,
+    record_changes = record_changes + :fenced
+RETURNING account_id, {row}
+
 -- name: read_changes
 -- A page of tickets: one range of the clustered table. The caller reads the account's row in the same transaction.
 SELECT {row}

@@ -17,8 +17,7 @@ from ticketfeed.clock import Clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
-from ticketfeed.storage.queries import build
-from ticketfeed.storage.sql_session import fence_account, lock_states
+from ticketfeed.storage.sql_session import fence_copy
 from ticketfeed.storage.sqlite.file import (
     APPLICATION_ID,
     PRIVATE_MODE,
@@ -28,7 +27,7 @@ from ticketfeed.storage.sqlite.file import (
     snapshot,
     transaction,
 )
-from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession
+from ticketfeed.storage.sqlite.session import SqliteSession
 
 __all__ = ["backup_sqlite", "restore_sqlite"]
 
@@ -78,11 +77,8 @@ def _fence_copy(connection: apsw.Connection, clock: Clock, clock_error_seconds: 
     From here on it may differ from the store it was copied from, and ETags are made of the store's id and positions:
     with the same id, two different pages could have one ETag.
     """
-    fenced, session = [], SqliteSession(connection)
     with transaction(connection):
-        for account in build(Account, connection.execute(QUERIES.select("list_accounts", Account)).fetchall()):
-            states = lock_states(session, account)
-            fenced.append((account, fence_account(session, account, states, clock(), clock_error_seconds)))
+        fenced = fence_copy(SqliteSession(connection), clock(), clock_error_seconds)
         connection.execute("UPDATE meta SET value = ? WHERE name = 'store_id'", (uuid.uuid4().hex,))
         put_file_id(connection, anew=True)
     return fenced

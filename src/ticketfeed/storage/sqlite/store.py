@@ -29,7 +29,14 @@ from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
-from ticketfeed.storage.sql_session import create_account, fence_account, lock_states, no_account_row, write_states
+from ticketfeed.storage.sql_session import (
+    create_account,
+    fence_account,
+    fence_accounts,
+    lock_states,
+    no_account_row,
+    write_states,
+)
 from ticketfeed.storage.sql_store import SqlStore
 from ticketfeed.storage.sqlite.file import connect, explain, prepare, snapshot, transaction, translated
 from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders
@@ -130,7 +137,7 @@ class SqliteStore(SqlStore):
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
             with translated(self._path), self._writer.transaction():
-                account = create_account(self._writer.session, subdomain)
+                account, _ = create_account(self._writer.session, subdomain)
                 if work is not None:
                     self._writer.run_in_transaction(account, work)
                 return account
@@ -169,6 +176,14 @@ class SqliteStore(SqlStore):
                 self._clock_check.refuse()
                 states = lock_states(self._writer.session, account)
                 return fence_account(self._writer.session, account, states, self._clock(), clock_error_seconds)
+
+        return await self._writer.run(fence)
+
+    async def fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
+        def fence() -> list[tuple[Account, FeedState | StoreUnavailable]]:
+            with translated(self._path), self._writer.transaction():
+                self._clock_check.refuse()
+                return fence_accounts(self._writer.session, self._clock(), clock_error_seconds)
 
         return await self._writer.run(fence)
 
