@@ -104,6 +104,10 @@ class MirrorWrites(ABC):
             fenced = watermark.fence(self._state_of(kind), self.now, clock_error_seconds)
             self._kind_states()[kind] = replace(fenced, invalidations=0, record_changes=0)
 
+    @property
+    def _is_archive(self) -> bool:
+        return self.mirror is not None and self.mirror.closed_at is not None
+
     def _check_copies(self) -> None:
         if not self._copies:
             raise ValueError("only a write with mirror=True may do this")
@@ -123,16 +127,18 @@ class MirrorWrites(ABC):
 
     def _choose_tickets(self, drafts: Sequence[TicketDraft], stored: Mapping[int, ChangeRow]) -> list[TicketRow]:
         """The rows of a batch that are to be stored; of each id there is one."""
-        chosen = (
-            choose_ticket(draft, stored.get(draft.id), self.state, overwrites=self._overwrites) for draft in drafts
-        )
+        options = {"overwrites": self._overwrites, "is_archive": self._is_archive}
+        chosen = (choose_ticket(draft, stored.get(draft.id), self.state, **options) for draft in drafts)
         return [row for row in chosen if row is not None]
 
     def _choose_records(
         self, drafts: Sequence[RecordDraft], stored: Mapping[tuple[str, int], ChangeRow]
     ) -> list[RecordDraft]:
         last = {(draft.kind, draft.id): draft for draft in drafts}
-        chosen = (choose_record(draft, stored.get(key), self._state_of(draft.kind)) for key, draft in last.items())
+        chosen = (
+            choose_record(draft, stored.get(key), self._state_of(draft.kind), is_archive=self._is_archive)
+            for key, draft in last.items()
+        )
         rows = [row for row in chosen if row is not None]
         for row in rows:
             self._newest_of[row.kind] = max(row.generated_timestamp, self._newest_of.get(row.kind, 0))
@@ -169,6 +175,8 @@ class MirrorWrites(ABC):
 
     def _copied(self, stream: str, state: FeedState, newest: int, mirror: Mirror) -> FeedState:
         walked = mirror.stream(stream)
+        if mirror.closed_at is not None:  # the source gives nothing more
+            return watermark.copied(state, newest, walked.passed, INT64_MAX, has_ended=True)
         return watermark.copied(state, newest, walked.passed, self.now, has_ended=walked.has_ended)
 
     def overwrite(self, drafts: Iterable[TicketDraft | RecordDraft]) -> int:
