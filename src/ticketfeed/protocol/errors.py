@@ -26,6 +26,7 @@ TicketfeedError
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
 │   ├── ClockFixed            403  a server without --test-clock moves no clock
+│   ├── FaultsMissing         403  a server without --faults has no fault scenarios
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
@@ -44,7 +45,8 @@ TicketfeedError
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
     ├── SourceError           the source of an export cannot be read
-    │   └── SourceRefused     its final answer is an error
+    │   ├── SourceRefused     its final answer is an error
+    │   └── SourceChanged     it is not the one that a mirror was copied from, or not in the state it was in
     ├── TargetError           the target of an export cannot be opened, read or written
     └── NotFound              an account, user or token that is not there
 
@@ -63,6 +65,7 @@ __all__ = [
     "BadRecord",
     "BodyTooLarge",
     "ClockFixed",
+    "FaultsMissing",
     "FeatureMissing",
     "ForeignOrigin",
     "HelpCenterMissing",
@@ -90,6 +93,7 @@ __all__ = [
     "RoleTooLow",
     "SearchLimitExceeded",
     "ServerBusy",
+    "SourceChanged",
     "SourceError",
     "SourceRefused",
     "StartTimeTooRecent",
@@ -387,6 +391,14 @@ class ClockFixed(_Titled):
         super().__init__("This server keeps the machine's time: it was started without --test-clock")
 
 
+class FaultsMissing(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("This server has no fault scenarios: it was started without --faults")
+
+
 class FeatureMissing(_Titled):
     status = 403
     title = "Forbidden"
@@ -539,6 +551,10 @@ class SourceRefused(SourceError):
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
         self.status = status
+
+
+class SourceChanged(SourceError):
+    """The source of a mirror is another account, is suddenly empty, or has gone back behind what was copied."""
 
 
 class TargetError(OperatorError):

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from ticketfeed.protocol.errors import AccountIsMirror, BadInput, BadRecord
+from ticketfeed.protocol.errors import AccountIsMirror, BadRecord
 from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft, wire_second
+from ticketfeed.protocol.request_budget import RequestBudget
 from ticketfeed.protocol.rows import ChangeRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import copied_second
@@ -27,7 +28,6 @@ __all__ = [
     "MirrorSettings",
     "MirrorStatus",
     "StreamState",
-    "check_lease",
     "choose_record",
     "choose_ticket",
     "decode_mirror",
@@ -73,11 +73,15 @@ class StreamState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MirrorSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an operator changes while a mirror runs."""
+    """What an operator changes while a mirror runs.
 
-    requests_per_minute: int = 10
+    `requests_per_minute`: 0 for no limit but the source's; None for what the source says, and 10 until it says so.
+    `has_comments`: whether ticket events and metric events are read, too.
+    """
+
+    requests_per_minute: int | None = None
     is_paused: bool = False
-    has_addon: bool = False
+    has_comments: bool = False
 
 
 class MirrorStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,6 +121,7 @@ class Mirror(msgspec.Struct, frozen=True, omit_defaults=True):
     streams: dict[str, StreamState] = {}
     settings: MirrorSettings = MirrorSettings()
     status: MirrorStatus = MirrorStatus()
+    budget: RequestBudget = RequestBudget()
     lease: Lease | None = None
     closed_at: int | None = None
 
@@ -208,13 +213,3 @@ def place_records(drafts: Sequence[RecordDraft], after: Position, end: Position)
     if in_order and (not positions or (after < positions[0] and positions[-1] == end)):
         return list(drafts)
     return [draft._replace(generated_timestamp=end.generated_timestamp) for draft in drafts]
-
-
-def check_lease(mirror: Mirror, owner: str, now: float, *, is_running: bool) -> None:
-    """Raises BadInput while another process walks. `is_running`: whether the lease's process is on this host and lives;
-    a lease of another host holds until it is LEASE_SECONDS old."""
-    lease = mirror.lease
-    if lease is None or lease.owner == owner:
-        return
-    if is_running or now - lease.renewed_at < LEASE_SECONDS:
-        raise BadInput(f"this account is mirrored already, by process {lease.pid} on {lease.host}")
