@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests quick connectors mutants bench soak docs format clean
+.PHONY: demo test check tests quick connectors torture-matrix mutants bench soak docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -30,6 +30,10 @@ quick: $(READY)
 # Every connector, also those whose installation is large.
 connectors: $(READY)
 	CONNECTORS=all $(BIN)/python -m pytest tests/connectors
+
+# Runs every fault scenario with real connectors, some of them large, and makes docs/reference/torture-matrix.md: half an hour.
+torture-matrix: $(READY)
+	$(BIN)/python -m tests.torture.matrix
 
 # Plants the faults of tests/mutants.toml one by one; the tests must notice each.
 mutants: $(READY)

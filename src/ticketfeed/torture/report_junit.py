@@ -34,7 +34,8 @@ def junit_report(results: Sequence[ScenarioResult], seed: int, versions: Mapping
     for each in results:
         suite.append(_case(each))
     ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _case(result: ScenarioResult) -> ElementTree.Element:
