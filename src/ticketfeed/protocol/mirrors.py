@@ -113,7 +113,8 @@ class Mirror(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is stored of a mirror.
 
     `source`: its address without secrets. `identity`: what the source says of its account, to notice another one.
-    `streams`: by name. `closed_at`: when it was closed as an archive; nothing is copied any more.
+    `streams`: by name. `closed_at`: when it was closed as an archive; nothing is copied any more. `is_accepted_anew`:
+    its source is another one than before, or went back, and is read from its beginning; what it lacks is removed.
     """
 
     source: str
@@ -124,6 +125,7 @@ class Mirror(msgspec.Struct, frozen=True, omit_defaults=True):
     budget: RequestBudget = RequestBudget()
     lease: Lease | None = None
     closed_at: int | None = None
+    is_accepted_anew: bool = False
 
     def stream(self, name: str) -> StreamState:
         """The state of a stream, which may not have begun."""
