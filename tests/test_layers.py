@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
         "server.middleware",
         "server.api",
         "data",
+        "mirror",
     },
     "server.middleware": {
         *_SERVED,
@@ -65,8 +66,10 @@ ALLOWED: dict[str, set[str]] = {
         "server.request_context",
         "server.recent_reads",
         "server.api",
+        "server.ops",
         "server.static_files",
         "data",
+        "mirror",
     },
     "server.limits": set(),
     "server.event_loop": {"server.limits"},

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from ticketfeed.protocol.errors import (
     APIRateLimitExceeded,
+    InvalidValue,
     RecordNotFound,
     RoleTooLow,
     StoreError,
@@ -24,6 +25,7 @@ from ticketfeed.protocol.errors import (
 )
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.moved_clock import parse_clock_move
+from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import ApiCall, Service, admit, query_of
 from ticketfeed.server.dashboard.pages import PAGE_HEADERS, read_form, render
 from ticketfeed.server.dashboard.session import (
@@ -38,6 +40,7 @@ from ticketfeed.server.dashboard.session import (
     sign_out,
 )
 from ticketfeed.server.dashboard.views import VIEWS, Values, View
+from ticketfeed.server.ops.mirror_changes import change_mirror
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.static_files import static_file_response
 
@@ -108,6 +111,24 @@ async def _move_clock(request: Request, account: Account) -> Response:
     move = parse_clock_move({name: value if name in ("set", "advance") else True})
     await service.clock_follower.move(account, move, service.clock())
     return RedirectResponse(BASE, 303, PAGE_HEADERS)
+
+
+async def _change_mirror(request: Request, account: Account) -> Response:
+    """Pause the account's mirror, resume it or change its budget, and show the start page again."""
+    service: Service = request.app.state.service
+    session = await find_session(request, service, account)
+    if session is None:
+        return RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
+    form = await read_form(request)
+    if not has_csrf_token(form, session.csrf):
+        return _invalid_csrf_token()
+    paused, budget = form.get("paused"), form.get("requests_per_minute")
+    limit = None if budget is None else parse_integer(budget)
+    if (budget is not None and limit is None) or paused not in (None, "true", "false"):
+        raise InvalidValue("Requests a minute must be a whole number, and a mirror is paused or not")
+    is_paused = None if paused is None else paused == "true"
+    await change_mirror(service.store, account, paused=is_paused, requests_per_minute=limit)
+    return RedirectResponse(f"{BASE}#mirror", 303, PAGE_HEADERS)
 
 
 async def _find_session(request: Request, service: Service, account: Account) -> Session | None:
@@ -201,6 +222,7 @@ DASHBOARD_ROUTES: Sequence[Route] = [
     _route("login", _login, "POST"),
     _route("logout", _logout, "POST"),
     _route("move_clock", _move_clock, "POST"),
+    _route("change_mirror", _change_mirror, "POST"),
     Route(f"{BASE}static/{{name}}", _static, methods=["GET"]),
     Route(BASE.rstrip("/"), _redirect_to_base, methods=["GET"]),
 ]

@@ -6,13 +6,17 @@ accounts need the metrics token; an admin sees those of the own account only.
 
 import asyncio
 from hmac import compare_digest
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ticketfeed.clock import system_instant
 from ticketfeed.data.status import FeedStatus, farthest_ahead, read_status
+from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.errors import RoleTooLow, StoreError, StoreUnavailable
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
@@ -33,14 +37,22 @@ async def _health(_request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """200 if the store can be read, from the primary or a replica, and has the schema of this release; else 503."""
+    """200 if the store can be read, from the primary or a replica, and has the schema of this release; else 503.
+
+    With `mirror_fresh_seconds`, mirrors must be fresh, too.
+    """
     service: Service = request.app.state.service
     try:
         checks = await service.recent_reads.get("ready", lambda: _check(service), stale_seconds=STALE_SECONDS)
     except (StoreError, StoreUnavailable):  # the reason is logged, not shown: the caller is not authenticated
         return JSONResponse({"status": "unready", "checks": {"store": "cannot be read"}}, 503, headers=_NO_STORE)
-    is_ready = checks["migrations"] in ("ok", "unknown")
-    body = {"status": "ready" if is_ready else "unready", "checks": checks}
+    now, mirrors = system_instant(), service.mirror_freshness
+    if (freshness := mirrors.problem(now)) is not None:
+        checks = {**checks, "mirror": freshness}
+    is_ready = checks["migrations"] in ("ok", "unknown") and freshness in ("ok", None)
+    body: dict[str, Any] = {"status": "ready" if is_ready else "unready", "checks": checks}
+    if (values := mirrors.values(now)) is not None:
+        body["mirror"] = values
     return JSONResponse(body, 200 if is_ready else 503, headers=_NO_STORE)
 
 
@@ -59,7 +71,10 @@ async def _probe(service: Service) -> dict[str, str]:
     """Ask the primary. No account is named: the caller is not authenticated. With a wrong clock one can read."""
 
     def look(snapshot: Snapshot) -> tuple[list[str], int]:
-        return list(snapshot.migration_problems()), farthest_ahead(snapshot, service.now)
+        problems = list(snapshot.migration_problems())
+        if not problems:  # of another release, the table may be missing or another one
+            service.mirror_freshness.read(snapshot)
+        return problems, farthest_ahead(snapshot, service.now)
 
     problems, ahead = await service.store.inspect(look, is_probe=True)
     clock = await service.store.clock_problem()
@@ -82,9 +97,8 @@ async def _metrics(request: Request) -> Response:
     if service.metrics is None:
         missing = "metrics need prometheus-client: pip install 'ticketfeed[metrics]'\n"
         return Response(missing, 501, media_type="text/plain", headers=_NO_STORE)
-    text, content_type = service.metrics.text(
-        await _read_statuses(service, account), account.subdomain if account else None
-    )
+    statuses, mirrors = await _read_statuses(service, account), await _read_mirrors(service, account)
+    text, content_type = service.metrics.text(statuses, mirrors, account.subdomain if account else None)
     return Response(text, headers={**_NO_STORE, "content-type": content_type})
 
 
@@ -100,6 +114,21 @@ async def _read_statuses(service: Service, only: Account | None) -> list[FeedSta
         return await service.recent_reads.get(("metrics", only), read)
     except (StoreError, StoreUnavailable):
         return None
+
+
+async def _read_mirrors(service: Service, only: Account | None) -> dict[str, dict[str, Any]]:
+    """The status of each account that is a mirror, by its name; nothing if the store cannot be read."""
+
+    async def read() -> dict[str, Mirror]:
+        mirrors = await service.store.inspect(lambda snapshot: dict(snapshot.mirrors()))
+        accounts = [only] if only else await service.store.list_accounts() if mirrors else []
+        return {each.subdomain: mirrors[each.account_id] for each in accounts if each.account_id in mirrors}
+
+    try:
+        found = await service.recent_reads.get(("mirrors", only), read)
+    except (StoreError, StoreUnavailable):
+        return {}
+    return {name: status_of(mirror, system_instant()) for name, mirror in found.items()}
 
 
 HEALTH_ROUTES = [
