@@ -231,6 +231,11 @@ class Settings:
         False,
         "Go by the clocks of accounts that were moved, and let admins move them. For tests: see ticketfeed clock",
     )
+    mirror: str | None = _setting(
+        None,
+        "Mirror this source while serving: https://NAME.zendesk.com, or another base address. Its credentials are read "
+        "from where ticketfeed mirror has them.",
+    )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     mirror_fresh_seconds: int = _setting(
         0,

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.server.browser import BASE, Browser
-from tests.server.desk import NOON, Desk
+from tests.server.desk import NOON, Desk, basic
 from tests.server.mirrored import SOURCE, mirror_of, put
 from tests.server.test_ops import METRICS_PATH, TOKEN, away, replaced, samples
+from ticketfeed.inprocess import Answer
 from ticketfeed.mirror.schedule import MIRROR_STREAMS
 from ticketfeed.mirror.status import STATES
 from ticketfeed.protocol.mirrors import Lease, Mirror, MirrorSettings, MirrorStatus
@@ -168,6 +169,35 @@ def test_the_dashboard_shows_and_changes_it() -> None:
         assert browser.go("change_mirror", {"csrf": csrf, **form}).status == 400, form
     assert browser.go("change_mirror", {"csrf": "x", "paused": "true"}).status == 403
     assert settings() == MirrorSettings(30)
+
+
+def test_changes_over_http() -> None:
+    """The same for programs: an admin's changes are stored, and answered with the status; others are refused."""
+    desk = Desk(mirror=Mirror(SOURCE))
+    desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
+    desk.grant(9, "agent-token")
+    put(desk, mirror_of())
+
+    def post(body: bytes, **options: Any) -> Answer:
+        headers = [("Content-Type", "application/json")]
+        return desk.ask("/_ticketfeed/mirror", method="POST", headers=headers, body=body, **options)
+
+    changed = json.loads(post(b'{"paused":true,"requests_per_minute":30}').body)
+    assert list(changed) == ["account", *KEYS]
+    assert (changed["state"], changed["requests_per_minute"]) == ("paused", 30)
+    for body in (
+        b"{",
+        b"[]",
+        b'{"paused":1}',
+        b'{"requests_per_minute":-1}',
+        b'{"requests_per_minute":1e9}',
+        b'{"x":1}',
+    ):
+        assert post(body).status == 400, body
+    assert post(b"{}", authorization=basic("agent@example.com/token:agent-token")).status == 403
+    assert post(b"{}", authorization=None).status == 401
+    assert json.loads(desk.ask("/_ticketfeed/mirror").body)["state"] == "paused"
+    assert Desk().ask("/_ticketfeed/mirror").status == 404
 
 
 def test_an_archive_on_the_dashboard() -> None:

@@ -32,6 +32,7 @@ def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
         state, reason = "paused", PAUSED
     is_archive = state == "archived"
     limit = request_limit(mirror.budget, mirror.settings.requests_per_minute, now)
+    used = count_sent(mirror.budget, now) if limit else told.requests_used
     return {
         "source": mirror.source,
         "state": state,
@@ -41,7 +42,7 @@ def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
         "behind_seconds": None if is_archive else behind_seconds(streams, mirror.streams, now),
         "behind_changes": None if is_archive else told.behind_changes,
         "requests_per_minute": limit or 0,
-        "requests_used": max(told.requests_used, count_sent(mirror.budget, now)) if runs else 0,
+        "requests_used": used if runs else 0,
         "eta_seconds": told.eta_seconds if runs else None,
         "last_error": told.last_error,
         "verified_at": told.verified_at,

@@ -31,8 +31,10 @@ from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
+from ticketfeed.server.ops.mirror import MIRROR_ROUTES
 from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RateLimiter
+from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.session_key import make_session_key
 from ticketfeed.settings import Settings
@@ -72,6 +74,7 @@ def create_app(
         metrics,
         now,
         ClockFollower(store, settings, jobs.wake_maintenance),
+        ServedMirror(store, settings.mirror),
         MirrorFreshness(settings.mirror_fresh_seconds),
     )
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
@@ -85,6 +88,7 @@ def create_app(
             *HEALTH_ROUTES,
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
+            *MIRROR_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[

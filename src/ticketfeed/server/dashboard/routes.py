@@ -40,7 +40,7 @@ from ticketfeed.server.dashboard.session import (
     sign_out,
 )
 from ticketfeed.server.dashboard.views import VIEWS, Values, View
-from ticketfeed.server.ops.mirror_changes import change_mirror
+from ticketfeed.server.ops.mirror import change_mirror
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.static_files import static_file_response
 
