@@ -30,6 +30,8 @@ def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
         state, reason = "stopped", "the process has ended"
     elif runs and mirror.settings.is_paused:
         state, reason = "paused", PAUSED
+    elif state in ("copying", "following"):  # what is told is some seconds old
+        state = "following" if all(mirror.stream(each.name).is_copied for each in streams) else "copying"
     is_archive = state == "archived"
     limit = request_limit(mirror.budget, mirror.settings.requests_per_minute, now)
     used = count_sent(mirror.budget, now) if limit else told.requests_used

@@ -86,7 +86,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         f"1 for the state that a mirror is in, 0 for the others: {', '.join(STATES)}.",
     ),
     "ticketfeed_mirror_copied_total": ("counter", _ACCOUNT, "Records that the source has given."),
-    "ticketfeed_mirror_applied_total": ("counter", _ACCOUNT, "Those of them that changed something here."),
+    "ticketfeed_mirror_applied_total": (
+        "counter",
+        _ACCOUNT,
+        "Records of this account that they changed; tickets bring their metric sets.",
+    ),
     "ticketfeed_mirror_behind_seconds": (
         "gauge",
         _ACCOUNT,
