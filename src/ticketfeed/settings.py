@@ -236,6 +236,10 @@ class Settings:
         "Mirror this source while serving: https://NAME.zendesk.com, or another base address. Its credentials are read "
         "from where ticketfeed mirror has them.",
     )
+    faults: bool = _setting(
+        False,
+        "Let admins switch on scenarios that make requests fail. For tests, with one worker: see ticketfeed faults",
+    )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     mirror_fresh_seconds: int = _setting(
         0,

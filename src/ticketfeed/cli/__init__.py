@@ -22,6 +22,7 @@ from ticketfeed.cli import (
     demo,
     doctor,
     export,
+    faults,
     fence,
     generate,
     get,
@@ -34,6 +35,7 @@ from ticketfeed.cli import (
     serve,
     simulate,
     token,
+    verdict,
 )
 from ticketfeed.protocol.errors import TicketfeedError
 
@@ -86,12 +88,14 @@ app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(clock.app, name="clock")
+app.add_typer(faults.app, name="faults")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
 app.command()(consumers.consumers)
+app.command()(verdict.verdict)
 app.command()(doctor.doctor)
 app.command()(doctor.ready)
 app.add_typer(config.app, name="config")

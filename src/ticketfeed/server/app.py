@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from ticketfeed.clock import Clock, system_clock, system_instant
 from ticketfeed.export.answer import Exports
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
@@ -19,8 +20,12 @@ from ticketfeed.server.dashboard import consent_routes, dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
+from ticketfeed.server.faults.engine import Faults
+from ticketfeed.server.faults.injection import FaultInjection
+from ticketfeed.server.faults.routes import FAULT_ROUTES
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.middleware.access_log import AccessLog
+from ticketfeed.server.middleware.account_date import AccountDate
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
@@ -36,6 +41,7 @@ from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RateLimiter
 from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
+from ticketfeed.server.ops.verdict import VERDICT_ROUTES
 from ticketfeed.server.session_key import make_session_key
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
@@ -60,7 +66,8 @@ def create_app(
     rate_limiter = RateLimiter(settings)
     metrics, jobs = make_metrics(), Jobs(store, exports.clear_cache)
     checked = authenticate or Authenticator(store, now, *([metrics.add_refusal] if metrics else []))
-    usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
+    kept = TEST_REQUESTS_KEPT if settings.test_clock else REQUESTS_KEPT
+    usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock, kept)
     service = Service(
         settings,
         store,
@@ -77,6 +84,7 @@ def create_app(
         ServedMirror(store, settings.mirror),
         MirrorFreshness(settings.mirror_fresh_seconds),
     )
+    faults = Faults() if settings.faults else None
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = _Application(
         routes=[
@@ -89,6 +97,8 @@ def create_app(
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
             *MIRROR_ROUTES,
+            *VERDICT_ROUTES,
+            *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[
@@ -97,10 +107,12 @@ def create_app(
             Middleware(HeadLimit, limits=limits),
             Middleware(CorsPreflight),
             Middleware(NormalizedPaths),
+            *([Middleware(AccountDate, clocks=store.clocks, clock=clock)] if settings.test_clock else []),
+            *([Middleware(FaultInjection, faults=faults)] if faults is not None else []),
         ],
     )
     app.router.redirect_slashes = False
-    app.state.service = service
+    app.state.service, app.state.faults = service, faults
     app.state.charts = Charts(store, service.recent_reads)
     app.state.client_checks = ClientChecks(store)
     return app
