@@ -14,6 +14,7 @@ from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUna
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import JobItem, Store
+from ticketfeed.storage.wait_budget import begin_waits
 from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure
 
 __all__ = ["Jobs", "new_job_id"]
@@ -123,6 +124,7 @@ class Jobs:
         item: JobItem | None = None
         is_finished = False
         while not is_finished and not self._is_stopping:
+            begin_waits()  # each item's own, not those of the request that started the job
             try:
                 item = await self._advance(account, job_id, item)
                 is_finished = item is None
