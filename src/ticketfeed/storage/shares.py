@@ -95,8 +95,8 @@ class Slot:
 class AccountSlots:
     """At most `count` slots in use, at most `share` of them by one account. For one event loop.
 
-    A slot that is held for longer than SLOW_SECONDS moves to `slow_count` others, as far as there is room. Accounts whose
-    last attempt failed, so that the next will probably take as long, together get only half of those others.
+    A slot that is held for longer than SLOW_SECONDS moves to `slow_count` others, as far as there is room. Accounts
+    whose last attempt failed, so that the next will probably take as long, together get only half of those others.
     """
 
     def __init__(self, count: int, share: int, slow_count: int) -> None:
@@ -117,7 +117,9 @@ class AccountSlots:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 return await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
+            if turn in line.waiting:
+                line.waiting.remove(turn)
+            elif turn.done() and not turn.cancelled():
                 turn.result().release()
             self._forget(account_id, line)
             if isinstance(error, TimeoutError):
@@ -164,12 +166,12 @@ class AccountSlots:
                 slot.is_slow = True
                 self._slow_used, self._free = self._slow_used + 1, self._free + 1
         for account_id, line in list(self._lines.items()):
-            while line.waiting and line.waiting[0].done():  # gave up
-                line.waiting.popleft()
             if line.waiting and self._has_room(line):
-                line.waiting.popleft().set_result(self._give(account_id, line))
+                turn = line.waiting.popleft()
+                if not turn.done():  # or else it was cancelled just now
+                    turn.set_result(self._give(account_id, line))
                 self._lines[account_id] = self._lines.pop(account_id)  # the last to have had a turn is the last in line
 
     def _forget(self, account_id: int, line: _Line) -> None:
-        if not line.count and not line.has_failed and not any(not turn.done() for turn in line.waiting):
+        if not line.count and not line.has_failed and not line.waiting:
             self._lines.pop(account_id, None)

@@ -58,6 +58,7 @@ from ticketfeed.storage.sql_sidecar import (
     Steps,
     add_login_steps,
     count_request_steps,
+    decode_all_consumers,
     decode_consumers,
     decode_requests,
     end_login_steps,
@@ -294,6 +295,9 @@ class PostgresStore(SqlStore):
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return decode_consumers(await self._query("read_consumers", account, current=True))
+
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        return decode_all_consumers(await self._fetch(QUERIES["read_all_consumers"], {}, current=True))
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return decode_requests(await self._query("read_requests", account, current=True, keep=REQUESTS_KEPT))
