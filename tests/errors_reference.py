@@ -8,6 +8,7 @@ from tests.server.desk import ALL, NOON, Desk, basic, tickets
 from tests.server.serving import shares_of
 from ticketfeed.protocol.envelope import encode_error
 from ticketfeed.protocol.errors import StoreUnavailable, WireError
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.settings import Settings
 
 __all__ = ["provoked_errors", "render"]
@@ -93,6 +94,10 @@ def _no_new_tokens(_desk: Desk) -> None:
     Desk(Settings(api_tokens="no-new")).send("POST", "/api_tokens", {"api_token": {}}, expect=403)
 
 
+def _mirrored(_desk: Desk) -> None:
+    Desk(mirror=Mirror("https://acme.zendesk.com")).send("POST", "/tickets", {}, expect=403)
+
+
 def _agent(desk: Desk) -> None:
     desk.put("users", {"id": 9, "email": "agent@example.com", "role": "agent"})
     desk.grant(9, "agent-token")
@@ -107,6 +112,10 @@ def _foreign_origin(desk: Desk) -> None:
 def _fixed_clock(desk: Desk) -> None:
     sent = [("Content-Type", "application/json")]
     desk.ask("/_ticketfeed/clock", method="POST", headers=sent, body=b'{"advance":60}')
+
+
+def _no_faults(desk: Desk) -> None:
+    desk.ask("/_ticketfeed/faults")
 
 
 def _voice(desk: Desk) -> None:
@@ -192,9 +201,11 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a scope that is unknown, or not allowed for the client", _asked(scope="write")),
     ("the scopes of the access token do not cover the request", _missing_scope),
     ("a new API token, which the rule `api_tokens` forbids", _no_new_tokens),
+    ("a write to an account that is a mirror", _mirrored),
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
     ("a clock that is to be moved, on a server without `--test-clock`", _fixed_clock),
+    ("fault scenarios, on a server without `--faults`", _no_faults),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "inprocess": set(),
     "atomic_file": {"protocol"},
     "world": {"protocol"},
+    "faults": {"protocol"},
     "storage": {"protocol", "clock", "atomic_file"},
     "storage.sqlite": {"protocol", "clock", "atomic_file", "storage"},
     "storage.postgres": {"protocol", "clock", "atomic_file", "storage"},
@@ -57,6 +58,14 @@ ALLOWED: dict[str, set[str]] = {
         "server.middleware",
         "data",
     },
+    "server.faults": {
+        *_SERVED,
+        "faults",
+        "server.request_context",
+        "server.responses",
+        "server.middleware",
+        "server.api",
+    },
     "server.static_files": set(),
     "server.explorer": {*_SERVED, "server.api", "server.static_files"},
     "server.dashboard": {
@@ -65,8 +74,10 @@ ALLOWED: dict[str, set[str]] = {
         "server.request_context",
         "server.recent_reads",
         "server.api",
+        "server.faults",
         "server.static_files",
         "data",
+        "faults",
     },
     "server.limits": set(),
     "server.event_loop": {"server.limits"},
@@ -77,8 +88,9 @@ ALLOWED: dict[str, set[str]] = {
     "client": {"protocol", "clock", "client.store_source"},
     "client.sinks": {"protocol", "clock", "atomic_file"},
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
+    "mirror": {*_STORED, "client", "writing"},
     "dlt": {"client"},
-    "testing": {*_SERVED, "server", "data", "wrap", "inprocess"},
+    "testing": {*_SERVED, "faults", "server", "data", "wrap", "inprocess"},
 }
 # Modules that would make a rule depend on anything but its arguments.
 IMPURE = {

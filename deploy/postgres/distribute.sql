@@ -12,6 +12,7 @@ WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'ticketfeed
 SELECT create_distributed_table('ticketfeed.' || name, 'account_id', colocate_with => 'ticketfeed.feed_state')
 FROM (
     VALUES ('ticket'), ('invalidation'), ('record'), ('credential'), ('job'), ('job_item'), ('idempotent_answer'),
-        ('search_entry'), ('oauth_client'), ('oauth_token'), ('oauth_code'), ('account_clock')
+        ('search_entry'), ('oauth_client'), ('oauth_token'), ('oauth_code'), ('account_clock'), ('mirror'),
+        ('kind_state')
 ) AS part (name)
 WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = ('ticketfeed.' || name)::regclass);

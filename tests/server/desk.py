@@ -12,6 +12,7 @@ import msgspec
 
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.protocol.credentials import hash_password, hash_token
+from ticketfeed.protocol.mirrors import Mirror, StreamState
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import CODE_SECONDS, AuthorizationCode
 from ticketfeed.protocol.oauth_input import CLIENT_PARSER
@@ -75,8 +76,9 @@ class Desk:
         settings: Settings | None = None,
         accounts: Sequence[str] = ("acme",),
         limits: Limits = DEFAULT_LIMITS,
+        mirror: Mirror | None = None,
     ) -> None:
-        self.now = NOON
+        self.now, self._mirror = NOON, mirror
         self.store = _new_store(lambda: self.now)
         self.app = create_app(settings or Settings(), self.store, lambda: self.now, limits=limits)
         for name in accounts:
@@ -85,9 +87,15 @@ class Desk:
             self.grant(account.account_id, "admin-token", account=name)
 
     def put(self, kind: str, *records: dict[str, Any], account: str = "acme") -> None:
-        """Store tickets, at their own generated_timestamp where the account holds none yet, or other records."""
+        """Store tickets, at their own generated_timestamp where the account holds none yet, or other records.
+
+        Those of a mirror come from its source, which has passed all of them.
+        """
 
         def work(transaction: WriteTransaction) -> None:
+            if self._mirror is not None:
+                passed = StreamState(passed=self.now, has_ended=True)
+                transaction.put_mirror(self._mirror.with_stream(kind, passed))
             for data in map(msgspec.json.encode, records if kind != "tickets" else ()):
                 transaction.put_records([parse_record(kind, data, account=account, now=self.now)])
             if kind == "tickets":
@@ -95,7 +103,7 @@ class Desk:
                 keep = transaction.state.ticket_count == 0
                 transaction.put_tickets(drafts, keep_generated_timestamp=keep)
 
-        asyncio.run(self.store.write(self._account(account), work))
+        asyncio.run(self.store.write(self._account(account), work, mirror=self._mirror is not None))
 
     def grant(self, user_id: int, secret: str, kind: CredentialKind = "api_token", account: str = "acme") -> int:
         hashed = hash_token(secret) if kind == "api_token" else hash_password(secret)

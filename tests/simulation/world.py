@@ -239,6 +239,7 @@ class _World:
         )
 
     async def _ask(self, reader: _Reader, step: Ask) -> None:
+        self._act_as(step.process)  # which may have been reopened since its last step
         for _ in range(step.pages):
             if await self._page(reader, step):
                 return

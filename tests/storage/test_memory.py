@@ -1,6 +1,7 @@
 """The memory store keeps the contract."""
 
 from tests.storage.contract import ManualClock, StoreContract
+from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
@@ -12,7 +13,16 @@ from ticketfeed.storage.memory import MemoryStore
 
 
 class TestMemory(
-    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+    StoreContract,
+    RecordsContract,
+    WritingContract,
+    OauthContract,
+    SearchContract,
+    RateLimitsContract,
+    UsageContract,
+    MirrorContract,
 ):
+    walks = 10
+
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

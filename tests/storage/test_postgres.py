@@ -10,6 +10,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
+from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
@@ -29,7 +30,14 @@ from ticketfeed.storage.wait_budget import begin_waits
 
 
 class TestPostgres(
-    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+    StoreContract,
+    RecordsContract,
+    WritingContract,
+    OauthContract,
+    SearchContract,
+    RateLimitsContract,
+    UsageContract,
+    MirrorContract,
 ):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:

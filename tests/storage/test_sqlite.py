@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from tests.storage.contract import NOON, START, ManualClock, StoreContract, putting, ticket
+from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
@@ -33,7 +34,14 @@ from ticketfeed.storage.sqlite.store import SqliteStore
 
 
 class TestSqlite(
-    StoreContract, RecordsContract, WritingContract, OauthContract, SearchContract, RateLimitsContract, UsageContract
+    StoreContract,
+    RecordsContract,
+    WritingContract,
+    OauthContract,
+    SearchContract,
+    RateLimitsContract,
+    UsageContract,
+    MirrorContract,
 ):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:

@@ -22,11 +22,13 @@ from ticketfeed.cli import (
     demo,
     doctor,
     export,
+    faults,
     fence,
     generate,
     get,
     load,
     maintain,
+    mirror,
     oauth,
     repair,
     run,
@@ -78,12 +80,14 @@ app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)
 app.command()(export.export)
+app.add_typer(mirror.app, name="mirror")
 app.command()(maintain.maintain)
 app.command()(simulate.simulate)
 app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(clock.app, name="clock")
+app.add_typer(faults.app, name="faults")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)

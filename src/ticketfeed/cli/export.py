@@ -18,7 +18,7 @@ from ticketfeed.protocol.errors import BadInput, TicketfeedError
 if TYPE_CHECKING:
     from ticketfeed.client.sinks.contract import Checkpoint
 
-__all__ = ["export"]
+__all__ = ["ask_on_terminal", "export", "parse_duration"]
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -89,7 +89,7 @@ def export(
 
     options = SinkOptions(format, custom_fields, exclude_deleted, compact)
     export = _Export(source, to, stream or [], _seconds("--since", since) or 0, _seconds("--until", until), options)
-    export.connect(account, follow, requests_per_minute, _duration(give_up_after))
+    export.connect(account, follow, requests_per_minute, parse_duration("--give-up-after", give_up_after))
     with contextlib.closing(export):
         return export.verify() if verify else export.run(resume_from)
 
@@ -120,7 +120,7 @@ class _Export:
         from ticketfeed.client.auth import find_credentials
         from ticketfeed.client.exporter import Exporter
 
-        ask = _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
+        ask = ask_on_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None
         credentials = find_credentials(self.source.url, os.environ, ask) if self.source.kind == "http" else None
         self.limit = self.source.requests_per_minute if requests_per_minute is None else requests_per_minute or None
         self.exporter = Exporter(
@@ -260,7 +260,8 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def _ask(prompt: str) -> str:
+def ask_on_terminal(prompt: str) -> str:
+    """Ask for a line, hidden where it is a secret."""
     answer: str = typer.prompt(
         prompt, prompt_suffix="", default="", show_default=False, hide_input="oken:" in prompt, err=True
     )
@@ -278,8 +279,9 @@ def _seconds(option: str, text: str | None) -> int | None:
     return seconds
 
 
-def _duration(text: str) -> float:
+def parse_duration(option: str, text: str) -> float:
+    """Seconds. Raises BadInput."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhd]?)", text.strip())
     if match is None:
-        raise BadInput(f"--give-up-after {text!r} is no duration: use a number with s, m, h or d")
+        raise BadInput(f"{option} {text!r} is no duration: use a number with s, m, h or d")
     return float(match[1]) * _UNITS[match[2]]

@@ -21,6 +21,8 @@ def serve(settings: Settings) -> None:
         require_telemetry()
     if settings.workers > 1 and settings.store == "memory:":
         raise BadInput("a memory: store cannot be shared by several workers; use an SQLite file or PostgreSQL")
+    if settings.workers > 1 and settings.faults:
+        raise BadInput("--faults needs a single worker, whose counts are exact; use --workers 1")
     with bind(settings.host, settings.port) as listener:
         if not run_async(_count_accounts(settings.store, settings.read_store)):
             print_err(EMPTY_STORE)

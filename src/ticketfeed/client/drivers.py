@@ -3,31 +3,46 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.renewal import renew
 from ticketfeed.client.session import Flow
 from ticketfeed.client.steps import (
+    Answer,
     ExportPage,
     ReadTokens,
     ReleaseTokens,
     RenewTokens,
     Reply,
+    ReportAnswer,
     Request,
     Resumed,
     Step,
+    TakeRequest,
     Wait,
 )
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 
-__all__ = ["Sleep", "drive", "drive_async", "returned"]
+__all__ = ["SharedBudget", "Sleep", "Ways", "drive", "drive_async", "returned", "returned_async"]
 
 T = TypeVar("T")
 
 Sleep = Callable[[Wait], None]
+SleepAsync = Callable[[Wait], Awaitable[None]]
+
+
+class SharedBudget(Protocol):
+    """Where the requests of several processes are counted (protocol/request_budget.py)."""
+
+    async def take(self, now: float) -> tuple[float, str]:
+        """Count a request: 0 and no reason. If none may be sent: for how many seconds to wait, and why."""
+
+    async def report(self, answer: Answer) -> None:
+        """Learn from an answer's status and headers."""
 
 
 def drive(
@@ -48,20 +63,55 @@ def drive(
             step = flow.send(reply)
 
 
-async def drive_async(flow: Flow[Any], transport: Transport, tokens: TokenFile | None) -> AsyncIterator[ExportPage]:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a driver for asyncio carries out steps; each has a default."""
+
+    sleep: SleepAsync | None = None
+    budget: SharedBudget | None = None
+    clock: Callable[[], float] = system_instant
+
+
+async def drive_async(
+    flow: Flow[Any], transport: Transport, tokens: TokenFile | None, ways: Ways = Ways()
+) -> AsyncGenerator[ExportPage, None]:
     """The same for asyncio: requests and files are taken to a thread, one at a time; waits leave the loop free."""
     with contextlib.suppress(StopIteration):
         step = next(flow)
         while True:
             if isinstance(step, ExportPage):
                 yield step
-                reply: Reply = Resumed(system_instant())
-            elif isinstance(step, Wait):
-                await asyncio.sleep(step.seconds)
-                reply = Resumed(system_instant())
+                reply: Reply = Resumed(ways.clock())
             else:
-                reply = await asyncio.to_thread(_take, step, transport, tokens)
+                reply = await _take_async(step, transport, tokens, ways)
             step = flow.send(reply)
+
+
+async def returned_async(flow: Flow[T], transport: Transport, tokens: TokenFile | None, ways: Ways = Ways()) -> T:
+    """What a flow that gives no pages returns, for asyncio."""
+    reply: Reply | None = None
+    while True:
+        try:
+            step = next(flow) if reply is None else flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        reply = await _take_async(step, transport, tokens, ways)
+
+
+async def _take_async(step: Step, transport: Transport, tokens: TokenFile | None, ways: Ways) -> Reply:
+    match step:
+        case Wait():
+            await (ways.sleep or _sleep_async)(step)
+            return Resumed(ways.clock())
+        case TakeRequest():
+            taken = await ways.budget.take(ways.clock()) if ways.budget else (0.0, "")
+            return Resumed(ways.clock(), taken)
+        case ReportAnswer(answer):
+            if ways.budget:
+                await ways.budget.report(answer)
+            return Resumed(ways.clock())
+    return await asyncio.to_thread(_take, step, transport, tokens)
 
 
 def returned(flow: Flow[T], transport: Transport, tokens: TokenFile | None) -> T:
@@ -102,3 +152,7 @@ def _file(tokens: TokenFile | None) -> TokenFile:
 
 def _sleep(step: Wait) -> None:
     time.sleep(step.seconds)
+
+
+async def _sleep_async(step: Wait) -> None:
+    await asyncio.sleep(step.seconds)

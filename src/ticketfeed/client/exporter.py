@@ -21,7 +21,7 @@ from ticketfeed.client.transport import HttpTransport, Transport
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["AsyncExporter", "Exporter", "export_tickets"]
+__all__ = ["AsyncExporter", "Exporter", "connect", "export_tickets"]
 
 PER_PAGE_MAX = 1000
 
@@ -54,7 +54,7 @@ class _Exporter:
         self.streams = choose_streams(tuple(streams))
         optional = [name for name in self.streams if STREAMS[name].way == "list"] if "all" in streams else []
         self._plan = Plan(self.streams, since, until, optional, follow_seconds, self._patience)
-        self._transport, self.account = _connect(self.source, account)
+        self._transport, self.account = connect(self.source, account)
         self._credentials = credentials
         if self.source.kind == "http" and credentials is None:
             self._credentials = find_credentials(self.source.url)
@@ -75,7 +75,11 @@ class _Exporter:
         self._transport.close()
 
 
-def _connect(source: Source, account: str | None) -> tuple[Transport, str | None]:
+def connect(source: Source, account: str | None = None) -> tuple[Transport, str | None]:
+    """What sends requests to a source, and the account that it reads. `account`: of a store that has several.
+
+    Raises BadInput, NotFound, StoreError.
+    """
     if source.kind == "store":
         from ticketfeed.client.store_source import StoreTransport  # only where a store is read: it brings the server
 

@@ -2,7 +2,7 @@
 
 `walk` is a generator: it yields steps (steps.py) and is sent what came of them. It decides everything: the first
 request, where to continue, when a stream ends, when to wait and to give up. Drivers for threads and for asyncio, and
-tests by hand, run the same walk.
+tests by hand, run the same walk. `read_page` is one turn of it, for a walk that changes between streams.
 """
 
 from base64 import b64decode, b64encode
@@ -30,7 +30,7 @@ from ticketfeed.client.streams import STREAMS, Stream
 from ticketfeed.protocol.cursor import decode_cursor
 from ticketfeed.protocol.errors import InvalidCursor, SourceRefused
 
-__all__ = ["Plan", "walk"]
+__all__ = ["Plan", "read_page", "walk"]
 
 LIST_PAGE_SIZE = 100
 _DIGEST_BYTES = 8
@@ -58,13 +58,21 @@ def walk(plan: Plan, states: Mapping[str, Mapping[str, Any]], session: Session) 
     names = list(plan.streams)
     while True:
         for name in names:
-            stream = STREAMS[name]
-            if not states.get(name, {}).get("done"):
-                states[name] = yield from _WAYS[stream.way](plan, stream, states.get(name, {}), session)
+            while not states.get(name, {}).get("done"):
+                page = yield from read_page(plan, STREAMS[name], states.get(name, {}), session)
+                session.resumed((yield page))
+                states[name] = page.state
+                if page.end_of_stream:
+                    break
         names = [name for name in names if STREAMS[name].way != "list" and not states[name].get("done")]
         if plan.follow_seconds is None or not names:
             return
         yield from session.pause(plan.follow_seconds, "for changes")
+
+
+def read_page(plan: Plan, stream: Stream, state: Mapping[str, Any], session: Session) -> Flow[ExportPage]:
+    """The next page of one stream, from its `state` on; an empty state is its beginning. Raises SourceError."""
+    return (yield from _WAYS[stream.way](plan, stream, state, session))
 
 
 State = Mapping[str, Any]
@@ -72,24 +80,19 @@ State = Mapping[str, Any]
 _Timed = tuple[TimePage, list[bytes], dict[bytes, list[bytes]]]
 
 
-def _walk_by_cursor(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[State]:
+def _read_by_cursor(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[ExportPage]:
     state = state or {"start_time": plan.since}
-    while True:
-        place = {name: state[name] for name in ("cursor", "start_time") if name in state}
-        page, keys = yield from session.ask(
-            _request_builder(stream, place), _cursor_parser(stream, state), start_time=state.get("start_time")
-        )
-        after: State = {"cursor": page.cursor} if page.cursor else state
-        records, is_past = page.records, False
-        if plan.until is not None:
-            records, keys, is_past = _before(plan.until, stream, records, keys)
-        if is_past:
-            after = {**state, "done": True}
-        ended = page.end_of_stream or is_past
-        session.resumed((yield ExportPage(stream.name, records, after, ended, keys)))
-        state = after
-        if ended:
-            return state
+    place = {name: state[name] for name in ("cursor", "start_time") if name in state}
+    page, keys = yield from session.ask(
+        _request_builder(stream, place), _cursor_parser(stream, state), start_time=state.get("start_time")
+    )
+    after: State = {"cursor": page.cursor} if page.cursor else state
+    records, is_past = page.records, False
+    if plan.until is not None:
+        records, keys, is_past = _before(plan.until, stream, records, keys)
+    if is_past:
+        after = {**state, "done": True}
+    return ExportPage(stream.name, records, after, page.end_of_stream or is_past, keys)
 
 
 def _cursor_parser(stream: Stream, state: State) -> Callable[[Answer], tuple[CursorPage, list[Key]]]:
@@ -126,31 +129,27 @@ def _before(until: int, stream: Stream, records: list[bytes], keys: list[Key]) -
     return [records[place] for place in taken], kept_keys, len(taken) < len(records)
 
 
-def _walk_by_time(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[State]:
+def _read_by_time(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[ExportPage]:
     """The time-based exports repeat the last second of each page; what has the same bytes is left out."""
     state = state or {"start_time": plan.since}
-    while True:
-        seen = _unpack(state.get("seen", ""))
-        start_time = int(state["start_time"])
-        build = _request_builder(stream, {"start_time": start_time})
-        parse = _time_parser(stream, start_time, seen)
-        page, digests, comments = yield from session.ask(build, parse, start_time=start_time)
-        fresh = [record for record, mark in zip(page.records, digests, strict=True) if mark not in seen]
-        records, _, is_past = _before(plan.until, stream, fresh, []) if plan.until is not None else (fresh, [], False)
-        if stream.name == "comments":
-            records = [comment for event in records for comment in comments[event]]
-        after: State = {
-            "start_time": max(start_time, page.end_time or 0),
-            "seen": b64encode(b"".join(digests)).decode("ascii") if digests else state.get("seen", ""),
-        }
-        if is_past:
-            after = {**state, "done": True}
-        # Without end_of_stream, the stream has ended when a page has nothing new.
-        ended = is_past or (not fresh if page.end_of_stream is None else page.end_of_stream)
-        session.resumed((yield ExportPage(stream.name, records, after, ended, repeated=len(page.records) - len(fresh))))
-        state = after
-        if ended:
-            return state
+    seen = _unpack(state.get("seen", ""))
+    start_time = int(state["start_time"])
+    build = _request_builder(stream, {"start_time": start_time})
+    parse = _time_parser(stream, start_time, seen)
+    page, digests, comments = yield from session.ask(build, parse, start_time=start_time)
+    fresh = [record for record, mark in zip(page.records, digests, strict=True) if mark not in seen]
+    records, _, is_past = _before(plan.until, stream, fresh, []) if plan.until is not None else (fresh, [], False)
+    if stream.name == "comments":
+        records = [comment for event in records for comment in comments[event]]
+    after: State = {
+        "start_time": max(start_time, page.end_time or 0),
+        "seen": b64encode(b"".join(digests)).decode("ascii") if digests else state.get("seen", ""),
+    }
+    if is_past:
+        after = {**state, "done": True}
+    # Without end_of_stream, the stream has ended when a page has nothing new.
+    ended = is_past or (not fresh if page.end_of_stream is None else page.end_of_stream)
+    return ExportPage(stream.name, records, after, ended, repeated=len(page.records) - len(fresh))
 
 
 def _time_parser(stream: Stream, start_time: int, seen: set[bytes]) -> Callable[[Answer], _Timed]:
@@ -172,21 +171,16 @@ def _unpack(text: str) -> set[bytes]:
     return {packed[place : place + _DIGEST_BYTES] for place in range(0, len(packed), _DIGEST_BYTES)}
 
 
-def _walk_list(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[State]:
+def _read_list(plan: Plan, stream: Stream, state: State, session: Session) -> Flow[ExportPage]:
     """The current list. Each run reads it from the beginning; an interrupted run resumes at its last page."""
-    while True:
-        after: dict[str, str] = dict(state.get("after", {}))
-        try:
-            page = yield from session.ask(_list_builder(stream, after), _list_parser(stream, after))
-        except SourceRefused as error:
-            if stream.name not in plan.optional or error.status not in (403, 404):
-                raise
-            session.resumed((yield ExportPage(stream.name, [], {}, True, skipped=str(error))))
-            return {}
-        state = {"after": page.after} if page.after else {}
-        session.resumed((yield ExportPage(stream.name, page.records, state, page.after is None)))
-        if page.after is None:
-            return state
+    after: dict[str, str] = dict(state.get("after", {}))
+    try:
+        page = yield from session.ask(_list_builder(stream, after), _list_parser(stream, after))
+    except SourceRefused as error:
+        if stream.name not in plan.optional or error.status not in (403, 404):
+            raise
+        return ExportPage(stream.name, [], {}, True, skipped=str(error))
+    return ExportPage(stream.name, page.records, {"after": page.after} if page.after else {}, page.after is None)
 
 
 def _list_parser(stream: Stream, after: dict[str, str]) -> Callable[[Answer], ListPage]:
@@ -201,7 +195,7 @@ def _list_parser(stream: Stream, after: dict[str, str]) -> Callable[[Answer], Li
 
 def _list_builder(stream: Stream, after: dict[str, str]) -> Callable[[int], Request]:
     size = {"per_page" if "page" in after else "page[size]": str(LIST_PAGE_SIZE)}
-    return lambda _per_page: Request(f"{stream.path}?{urlencode({**after, **size})}")
+    return lambda _per_page: Request(f"{stream.path}?{urlencode({**after, **size, **dict(stream.parameters)})}")
 
 
 def _request_builder(stream: Stream, place: Mapping[str, Any]) -> Callable[[int], Request]:
@@ -211,8 +205,8 @@ def _request_builder(stream: Stream, place: Mapping[str, Any]) -> Callable[[int]
     return build
 
 
-_WAYS: dict[str, Callable[[Plan, Stream, State, Session], Flow[State]]] = {
-    "cursor": _walk_by_cursor,
-    "time": _walk_by_time,
-    "list": _walk_list,
+_WAYS: dict[str, Callable[[Plan, Stream, State, Session], Flow[ExportPage]]] = {
+    "cursor": _read_by_cursor,
+    "time": _read_by_time,
+    "list": _read_list,
 }

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-__all__ = ["BACKOFF_SECONDS_MAX", "Pace", "backoff", "retry_after", "window_reset"]
+from ticketfeed.protocol.request_budget import RequestWindow
+
+__all__ = ["BACKOFF_SECONDS_MAX", "Pace", "backoff", "rate_windows", "retry_after", "window_reset"]
 
 BACKOFF_SECONDS_MAX = 60.0
 MINUTE = 60.0
+EXPORTS_HEADER = "zendesk-ratelimit-incremental-exports"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -41,15 +44,32 @@ def backoff(attempt: int, random: Callable[[], float]) -> float:
     return whole * (0.5 + 0.5 * random())
 
 
-def window_reset(headers: Mapping[str, str]) -> float:
-    """Seconds until the endpoint's budget is renewed, where `Zendesk-RateLimit-*: total=10; remaining=0; resets=42`
-    shows that nothing of it is left; otherwise 0."""
+def rate_windows(headers: Mapping[str, str]) -> list[RequestWindow]:
+    """What the headers of an answer say of the source's own counts: `Zendesk-RateLimit-incremental-exports: total=10;
+    remaining=0; resets=42` and others like it, and those of the whole account."""
+    windows = []
     for name, text in headers.items():
         if name.startswith("zendesk-ratelimit-"):
             parts = dict(part.strip().partition("=")[::2] for part in text.split(";"))
-            if parts.get("remaining") == "0" and parts.get("resets", "").isdecimal():
-                return min(float(parts["resets"]), MINUTE)
-    return 0.0
+            total, remaining, resets = (_number(parts.get(key)) for key in ("total", "remaining", "resets"))
+            if remaining is not None and resets is not None:
+                windows.append(RequestWindow(total or 0, remaining, min(resets, MINUTE), name == EXPORTS_HEADER))
+    total, remaining = _number(headers.get("x-rate-limit")), _number(headers.get("x-rate-limit-remaining"))
+    if total is not None and remaining is not None:
+        resets = _number(headers.get("ratelimit-reset"))
+        seconds = MINUTE if resets is None else min(resets, MINUTE)
+        windows.append(RequestWindow(total, remaining, seconds, is_of_exports=False))
+    return windows
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def window_reset(headers: Mapping[str, str]) -> float:
+    """Seconds until the endpoint's budget is renewed, where a header shows that nothing of it is left; otherwise 0."""
+    spent = [window.resets_seconds for window in rate_windows(headers) if window.remaining == 0]
+    return max(spent, default=0.0)
 
 
 class Pace:

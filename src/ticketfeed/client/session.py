@@ -28,9 +28,11 @@ from ticketfeed.client.steps import (
     ReleaseTokens,
     RenewTokens,
     Reply,
+    ReportAnswer,
     Request,
     Resumed,
     Step,
+    TakeRequest,
     Wait,
 )
 from ticketfeed.protocol.errors import SourceError, SourceRefused
@@ -44,16 +46,22 @@ Flow: TypeAlias = Generator[Step, Reply, T]
 NOT_A_PAGE_TRIES = 5
 # The least age of a start_time: one minute on the wire.
 START_TIME_AGE_SECONDS = 61.0
+# Between two looks at a shared budget that is spent.
+BUDGET_SECONDS_MAX = 2.0
 _PASSING = frozenset({408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """The request rate and the retries allowed. `per_page`: the most records of a page."""
+    """The request rate and the retries allowed. `per_page`: the most records of a page.
+
+    `shares_budget`: requests are counted where other processes count theirs, instead of by `requests_per_minute`.
+    """
 
     per_page: int = 1000
     requests_per_minute: int | None = None
     give_up_after_seconds: float = 3600.0
+    shares_budget: bool = False
 
 
 class Session:
@@ -80,6 +88,11 @@ class Session:
         self._tokens = Tokens()
         self._refused: str | None = None
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the source has not answered a request since something went wrong."""
+        return self._trouble_since is not None
+
     def ask(
         self, build: Callable[[int], Request], parse: Callable[[Answer], T], *, start_time: float | None = None
     ) -> Flow[T]:
@@ -89,8 +102,7 @@ class Session:
         """
         attempt, unusable, renewed = 0, 0, False
         while True:
-            yield from self.pause(self._pace.wait_seconds(self.now), "the budget of requests a minute is spent")
-            yield from self.pause(self._window_ends - self.now, "the source's rate limit is spent")
+            yield from self._take_request()
             yield from self._authorize()  # behind the waits, in which a token may have died
             request = build(self.per_page)
             reply = yield from self._send(self._with_credentials(request))
@@ -121,12 +133,28 @@ class Session:
         """Take the time from a reply to a page, which its reader may have held for hours."""
         self.now = reply.at
 
+    def _take_request(self) -> Flow[None]:
+        if not self._patience.shares_budget:
+            yield from self.pause(self._pace.wait_seconds(self.now), "the budget of requests a minute is spent")
+            yield from self.pause(self._window_ends - self.now, "the source's rate limit is spent")
+            return
+        while True:
+            reply = yield TakeRequest()
+            self.now = reply.at
+            seconds, reason = reply.value if isinstance(reply, Resumed) else (0.0, "")
+            if seconds <= 0:
+                return
+            # Asked again soon: an operator, or another process, may change the budget meanwhile.
+            yield from self.pause(min(seconds, BUDGET_SECONDS_MAX), reason)
+
     def _send(self, request: Request) -> Flow[Answer | Failed]:
         self._pace.sent(self.now)
         reply = yield request
         self.now, self.requests = reply.at, self.requests + 1
         if isinstance(reply, Answer):
             self._window_ends = self.now + window_reset(reply.headers)
+            if self._patience.shares_budget:
+                yield ReportAnswer(reply)
             return reply
         return reply if isinstance(reply, Failed) else Failed("the driver gave no answer", False, reply.at)
 

@@ -19,9 +19,11 @@ __all__ = [
     "ReleaseTokens",
     "RenewTokens",
     "Reply",
+    "ReportAnswer",
     "Request",
     "Resumed",
     "Step",
+    "TakeRequest",
     "Wait",
 ]
 
@@ -64,6 +66,19 @@ class RenewTokens:
 @dataclass(frozen=True, slots=True)
 class ReleaseTokens:
     """Unlock the token file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeRequest:
+    """Count a request in the budget that several processes share. `Resumed.value`: (seconds, reason), where 0 seconds
+    mean that it was counted and may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """Tell the same budget of an answer, whose headers have the source's own count."""
+
+    answer: "Answer"
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -138,5 +153,5 @@ class Resumed:
     value: Any = None
 
 
-Step: TypeAlias = Request | Wait | ReadTokens | RenewTokens | ReleaseTokens | ExportPage
+Step: TypeAlias = Request | Wait | ReadTokens | RenewTokens | ReleaseTokens | TakeRequest | ReportAnswer | ExportPage
 Reply: TypeAlias = Answer | Failed | Resumed

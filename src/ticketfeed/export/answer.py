@@ -25,6 +25,7 @@ from ticketfeed.protocol.query import ExportRequest, SpanRequest
 from ticketfeed.protocol.records import make_export_user
 from ticketfeed.protocol.rows import ChangeRow, FeedRow, ListRow, column
 from ticketfeed.storage.contract import Store
+from ticketfeed.storage.mirrored_accounts import MirroredAccounts
 
 __all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest", "StreamedAnswer"]
 
@@ -89,6 +90,7 @@ class Exports:
     def __init__(self, store: Store, settle_seconds: int, cache_bytes: int) -> None:
         self._store, self._settle_seconds = store, settle_seconds
         self._cache = PageCache(store, cache_bytes)
+        self.mirrors = MirroredAccounts(store)
 
     def clear_cache(self) -> None:
         """Drop every cached page, and the bytes of the file that holds them."""
@@ -116,7 +118,7 @@ class Exports:
         query, rewound_at = asked.query, await self._store.read_rewound_at(asked.account)
         if not rewound_at:
             return query
-        state, _ = await self._reader(asked, Filters(), ()).read(Position(0, -1), 1)
+        state, _ = await (await self._reader(asked, Filters(), ())).read(Position(0, -1), 1)
         if second <= state.watermark:
             return query
         if isinstance(query, SpanRequest):
@@ -124,7 +126,7 @@ class Exports:
         return replace(query, after=Position(rewound_at, INT64_MAX))
 
     async def _answer_page(self, asked: PageRequest, query: ExportRequest) -> Answer:
-        export, reader = asked.export, self._reader(asked, query.filters, query.include)
+        export, reader = asked.export, await self._reader(asked, query.filters, query.include)
         if export.kind == "tickets" and self._cache.accepts(query):
             cached = await self._cache.read(reader, query, asked.url, asked.coding)
             if cached is not None:
@@ -143,7 +145,7 @@ class Exports:
         return Answer(body, coding, etag, served)
 
     async def _answer_span(self, asked: PageRequest, query: SpanRequest) -> Answer | StreamedAnswer:
-        export, reader = asked.export, self._reader(asked, query.filters, query.include)
+        export, reader = asked.export, await self._reader(asked, query.filters, query.include)
         span = await reader.read_span(query)
         if span is None:
             return StreamedAnswer(_stream_second(asked, query, reader), asked.coding.name)
@@ -159,7 +161,7 @@ class Exports:
 
     async def _answer_listed(self, asked: PageRequest, query: ListedExportRequest) -> Answer:
         export, limit = asked.export, query.listed.limit
-        reader = self._reader(asked, Filters(), ())
+        reader = await self._reader(asked, Filters(), ())
         _, page = await reader.read_page(ExportRequest(query.after, limit, Filters(), (), ()))
         listed = [ListRow(row.generated_timestamp, row.id, row.body) for row in page.rows]
         # `paginate` takes one row more than the page holds as the sign that more follow.
@@ -170,8 +172,10 @@ class Exports:
         encoded, coding = compress(body, asked.coding)
         return Answer(encoded, coding, body_etag(body), served)
 
-    def _reader(self, asked: PageRequest, filters: Filters, include: tuple[str, ...]) -> FeedReader:
-        until = asked.now - self._settle_seconds
+    async def _reader(self, asked: PageRequest, filters: Filters, include: tuple[str, ...]) -> FeedReader:
+        """A mirror is read as far as its source was walked, which has settled: its clock need not be ours."""
+        is_mirror = await self.mirrors.find(asked.account) is not None
+        until = INT64_MAX if is_mirror else asked.now - self._settle_seconds
         return FeedReader(self._store, asked.account, asked.export.kind, filters, include, asked.now, until)
 
 

@@ -13,7 +13,14 @@ from ticketfeed.protocol.record_types import COMMENT_TYPES, Audit
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.stored_records import StoredDecoder
 
-__all__ = ["CHANNEL_NAMES", "comments_of", "deletion_of", "parse_audit_filter", "ticket_event_of"]
+__all__ = [
+    "CHANNEL_NAMES",
+    "audit_of_ticket_event",
+    "comments_of",
+    "deletion_of",
+    "parse_audit_filter",
+    "ticket_event_of",
+]
 
 # The channel of an audit -> its name in ticket events.
 CHANNEL_NAMES = {
@@ -24,6 +31,7 @@ CHANNEL_NAMES = {
     "chat": "Chat",
     "mobile": "Mobile",
 }
+_CHANNELS = {name: channel for channel, name in CHANNEL_NAMES.items()}
 _AUDIT = StoredDecoder(Audit)
 
 
@@ -85,6 +93,86 @@ def ticket_event_of(body: bytes, *, comment_events: bool) -> bytes:
         "event_type": "Audit",
     }
     return msgspec.json.encode(event)
+
+
+class _TicketEvent(msgspec.Struct):
+    id: int
+    ticket_id: int
+    created_at: str
+    child_events: list[dict[str, Any]] = []
+    updater_id: int | None = None
+    via: str | None = None
+    system: Any = None
+    metadata: Any = None
+
+
+_TICKET_EVENT = msgspec.json.Decoder(_TicketEvent)
+# What `_child_event` adds to every event.
+_ADDED_KEYS = frozenset({"via_reference_id", "event_type"})
+
+
+def audit_of_ticket_event(data: bytes) -> bytes:
+    """The audit that a ticket event with its comments was made from, as far as it shows: `ticket_event_of` makes the
+    same ticket event of it again. Raises msgspec.DecodeError.
+    """
+    event = _TICKET_EVENT.decode(data)
+    via = _via_of(event)
+    audit = {
+        "id": event.id,
+        "ticket_id": event.ticket_id,
+        "created_at": event.created_at,
+        "author_id": event.updater_id,
+        "metadata": {"system": event.system or {}, "custom": event.metadata or {}},
+        "events": [_event_of(child, via) for child in event.child_events],
+        "via": via,
+    }
+    return msgspec.json.encode(audit)
+
+
+def _via_of(event: _TicketEvent) -> dict[str, Any]:
+    """The channel of an audit: whole where one of its comments shows it, else by its name alone."""
+    for child in event.child_events:
+        via = child.get("via")
+        if isinstance(via, dict) and _channel_name(via) == event.via:
+            return via
+    return _named_via(event.via)
+
+
+def _named_via(name: str | None) -> dict[str, Any]:
+    channel = _CHANNELS.get(name or "", (name or "api").lower().replace(" ", "_"))
+    return {"channel": channel, "source": {"from": {}, "to": {}, "rel": None}}
+
+
+def _event_of(child: Mapping[str, Any], audit_via: Mapping[str, Any]) -> dict[str, Any]:
+    type_ = child.get("event_type") or child.get("type")
+    via = child.get("via")
+    own_via = via if isinstance(via, dict) else _named_via(via)
+    if type_ not in (*COMMENT_TYPES, "Create", "Change"):  # all keys are its own, in its own order
+        rest = {key: own_via if key == "via" else value for key, value in child.items() if key not in _ADDED_KEYS}
+        return _typed(rest, type_)
+    rest = {key: value for key, value in child.items() if key not in _ADDED_KEYS and key != "via"}
+    if type_ in ("Create", "Change"):
+        rest = _field_change(rest)
+    elif "comment_present" in rest:
+        rest = {"id": rest.get("id"), "public": rest.get("comment_public")}
+    else:
+        rest.pop("created_at", None)
+    event = _typed(rest, type_)
+    has_own_via = own_via != audit_via if isinstance(via, dict) else via != _channel_name(dict(audit_via))
+    return {**event, "via": own_via} if has_own_via else event
+
+
+def _typed(event: dict[str, Any], type_: Any) -> dict[str, Any]:
+    return event if "type" in event else {"id": event.pop("id", None), "type": type_, **event}
+
+
+def _field_change(child: dict[str, Any]) -> dict[str, Any]:
+    """The field is a key of the ticket event; what else is there says more of the change."""
+    id, before = child.pop("id", None), {key: child.pop(key) for key in ("previous_value",) if key in child}
+    child.pop("type", None)
+    name = next(iter(child), None)
+    value = child.pop(name) if name is not None else None
+    return {"id": id, "value": value, "field_name": name, **before, **child}
 
 
 def deletion_of(audits: Sequence[bytes]) -> tuple[int | None, str]:

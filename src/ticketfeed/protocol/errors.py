@@ -22,9 +22,11 @@ TicketfeedError
 │   ├── UnsupportedGrantType  400
 │   ├── MissingScope          403  the access token lacks a scope
 │   ├── ApiTokensEnded        403  no API token can be created any more
+│   ├── AccountIsMirror       403  a write to an account that is a mirror, or an archive
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
 │   ├── ClockFixed            403  a server without --test-clock moves no clock
+│   ├── FaultsMissing         403  a server without --faults has no fault scenarios
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
@@ -43,7 +45,8 @@ TicketfeedError
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
     ├── SourceError           the source of an export cannot be read
-    │   └── SourceRefused     its final answer is an error
+    │   ├── SourceRefused     its final answer is an error
+    │   └── SourceChanged     it is not the one that a mirror was copied from, or not in the state it was in
     ├── TargetError           the target of an export cannot be opened, read or written
     └── NotFound              an account, user or token that is not there
 
@@ -56,11 +59,13 @@ from typing import Any, ClassVar
 
 __all__ = [
     "APIRateLimitExceeded",
+    "AccountIsMirror",
     "ApiTokensEnded",
     "BadInput",
     "BadRecord",
     "BodyTooLarge",
     "ClockFixed",
+    "FaultsMissing",
     "FeatureMissing",
     "ForeignOrigin",
     "HelpCenterMissing",
@@ -88,6 +93,7 @@ __all__ = [
     "RoleTooLow",
     "SearchLimitExceeded",
     "ServerBusy",
+    "SourceChanged",
     "SourceError",
     "SourceRefused",
     "StartTimeTooRecent",
@@ -349,6 +355,14 @@ class ApiTokensEnded(_Forbidden):
         super().__init__("API tokens can no longer be created. Use OAuth instead")
 
 
+class AccountIsMirror(_Forbidden):
+    """`source`: what the account mirrors. `closed_on`: the date on which it was closed as an archive."""
+
+    def __init__(self, source: str, closed_on: str | None = None) -> None:
+        what = f"mirrors {source}" if closed_on is None else f"is an archive of {source}, closed on {closed_on},"
+        super().__init__(f"This account {what} and is read-only")
+
+
 class RoleTooLow(_Titled):
     status = 403
     title = "Forbidden"
@@ -375,6 +389,14 @@ class ClockFixed(_Titled):
 
     def __init__(self) -> None:
         super().__init__("This server keeps the machine's time: it was started without --test-clock")
+
+
+class FaultsMissing(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("This server has no fault scenarios: it was started without --faults")
 
 
 class FeatureMissing(_Titled):
@@ -529,6 +551,10 @@ class SourceRefused(SourceError):
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
         self.status = status
+
+
+class SourceChanged(SourceError):
+    """The source of a mirror is another account, is suddenly empty, or has gone back behind what was copied."""
 
 
 class TargetError(OperatorError):

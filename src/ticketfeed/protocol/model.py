@@ -63,6 +63,7 @@ class FeedState:
     closed; no later commit carries it or an earlier one. `ticket_count`: rows held, deleted ones included.
     `invalidations`: how often a ticket has left a closed place, by being changed; a fence adds many.
     `record_changes`: how often a record that pages show beside tickets was stored, or who may come in was changed.
+    `is_mirror`: whether its positions are those of a source (`protocol/mirrors.py`), and no second is closed by itself.
     The feed of an account's records has such a state too, where nothing is counted.
     """
 
@@ -71,6 +72,7 @@ class FeedState:
     ticket_count: int = 0
     invalidations: int = 0
     record_changes: int = 0
+    is_mirror: bool = False
 
 
 @dataclass(frozen=True, slots=True)

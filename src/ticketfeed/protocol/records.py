@@ -83,8 +83,13 @@ def defaults_of(shape: Mapping[str, bytes | None]) -> dict[str, Raw | None]:
 _DEFAULTS = {kind: defaults_of(resource.shape) for kind, resource in RESOURCES.items()}
 
 
-def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
-    """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord."""
+def parse_record(
+    kind: str, data: bytes, *, account: str, now: int, future_seconds_max: int = FUTURE_SECONDS_MAX
+) -> RecordDraft:
+    """Complete one record of any kind but tickets. Missing times become `now`. Raises BadRecord.
+
+    `future_seconds_max`: how far its times may lie ahead of `now`.
+    """
     values = split_checked(data)
     record = decode_as(_DECODERS[kind], data)
     time = record.time if isinstance(record, TicketMetricEventRecord) else UNSET
@@ -92,7 +97,7 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     updated = record.updated_at or record.created_at or time or datetime.fromtimestamp(now, UTC)
     created = record.created_at or updated
     generated = int((time or updated).timestamp())
-    if generated > now + FUTURE_SECONDS_MAX:
+    if generated > now + future_seconds_max:
         raise BadRecord(f"its time {wire_time(time or updated)} lies in the future")
     derived = {
         "url": lambda: _url(account, kind, record.id, getattr(record, "user_id", None)),
@@ -102,12 +107,15 @@ def parse_record(kind: str, data: bytes, *, account: str, now: int) -> RecordDra
     return _draft(kind, record, max(0, generated), serialize(values, _DEFAULTS[kind], derived))
 
 
-def parse_stored(kind: str, data: bytes, *, account: str, now: int) -> RecordDraft:
+def parse_stored(
+    kind: str, data: bytes, *, account: str, now: int, future_seconds_max: int = FUTURE_SECONDS_MAX
+) -> RecordDraft:
     """As `parse_record`, for a stored record: what an older release let in and is refused now is left out."""
+    options: dict[str, Any] = {"account": account, "now": now, "future_seconds_max": future_seconds_max}
     try:
-        return parse_record(kind, data, account=account, now=now)
+        return parse_record(kind, data, **options)
     except BadRecord:
-        return parse_record(kind, encode(stored_values(_STORED[kind], data)), account=account, now=now)
+        return parse_record(kind, encode(stored_values(_STORED[kind], data)), **options)
 
 
 def stored_values(decoder: StoredDecoder[Any], data: bytes) -> dict[str, Any]:

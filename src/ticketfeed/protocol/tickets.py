@@ -146,11 +146,11 @@ def stored_draft(row: TicketRow) -> TicketDraft:
     return TicketDraft(row, begin)
 
 
-def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
+def parse_ticket(data: bytes, *, account: str, now: int, future_seconds_max: int = FUTURE_SECONDS_MAX) -> TicketDraft:
     """Complete one ticket that is loaded, a JSON object.
 
     Without a `generated_timestamp` it counts as generated when it was last updated; without any time, at `now`.
-    Raises BadRecord.
+    `future_seconds_max`: how far it may lie ahead of `now`. Raises BadRecord.
     """
     values: dict[str, Any] = dict(split_checked(data))
     ticket = decode_as(_DECODER, data)
@@ -161,7 +161,7 @@ def parse_ticket(data: bytes, *, account: str, now: int) -> TicketDraft:
     generated = ticket.generated_timestamp
     if not generated:  # 0 in the answer to a POST, where it is not known yet
         generated = max(0, int(updated.timestamp()))
-    if generated > now + FUTURE_SECONDS_MAX:
+    if generated > now + future_seconds_max:
         raise BadRecord(f"generated_timestamp {generated} lies in the future")
     embedded = {key: bytes(values.pop(key)) for key in EMBEDDED_KEYS if key in values}
     metric_set = None if embedded.get("metric_set") == b"null" else embedded.get("metric_set")

@@ -8,6 +8,8 @@ All of it runs while the account row is locked, so writes of one account happen 
 
 Records (users, audits, ...) are a second feed of the account, under the same rule but for its beginning: until a
 reader first asks for it nothing was given out, so all that is loaded before then keeps its own time.
+
+A mirror has the seconds of its source, and its watermark follows what the walk has passed there (`copied`).
 """
 
 from dataclasses import replace
@@ -26,6 +28,8 @@ __all__ = [
     "close",
     "close_records",
     "close_states",
+    "copied",
+    "copied_second",
     "fence",
     "fence_states",
     "next_generated_timestamp",
@@ -41,6 +45,9 @@ States = tuple[FeedState, FeedState]
 # A clock this far behind the newest change was set back, or was ahead before: worth telling somebody. More than the
 # first write after a fence is ahead by default.
 CLOCK_BEHIND_SECONDS = 10
+# When a source says that a stream ends, it has given all that is older than this: it may hold back the last minute, and
+# its clock may be a minute behind.
+SOURCE_BEHIND_SECONDS = 120
 # Past what the counts of an account can reach in its life.
 FENCED = 1 << 32
 
@@ -68,7 +75,7 @@ def can_close(state: FeedState, now: int) -> bool:
     close it as it stands would be safe too, but help nobody, as a page never goes beyond `now`; and each write after
     that would take a second further ahead of the clock.
     """
-    return state.watermark < state.last_generated_timestamp < now
+    return not state.is_mirror and state.watermark < state.last_generated_timestamp < now
 
 
 def clock_behind(state: FeedState, now: int) -> int:
@@ -124,12 +131,29 @@ def after_write(
     return state, records
 
 
+def copied_second(state: FeedState, second: int) -> int:
+    """The second that a ticket or record of a mirror gets that carries `second` at the source."""
+    return max(second, state.watermark + 1)
+
+
+def copied(state: FeedState, newest: int, passed: int, now: int, *, has_ended: bool) -> FeedState:
+    """The state of a mirrored feed after a write at `now` whose newest change carries `newest`.
+
+    `passed`: the newest second that the walk has wholly passed. What lies after it at the end of the source's stream
+    (`has_ended`) came late, with a second that was closed, and got a later one here (`copied_second`). Nobody is to
+    read that before the source has given all of that second too: a reader may go on at the source from there.
+    """
+    last = max(state.last_generated_timestamp, newest)
+    came_late = min(last, now - SOURCE_BEHIND_SECONDS) if has_ended else 0
+    return replace(state, last_generated_timestamp=last, watermark=max(state.watermark, passed, came_late))
+
+
 def can_close_records(state: FeedState, now: int) -> bool:
     """Whether the records' watermark can move.
 
     Before the first reader everything is open, however long over; then what is over is closed, and no more than that.
     """
-    return state.watermark < min(state.last_generated_timestamp, now - 1)
+    return not state.is_mirror and state.watermark < min(state.last_generated_timestamp, now - 1)
 
 
 def close_records(state: FeedState, now: int) -> FeedState:
@@ -158,7 +182,12 @@ def fence(state: FeedState, now: int, clock_error_seconds: int) -> FeedState:
 
 
 def fence_states(states: States, now: int, clock_error_seconds: int) -> States:
-    """Both parts of the row after `fence`; nothing of records is counted."""
+    """Both parts of the row after `fence`; nothing of records is counted.
+
+    Those of a mirror stay where they are: what was lost comes from its source again, at the same positions.
+    """
+    if states[0].is_mirror:
+        return _with_fenced_counts(states[0]), states[1]
     tickets, records = (fence(state, now, clock_error_seconds) for state in states)
     return tickets, replace(records, invalidations=0, record_changes=0)
 
@@ -184,5 +213,4 @@ def rewind_states(states: States, now: int, clock_error_seconds: int) -> States:
 
 
 def _with_fenced_counts(state: FeedState) -> FeedState:
-    counts = {"invalidations": state.invalidations + FENCED, "record_changes": state.record_changes + FENCED}
-    return replace(state, **counts)
+    return replace(state, invalidations=state.invalidations + FENCED, record_changes=state.record_changes + FENCED)

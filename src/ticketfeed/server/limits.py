@@ -79,7 +79,7 @@ class Limits:
         "The sender waits.",
     )
     unsent_bytes: int = _limit(
-        96 * _MIB,
+        128 * _MIB,
         "bytes",
         "Responses to requests with credentials that have not been received, in the process and in the system.",
         "Requests wait.",

@@ -18,6 +18,7 @@ class StateRow(NamedTuple):
     record_changes: int
     record_last_timestamp: int
     record_watermark: int
+    is_mirror: int
 
     @classmethod
     def of(cls, states: States) -> "StateRow":
@@ -30,6 +31,7 @@ class StateRow(NamedTuple):
             tickets.record_changes,
             records.last_generated_timestamp,
             records.watermark,
+            int(tickets.is_mirror),
         )
 
     @property
@@ -40,12 +42,13 @@ class StateRow(NamedTuple):
             self.ticket_count,
             self.invalidations,
             self.record_changes,
+            bool(self.is_mirror),
         )
 
     @property
     def records(self) -> FeedState:
         """Nothing of records is counted."""
-        return FeedState(self.record_last_timestamp, self.record_watermark)
+        return FeedState(self.record_last_timestamp, self.record_watermark, is_mirror=bool(self.is_mirror))
 
     @property
     def states(self) -> States:

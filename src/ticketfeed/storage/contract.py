@@ -17,6 +17,7 @@ A Store is made of small protocols, by who uses them:
     CredentialStore     server/api/auth           who may sign in
     OauthStore          server/api/oauth          clients and tokens of OAuth (`oauth_contract.py`)
     WriteStore          writing/, data/load       accounts and write transactions
+    MirrorStore         client/, server/ops       accounts that are copies of others (`mirror_contract.py`)
     MaintenanceStore    data/, server/ops, cli    jobs, aged tickets, fences, snapshots of everything
     SidecarStore        server/ops, dashboard     rate limits, consumers, recent requests, logins
 
@@ -41,6 +42,7 @@ from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_clocks import AccountClocks
+from ticketfeed.storage.mirror_contract import MirrorStore, MirrorTransaction
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 
 __all__ = [
@@ -88,7 +90,7 @@ class JobItem(NamedTuple):
     item: bytes
 
 
-class WriteTransaction(OauthTransaction, Protocol):
+class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
     """What `WriteStore.write` passes to its work. Everything in it becomes visible at once, or nothing.
 
     It holds the lock of the account's row, so no other write of the account runs meanwhile, in any process. It belongs
@@ -463,7 +465,9 @@ class WriteStore(Protocol):
     async def put_default_account(self, account: Account) -> None:
         """Make this the default account, in all processes that use the store."""
 
-    async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
+    async def write(
+        self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False, mirror: bool = False
+    ) -> T:
         """Run `work` in one transaction that holds the account's row; returns what it returns.
 
         `work` runs in another thread and may block; it must not call the store. It may run again from the start, if a
@@ -471,7 +475,8 @@ class WriteStore(Protocol):
         transaction or in what it returns. If it raises, nothing of it is stored, and the error is raised here. If the
         engine fails at the end, the write may or may not be stored: repeat only work that is idempotent. Concurrent
         writes may share a commit, each whole or not at all, and each waits for those before it; `exclusive` for one
-        that takes long, whose commit no other then waits for, and that runs once.
+        that takes long, whose commit no other then waits for, and that runs once. `mirror`: for one of a mirror, see
+        `mirror_contract.py`; any other of such an account is refused.
         """
 
 
@@ -563,7 +568,17 @@ class SidecarStore(Protocol):
         """Forget a login, in all processes that use the store. Idempotent."""
 
 
-class Store(FeedStore, RecordStore, CredentialStore, OauthStore, WriteStore, MaintenanceStore, SidecarStore, Protocol):
+class Store(
+    FeedStore,
+    RecordStore,
+    CredentialStore,
+    OauthStore,
+    WriteStore,
+    MirrorStore,
+    MaintenanceStore,
+    SidecarStore,
+    Protocol,
+):
     """An engine. Where only a part of it is needed, ask for that part."""
 
     @property

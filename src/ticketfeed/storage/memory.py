@@ -21,6 +21,7 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
@@ -43,6 +44,7 @@ from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
+from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
 
 __all__ = ["MemoryStore"]
@@ -135,13 +137,14 @@ class MemoryStore:
         self, account: Account, kind: str, after: Position, until: int, limit: int
     ) -> tuple[FeedState, FeedRows]:
         data = self._data[account.account_id]
-        until = min(until, data.record_state.watermark)
+        state = data.kind_states.get(kind, data.record_state)
+        until = min(until, state.watermark)
         rows = sorted(
             _change(row)
             for (of_kind, _), row in data.records.items()
             if of_kind == kind and after < position_of(row) and row.generated_timestamp <= until
         )
-        return data.record_state, rows[:limit]
+        return state, rows[:limit]
 
     async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
         records = self._data[account.account_id].records
@@ -277,11 +280,12 @@ class MemoryStore:
         work: Callable[[WriteTransaction], T],
         *,
         exclusive: bool = False,  # noqa: ARG002
+        mirror: bool = False,
     ) -> T:
         async with self._lock:
             data = self._data[account.account_id].snapshot()
             transaction = MemoryTransaction(account.account_id, data, self._now(account))
-            result = await asyncio.to_thread(work, transaction)
+            result = await asyncio.to_thread(with_copies(work) if mirror else work, transaction)
             self._data[account.account_id] = transaction.finish()
             self._changes += 1
             if transaction.erased_users is not None:
@@ -322,6 +326,12 @@ class MemoryStore:
 
     async def read_clocks(self) -> dict[int, MovedClock]:
         return {account_id: data.clock for account_id, data in self._data.items() if data.clock != MovedClock()}
+
+    async def read_mirror(self, account: Account) -> Mirror | None:
+        return self._data[account.account_id].mirror
+
+    async def read_mirrors(self) -> dict[int, Mirror]:
+        return {account_id: data.mirror for account_id, data in self._data.items() if data.mirror is not None}
 
     async def read_rewound_at(self, account: Account) -> int:
         return self._data[account.account_id].rewound_at

@@ -10,16 +10,18 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import ERASED_ITEM, Job
+from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror
 from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
-from ticketfeed.protocol.rows import RecordRow, TicketRow
+from ticketfeed.protocol.rows import ChangeRow, RecordRow, TicketRow
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.memory_oauth import MemoryOauthTransaction, OauthData
+from ticketfeed.storage.mirror_writes import MirrorWrites
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 
 __all__ = ["AccountData", "MemoryTransaction"]
@@ -41,22 +43,25 @@ class AccountData:
     oauth: OauthData = field(default_factory=OauthData)
     rewound_at: int = 0
     clock: MovedClock = MovedClock()  # noqa: RUF009 - never changed in place
+    mirror: Mirror | None = None
+    kind_states: dict[str, FeedState] = field(default_factory=dict)
 
     def snapshot(self) -> "AccountData":
         parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
         answers, oauth = dict(self.answers), self.oauth.snapshot()
-        rest = self.rewound_at, self.clock
+        rest = self.rewound_at, self.clock, self.mirror, dict(self.kind_states)
         return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
 
 
-class MemoryTransaction(MemoryOauthTransaction):
+class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
     """A WriteTransaction. `finish` returns the account's data after it."""
 
     def __init__(self, account_id: int, data: AccountData, now: int) -> None:
-        super().__init__(data.oauth, now)
+        MirrorWrites.__init__(self)
+        MemoryOauthTransaction.__init__(self, data.oauth, now)
         self.account_id, self._data = account_id, data
-        self.state = data.state
+        self.state, self._record_state = data.state, data.record_state
         self._invalidations = InvalidationLog(data.state)
         self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
@@ -74,6 +79,8 @@ class MemoryTransaction(MemoryOauthTransaction):
         return self.load(drafts)
 
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
+        if self._copies:
+            return self._copy(list(drafts))
         if keep_generated_timestamp and not watermark.allows_own_times(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         newest_by_id: dict[int, int] = {}
@@ -81,13 +88,33 @@ class MemoryTransaction(MemoryOauthTransaction):
         for draft in drafts:
             count += 1
             if not isinstance(draft, TicketDraft):
-                self._put_record(draft)
+                self._write_record(draft)
             elif draft.generated_timestamp >= newest_by_id.get(draft.id, 0):
                 newest_by_id[draft.id] = draft.generated_timestamp
                 self._put_ticket(draft.row if keep_generated_timestamp else draft.row_at(self.second))
         return count
 
+    def _copy(self, drafts: Sequence[TicketDraft | RecordDraft]) -> int:
+        tickets: dict[int, TicketDraft] = {}
+        for draft in drafts:
+            if isinstance(draft, TicketDraft) and (
+                draft.id not in tickets or draft.generated_timestamp >= tickets[draft.id].generated_timestamp
+            ):
+                tickets[draft.id] = draft
+        stored = {id: _stored(self._data.tickets[id]) for id in tickets if id in self._data.tickets}
+        rows = self._choose_tickets(list(tickets.values()), stored)
+        for row in rows:
+            self._put_ticket(row)
+        records = [draft for draft in drafts if isinstance(draft, RecordRow)]
+        keys = ((draft.kind, draft.id) for draft in records)
+        found = {key: _stored(self._data.records[key]) for key in keys if key in self._data.records}
+        chosen = self._choose_records(records, found)
+        for record in chosen:
+            self._put_record(record)
+        return len(rows) + len(chosen)
+
     def _put_ticket(self, row: TicketRow) -> None:
+        self._check_writable()
         if before := self._data.tickets.get(row.id):
             self._invalidations.add(position_of(before))
         self._data.tickets[row.id] = row
@@ -95,16 +122,55 @@ class MemoryTransaction(MemoryOauthTransaction):
         self._search_changes.write_batch()
         self._newest = max(row.generated_timestamp, self._newest or 0)
 
-    def _put_record(self, draft: RecordDraft) -> None:
-        state = self._data.record_state
+    def _write_record(self, draft: RecordDraft) -> None:
+        state = self._record_state
         second = watermark.next_generated_timestamp(state, self.now)
+        if state.is_mirror:
+            (row,) = self._check_own_users([draft])
+            self._put_record(row)
+            return
         row = draft if watermark.allows_own_record_times(state) else draft._replace(generated_timestamp=second)
+        self._put_record(row)
+        self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
+
+    def _put_record(self, row: RecordDraft) -> None:
         self._data.records[row.kind, row.id] = row
         if row.kind in INDEXED_KINDS:
             self._search_changes.add((row.kind, row.id), indexed_record(row))
             self._search_changes.write_batch()
         self._bumps_record_changes |= row.kind in SIDELOADED_KINDS
-        self._newest_record = max(row.generated_timestamp, self._newest_record or 0)
+
+    def delete_tickets(self, ids: Sequence[int]) -> int:
+        self._check_copies()
+        found = [id for id in set(ids) if id in self._data.tickets]
+        for id in found:
+            self._invalidations.add(position_of(self._data.tickets.pop(id)))
+            self._search_changes.add(("tickets", id), None)
+        return len(found)
+
+    def delete_records(self, kind: str, ids: Sequence[int]) -> int:
+        self._check_copies()
+        found = [id for id in set(ids) if (kind, id) in self._data.records and not _is_own_user(kind, id)]
+        for id in found:
+            del self._data.records[kind, id]
+            self._search_changes.add((kind, id), None)
+        self._bumps_record_changes |= bool(found) and kind in SIDELOADED_KINDS
+        return len(found)
+
+    def list_ids(self, kind: str) -> list[int]:
+        return [row.id for row in self._records(kind) if not row.is_deleted and not _is_own_user(kind, row.id)]
+
+    def _find_mirror(self) -> Mirror | None:
+        return self._data.mirror
+
+    def _store_mirror(self, mirror: Mirror) -> None:
+        self._data.mirror = mirror
+
+    def _find_kind_states(self) -> dict[str, FeedState]:
+        return dict(self._data.kind_states)
+
+    def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
+        self._data.kind_states |= states
 
     def _write_entries(
         self,
@@ -130,11 +196,12 @@ class MemoryTransaction(MemoryOauthTransaction):
         return rows[:limit]
 
     def rewind(self, clock_error_seconds: int) -> int | None:
-        before = self.state, self._data.record_state
+        self._check_writable()
+        before = self.state, self._record_state
         after = watermark.rewind_states(before, self.now, clock_error_seconds)
         if after == before:
             return None
-        self.state, self._data.record_state = after
+        self.state, self._record_state = after
         self._invalidations = InvalidationLog(self.state)
         second = self.now + clock_error_seconds
         self._data.rewound_at = self._data.rewound_at or second
@@ -212,6 +279,7 @@ class MemoryTransaction(MemoryOauthTransaction):
         self._data.answers = recent | {key: answer}
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
+        self._check_writable()
         self.delete_expired()
         self._data.jobs[job.id] = job, [(item, None) for item in items]
 
@@ -275,15 +343,19 @@ class MemoryTransaction(MemoryOauthTransaction):
     def finish(self) -> AccountData:
         self._search_changes.write()
         data, log = self._data, self._invalidations
-        after = watermark.after_write(
-            (self.state, data.record_state),
-            self._newest,
-            self._newest_record,
-            self.now,
-            len(data.tickets) - self.state.ticket_count,
-            log.count,
-            bumps_record_changes=self._bumps_record_changes,
-        )
+        added = len(data.tickets) - self.state.ticket_count
+        if self._copies:
+            after = self._after_copy(self._newest, added, bumps_record_changes=self._bumps_record_changes)
+        else:
+            after = watermark.after_write(
+                (self.state, self._record_state),
+                self._newest,
+                self._newest_record,
+                self.now,
+                added,
+                log.count,
+                bumps_record_changes=self._bumps_record_changes,
+            )
         entries = (*data.invalidations, *log.entries())
         data.invalidations = tuple(entry for entry in entries if entry.number > log.forgotten)
         data.state, data.record_state = after
@@ -292,6 +364,14 @@ class MemoryTransaction(MemoryOauthTransaction):
     def _records(self, kind: str) -> Iterator[RecordRow]:
         """Those of one kind, by id."""
         return (row for (of_kind, _), row in sorted(self._data.records.items()) if of_kind == kind)
+
+
+def _stored(row: TicketRow | RecordRow) -> ChangeRow:
+    return ChangeRow(row.generated_timestamp, row.id, row.body)
+
+
+def _is_own_user(kind: str, id: int) -> bool:
+    return kind == "users" and id >= LOCAL_ID_MIN
 
 
 def _first(rows: Iterable[RecordRow]) -> bytes | None:

@@ -43,6 +43,8 @@ T = TypeVar("T")
 _TABLES = (
     "feed_state",
     "account_clock",
+    "mirror",
+    "kind_state",
     "ticket",
     "invalidation",
     "record",

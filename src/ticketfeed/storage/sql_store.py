@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.mirrors import Mirror, decode_mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
@@ -70,6 +71,14 @@ class SqlStore(ABC):
     async def read_clocks(self) -> dict[int, MovedClock]:
         rows = await self._fetch(self.queries["list_clocks"], {}, current=True)
         return {account_id: MovedClock(*clock) for account_id, *clock in rows}
+
+    async def read_mirror(self, account: Account) -> Mirror | None:
+        rows = await self._query("find_mirror", account, current=True)
+        return decode_mirror(rows[0][0]) if rows else None
+
+    async def read_mirrors(self) -> dict[int, Mirror]:
+        rows = await self._fetch(self.queries["list_mirrors"], {}, current=True)
+        return {account_id: decode_mirror(body) for account_id, body in rows}
 
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):

@@ -10,16 +10,19 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import ERASED_ITEM, Job
-from ticketfeed.protocol.model import NEW_ID_MAX, Account, Position
+from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror, decode_mirror, encode_mirror
+from ticketfeed.protocol.model import NEW_ID_MAX, Account, FeedState, Position
 from ticketfeed.protocol.moved_clock import MovedClock
+from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
-from ticketfeed.protocol.rows import BodyRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.rows import BodyRow, ChangeRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
+from ticketfeed.storage.mirror_writes import MirrorWrites
 from ticketfeed.storage.queries import insert_rows
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
@@ -33,11 +36,12 @@ T = TypeVar("T")
 BATCH = 250
 
 
-class SqlTransaction(SqlOauthTransaction, ABC):
+class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
     """A WriteTransaction whose account row is locked. `finish` returns the row after it, for the caller to store."""
 
     def __init__(self, session: SqlSession, account: Account, states: States, now: int) -> None:
-        super().__init__(session, account, now)
+        MirrorWrites.__init__(self)
+        SqlOauthTransaction.__init__(self, session, account, now)
         self.state, self._record_state = states
         self._invalidations = InvalidationLog(self.state)
         self._search_changes = SearchChanges(self._write_entries)
@@ -72,21 +76,27 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
 
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
-        if keep_generated_timestamp and not watermark.allows_own_times(self.state):
+        self._check_writable()
+        if keep_generated_timestamp and not self._copies and not watermark.allows_own_times(self.state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         last_wins, count = LastWins(_WrittenTable(self._session)), 0
         for batch in batches(drafts, BATCH):
-            count += len(batch)
-            self.put_records([draft for draft in batch if isinstance(draft, RecordRow)])
+            records = self.put_records([draft for draft in batch if isinstance(draft, RecordRow)])
             tickets = last_wins.newest([draft for draft in batch if isinstance(draft, TicketDraft)])
-            self._put_tickets(tickets, None if keep_generated_timestamp else self.second)
+            if self._copies:
+                stored = self._rows("find_tickets", ChangeRow, ids=self._list([draft.id for draft in tickets]))
+                rows = self._choose_tickets(tickets, {row.id: row for row in stored})
+                count += records + len(rows)
+            else:
+                rows = [draft.row if keep_generated_timestamp else draft.row_at(self.second) for draft in tickets]
+                count += len(batch)
+            self._put_tickets(rows)
         return count
 
-    def _put_tickets(self, drafts: list[TicketDraft], second: int | None) -> None:
-        """Store drafts of different tickets, with their own seconds where `second` is None."""
-        if not drafts:
+    def _put_tickets(self, rows: list[TicketRow]) -> None:
+        """Store rows of different tickets."""
+        if not rows:
             return
-        rows = [draft.row if second is None else draft.row_at(second) for draft in drafts]
         left = self._store_tickets(rows)
         for row in rows:
             self._search_changes.add(("tickets", row.id), indexed_ticket(row.id, row.status, row.body))
@@ -101,8 +111,14 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         keep = watermark.allows_own_record_times(self._record_state)
         sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
         for batch in batches(drafts, BATCH):
-            count += len(batch)
-            rows = batch if keep else [_at(draft, second) for draft in batch]
+            if self._copies:
+                rows = self._choose_records(batch, self._find_changes(batch))
+            elif self.state.is_mirror:
+                rows = self._check_own_users(batch)
+            else:
+                rows = batch if keep else [_at(draft, second) for draft in batch]
+                self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
+            count += len(rows)
             indexed = [row for row in rows if row.kind in INDEXED_KINDS]
             for row in self._find_indexed(self._search_changes.missing((row.kind, row.id) for row in indexed)):
                 self._search_changes.add_stored((row.kind, row.id), indexed_record(row))
@@ -111,8 +127,64 @@ class SqlTransaction(SqlOauthTransaction, ABC):
                 self._search_changes.add((row.kind, row.id), indexed_record(row))
             self._search_changes.write_batch()
             self._bumps_record_changes |= any(row.kind in SIDELOADED_KINDS for row in rows)
-            self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
         return count
+
+    def _find_changes(self, drafts: Sequence[RecordDraft]) -> dict[tuple[str, int], ChangeRow]:
+        """What is stored of these records."""
+        ids: dict[str, list[int]] = {}
+        for draft in drafts:
+            ids.setdefault(draft.kind, []).append(draft.id)
+        return {
+            (kind, row.id): row
+            for kind, wanted in ids.items()
+            for row in self._rows("find_record_rows", ChangeRow, kind=kind, ids=self._list(wanted))
+        }
+
+    def delete_tickets(self, ids: Sequence[int]) -> int:
+        self._check_copies()
+        count = 0
+        for batch in batches(ids, BATCH):
+            rows = self._rows("find_tickets", TicketRow, ids=self._list(batch))
+            for row in rows:
+                self._search_changes.add_stored(("tickets", row.id), indexed_ticket(row.id, row.status, row.body))
+                self._search_changes.add(("tickets", row.id), None)
+                self._invalidations.add(position_of(row))
+            self._execute("remove_tickets", ids=self._list(batch))
+            count += len(rows)
+        self._added -= count
+        return count
+
+    def delete_records(self, kind: str, ids: Sequence[int]) -> int:
+        self._check_copies()
+        count = 0
+        for batch in batches([id for id in ids if kind != "users" or id < LOCAL_ID_MIN], BATCH):
+            rows = self._rows("find_record_rows", RecordRow, kind=kind, ids=self._list(batch))
+            for row in rows if kind in INDEXED_KINDS else ():
+                self._search_changes.add_stored((kind, row.id), indexed_record(row))
+                self._search_changes.add((kind, row.id), None)
+            self._execute("remove_records", kind=kind, ids=self._list(batch))
+            count += len(rows)
+        self._bumps_record_changes |= bool(count) and kind in SIDELOADED_KINDS
+        return count
+
+    def list_ids(self, kind: str) -> list[int]:
+        return [id for (id,) in self._fetch("list_record_ids", kind=kind, id_max=LOCAL_ID_MIN - 1)]
+
+    def _find_mirror(self) -> Mirror | None:
+        body = self._value("find_mirror")
+        return None if body is None else decode_mirror(body)
+
+    def _store_mirror(self, mirror: Mirror) -> None:
+        self._execute("put_mirror", body=encode_mirror(mirror))
+
+    def _find_kind_states(self) -> dict[str, FeedState]:
+        rows = self._fetch("find_kind_states")
+        return {kind: FeedState(last, closed, is_mirror=True) for kind, last, closed in rows}
+
+    def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
+        for kind, state in states.items():
+            seconds = {"last_generated_timestamp": state.last_generated_timestamp, "watermark": state.watermark}
+            self._execute("put_kind_state", kind=kind, **seconds)
 
     def find_user(self, email: str) -> bytes | None:
         return self._body("find_user", email=email.strip().lower())
@@ -162,6 +234,7 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         return self._rows("find_records_after", RecordRow, kind=kind, limit=limit, **_after(after))
 
     def rewind(self, clock_error_seconds: int) -> int | None:
+        self._check_writable()
         before = self.state, self._record_state
         self.state, self._record_state = watermark.rewind_states(before, self.now, clock_error_seconds)
         if before == (self.state, self._record_state):
@@ -195,6 +268,7 @@ class SqlTransaction(SqlOauthTransaction, ABC):
         self._execute("put_idempotent_answer", key=key, **asdict(answer))
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
+        self._check_writable()
         self.delete_expired()
         self._execute("add_job", **asdict(job))
         for number, item in enumerate(items):
@@ -255,6 +329,8 @@ class SqlTransaction(SqlOauthTransaction, ABC):
             self._execute("forget_invalidations", forgotten=self._invalidations.forgotten)
             sql = insert_rows(self._session.queries.dialect, "invalidation", Invalidation)
             self._session.execute_many(sql, [(self._account_id, *entry) for entry in self._invalidations.entries()])
+        if self._copies:
+            return self._after_copy(self._newest, self._added, bumps_record_changes=self._bumps_record_changes)
         return watermark.after_write(
             (self.state, self._record_state),
             self._newest,

@@ -69,6 +69,8 @@ _PARAMETER = re.compile(r"\{(\w+)(:int)?\}")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 # What the wire calls the methods of a list and of a single record in the texts of errors.
 _ACTIONS = {"GET": ("index", "show"), "POST": ("create", "create"), "PUT": ("update", "update")}
+# Addresses of what a mirror has of its own.
+_CREDENTIALS = ("/api_tokens", "/oauth/")
 # The caller of an address for anybody who sends no credentials, or a wrong password.
 ANONYMOUS = Identity(0, "", "anybody")
 
@@ -164,6 +166,11 @@ class ApiRoute:
         return required_scopes(self.method, resource_of(self.path)) if self.scopes is None else self.scopes
 
     @property
+    def writes_records(self) -> bool:
+        """Whether it changes more than credentials, and so nothing of a mirror."""
+        return self.method != "GET" and not self.path.startswith(_CREDENTIALS)
+
+    @property
     def template(self) -> str:
         """The path as OpenAPI writes it."""
         return self.path.replace(":int}", "}")
@@ -205,6 +212,8 @@ class _Endpoint:
         if call.identity is not ANONYMOUS:
             limits = (route.rate_limit,) if route.rate_limit is not None and route.counts(call) else ()
             await _count_request(request, call, limits)
+        if route.writes_records:
+            await _refuse_mirror(call)
         if call.query:
             _refuse(route.refused, call.query)
         if not self._used.issuperset(call.query):
@@ -243,6 +252,13 @@ def _check_scopes(granted: str, required: Sequence[str]) -> None:
     """Raises MissingScope."""
     if required and not any(allows(granted, scope) for scope in required):
         raise MissingScope(required)
+
+
+async def _refuse_mirror(call: ApiCall) -> None:
+    """Raises AccountIsMirror for a write, whatever is wrong with it besides; the store refuses others."""
+    mirror = await call.service.exports.mirrors.find(call.account)
+    if mirror is not None:
+        raise mirror.refusal()
 
 
 def _refuse(refused: Sequence[str], query: Mapping[str, str]) -> None:

@@ -119,7 +119,7 @@ async def _answer(
     try:
         return await call.service.exports.answer(asked)
     finally:
-        end_page(call.account.account_id)
+        end_page()
 
 
 def _respond(request: Request, answer: Answer | StreamedAnswer, *, is_page: bool = True) -> Response:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from starlette.requests import Request
@@ -79,12 +80,14 @@ class Share:
             return self.kernel_bytes
         return self.kernel_bytes + sum([reader.buffered_bytes() for reader in self.stalled])
 
-    def has_room(self, reader: Reader | None, *, has_waited: bool) -> bool:
-        """Whether a request of this connection may be answered now; if it has not waited, nobody else may wait."""
-        unsent = self.unsent_bytes()
-        if unsent <= self.unsent_bytes_max and (has_waited or not self._waiting):
-            return True
-        return reader is not None and unsent <= _PROVEN_UNSENT * self.unsent_bytes_max and reader.has_received_all()
+    def has_room(self) -> bool:
+        """Whether a request may be answered now that did not wait."""
+        return not self._waiting and self.unsent_bytes() <= self.unsent_bytes_max
+
+    def has_room_for(self, reader: Reader | None) -> bool:
+        """Whether one of this connection may be, even so: it has received all that it was sent."""
+        most = _PROVEN_UNSENT * self.unsent_bytes_max
+        return reader is not None and reader.has_received_all() and self.unsent_bytes() <= most
 
     async def wait_for_room(self, seconds: float, *, has_waited: bool = False) -> bool:
         """Wait in line for at most so long, in front if it has waited before. Whether the request may be answered."""
@@ -174,27 +177,27 @@ class Overload:
         share = place.share
         if share.requests > share.requests_max or share.running > _RUNNING * share.requests_max:
             return False
-        if share.has_room(reader, has_waited=False):
+        if share.has_room() or share.has_room_for(reader):
             return True
         return await share.wait_for_room(self._wait_seconds) and place.is_taken
 
-    async def begin_page(self, place: Place, reader: Reader | None, account_id: int) -> None:
+    async def begin_page(self, place: Place, reader: Reader | None, account_id: int) -> Callable[[], None]:
         """Wait for one of the few places in which pages of an account are read, and for room to send what is read.
 
         A request was admitted before the others were sent their pages. While those are read from a database, hundreds
-        would be admitted, and all their pages be held at once. Raises ServerBusy, StoreUnavailable.
+        would be admitted, and all their pages be held at once. Who has received all so far waits for nobody. Returns
+        what gives the place back. Raises ServerBusy, StoreUnavailable.
         """
+        if place.share.has_room_for(reader):
+            return _do_nothing
         deadline = time.monotonic() + self._wait_seconds
         await self._pages.take(account_id, deadline)
-        while not place.share.has_room(reader, has_waited=True):
+        while place.share.unsent_bytes() > place.share.unsent_bytes_max:
             self._pages.give_back(account_id)  # who waits for room keeps nobody waiting who has it
             if not await place.share.wait_for_room(deadline - time.monotonic(), has_waited=True):
                 raise _busy()
             await self._pages.take(account_id, deadline)
-
-    def end_page(self, account_id: int) -> None:
-        """Give back the place that `begin_page` took."""
-        self._pages.give_back(account_id)
+        return partial(self._pages.give_back, account_id)
 
     def _warn(self, share: Share) -> None:
         """Log once a minute: a line for each refusal would add to the load."""
@@ -208,14 +211,17 @@ class Overload:
             )
 
 
-async def begin_page(scope: Scope, account_id: int) -> Callable[[int], None]:
-    """`Overload.begin_page` for a request; returns what ends it."""
+async def begin_page(scope: Scope, account_id: int) -> Callable[[], None]:
+    """`Overload.begin_page` for a request."""
     if _PLACE not in scope:  # called in the process
-        return lambda _: None
+        return _do_nothing
     place, overload = scope[_PLACE]
-    await overload.begin_page(place, scope.get(CONNECTION), account_id)
-    end: Callable[[int], None] = overload.end_page
+    end: Callable[[], None] = await overload.begin_page(place, scope.get(CONNECTION), account_id)
     return end
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def limit_anonymous(scope: Scope) -> None:

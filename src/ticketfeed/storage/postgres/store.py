@@ -30,6 +30,7 @@ from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
+from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
     RETRY_SECONDS,
@@ -208,8 +209,9 @@ class PostgresStore(SqlStore):
         work: Callable[[WriteTransaction], T],
         *,
         exclusive: bool = False,  # noqa: ARG002
+        mirror: bool = False,
     ) -> T:
-        watched, erased = with_erasure(work)
+        watched, erased = with_erasure(with_copies(work) if mirror else work)
         result = await self._write(account, watched)
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)

@@ -78,9 +78,17 @@ LEFT JOIN LATERAL (
 WHERE state.account_id = :account_id
 
 -- name: read_record_changes
--- A page of records of one kind, in the same form.
+-- A page of records of one kind, in the same form. Of a mirror the kind has a state of its own.
 SELECT {change.row}, {state.StateRow}
-FROM ticketfeed.feed_state AS state
+FROM (
+    SELECT every.account_id, every.last_generated_timestamp, every.watermark, every.ticket_count, every.invalidations,
+        every.record_changes, every.is_mirror,
+        coalesce(own.last_generated_timestamp, every.record_last_timestamp) AS record_last_timestamp,
+        coalesce(own.watermark, every.record_watermark) AS record_watermark
+    FROM ticketfeed.feed_state AS every
+    LEFT JOIN ticketfeed.kind_state AS own ON own.account_id = every.account_id AND own.kind = :kind
+    WHERE every.account_id = :account_id
+) AS state
 LEFT JOIN LATERAL (
     SELECT {row}, sum(octet_length(body)) OVER (
         ORDER BY generated_timestamp, id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING

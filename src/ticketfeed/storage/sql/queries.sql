@@ -82,8 +82,49 @@ SET last_generated_timestamp = :last_generated_timestamp,
     invalidations = :invalidations,
     record_changes = :record_changes,
     record_last_timestamp = :record_last_timestamp,
-    record_watermark = :record_watermark
+    record_watermark = :record_watermark,
+    is_mirror = :is_mirror
 WHERE account_id = :account_id
+
+-- Accounts that are mirrors.
+
+-- name: list_mirrors
+-- All of them.
+SELECT account_id, body FROM ticketfeed.mirror ORDER BY account_id
+
+-- name: find_mirror
+-- What is stored of one.
+SELECT body FROM ticketfeed.mirror WHERE account_id = :account_id
+
+-- name: put_mirror
+-- Store one, whose account's row is locked.
+INSERT INTO ticketfeed.mirror (account_id, body) VALUES (:account_id, :body)
+ON CONFLICT (account_id) DO UPDATE SET body = excluded.body
+
+-- name: find_kind_states
+-- The feeds of single kinds of records of a mirror.
+SELECT kind, last_generated_timestamp, watermark FROM ticketfeed.kind_state WHERE account_id = :account_id
+
+-- name: put_kind_state
+-- Store one.
+INSERT INTO ticketfeed.kind_state (account_id, kind, last_generated_timestamp, watermark)
+VALUES (:account_id, :kind, :last_generated_timestamp, :watermark)
+ON CONFLICT (account_id, kind) DO UPDATE
+SET last_generated_timestamp = excluded.last_generated_timestamp, watermark = excluded.watermark
+
+-- name: list_record_ids
+-- The records of one kind that are not deleted, up to an id.
+SELECT id FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND is_deleted = 0 AND id <= :id_max
+ORDER BY id
+
+-- name: remove_tickets
+-- Delete tickets as if they had never been.
+DELETE FROM ticketfeed.ticket WHERE account_id = :account_id AND id = ANY (:ids)
+
+-- name: remove_records
+-- Delete records as if they had never been.
+DELETE FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
 
 -- Tickets and records in a write.
 

@@ -27,6 +27,7 @@ from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
+from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.sql_session import (
     create_account,
@@ -155,8 +156,10 @@ class SqliteStore(SqlStore):
             return False
         return await self._writer.run(lambda: self._close_newest(account))
 
-    async def write(self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False) -> T:
-        watched, erased = with_erasure(work)
+    async def write(
+        self, account: Account, work: Callable[[WriteTransaction], T], *, exclusive: bool = False, mirror: bool = False
+    ) -> T:
+        watched, erased = with_erasure(with_copies(work) if mirror else work)
         result = await self._writer.write(account, watched, exclusive=exclusive)
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)
@@ -241,10 +244,21 @@ class SqliteStore(SqlStore):
             if not states:
                 raise no_account_row(account)
             (state,) = states
+            if state.is_mirror and name == "read_record_changes":
+                state = self._with_kind_state(account, bindings["kind"], state)
             closed = state.watermark if name == "read_changes" else state.record_watermark
             bindings["until"] = min(bindings["until"], closed)
             rows = _fetch_page(self._reader.execute(QUERIES.select(name, row_type), bindings), row_type)
         return state, LazyRows(row_type, rows)
+
+    def _with_kind_state(self, account: Account, kind: str, state: StateRow) -> StateRow:
+        """The row of a mirror, with the state of one kind in place of that of all records."""
+        for of_kind, last, closed in self._reader.execute(
+            QUERIES["find_kind_states"], {"account_id": account.account_id}
+        ):
+            if of_kind == kind:
+                state = state._replace(record_last_timestamp=last, record_watermark=closed)
+        return state
 
     def _account_now(self, account: Account) -> int:
         return self.clocks.at(account, self._clock())

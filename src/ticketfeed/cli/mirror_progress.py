@@ -1,0 +1,62 @@
+"""Progress of a mirror on standard error: one line that is kept up to date on a terminal, JSON lines elsewhere."""
+
+import asyncio
+import json
+import shutil
+import sys
+from typing import Any
+
+from ticketfeed.cli.export_progress import JSON_SECONDS, duration_text
+from ticketfeed.mirror.run import MirrorRun
+
+__all__ = ["MirrorProgress", "status_line"]
+
+TERMINAL_SECONDS = 1.0
+
+
+class MirrorProgress:
+    """Shows what a mirror does while it runs."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+
+    async def show(self, run: MirrorRun) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(TERMINAL_SECONDS if self._is_terminal else JSON_SECONDS)
+            values = run.values
+            if not values:
+                continue
+            if self._is_terminal:
+                width = shutil.get_terminal_size().columns - 1
+                sys.stderr.write("\r\x1b[K" + status_line(values, run.total, run.wait_seconds)[:width])
+            else:
+                sys.stderr.write(json.dumps({"event": "progress", **values}) + "\n")
+            sys.stderr.flush()
+
+    def print(self, text: str) -> None:
+        """A line of its own, above the one that is kept up to date."""
+        sys.stderr.write(("\r\x1b[K" if self._is_terminal else "") + f"ticketfeed: {text}\n")
+        sys.stderr.flush()
+
+    def leave(self) -> None:
+        """Take the line away."""
+        if self._is_terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def status_line(values: dict[str, Any], total: int | None = None, wait_seconds: float = 0.0) -> str:
+    """What a status says, in one line: copied, applied, behind, budget, state, time left."""
+    behind, changes, limit = values["behind_seconds"], values["behind_changes"], values["requests_per_minute"]
+    parts = [f"copied {values['copied']:,}" + (f" of {total:,} tickets and more" if total and changes else "")]
+    parts.append(f"applied {values['applied']:,}")
+    if behind is not None:
+        parts.append(f"behind {duration_text(behind)}" + (f", {changes:,} changes" if changes else ""))
+    parts.append(f"{values['requests_used']}/{limit or 'unlimited'} requests a minute")
+    parts.append(f"{values['state']}")
+    if values["eta_seconds"]:
+        parts.append(f"left {duration_text(values['eta_seconds'])}")
+    if values["reason"]:
+        parts.append(f"waiting {duration_text(wait_seconds)}: {values['reason']}" if wait_seconds else values["reason"])
+    return "; ".join(parts)

@@ -1,0 +1,45 @@
+"""How a mirror goes, as the command, the dashboard, `/_ticketfeed/ready` and the metrics say it."""
+
+from typing import Any
+
+from ticketfeed.mirror.budget import PAUSED
+from ticketfeed.mirror.lease import is_alive
+from ticketfeed.mirror.schedule import COMMENT_STREAMS, MIRROR_STREAMS, MirrorStream, behind_seconds
+from ticketfeed.protocol.mirrors import Mirror
+from ticketfeed.protocol.request_budget import count_sent, request_limit
+
+__all__ = ["status_of", "streams_of"]
+
+
+def streams_of(*, comments: bool) -> tuple[MirrorStream, ...]:
+    """The streams that a mirror reads, with ticket events and metric events or without."""
+    return MIRROR_STREAMS + (COMMENT_STREAMS if comments else ())
+
+
+def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
+    """The members that others rely on, in order. `requests_per_minute`: 0 for no limit."""
+    streams = streams_of(comments=mirror.settings.has_comments)
+    told, runs = mirror.status, mirror.lease is not None and is_alive(mirror.lease, now)
+    state, reason = told.state, told.reason
+    if mirror.closed_at is not None:
+        state, reason = "archived", None
+    elif not runs and state != "stopped":
+        state, reason = "stopped", "the process has ended"
+    elif runs and mirror.settings.is_paused:
+        state, reason = "paused", PAUSED
+    limit = request_limit(mirror.budget, mirror.settings.requests_per_minute, now)
+    return {
+        "source": mirror.source,
+        "state": state,
+        "reason": reason,
+        "copied": sum(stream.copied for stream in mirror.streams.values()),
+        "applied": sum(stream.applied for stream in mirror.streams.values()),
+        "behind_seconds": behind_seconds(streams, mirror.streams, now),
+        "behind_changes": told.behind_changes,
+        "requests_per_minute": limit or 0,
+        "requests_used": max(told.requests_used, count_sent(mirror.budget, now)) if runs else 0,
+        "eta_seconds": told.eta_seconds if runs else None,
+        "last_error": told.last_error,
+        "verified_at": told.verified_at,
+        "differences": told.differences,
+    }

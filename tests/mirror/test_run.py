@@ -1,0 +1,166 @@
+"""A mirror that runs, on virtual time: first copies, following, the budget, interruptions."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.mirror.desk import Desk
+from ticketfeed.mirror.knobs import change_settings
+from ticketfeed.mirror.run import MirrorRun
+from ticketfeed.mirror.status import status_of
+
+
+def test_a_first_copy_and_a_second_run() -> None:
+    """Every ticket is here byte for byte at its position, every other record too, and a second run brings what changed
+    since; nothing is asked for twice."""
+
+    async def main() -> None:
+        desk = await Desk.make(350)
+        desk.clock.now += 120
+        await desk.run().run()
+        copy = await desk.copy()
+        await desk.compare(copy)
+        await desk.change(60)
+        desk.clock.now += 120
+        before = len(desk.transport.requests)
+        await desk.run().run()
+        await desk.compare(copy)
+        asked = [target for target, _ in desk.transport.requests[before:]]
+        assert not [target for target in asked if "start_time=0" in target]
+        assert desk.notes == []
+
+    asyncio.run(main())
+
+
+async def follow(
+    desk: Desk, seconds: float, at: Callable[[float], Awaitable[None]] | None = None, **options: Any
+) -> MirrorRun:
+    """Run for so long; `at` is called with the seconds that have passed, in every wait."""
+    run = desk.run(follow=True, **options)
+    began, passing = desk.clock(), desk.clock.sleep
+
+    async def sleep(step: float) -> None:
+        await passing(step)
+        if at is not None:
+            await at(desk.clock() - began)
+        if desk.clock() >= began + seconds:
+            run.stop()
+
+    run._sleep_seconds = sleep
+    await run.run()
+    return run
+
+
+def test_the_budget_of_the_source() -> None:
+    """At ten requests a minute, found out from the source, none is refused, and while there is something to read 95 %
+    of them are used; caught up, tickets are asked every ten seconds or so."""
+
+    async def main() -> None:
+        desk = await Desk.make(400)
+        desk.clock.now += 120
+        began = desk.clock()
+        copied_after = 0.0
+
+        async def at(passed: float) -> None:
+            nonlocal copied_after
+            state = (await desk.target.read_mirrors()).popitem()[1].stream("tickets")
+            if state.is_copied and not copied_after:
+                copied_after = passed
+
+        await follow(desk, 4 * 3600, at, per_page=4, requests_per_minute=None)
+        assert 429 not in desk.transport.statuses
+        sent = [moment - began for _, moment in desk.transport.requests]
+        assert copied_after >= 9 * 60
+        assert len([moment for moment in sent if moment < copied_after]) >= 0.95 * 10 * copied_after / 60
+        polls = [at for target, at in desk.transport.requests if "/tickets/cursor" in target and at > began + 3600]
+        gaps = sorted(later - earlier for earlier, later in pairwise(polls))
+        assert gaps[int(len(gaps) * 0.99)] <= 15
+        await desk.compare(await desk.copy())
+
+    asyncio.run(main())
+
+
+def test_others_use_the_same_budget() -> None:
+    """Requests that somebody else sends are noticed and left to them, and no request is refused for long."""
+
+    async def main() -> None:
+        desk = await Desk.make(400)
+        desk.clock.now += 120
+        other = desk.desk_of_another()
+
+        async def at(passed: float) -> None:
+            while other.requests < passed / 60 * 5:
+                await other.ask()
+
+        await follow(desk, 1800, at, per_page=4, requests_per_minute=None)
+        assert desk.transport.statuses.count(429) <= 1
+        assert other.refused <= 2
+        mirror = await desk.target.read_mirror(await desk.copy())
+        assert mirror is not None
+        assert mirror.budget.others >= 4
+
+    asyncio.run(main())
+
+
+def test_knobs() -> None:
+    """A mirror that is paused sends nothing until it is resumed, and a budget that is changed holds at once."""
+
+    async def main() -> None:
+        desk = await Desk.make(200)
+        desk.clock.now += 120
+        began = desk.clock()
+        done: list[str] = []
+
+        async def at(passed: float) -> None:
+            copy = await desk.copy()
+            for name, second, changes in (
+                ("pause", 60, {"is_paused": True}),
+                ("resume", 300, {"is_paused": False}),
+                ("budget", 400, {"requests_per_minute": 3}),
+            ):
+                if passed >= second and name not in done:
+                    done.append(name)
+                    await change_settings(desk.target, copy, **changes)
+                    mirror = await desk.target.read_mirror(copy)
+                    assert mirror is not None
+                    assert (status_of(mirror, desk.clock())["state"] == "paused") == (name == "pause")
+
+        await follow(desk, 900, at, per_page=2, requests_per_minute=None)
+        sent = [moment - began for _, moment in desk.transport.requests]
+        assert not [moment for moment in sent if 62 < moment < 299]
+        assert len([moment for moment in sent if 300 <= moment < 303]) > 3
+        assert len([moment for moment in sent if 470 < moment < 890]) <= 3 * 7 + 1
+
+    asyncio.run(main())
+
+
+def test_it_goes_on_wherever_it_was_ended() -> None:
+    """A run that ends at any of its writes or requests costs at most one page that is read again; a lease of a process
+    that is gone keeps nobody out."""
+
+    async def main() -> None:
+        desk = await Desk.make(60)
+        desk.clock.now += 120
+        runs = 0
+        for number in range(200):
+            runs += 1
+            run = desk.run(per_page=10)
+            task = asyncio.create_task(run.run())
+            for _ in range(number * 7):
+                await asyncio.sleep(0)
+                if task.done():
+                    break
+            await asyncio.sleep(0.001 * (number % 5))
+            if task.done():
+                await task
+                break
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert runs > 3
+        await desk.compare(await desk.copy())
+
+    asyncio.run(main())
