@@ -29,10 +29,11 @@ lagging replica; it raises StoreUnavailable when the engine cannot serve now. Ti
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
@@ -281,6 +282,12 @@ class Snapshot(Protocol):
 
     def record_state(self, account: Account) -> FeedState | None:
         """The state of the records' feed; None if the account's row is missing."""
+
+    def mirror(self, account: Account) -> Iterator[Mirror]:
+        """The account's mirror, if it is one. Raises StoreError for one that cannot be decoded."""
+
+    def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
+        """The states of the feeds of single kinds of records, which only a mirror has."""
 
     def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
         """The ids of a kind beyond `id`, in order."""
@@ -541,10 +548,16 @@ class SidecarStore(Protocol):
         """Count one request against all `limits`, or none (`rate_limits.count_request`). Processes share the count."""
 
     async def record_usage(
-        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
+        self,
+        account: Account,
+        consumers: Mapping[str, UsageUpdate],
+        requests: Sequence[RequestRecord],
+        now: float,
+        *,
+        keep: int = REQUESTS_KEPT,
     ) -> None:
         """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored,
-        and of consumers that received nothing those that are known.
+        `keep` requests, and of consumers that received nothing those that are known.
 
         Not idempotent. If it raises, the caller may repeat it.
         """
@@ -556,7 +569,7 @@ class SidecarStore(Protocol):
         """The same of every account that has any, by account_id."""
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
-        """The newest requests, newest first: about REQUESTS_KEPT, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
+        """The newest requests, newest first: those of `keep`, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""
