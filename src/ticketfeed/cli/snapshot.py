@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli.options import checked_name, choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import count_noun, utc_time
 from ticketfeed.data.saved_accounts import delete_saved_account, fork_account, rewind_account, save_account
 from ticketfeed.protocol.errors import BadInput
@@ -78,7 +78,6 @@ def fork(
     new_account: Annotated[str, typer.Argument(metavar="NEW_ACCOUNT", help="The name of the account to be made.")],
 ) -> None:
     """Make another account that begins as the account was, with the same credentials."""
-    checked_name(new_account)
 
     async def work(store: Store, account: Account) -> None:
         await fork_account(store, account, name, new_account)

@@ -1,5 +1,6 @@
 """Saving, rewinding and forking an account: its rows in one transaction, then what is known of its consumers."""
 
+from ticketfeed.protocol.account_names import check_account_name
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.saved_accounts import SavedAccount, find_saved
 from ticketfeed.storage.contract import Store
@@ -28,6 +29,7 @@ async def rewind_account(store: Store, account: Account, name: str, *, with_cons
 
 async def fork_account(store: Store, account: Account, name: str, subdomain: str) -> None:
     """Make another account of what was saved. Raises NotFound, BadInput, StoreUnavailable."""
+    check_account_name(subdomain)
     await store.write(account, lambda write: write.fork_account(name, subdomain), exclusive=True)
 
 

@@ -37,6 +37,7 @@ from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
 from ticketfeed.server.ops.rate_limiter import RateLimiter
+from ticketfeed.server.ops.snapshots import SNAPSHOT_ROUTES
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.ops.verdict import VERDICT_ROUTES
 from ticketfeed.server.session_key import make_session_key
@@ -92,6 +93,7 @@ def create_app(
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
             *VERDICT_ROUTES,
+            *SNAPSHOT_ROUTES,
             *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
