@@ -40,6 +40,8 @@ ALLOWED: dict[str, set[str]] = {
         "server.middleware",
         "server.api",
         "data",
+        "mirror",
+        "client",
     },
     "server.middleware": {
         *_SERVED,
@@ -83,12 +85,12 @@ ALLOWED: dict[str, set[str]] = {
     "server.event_loop": {"server.limits"},
     "server.connection": {"server.middleware", "server.request_context", "server.connections"},
     "server.connections": {"server.middleware", "server.connection", "server.limits"},
-    "server": {*_SERVED, "server", "wrap"},
+    "server": {*_SERVED, "server", "wrap", "mirror"},
     "wrap": {*_STORED, "server", "settings", "atomic_file"},
     "client": {"protocol", "clock", "client.store_source"},
     "client.sinks": {"protocol", "clock", "atomic_file"},
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
-    "mirror": {*_STORED, "client", "writing"},
+    "mirror": {*_STORED, "client", "writing", "data"},
     "dlt": {"client"},
     "testing": {*_SERVED, "faults", "server", "data", "wrap", "inprocess", "client"},
 }

@@ -11,10 +11,12 @@ from ticketfeed.data.demo import fill_demo
 from ticketfeed.data.simulation import Simulation
 from ticketfeed.inprocess import call_app
 from ticketfeed.mirror.run import MirrorOptions, MirrorRun
-from ticketfeed.protocol.model import Account, Filters, Position, Slice
+from ticketfeed.protocol.model import Account, Filters, Identity, Position, Slice
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.tickets import TicketWriter
 
 SOURCE = parse_source("http://source.example")
 NOW = 1_790_000_000
@@ -107,15 +109,22 @@ class Desk:
         self.source, self.account, self.target, self.clock = source, account, target, clock
         self.transport = AppTransport(create_app(settings, source, clock=clock.seconds), clock)
         self.notes: list[str] = []
+        self.skew = 0
 
     @classmethod
-    async def make(cls, tickets: int, target: str = "memory:", **rules: Any) -> "Desk":
-        clock = VirtualClock()
+    async def make(
+        cls, tickets: int, *, seed: int = 3, clock: VirtualClock | None = None, skew: int = 0, **rules: Any
+    ) -> "Desk":
+        """`skew`: how far the clock of the mirror is ahead of the source's. `rules`: of the source."""
+        clock = clock or VirtualClock()
         source = await open_store("memory:", clock.seconds)
         account = await source.create_account("demo")
-        await fill_demo(source, account, tickets, 3, NOW)
+        await fill_demo(source, account, tickets, seed, NOW)
         settings = Settings.of_profile("zendesk", page_cache_mib=0, **rules)
-        return cls(source, account, await open_store(target, clock.seconds), clock, settings)
+        target = await open_store("memory:", lambda: clock.seconds() + skew)
+        desk = cls(source, account, target, clock, settings)
+        desk.skew = skew
+        return desk
 
     def run(self, **options: Any) -> MirrorRun:
         return MirrorRun(
@@ -126,7 +135,7 @@ class Desk:
             MirrorOptions(**{"follow": False, "per_page": 100, "requests_per_minute": 0, **options}),
             note=self.notes.append,
             transport=self.transport,
-            clock=self.clock,
+            clock=lambda: self.clock() + self.skew,
             sleep=self.clock.sleep,
         )
 
@@ -137,6 +146,17 @@ class Desk:
         while simulation.done.total() < count:
             await simulation.run(1000, 0.02, concurrency=1)
             self.clock.now += 1
+
+    async def delete_all(self) -> None:
+        """Delete every ticket that is not deleted."""
+
+        def work(write: WriteTransaction) -> None:
+            tickets = TicketWriter(write, "demo", Identity(1, "", "admin"))
+            for row in write.find_tickets_after(Position(0, -1), 10**6):
+                if row.status != "deleted":
+                    tickets.delete(row.id)
+
+        await self.source.write(self.account, work)
 
     def desk_of_another(self) -> "OtherReader":
         return OtherReader(self.transport.app)
@@ -170,3 +190,10 @@ async def records_of(store: Store, account: Account, kind: str) -> dict[int, Any
     deleted = None if kind in ("users", "organizations", "groups", "brands") else False
     rows = await store.list_records(account, kind, Slice(limit=10**6), deleted=deleted)
     return {row.id: json.loads(row.body) for row in rows}
+
+
+async def seconds_of(store: Store, account: Account, kind: str) -> dict[int, int]:
+    """The second of each record in its feed, as far as it can be read."""
+    await store.close_newest(account)
+    _, rows = await store.read_record_changes(account, kind, Position(0, -1), 2**40, 10**6)
+    return {row[1]: row[0] for row in rows}

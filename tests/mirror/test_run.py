@@ -1,16 +1,18 @@
 """A mirror that runs, on virtual time: first copies, following, the budget, interruptions."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.mirror.desk import Desk
+from tests.mirror.desk import Desk, records_of, seconds_of
 from ticketfeed.mirror.knobs import change_settings
 from ticketfeed.mirror.run import MirrorRun
 from ticketfeed.mirror.status import status_of
+from ticketfeed.protocol.audit_views import ticket_event_of
 
 
 def test_a_first_copy_and_a_second_run() -> None:
@@ -162,5 +164,37 @@ def test_it_goes_on_wherever_it_was_ended() -> None:
                 await task
         assert runs > 3
         await desk.compare(await desk.copy())
+
+    asyncio.run(main())
+
+
+def event_of(audit: Any) -> bytes:
+    return ticket_event_of(json.dumps(audit).encode(), comment_events=True)
+
+
+def test_comments_and_metric_events() -> None:
+    """With --comments the exports of ticket events and of metric events are those of the source, first copy and
+    changes; later runs go on reading them without being told."""
+
+    async def main() -> None:
+        desk = await Desk.make(60)
+        desk.clock.now += 120
+        await desk.run(comments=True).run()
+        for _ in range(3):
+            await desk.change(20)
+            desk.clock.now += 120
+            await desk.run().run()
+        copy = await desk.copy()
+        await desk.compare(copy)
+        both = (desk.source, desk.account), (desk.target, copy)
+        for kind in ("audits", "ticket_metric_events"):
+            theirs, ours = [await records_of(*each, kind) for each in both]
+            if kind == "audits":
+                theirs, ours = ({id: event_of(held[id]) for id in held} for held in (theirs, ours))
+            assert ours == theirs
+            assert len(ours) > 100
+            theirs, ours = [await seconds_of(*each, kind) for each in both]
+            assert all(ours[id] >= second for id, second in theirs.items())  # so no reader who goes on misses one
+            assert sum(ours[id] == second for id, second in theirs.items()) > 0.9 * len(theirs)
 
     asyncio.run(main())

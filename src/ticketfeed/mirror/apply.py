@@ -12,10 +12,13 @@ from ticketfeed.mirror.drafts import PageDrafts, kind_of, position_of_state
 from ticketfeed.mirror.lease import LOST
 from ticketfeed.protocol.errors import BadInput, SourceChanged
 from ticketfeed.protocol.mirrors import Mirror, StreamState, passed_second
+from ticketfeed.protocol.model import Position
 from ticketfeed.storage.contract import WriteTransaction
 
 __all__ = ["PageWrite", "apply_page"]
 
+# Tickets that are read at once.
+_ROWS = 1000
 # Kinds of which every account has at least one.
 _NEVER_EMPTY = frozenset({"brands", "groups", "ticket_fields"})
 
@@ -26,7 +29,7 @@ class PageWrite:
 
     `owner`: of the lease that it is written under. `before`: the stream as the page was asked for. `listed`: the ids of
     a whole list, with its last page; what else is held of that kind is gone at the source. `asked_at`: when the page
-    was asked for. `checks_source`: whether tickets that are held must be the same ones at the source.
+    was asked for. `streams`: all that are walked.
     """
 
     owner: str
@@ -35,7 +38,7 @@ class PageWrite:
     before: StreamState
     asked_at: float
     listed: Collection[int] | None = None
-    checks_source: bool = True
+    streams: Collection[str] = ()
 
 
 def apply_page(transaction: WriteTransaction, write: PageWrite) -> Mirror:
@@ -45,15 +48,17 @@ def apply_page(transaction: WriteTransaction, write: PageWrite) -> Mirror:
         raise BadInput(LOST)
     if mirror.stream(page.stream).state != write.before.state:
         raise BadInput(f"another process has read {page.stream} of this mirror meanwhile")
-    if write.checks_source and page.stream == "tickets":
-        _check_same_tickets(transaction, write.made)
-    if write.before.is_copied:
-        applied = transaction.load(write.made.drafts)
-    else:  # a source that was accepted anew may have gone back
+    if mirror.is_accepted_anew:
         applied = transaction.overwrite(write.made.drafts)
+    else:
+        if page.stream == "tickets":
+            _check_same_tickets(transaction, write.made)
+        applied = transaction.load(write.made.drafts)
     if write.listed is not None:
-        applied += _remove_unlisted(transaction, page.stream, write.listed)
+        applied += _remove_unlisted(transaction, page.stream, write.listed, mirror)
     after = mirror.with_stream(page.stream, _state_after(write, mirror.stream(page.stream), applied))
+    if after.is_accepted_anew and all(after.stream(name).is_copied for name in write.streams):
+        after = msgspec.structs.replace(after, is_accepted_anew=False)
     transaction.put_mirror(after)
     return after
 
@@ -101,13 +106,27 @@ def _check_same_tickets(transaction: WriteTransaction, made: PageDrafts) -> None
             )
 
 
-def _remove_unlisted(transaction: WriteTransaction, stream: str, listed: Collection[int]) -> int:
+def _remove_unlisted(transaction: WriteTransaction, stream: str, listed: Collection[int], mirror: Mirror) -> int:
     kind = kind_of(stream)
-    held = transaction.list_ids(kind)
+    held = _ticket_ids(transaction) if kind == "tickets" else transaction.list_ids(kind)
     gone = [id for id in held if id not in listed]
-    if held and not listed and kind in _NEVER_EMPTY:
+    if held and not listed and kind in _NEVER_EMPTY and not mirror.is_accepted_anew:
         raise SourceChanged(
             f"the source has no {stream.replace('_', ' ')} any more, where it had {len(held):,}; --accept-source goes "
             "on with it"
         )
-    return transaction.delete_records(kind, gone) if gone else 0
+    if not gone:
+        return 0
+    if kind == "tickets":
+        transaction.delete_records("ticket_metrics", gone)
+        return transaction.delete_tickets(gone)
+    return transaction.delete_records(kind, gone)
+
+
+def _ticket_ids(transaction: WriteTransaction) -> list[int]:
+    ids: list[int] = []
+    after = Position(0, -1)
+    while rows := transaction.find_tickets_after(after, _ROWS):
+        ids += [row.id for row in rows]
+        after = Position(rows[-1].generated_timestamp, rows[-1].id)
+    return ids

@@ -67,7 +67,7 @@ class Stopped(Exception):
 
 class _Held(msgspec.Struct):
     created_at: str
-    generated_timestamp: int
+    updated_at: str
 
 
 _HELD = msgspec.json.Decoder(_Held)
@@ -230,6 +230,9 @@ class MirrorRun:
         given = {"requests_per_minute": self._options.requests_per_minute, "has_comments": self._options.comments}
         changes = {name: value for name, value in given.items() if value is not None}
         mirror = msgspec.structs.replace(mirror, settings=msgspec.structs.replace(mirror.settings, **changes))
+        if mirror.is_accepted_anew:  # what the source lacks is known only of what is read in one run
+            copied = {name: stream for name, stream in mirror.streams.items() if stream.is_copied}
+            mirror = msgspec.structs.replace(mirror, streams=copied)
         status = msgspec.structs.replace(mirror.status, state="copying", reason=None, waits_until=None)
         mirror = msgspec.structs.replace(mirror, lease=self._holder.lease(now), status=status)
         transaction.put_mirror(mirror)
@@ -239,7 +242,7 @@ class MirrorRun:
         """Begin again, behind all that readers can have been given."""
         mirror = self._holder.renewed(transaction.mirror, self._clock())
         transaction.fence_mirror(ACCEPT_CLOCK_ERROR_SECONDS)
-        mirror = msgspec.structs.replace(mirror, source=self._source.name, streams={})
+        mirror = msgspec.structs.replace(mirror, source=self._source.name, streams={}, is_accepted_anew=True)
         transaction.put_mirror(mirror)
         return mirror
 
@@ -312,16 +315,18 @@ class MirrorRun:
         for problem in made.problems:
             self._note(problem)
         listed = self._note_listed(page, before, [draft.id for draft in made.drafts])
-        checks = not self._options.accepts_source
-        write = PageWrite(self._holder.owner, page, made, before, self._session.now, listed, checks)
+        names = [stream.name for stream in self._streams]
+        write = PageWrite(self._holder.owner, page, made, before, self._session.now, listed, names)
         self._mirror = await self._store.write(
             self._account, lambda transaction: apply_page(transaction, write), exclusive=True, mirror=True
         )
         return self._mirror
 
     def _note_listed(self, page: ExportPage, before: StreamState, ids: list[int]) -> set[int] | None:
-        """The ids of a list with its last page; None if not all of its pages were read by this run."""
-        if STREAMS[page.stream].way != "list":
+        """The ids of a list with its last page; None if not all of its pages were read by this run. Of a source that
+        was accepted anew every stream is one."""
+        assert self._mirror
+        if STREAMS[page.stream].way != "list" and (before.is_copied or not self._mirror.is_accepted_anew):
             return None
         if not before.state:
             self._listed[page.stream] = set()
@@ -342,6 +347,8 @@ class MirrorRun:
         """Raises SourceChanged."""
         assert self._account
         assert self._mirror
+        if self._mirror.is_accepted_anew:
+            return
         faults = self._transport.faults
         held = await self._sample()
         await self._returned(check_source(held, self._mirror.stream("tickets").state, self._session))
@@ -356,7 +363,7 @@ class MirrorRun:
             part = Slice(limit=SAMPLE_TICKETS, order=order, descending=True)
             for row in await self._store.list_tickets(self._account, TicketList(), part):
                 found[row.id] = _HELD.decode(row.body)
-        return [HeldTicket(id, body.created_at, body.generated_timestamp) for id, body in found.items()]
+        return [HeldTicket(id, body.created_at, body.updated_at) for id, body in found.items()]
 
     async def _returned(self, flow: Flow[T]) -> T:
         return await returned_async(flow, self._transport, self._tokens, self._ways())

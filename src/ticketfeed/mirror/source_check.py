@@ -1,8 +1,8 @@
 """Whether a source is still the one that a mirror was copied from, and has not gone back.
 
-Some tickets that are held are asked for by their ids. When a ticket was created never changes, and its position only
-moves forward. One that the source no longer shows was deleted, and then its deletion lies in the export or in the list
-of deleted tickets; else the source was emptied, restored from an older backup, or is another one.
+Some tickets that are held are asked for by their ids. When a ticket was created never changes, and when it was updated
+only moves forward. One that the source no longer shows was deleted, and then its deletion lies in the export or in the
+list of deleted tickets; else the source was emptied, restored from an older backup, or is another one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,13 +33,13 @@ class HeldTicket(NamedTuple):
 
     id: int
     created_at: str
-    generated_timestamp: int
+    updated_at: str
 
 
 class _Shown(msgspec.Struct):
     id: int
     created_at: Any = None
-    generated_timestamp: Any = None
+    updated_at: Any = None
 
 
 class _Tickets(msgspec.Struct):
@@ -121,9 +121,8 @@ def _gone_back(held: Iterable[HeldTicket], shown: Mapping[int, _Shown]) -> str |
                 f"the source is another account than before: its ticket {ticket.id} was created at "
                 f"{there.created_at}, and the one that was copied at {ticket.created_at}; {_ACCEPT}"
             )
-        second = there.generated_timestamp
-        if isinstance(second, int) and 0 < second < ticket.generated_timestamp:
-            return f"its ticket {ticket.id} is in its state of {second}, and {ticket.generated_timestamp} was copied"
+        if isinstance(there.updated_at, str) and there.updated_at < ticket.updated_at:
+            return f"its ticket {ticket.id} is in its state of {there.updated_at}, and {ticket.updated_at} was copied"
     return None
 
 

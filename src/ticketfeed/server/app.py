@@ -36,7 +36,9 @@ from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
+from ticketfeed.server.ops.mirror import MIRROR_ROUTES
 from ticketfeed.server.ops.rate_limiter import RateLimiter
+from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.snapshots import SNAPSHOT_ROUTES
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.ops.verdict import VERDICT_ROUTES
@@ -79,6 +81,7 @@ def create_app(
         metrics,
         now,
         ClockFollower(store, settings, jobs.wake_maintenance),
+        ServedMirror(store, settings.mirror),
     )
     faults = Faults() if settings.faults else None
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
@@ -94,6 +97,7 @@ def create_app(
             *CLOCK_ROUTES,
             *VERDICT_ROUTES,
             *SNAPSHOT_ROUTES,
+            *MIRROR_ROUTES,
             *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],

@@ -82,10 +82,6 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self.forked: tuple[str, AccountData] | None = None
         self._is_rewound = False
 
-    @property
-    def second(self) -> int:
-        return watermark.next_generated_timestamp(self.state, self.now)
-
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
 
