@@ -110,6 +110,8 @@ class SavedContract(StoreCase):
                 assert await content(store, account) == before[name], (number, name)
                 clock.now += 10
                 await store.write(account, changes(10 + number))
+                if number == 1:
+                    await store.fence_accounts(5)
             assert await content(store, other) == untouched
             assert await problems(store) == []
             assert [each.subdomain for each in await store.list_accounts()] == ["acme", "other"]

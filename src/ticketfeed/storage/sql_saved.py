@@ -44,7 +44,8 @@ _EVERYTHING = -1
 
 
 class SavedRow(NamedTuple):
-    """A row of list_saved. `value`: the second when it was saved, and 1 if the account is still on its line, else 0."""
+    """A row of list_saved. `value` is four numbers: the second when it was saved; 1 if the account is still on its
+    line, else 0; and the watermarks of tickets and of records then, which a fence of all accounts does not move."""
 
     account_id: int
     subdomain: str
@@ -52,14 +53,26 @@ class SavedRow(NamedTuple):
 
     @property
     def is_on_line(self) -> bool:
-        return self.value.endswith(" 1")
+        return self._numbers[1] == 1
+
+    @property
+    def watermarks(self) -> tuple[int, int]:
+        """Changes since carry later seconds, as long as the account is on its line."""
+        return self._numbers[2], self._numbers[3]
+
+    @property
+    def _numbers(self) -> list[int]:
+        return [int(number) for number in self.value.split()]
+
+    def moved(self, *, is_on_line: bool) -> "SavedRow":
+        """The row of one that is on the line, or is not."""
+        saved_at, _, *watermarks = self._numbers
+        return self._replace(value=" ".join(map(str, (saved_at, int(is_on_line), *watermarks))))
 
     def saved(self, state: FeedState) -> SavedAccount:
         """What the row says, with the state of the saved account's tickets."""
         name = self.subdomain.partition("@")[2]
-        return SavedAccount(
-            name, int(self.value.partition(" ")[0]), state.ticket_count, Account(self.account_id, self.subdomain)
-        )
+        return SavedAccount(name, self._numbers[0], state.ticket_count, Account(self.account_id, self.subdomain))
 
 
 class SqlSavedWrites(ABC):
@@ -110,7 +123,8 @@ class SqlSavedWrites(ABC):
         account, _ = create_account(self._session, saved_subdomain(self._account, name))
         self._copy(self._account.account_id, account.account_id, _COPIED)
         write_states(self._session, account, (self.state, self._record_state))
-        row = SavedRow(account.account_id, account.subdomain, f"{self.now} 1")
+        watermarks = f"{self.state.watermark} {self._record_state.watermark}"
+        row = SavedRow(account.account_id, account.subdomain, f"{self.now} 1 {watermarks}")
         self._session.execute("put_saved", {"name": _key(row), "value": row.value})
         return row.saved(self.state)
 
@@ -118,7 +132,7 @@ class SqlSavedWrites(ABC):
         self._check_writable()
         saved = self._find_row(name)
         states = self._saved_states(saved)
-        tickets_after, records_after = (each.watermark if saved.is_on_line else _EVERYTHING for each in states)
+        tickets_after, records_after = saved.watermarks if saved.is_on_line else (_EVERYTHING, _EVERYTHING)
         self._rewind_tickets(saved.account_id, tickets_after)
         for kind in RESOURCES:
             self._rewind_records(saved.account_id, kind, records_after)
@@ -153,10 +167,9 @@ class SqlSavedWrites(ABC):
         the line of that one, of that one alone."""
         for row in self._saved_rows():
             is_before = keep is not None and keep.is_on_line and row.account_id <= keep.account_id and row.is_on_line
-            is_on_line = row == keep or is_before
-            value = f"{row.value.partition(' ')[0]} {int(is_on_line)}"
-            if value != row.value:
-                self._session.execute("put_saved", {"name": _key(row), "value": value})
+            moved = row.moved(is_on_line=row == keep or is_before)
+            if moved != row:
+                self._session.execute("put_saved", {"name": _key(row), "value": moved.value})
 
     def _rewind_tickets(self, saved_id: int, after: int) -> None:
         changed = self._changed("list_ticket_ids_after", saved_id, after=after)
