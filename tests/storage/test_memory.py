@@ -24,7 +24,7 @@ class TestMemory(
     MirrorContract,
     SavedContract,
 ):
-    walks = 10
+    walks = 25
 
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

@@ -36,6 +36,7 @@ from ticketfeed.cli import (
     simulate,
     snapshot,
     token,
+    torture,
     verdict,
 )
 from ticketfeed.protocol.errors import TicketfeedError
@@ -78,6 +79,7 @@ app.command()(serve.serve)
 app.command()(get.get)
 # What follows COMMAND belongs to it, with or without -- in front.
 app.command(context_settings={"allow_interspersed_args": False})(run.run)
+app.command(context_settings={"allow_interspersed_args": False})(torture.torture)
 app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)

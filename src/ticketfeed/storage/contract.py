@@ -303,6 +303,9 @@ class Snapshot(Protocol):
     def mirror(self, account: Account) -> Iterator[Mirror]:
         """The account's mirror, if it is one. Raises StoreError for one that cannot be decoded."""
 
+    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+        """(account_id, mirror) of every account that is one. Raises StoreError as `mirror` does."""
+
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         """The states of the feeds of single kinds of records, which only a mirror has."""
 

@@ -477,6 +477,10 @@ class _MemorySnapshot:
         mirror = self._data[account.account_id].mirror
         return iter(() if mirror is None else (mirror,))
 
+    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+        found = ((account_id, data.mirror) for account_id, data in self._data.items())
+        return ((account_id, mirror) for account_id, mirror in found if mirror is not None)
+
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         return iter(self._data[account.account_id].kind_states.items())
 
