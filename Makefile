@@ -50,7 +50,8 @@ MINUTES ?= 10
 soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store sqlite & first=$$!; \
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store postgres; second=$$?; \
-	wait $$first && exit $$second
+	$(BIN)/python -m tests.torture.seeds --seeds 1000; third=$$?; \
+	wait $$first && [ $$second = 0 ] && exit $$third
 
 docs: $(READY)
 	$(BIN)/python -m mkdocs build --strict
