@@ -88,7 +88,9 @@ def connectors() -> Iterable[Connector]:
     # It sleeps for a minute after every 450 tickets: two pages of 1,000 take two minutes.
     slow = ("--tickets", "1150", "--timeout", "400", "--jobs", "16")
     yield Connector("tap-zendesk", TAP_ZENDESK.partition("==")[2], _tap_zendesk, slow)
-    yield Connector("airbyte-source-zendesk-support", AIRBYTE.partition("==")[2], _airbyte)
+    # It starts for half a minute.
+    slow = ("--tickets", "1150", "--timeout", "300", "--jobs", "8")
+    yield Connector("airbyte-source-zendesk-support", AIRBYTE.partition("==")[2], _airbyte, slow)
     yield Connector("dlt rest_api", _dlt_version(), _dlt)
     yield Connector("node-zendesk", NODE_ZENDESK.partition("@")[2], _node_zendesk)
 
@@ -119,8 +121,12 @@ def render(found: dict[Connector, dict[str, Any]], date: str) -> str:
         text += f"| {outcome} | {' | '.join(map(str, counts))} |\n"
     for each in found:
         text += f"\n## {each.name} {each.version}\n\n"
-        failed = [row for row in outcomes[each].values() if row["outcome"] == "FAIL"]
-        text += "".join(f"* {row['name']}: {plain(row['reason'])}\n" for row in failed) or "It fails no scenario.\n"
+        failed: dict[str, list[str]] = {}
+        for row in outcomes[each].values():
+            if row["outcome"] == "FAIL":
+                failed.setdefault(plain(row["reason"]), []).append(row["name"])
+        lines = [f"* {', '.join(names)}: {reason}\n" for reason, names in failed.items()]
+        text += "".join(lines) or "It fails no scenario.\n"
     return text
 
 

@@ -25,4 +25,6 @@ with open(output, "a") as file:
         elif message["type"] == "STATE":
             file.flush()
             Path(state).write_text(json.dumps([message["state"]]))
+        else:
+            print(line, file=sys.stderr)
 sys.exit(process.wait())
