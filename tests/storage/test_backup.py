@@ -68,7 +68,17 @@ class Postgres:
         return self._server.new_database()
 
     def execute(self, url: str, sql: str, *values: object) -> list[Any]:
-        for table in ("feed_state", "ticket", "record", "credential", "account", "migration", "meta"):
+        for table in (
+            "feed_state",
+            "mirror",
+            "kind_state",
+            "ticket",
+            "record",
+            "credential",
+            "account",
+            "migration",
+            "meta",
+        ):
             sql = sql.replace(f" {table} ", f" ticketfeed.{table} ")
         with psycopg.connect(url, autocommit=True) as connection:
             cursor = connection.execute(sql.replace("?", "%s").encode(), values)

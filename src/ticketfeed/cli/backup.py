@@ -41,4 +41,4 @@ def restore(
     with progress("copying", TaskProgressColumn()) as bar:
         fenced = restore_store(settings.store, file, clock_error, bar.update)
     for account, state in fenced:
-        print_fenced(account.subdomain, state.watermark)
+        print_fenced(account.subdomain, state)

@@ -22,10 +22,11 @@ from typing import Literal, NamedTuple
 import typer
 
 from ticketfeed.cli.options import opened, run_async, with_settings
-from ticketfeed.cli.output import consumer_problems, masked
+from ticketfeed.cli.output import consumer_problems, masked, utc_time
 from ticketfeed.clock import system_clock
 from ticketfeed.data.status import read_status
 from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import NEW_ID_MAX, Account
 from ticketfeed.protocol.resources import KINDS
 from ticketfeed.server.run import bind, connect_to_self
@@ -182,6 +183,8 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
     if status.problem:
         yield Finding("warn", f"account {name}: consumer statistics are unavailable: {status.problem}")
     yield Finding("ok", f"account {name}: {status.state.ticket_count:,} tickets")
+    if mirror := await store.read_mirror(account):
+        yield _mirror_finding(account, mirror)
     if moved := store.clocks.at(account, now) - now:
         text = f"account {name}: its clock was moved, and is {abs(moved):,} s {'ahead' if moved > 0 else 'behind'}"
         yield Finding(
@@ -204,9 +207,23 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
             yield Finding("warn", f"account {name}: consumer {consumer} {'; '.join(consumer_problems(each))}")
 
 
+def _mirror_finding(account: Account, mirror: Mirror) -> Finding:
+    name = account.subdomain
+    if mirror.closed_at is not None:
+        return Finding("ok", f"account {name}: an archive of {mirror.source}, closed on {utc_time(mirror.closed_at)}")
+    text = f"account {name}: mirrors {mirror.source}"
+    if mirror.status.last_error:
+        return Finding("warn", f"{text}; its last error: {mirror.status.last_error}")
+    if mirror.lease is None:
+        return Finding("warn", f"{text}; nobody copies it", f"ticketfeed mirror {mirror.source} --account {name}")
+    return Finding("ok", text)
+
+
 def _large_ids(snapshot: Snapshot, account: Account) -> list[str]:
-    """The first of each kind that leaves too little room for new ids."""
-    first = ((kind, next(snapshot.ids_after(account, kind, NEW_ID_MAX), None)) for kind in KINDS)
+    """The first of each kind that leaves too little room for new ids. Users of a mirror's own do not."""
+    is_mirror = next(snapshot.mirror(account), None) is not None
+    kinds = [kind for kind in KINDS if not (is_mirror and kind == "users")]
+    first = ((kind, next(snapshot.ids_after(account, kind, NEW_ID_MAX), None)) for kind in kinds)
     return [f"{kind} {id}" for kind, id in first if id is not None]
 
 

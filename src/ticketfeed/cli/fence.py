@@ -34,7 +34,7 @@ def fence(settings: Settings, clock_error: ClockErrorOption = DEFAULT_CLOCK_ERRO
                     failed += 1
                     print_err(f"ticketfeed: account {account.subdomain} is not fenced: {state}")
                 else:
-                    print_fenced(account.subdomain, state.watermark)
+                    print_fenced(account.subdomain, state)
             return failed
 
     if run_async(work()):

@@ -52,6 +52,13 @@ def load(
         int | None,
         typer.Option(min=0, metavar="N", help="Load nothing unless N records are read, those of all kinds together."),
     ] = None,
+    archive: Annotated[
+        bool,
+        typer.Option(
+            "--archive",
+            help="Load into an archive, or make a new account one: read-only, and what is newer there stays.",
+        ),
+    ] = False,
 ) -> None:
     """Load tickets, users and other records from NDJSON, JSON arrays or saved API pages, plain or gzipped.
 
@@ -65,7 +72,7 @@ def load(
         with progress("loading", DownloadColumn()) as bar:
             bar.update(0, size)
             records = _read_files(files, kind, bar.advance, spools)
-            summary = run_async(_load(settings, records, on_error, strict, expect))
+            summary = run_async(_load(settings, records, on_error, strict, expect, archive))
     for text in _foreign_values(summary):
         print_err(text)
     print(f"loaded {summary}")
@@ -104,7 +111,12 @@ def _foreign_values(summary: LoadSummary) -> Iterator[str]:
 
 
 async def _load(
-    settings: Settings, records: Iterable[InputRecord], on_error: OnError, is_strict: bool, expected: int | None
+    settings: Settings,
+    records: Iterable[InputRecord],
+    on_error: OnError,
+    is_strict: bool,
+    expected: int | None,
+    into_archive: bool,
 ) -> LoadSummary:
     skipped = _SkippedRecords()
     async with opened(settings.store, accept_clock=settings.accept_clock) as store:
@@ -118,6 +130,7 @@ async def _load(
             report=skipped.report,
             is_strict=is_strict,
             expected=expected,
+            into_archive=into_archive,
         )
     skipped.report_rest()
     return summary

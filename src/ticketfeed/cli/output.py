@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ticketfeed.data.status import ConsumerStatus
+from ticketfeed.protocol.model import FeedState
 from ticketfeed.settings import SETTINGS
 
 __all__ = ["consumer_problems", "count_noun", "masked", "print_err", "print_fenced", "utc_time"]
@@ -32,9 +33,10 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def print_fenced(account: str, watermark: int) -> None:
+def print_fenced(account: str, state: FeedState) -> None:
     """Print an account's watermark after a fence."""
-    print(f"{account}\tfenced at {watermark}\t{utc_time(watermark)}")
+    verb = "a mirror, walked to" if state.is_mirror else "fenced at"
+    print(f"{account}\t{verb} {state.watermark}\t{utc_time(state.watermark)}")
 
 
 def masked(name: str, value: Any) -> str:

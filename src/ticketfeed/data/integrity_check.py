@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.protocol.integrity import record_problems, state_problems, ticket_problems
-from ticketfeed.protocol.model import Account, FeedState, Position
+from ticketfeed.protocol.integrity import mirror_problems, record_problems, state_problems, ticket_problems
+from ticketfeed.protocol.mirrors import LOCAL_ID_MIN
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Position
+from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.storage.contract import Snapshot
 
@@ -90,6 +92,8 @@ class _Check:
         self._clock(account, state)
         self._tickets(account, state, advance)
         self._records(account)
+        if state is not None:
+            self._mirror(account, state)
         for credential_id, user_id in self._readable("credentials", self._snapshot.dangling_credentials(account)):
             text = f"credential {credential_id} belongs to user {user_id}, which does not exist"
             self._add("credentials", f"account {account.subdomain}: {text}")
@@ -148,16 +152,25 @@ class _Check:
                 self._add("indexes", f"account {account.subdomain}: {place} {text}")
 
     def _records(self, account: Account) -> None:
-        states = self._readable("account rows", self._record_states(account))
-        last = next((state.last_generated_timestamp for state in states), None)
+        state = next(self._readable("account rows", self._record_states(account)), None)
+        kinds = dict(self._readable("account rows", self._snapshot.kind_states(account)))
+        is_mirror = state is not None and state.is_mirror
         for row in self._readable("records", self._snapshot.records(account)):
             self.summary.records += 1
             place = f"account {account.subdomain}: {row.kind} {row.id}"
-            for fault in record_problems(row, account.subdomain):
+            for fault in record_problems(row, account.subdomain, is_mirror=is_mirror):
                 self._add("records", f"{place}: {fault}")
-            if last is not None and _is_after(row.generated_timestamp, last):
+            feed = kinds.get(row.kind, state)
+            last = feed.last_generated_timestamp if feed and not (is_mirror and _is_own_user(row)) else INT64_MAX
+            if _is_after(row.generated_timestamp, last):
                 text = f"has second {row.generated_timestamp}, after the account's record_last_timestamp {last}"
                 self._add("seconds", f"{place} {text}")
+
+    def _mirror(self, account: Account, state: FeedState) -> None:
+        mirror = next(self._readable("mirrors", self._snapshot.mirror(account)), None)
+        kinds = dict(self._readable("account rows", self._snapshot.kind_states(account)))
+        for fault in mirror_problems(state, mirror, kinds):
+            self._add("mirrors", f"account {account.subdomain}: {fault}")
 
     def _record_states(self, account: Account) -> Iterator[FeedState]:
         state = self._snapshot.record_state(account)
@@ -200,6 +213,11 @@ class _Positions:
 
 def _bucket(position: Position) -> int:
     return hash(position.id) % BUCKETS
+
+
+def _is_own_user(row: RecordRow) -> bool:
+    """Whether it is a user that only a mirror has, whom no export reads."""
+    return row.kind == "users" and isinstance(row.id, int) and row.id >= LOCAL_ID_MIN
 
 
 def _is_after(second: object, last: int) -> bool:

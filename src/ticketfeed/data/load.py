@@ -18,10 +18,12 @@ from ticketfeed.data.whole_floats import without_whole_floats
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.enumerations import foreign_values
 from ticketfeed.protocol.errors import BadInput, BadRecord
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import LOADED_ID_MAX, Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.writing.memberships import derive_memberships
 from ticketfeed.writing.metric_updates import derived_metrics
 
@@ -30,6 +32,8 @@ __all__ = ["LoadSummary", "OnError", "load_records"]
 OnError = Literal["stop", "skip"]
 
 _DERIVED_AT_ONCE = 1000
+# What an archive is one of that was never copied from a source.
+EXPORTED_FILES = "exported files"
 
 
 @dataclass
@@ -64,16 +68,20 @@ async def load_records(
     is_strict: bool = False,
     derives_metrics: bool = True,
     expected: int | None = None,
+    into_archive: bool = False,
 ) -> LoadSummary:
     """Store `records`, which are consumed once; an account that is not stored yet is created in the same transaction.
 
     An invalid record ends the load with nothing stored, or with "skip" is passed to `report`. `is_strict`: a value that
     is not in an enumeration of the wire is invalid. `derives_metrics`: a ticket without its metric set gets one.
-    `expected`: how many records there must be, those that are skipped included. Raises BadInput.
+    `expected`: how many records there must be, those that are skipped included. `into_archive`: the account is an
+    archive, or a new one that becomes one; nothing replaces what is newer there. Raises BadInput.
     """
     load = _Load(account, now, on_error, report, is_strict)
 
     def work(transaction: WriteTransaction) -> None:
+        if into_archive:
+            _open_archive(transaction)
         with PartialAudits() as partial_audits:
             drafts = load.drafts(records, partial_audits)
             transaction.load(drafts, keep_generated_timestamp=watermark.allows_own_times(transaction.state))
@@ -90,13 +98,21 @@ async def load_records(
 
     try:
         if account.account_id:
-            await store.write(account, work, exclusive=True)
+            await store.write(account, work, exclusive=True, mirror=into_archive)
         else:
-            await store.create_account(account.subdomain, work)
+            await store.create_account(account.subdomain, with_copies(work) if into_archive else work)
     except asyncio.CancelledError:
         load.cancelled.set()  # the work runs in another thread, which does not see that its caller was cancelled
         raise
     return load.summary
+
+
+def _open_archive(write: WriteTransaction) -> None:
+    """Make a new account an archive. Raises BadInput for an account that is none."""
+    if write.mirror is None:
+        write.put_mirror(Mirror(EXPORTED_FILES, closed_at=write.now))
+    elif write.mirror.closed_at is None:
+        raise BadInput(f"the account mirrors {write.mirror.source} still; close it first")
 
 
 class _Load:

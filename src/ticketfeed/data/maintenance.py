@@ -27,9 +27,12 @@ async def maintain(
 ) -> dict[str, int]:
     """Close and scrub the tickets that are old enough, 0 days for never; returns how many of each.
 
-    Also deletes idempotency answers and finished jobs whose time is over. May be repeated and interrupted at any time.
+    None of a mirror: its source does that. Also deletes idempotency answers and finished jobs whose time is over. It
+    may be repeated and interrupted at any time.
     """
     counts = {"closed": 0, "scrubbed": 0}
+    if (await store.read_state(account)).is_mirror:
+        close_solved_days = scrub_deleted_days = 0
     if close_solved_days:
         until = now - close_solved_days * DAY_SECONDS
         counts["closed"] = await _each(store, account, "solved", until, TicketWriter.close)

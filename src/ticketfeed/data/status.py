@@ -130,8 +130,11 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
 def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
     """The newest second of the ticket feed that a request at `now` can read.
 
-    A second that is over counts as closed even if the stored watermark is behind it: an export closes it.
+    A second that is over counts as closed even if the stored watermark is behind it: an export closes it. A mirror is
+    read as far as its source was walked.
     """
+    if state.is_mirror:
+        return state.watermark
     closed = state.last_generated_timestamp if state.last_generated_timestamp < now else state.watermark
     return min(closed, now - settle_seconds)
 

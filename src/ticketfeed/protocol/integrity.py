@@ -5,17 +5,18 @@ loaded: the result must be the same body, byte for byte, and the same columns.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticketfeed.protocol.errors import BadRecord
+from ticketfeed.protocol.mirrors import FEED_KINDS, Mirror
 from ticketfeed.protocol.model import NEW_ID_MAX, FeedState
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.tickets import parse_ticket
 
-__all__ = ["record_problems", "state_problems", "ticket_problems"]
+__all__ = ["mirror_problems", "record_problems", "state_problems", "ticket_problems"]
 
 # The end of the year 9999, as `now` of the parser: no stored time is too far in the future for it.
 _LATEST = 253_402_300_799
@@ -45,8 +46,8 @@ def ticket_problems(row: TicketRow, account: str) -> Iterator[str]:
     yield from _column_faults(_TICKET_COLUMNS, row, draft.row)
 
 
-def record_problems(row: RecordRow, account: str) -> Iterator[str]:
-    """Describe what is wrong with one record."""
+def record_problems(row: RecordRow, account: str, *, is_mirror: bool = False) -> Iterator[str]:
+    """Describe what is wrong with one record. `is_mirror`: whether the account may have users of a mirror's own."""
     if row.kind not in RESOURCES:
         yield f"its kind {_shown(row.kind)} is unknown"
         return
@@ -58,7 +59,8 @@ def record_problems(row: RecordRow, account: str) -> Iterator[str]:
     except BadRecord as error:
         yield f"its body cannot be read: {error}"
         return
-    yield from _id_problems(draft.id)
+    if not (is_mirror and row.kind == "users"):
+        yield from _id_problems(draft.id)
     if draft.body != row.body:
         yield "its body is not in the form that is stored: a key is missing, or keys are in another order"
     yield from _column_faults(_RECORD_COLUMNS, row, draft)
@@ -71,13 +73,26 @@ def _id_problems(id: int) -> Iterator[str]:
 
 def state_problems(state: FeedState, ticket_count: int) -> Iterator[str]:
     """Describe what is wrong with the row of an account that has `ticket_count` tickets."""
-    if state.watermark < state.last_generated_timestamp - 1:
+    if state.watermark < state.last_generated_timestamp - 1 and not state.is_mirror:
         yield (
             f"its watermark {state.watermark} is more than a second before its last_generated_timestamp "
             f"{state.last_generated_timestamp}"
         )
     if state.ticket_count != ticket_count:
         yield f"its ticket_count is {state.ticket_count}, but it has {ticket_count} tickets"
+
+
+def mirror_problems(state: FeedState, mirror: Mirror | None, kinds: Mapping[str, FeedState]) -> Iterator[str]:
+    """Describe what is wrong with the mirror of an account. `kinds`: the feeds of its single kinds of records."""
+    if state.is_mirror != (mirror is not None):
+        yield "it is a mirror, but its source is not known" if state.is_mirror else "it has a source, but is no mirror"
+    if mirror is None:
+        return
+    feeds = {"tickets": state} | {stream: kinds.get(kind, FeedState()) for stream, kind in FEED_KINDS.items()}
+    for stream, feed in feeds.items():
+        passed = mirror.stream(stream).passed
+        if feed.watermark < passed:
+            yield f"the watermark of {stream} is {feed.watermark}, but its walk has passed {passed}"
 
 
 def _column_faults(columns: tuple[str, ...], row: Any, draft: Any) -> Iterator[str]:

@@ -151,31 +151,42 @@ def decode_mirror(body: bytes) -> Mirror:
 
 
 def choose_ticket(
-    draft: TicketDraft, stored: ChangeRow | None, state: FeedState, *, overwrites: bool = False
+    draft: TicketDraft,
+    stored: ChangeRow | None,
+    state: FeedState,
+    *,
+    overwrites: bool = False,
+    is_archive: bool = False,
 ) -> TicketRow | None:
     """The row that a ticket of the source becomes here; None if what is stored stays.
 
     `stored`: what is stored of it. `state`: of the tickets, before the write. `overwrites`: whether one that is newer
-    here is replaced.
+    here is replaced. `is_archive`: whether one of the same second stays, which an exported file may have less of.
     """
     if stored is not None:
         is_newer = draft.generated_timestamp > stored.generated_timestamp
         if not is_newer and draft.body(stored.generated_timestamp) == stored.body:
             return None
-        if not overwrites and draft.generated_timestamp < stored.generated_timestamp:
+        if not overwrites and draft.generated_timestamp < stored.generated_timestamp + is_archive:
             return None
     return draft.row_at(copied_second(state, draft.generated_timestamp))
 
 
-def choose_record(draft: RecordDraft, stored: ChangeRow | None, state: FeedState) -> RecordDraft | None:
+def choose_record(
+    draft: RecordDraft, stored: ChangeRow | None, state: FeedState, *, is_archive: bool = False
+) -> RecordDraft | None:
     """The row that a record of the source becomes here; None if what is stored stays.
 
-    `state`: of the feed of its kind, before the write. Raises BadRecord for an id that no source can have.
+    `state`: of the feed of its kind, before the write. `is_archive`: whether a newer one stays. Raises BadRecord for an
+    id that no source can have.
     """
     if draft.kind == "users" and draft.id >= LOCAL_ID_MIN:
         raise BadRecord(f"the id {draft.id} of a user is one of those that only a mirror's own users have")
-    if stored is not None and draft.body == stored.body and draft.generated_timestamp <= stored.generated_timestamp:
-        return None
+    if stored is not None:
+        if draft.body == stored.body and draft.generated_timestamp <= stored.generated_timestamp:
+            return None
+        if is_archive and draft.generated_timestamp < stored.generated_timestamp:
+            return None
     return draft._replace(generated_timestamp=copied_second(state, draft.generated_timestamp))
 
 

@@ -79,9 +79,12 @@ def can_close(state: FeedState, now: int) -> bool:
 
 
 def clock_behind(state: FeedState, now: int) -> int:
-    """How many seconds the clock is behind the newest change, when that is too many to come from two clocks; or 0."""
+    """How many seconds the clock is behind the newest change, when that is too many to come from two clocks; or 0.
+
+    The seconds of a mirror are of another clock, and no page of it goes by ours.
+    """
     behind = state.last_generated_timestamp - now
-    return behind if behind > CLOCK_BEHIND_SECONDS else 0
+    return behind if behind > CLOCK_BEHIND_SECONDS and not state.is_mirror else 0
 
 
 def close(state: FeedState, now: int) -> FeedState:

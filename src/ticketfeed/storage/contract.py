@@ -33,6 +33,7 @@ from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
@@ -275,6 +276,12 @@ class Snapshot(Protocol):
 
     def record_state(self, account: Account) -> FeedState | None:
         """The state of the records' feed; None if the account's row is missing."""
+
+    def mirror(self, account: Account) -> Iterator[Mirror]:
+        """The account's mirror, if it is one. Raises StoreError for one that cannot be decoded."""
+
+    def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
+        """The states of the feeds of single kinds of records, which only a mirror has."""
 
     def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
         """The ids of a kind beyond `id`, in order."""

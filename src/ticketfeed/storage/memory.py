@@ -446,6 +446,13 @@ class _MemorySnapshot:
     def record_state(self, account: Account) -> FeedState | None:
         return self._data[account.account_id].record_state
 
+    def mirror(self, account: Account) -> Iterator[Mirror]:
+        mirror = self._data[account.account_id].mirror
+        return iter(() if mirror is None else (mirror,))
+
+    def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
+        return iter(self._data[account.account_id].kind_states.items())
+
     def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
         data = self._data[account.account_id]
         ids = data.tickets if kind == "tickets" else (each for of_kind, each in data.records if of_kind == kind)

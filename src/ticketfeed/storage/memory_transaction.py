@@ -68,10 +68,6 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self._newest_record: int | None = None
         self.erased_users: set[int] | None = None
 
-    @property
-    def second(self) -> int:
-        return watermark.next_generated_timestamp(self.state, self.now)
-
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
 

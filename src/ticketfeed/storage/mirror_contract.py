@@ -14,6 +14,9 @@ In a write with `mirror=True`:
   were stored.
 * The watermark of tickets becomes `passed` of the stream `tickets` in the mirror that was put, and that of each kind
   in `mirrors.FEED_KINDS` the one of its stream; none goes back. Nothing else closes a second of a mirror.
+* In an archive, a mirror with `closed_at`, everything that is stored can be read at once, and of what comes from files
+  nothing replaces what is newer here, and no ticket one of the same second.
+* `second` is the end of what is stored, for what the write changes by itself: what an erasure at the source leaves.
 * Everything becomes visible at once, the mirror with it: a walk goes on from the states that are stored.
 """
 

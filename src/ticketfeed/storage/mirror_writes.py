@@ -41,6 +41,7 @@ class MirrorWrites(ABC):
     now: int
     _record_state: FeedState
     _invalidations: InvalidationLog
+    _newest: int | None
 
     def __init__(self) -> None:
         self._copies = self._overwrites = False
@@ -65,6 +66,13 @@ class MirrorWrites(ABC):
     @abstractmethod
     def _store_kind_states(self, states: Mapping[str, FeedState]) -> None:
         """Store these."""
+
+    @property
+    def second(self) -> int:
+        """Of a mirror: the end of what is stored, where what an erasure rewrites is put."""
+        if self.state.is_mirror:
+            return max(self.state.last_generated_timestamp, self.state.watermark + 1, self._newest or 0)
+        return watermark.next_generated_timestamp(self.state, self.now)
 
     def start_copying(self) -> None:
         """Make this the write of a mirror, before its work begins."""
@@ -96,6 +104,10 @@ class MirrorWrites(ABC):
             fenced = watermark.fence(self._state_of(kind), self.now, clock_error_seconds)
             self._kind_states()[kind] = replace(fenced, invalidations=0, record_changes=0)
 
+    @property
+    def _is_archive(self) -> bool:
+        return self.mirror is not None and self.mirror.closed_at is not None
+
     def _check_copies(self) -> None:
         if not self._copies:
             raise ValueError("only a write with mirror=True may do this")
@@ -115,16 +127,18 @@ class MirrorWrites(ABC):
 
     def _choose_tickets(self, drafts: Sequence[TicketDraft], stored: Mapping[int, ChangeRow]) -> list[TicketRow]:
         """The rows of a batch that are to be stored; of each id there is one."""
-        chosen = (
-            choose_ticket(draft, stored.get(draft.id), self.state, overwrites=self._overwrites) for draft in drafts
-        )
+        options = {"overwrites": self._overwrites, "is_archive": self._is_archive}
+        chosen = (choose_ticket(draft, stored.get(draft.id), self.state, **options) for draft in drafts)
         return [row for row in chosen if row is not None]
 
     def _choose_records(
         self, drafts: Sequence[RecordDraft], stored: Mapping[tuple[str, int], ChangeRow]
     ) -> list[RecordDraft]:
         last = {(draft.kind, draft.id): draft for draft in drafts}
-        chosen = (choose_record(draft, stored.get(key), self._state_of(draft.kind)) for key, draft in last.items())
+        chosen = (
+            choose_record(draft, stored.get(key), self._state_of(draft.kind), is_archive=self._is_archive)
+            for key, draft in last.items()
+        )
         rows = [row for row in chosen if row is not None]
         for row in rows:
             self._newest_of[row.kind] = max(row.generated_timestamp, self._newest_of.get(row.kind, 0))
@@ -161,6 +175,8 @@ class MirrorWrites(ABC):
 
     def _copied(self, stream: str, state: FeedState, newest: int, mirror: Mirror) -> FeedState:
         walked = mirror.stream(stream)
+        if mirror.closed_at is not None:  # the source gives nothing more
+            return watermark.copied(state, newest, walked.passed, INT64_MAX, has_ended=True)
         return watermark.copied(state, newest, walked.passed, self.now, has_ended=walked.has_ended)
 
     def overwrite(self, drafts: Iterable[TicketDraft | RecordDraft]) -> int:

@@ -4,8 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.mirrors import decode_mirror, encode_mirror
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.watermark import States
@@ -112,7 +115,7 @@ def fence_accounts(
     fence_new_accounts(session, now, clock_error_seconds)
     for account_id, *clock in session.fetch(session.queries["list_clocks"], {}):
         ahead = MovedClock(*clock).time(now) + clock_error_seconds
-        if ahead > closed and (row := fenced.get(account_id)):
+        if ahead > closed and (row := fenced.get(account_id)) and not row.is_mirror:
             row = row._replace(watermark=max(row.watermark, ahead), record_watermark=max(row.record_watermark, ahead))
             fenced[account_id] = row
             write_states(session, Account(account_id, ""), row.states)
@@ -123,8 +126,14 @@ def fence_accounts(
 
 
 def fence_copy(session: SqlSession, now: int, clock_error_seconds: int) -> list[tuple[Account, FeedState]]:
-    """Fence every account of a restored store. Raises StoreUnavailable if one has no row."""
+    """Fence every account of a restored store. Raises StoreUnavailable if one has no row.
+
+    The process that has the lease of a mirror is that of the store which was copied, not of this one.
+    """
     fenced = []
+    for account_id, body in session.fetch(session.queries["list_mirrors"], {}):
+        free = encode_mirror(msgspec.structs.replace(decode_mirror(body), lease=None))
+        session.execute("put_mirror", {"account_id": account_id, "body": free})
     for account, state in fence_accounts(session, now, clock_error_seconds):
         if isinstance(state, StoreUnavailable):
             raise state

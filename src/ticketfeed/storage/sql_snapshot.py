@@ -4,6 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
+from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.mirrors import Mirror, decode_mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
@@ -52,6 +56,17 @@ class SqlSnapshot(ABC):
 
     def records(self, account: Account) -> Iterator[RecordRow]:
         return map(RecordRow._make, self._rows("scan_records", RecordRow, account))
+
+    def mirror(self, account: Account) -> Iterator[Mirror]:
+        for (body,) in self._query("find_mirror", account_id=account.account_id):
+            try:
+                yield decode_mirror(body)
+            except (TypeError, msgspec.DecodeError) as error:
+                raise StoreError(str(error)) from error
+
+    def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
+        for kind, last, closed in self._query("find_kind_states", account_id=account.account_id):
+            yield kind, FeedState(last, closed, is_mirror=True)
 
     def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
         name, own = "scan_large_record_ids", {"kind": kind}

@@ -68,10 +68,6 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
         """Replace entries of the search index. `old`: those of records that were stored before, where the engine needs
         them; None: there is none."""
 
-    @property
-    def second(self) -> int:
-        return watermark.next_generated_timestamp(self.state, self.now)
-
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
 

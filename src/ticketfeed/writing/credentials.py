@@ -7,7 +7,8 @@ import msgspec
 
 from ticketfeed.protocol.credentials import PASSWORD_CHARS_MIN, TOKEN_CHARS_MIN, hash_password, hash_token
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.mirrors import LOCAL_ID_MIN
+from ticketfeed.protocol.model import INT64_MAX, Account
 from ticketfeed.protocol.records import make_record
 from ticketfeed.storage.contract import CredentialKind, WriteStore, WriteTransaction
 
@@ -57,7 +58,10 @@ def _find_or_create_user(transaction: WriteTransaction, account: Account, email:
             raise BadInput(f"the user {email} exists already, with the role {user.role}")
         return user
     # As large as the ids of the original, and random, so that users that are loaded later do not have it.
-    user = _User(id=secrets.randbelow(10**13) + 10**13, role=role or "admin")
+    id = secrets.randbelow(10**13) + 10**13
+    if transaction.state.is_mirror:
+        id = LOCAL_ID_MIN + secrets.randbelow(INT64_MAX - LOCAL_ID_MIN)
+    user = _User(id=id, role=role or "admin")
     record = {"id": user.id, "name": email.partition("@")[0], "email": email.strip(), "role": user.role}
     transaction.put_records([make_record("users", record, account=account.subdomain, now=transaction.now)])
     return user

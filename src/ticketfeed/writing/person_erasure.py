@@ -12,7 +12,7 @@ from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
-__all__ = ["erase_user"]
+__all__ = ["erase_person", "erase_user"]
 
 # Records that are found, erased and stored at once.
 BATCH = 250
@@ -29,18 +29,22 @@ def erase_user(write: WriteTransaction, account: str, actor: Identity, user_id: 
     body = write.find_records("users", [user_id]).get(user_id)
     if body is None or not is_deleted("users", body):
         raise RecordNotFound
-    user = _VALUES.decode(body)
-    if user.get("permanently_deleted") is True:
+    if _VALUES.decode(body).get("permanently_deleted") is True:
         raise RecordNotFound
     draft = make_record("users", split_record(erased_record("users", body)), account=account, now=write.now)
     write.put_records([draft])
-    person = Person(user, _erase_records_of(write, account, user_id))
+    erase_person(write, account, actor, user_id, body)
+    return draft
+
+
+def erase_person(write: WriteTransaction, account: str, actor: Identity, user_id: int, body: bytes) -> None:
+    """Erase what belongs to a user whose record was `body`, and the copies of the name and the addresses elsewhere."""
+    person = Person(_VALUES.decode(body), _erase_records_of(write, account, user_id))
     for kind in ("tickets", *TICKET_KINDS):
         ids = write.find_containing(kind, person.needles)
         for at in range(0, len(ids), BATCH):
             _erase_copies(write, account, actor, person, kind, ids[at : at + BATCH])
     write.erase_copies(person.erase_copy, user_id)
-    return draft
 
 
 def _erase_records_of(write: WriteTransaction, account: str, user_id: int) -> list[str]:

@@ -148,15 +148,19 @@ class TicketWriter:
         """Delete a ticket permanently: it stays in the feed without its content. Raises RecordNotFound."""
         stored = self._find_deleted(ticket_id)
         written = self._put(_Stored(erased_ticket(stored.values), {}), {})
+        self.scrub_copies(ticket_id, written.values["followup_ids"], written.draft)
+
+    def scrub_copies(self, ticket_id: int, followup_ids: Sequence[int], scrubbed: TicketDraft) -> None:
+        """Erase what belongs to a ticket that was deleted permanently, and what repeats it elsewhere."""
         records = [
             self._parse(kind, erased_record(kind, body))
             for kind in TICKET_KINDS
             for body in self._records_of(kind, ticket_id)
         ]
         self._write.put_records(records)
-        for followup_id in written.values["followup_ids"]:
+        for followup_id in followup_ids:
             self._erase_subject(ticket_id, followup_id)
-        body = written.draft.body(0)  # as an answer to its creation shows it
+        body = scrubbed.body(0)  # as an answer to its creation shows it
         self._write.erase_copies(lambda copy: erase_ticket_copy(copy, ticket_id, body))
 
     def rewrite(self, ticket_id: int, change: Callable[[Any], Any]) -> None:

@@ -37,10 +37,12 @@ FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
 UPDATE ticketfeed.feed_state SET wal_timeline = :timeline WHERE account_id = :account_id
 
 -- name: fence_states
--- Fence every account at once, as watermark.fence_states does one.
+-- Fence every account at once, as watermark.fence_states does one: a mirror stays where it is.
 UPDATE ticketfeed.feed_state
-SET watermark = greatest(watermark, last_generated_timestamp, :closed),
-    record_watermark = greatest(record_watermark, record_last_timestamp, :closed),
+SET watermark = CASE is_mirror WHEN 1 THEN watermark ELSE greatest(watermark, last_generated_timestamp, :closed) END,
+    record_watermark = CASE is_mirror
+        WHEN 1 THEN record_watermark ELSE greatest(record_watermark, record_last_timestamp, :closed)
+    END,
     invalidations = invalidations + :fenced,
     record_changes = record_changes + :fenced
 RETURNING account_id, {row}

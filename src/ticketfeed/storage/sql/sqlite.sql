@@ -31,10 +31,12 @@ SELECT id FROM record WHERE account_id = :account_id AND kind = :kind AND instr(
 SELECT {row} FROM feed_state WHERE account_id = :account_id
 
 -- name: fence_states
--- Fence every account at once, as watermark.fence_states does one.
+-- Fence every account at once, as watermark.fence_states does one: a mirror stays where it is.
 UPDATE feed_state
-SET watermark = max(watermark, last_generated_timestamp, :closed),
-    record_watermark = max(record_watermark, record_last_timestamp, :closed),
+SET watermark = CASE is_mirror WHEN 1 THEN watermark ELSE max(watermark, last_generated_timestamp, :closed) END,
+    record_watermark = CASE is_mirror
+        WHEN 1 THEN record_watermark ELSE max(record_watermark, record_last_timestamp, :closed)
+    END,
     invalidations = invalidations + :fenced,
     record_changes = record_changes + :fenced
 RETURNING account_id, {row}
