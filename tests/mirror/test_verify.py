@@ -1,0 +1,118 @@
+"""Verification of a mirror: what is planted is found and mended, and what only lags is no difference."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mirror.desk import SOURCE, Desk
+from ticketfeed.mirror.verification import Findings
+from ticketfeed.mirror.verify_run import VerifyOptions, verify_mirror
+from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.records import parse_stored
+from ticketfeed.protocol.tickets import parse_ticket
+from ticketfeed.storage import open_store
+from ticketfeed.storage.contract import WriteTransaction
+
+KINDS = {
+    "tickets": "tickets",
+    "ticket_metrics": "ticket_metrics",
+    "users": "users",
+    "organizations": "organizations",
+    "groups": "groups",
+    "group_memberships": "group_memberships",
+    "organization_memberships": "organization_memberships",
+    "ticket_fields": "ticket_fields",
+    "ticket_forms": "ticket_forms",
+    "brands": "brands",
+    "custom_statuses": "custom_statuses",
+    "satisfaction_ratings": "satisfaction_ratings",
+    "ticket_events": "audits",
+    "ticket_metric_events": "ticket_metric_events",
+}
+
+
+async def verify(desk: Desk, copy: Account, **options: Any) -> Findings:
+    return await verify_mirror(
+        desk.target,
+        copy,
+        SOURCE,
+        None,
+        VerifyOptions(per_page=100, **options),
+        transport=desk.transport,
+        clock=desk.clock,
+        sleep=desk.clock.sleep,
+    )
+
+
+def plant(write: WriteTransaction, now: int) -> set[tuple[str, int, str]]:
+    """A record that is missing, one in another state and one too many, of each stream."""
+    planted = set()
+    for stream, kind in KINDS.items():
+        if kind == "tickets":
+            bodies = {
+                row.id: row.body for row in write.find_tickets_after(Position(0, -1), 1000) if row.status != "deleted"
+            }
+        elif kind in ("audits", "ticket_metric_events", "users", "organizations"):
+            rows = write.find_records_after(kind, Position(0, -1), 10_000)
+            bodies = {row.id: row.body for row in rows if not row.is_deleted}
+        else:
+            bodies = {id: body for id in write.list_ids(kind) for body in [write.find_records(kind, [id])[id]]}
+        missing, stale, *_ = [*bodies, *bodies][len(bodies) // 2 :]
+        extra = 4_000_000_000 + len(planted)
+        drafts: list[Any] = []
+        for id, name in ((stale, "stale"), (extra, "extra")):
+            values = json.loads(bodies[stale])
+            values["id"] = id
+            if kind == "ticket_metrics":
+                values["ticket_id"] = id
+            if name == "stale" or kind not in ("audits", "ticket_metric_events"):
+                values["url"] = "https://example.com/other"
+            data = json.dumps(values).encode()
+            if kind == "tickets":
+                drafts.append(parse_ticket(data, account="copy", now=now))
+            else:
+                drafts.append(parse_stored(kind, data, account="copy", now=now))
+            planted.add((stream, id, name))
+        write.overwrite(drafts)
+        if missing != stale:
+            delete = (
+                write.delete_tickets if kind == "tickets" else lambda ids, kind=kind: write.delete_records(kind, ids)
+            )
+            delete([missing])
+            planted.add((stream, missing, "missing"))
+    return planted
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite"])
+def test_planted_differences_are_found_and_repaired(url: str, tmp_path: Path) -> None:
+    """Missing, stale and extra records of every stream are all found, and nothing else; repaired, none is left, and
+    the mirror is what its source is."""
+
+    async def main() -> None:
+        desk = await Desk.make(150)
+        if url == "sqlite":
+            desk.target = await open_store(f"sqlite:///{tmp_path / 'mirror.db'}", desk.clock.seconds)
+        desk.clock.now += 120
+        await desk.run(comments=True).run()
+        desk.clock.now += 120
+        copy = await desk.copy()
+        assert (await verify(desk, copy)).differences == []
+        planted = await desk.target.write(copy, lambda write: plant(write, desk.clock.seconds()), mirror=True)
+        found = await verify(desk, copy, repairs=True)
+        assert {(each.name, each.id) for each in found.differences} == {(name, id) for name, id, _ in planted}
+        for each in found.differences:
+            name, id, here, there = each.line().split("\t")
+            kind = next(kind for stream, number, kind in planted if (stream, number) == (name, int(id)))
+            assert (here == "missing", there == "missing") == (kind == "missing", kind == "extra")
+            assert here != there
+        assert found.repaired == len(found.differences)
+        mirror = await desk.target.read_mirror(copy)
+        assert mirror is not None
+        assert (mirror.status.differences, mirror.status.verified_at) == (0, desk.clock.seconds())
+        assert (await verify(desk, copy)).differences == []
+        await desk.target.close()
+
+    asyncio.run(main())
