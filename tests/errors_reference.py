@@ -114,6 +114,10 @@ def _fixed_clock(desk: Desk) -> None:
     desk.ask("/_ticketfeed/clock", method="POST", headers=sent, body=b'{"advance":60}')
 
 
+def _no_faults(desk: Desk) -> None:
+    desk.ask("/_ticketfeed/faults")
+
+
 def _voice(desk: Desk) -> None:
     desk.ask("/api/v2/channels/voice/phone_numbers")
 
@@ -201,6 +205,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
     ("a clock that is to be moved, on a server without `--test-clock`", _fixed_clock),
+    ("fault scenarios, on a server without `--faults`", _no_faults),
     ("a feature that is not available", _voice),
     ("the community, which is not available", _community),
     ("an unknown path or method", _unknown_path),

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from tests import cli_reference, compatibility_reference, endpoints_reference, errors_reference
+from tests import (
+    cli_reference,
+    compatibility_reference,
+    endpoints_reference,
+    errors_reference,
+    scenarios_reference,
+)
 from ticketfeed.server.api.password_checks import LINE_MAX
 from ticketfeed.server.api.requests import BODY_BYTES_MAX
 from ticketfeed.server.dashboard.pages import FORM_BYTES_MAX
@@ -117,6 +123,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_reference.render,
     "limits.md": limits,
     "metrics.md": metrics,
+    "scenarios.md": scenarios_reference.render,
     "settings.md": settings,
 }
 

@@ -231,6 +231,15 @@ class Settings:
         False,
         "Go by the clocks of accounts that were moved, and let admins move them. For tests: see ticketfeed clock",
     )
+    mirror: str | None = _setting(
+        None,
+        "Mirror this source while serving: https://NAME.zendesk.com, or another base address. Its credentials are read "
+        "from where ticketfeed mirror has them.",
+    )
+    faults: bool = _setting(
+        False,
+        "Let admins switch on scenarios that make requests fail. For tests, with one worker: see ticketfeed faults",
+    )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
     settle_seconds: int = _rule(
         0, 60, "seconds", "How far behind the current time the feed is served.", has_option=True

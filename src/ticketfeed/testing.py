@@ -7,8 +7,9 @@ import asyncio
 import os
 import subprocess
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DEMO_USERS, fill_demo
 from ticketfeed.data.status import ConsumerStatus, read_status
+from ticketfeed.faults import find_scenario, read_scenario_file
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.consumers import RequestRecord
 from ticketfeed.protocol.errors import TicketfeedError
@@ -26,14 +28,16 @@ from ticketfeed.protocol.moved_clock import ClockMove, parse_clock_move
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.resources import KINDS
 from ticketfeed.protocol.rows import RecordRow
+from ticketfeed.protocol.scenarios import Scenario, parse_scenario
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.server.app import create_app
+from ticketfeed.server.faults.engine import Faults, Firing
 from ticketfeed.server.run import QuietServer, bind, server_config
 from ticketfeed.settings import ProfileName, Settings
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 
-__all__ = ["ACCOUNT", "FeedClock", "FeedServer", "serve_desk"]
+__all__ = ["ACCOUNT", "FeedClock", "FeedFaults", "FeedServer", "serve_desk"]
 
 T = TypeVar("T")
 
@@ -76,8 +80,57 @@ class FeedClock:
         self._server._move_clock(ClockMove("reset"))
 
 
+class FeedFaults:
+    """Scenarios that make requests to the server fail. A test begins without any."""
+
+    def __init__(self, server: "FeedServer") -> None:
+        self._server = server
+
+    def add(
+        self,
+        scenario: str | Path | Mapping[str, Any] | Scenario,
+        *,
+        seed: int = 1,
+        token: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Switch a scenario on: one of the package by its name, one of a TOML file by its path, or one of your own.
+
+        `token`: only for requests that carry it. `times`: how often it fires at most. Raises TicketfeedError.
+        """
+        found = _scenario(scenario)
+        self._call(lambda faults, account: faults.add(account, found, seed=seed, token=token, times=times))
+
+    def clear(self, name: str | None = None) -> None:
+        """Switch one scenario off, or all, and forget what they did."""
+        self._call(lambda faults, account: faults.clear(account, name))
+
+    def fired(self, name: str) -> int:
+        """At how many requests a scenario fired since it was switched on."""
+        return sum(firing.scenario == name for firing in self.firings())
+
+    def firings(self) -> list[Firing]:
+        """What the scenarios did, oldest first."""
+        return self._call(lambda faults, account: faults.firings(account))
+
+    def _call(self, work: Callable[[Faults, Account], T]) -> T:
+        async def do() -> T:
+            assert self._server._app is not None
+            return work(self._server._app.state.faults, self._server._account())
+
+        return self._server._await(do())
+
+
+def _scenario(scenario: str | Path | Mapping[str, Any] | Scenario) -> Scenario:
+    if isinstance(scenario, Scenario):
+        return scenario
+    if isinstance(scenario, str) and not scenario.endswith(".toml"):
+        return find_scenario(scenario)
+    return read_scenario_file(Path(scenario)) if isinstance(scenario, str | Path) else parse_scenario(scenario)
+
+
 class FeedServer:
-    """A running server. Its `clock` is the system's until it is moved.
+    """A running server. Its `clock` is the system's until it is moved; its `faults` are scenarios that fail requests.
 
     `url`: scheme, host and port. `account`: the first label of its hosts. `email` and `token`: of an admin;
     `agent_email`, `agent_token`: of somebody who may not export. `auth`: what requests and httpx take as `auth`.
@@ -90,6 +143,7 @@ class FeedServer:
     def __init__(self) -> None:
         self.url = ""
         self.clock = FeedClock(self)
+        self.faults = FeedFaults(self)
         self._worlds: dict[tuple[int, int], MemoryStore] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ticketfeed", daemon=True)
@@ -113,7 +167,9 @@ class FeedServer:
             self._worlds[tickets, seed] = self._await(self._make(tickets, seed))
         self._await(self._end())
         self._store = self._worlds[tickets, seed].copy(system_clock)
-        settings = Settings.of_profile(profile, page_cache_mib=0, test_clock=True, **dict[str, Any](rules or {}))
+        settings = Settings.of_profile(
+            profile, page_cache_mib=0, test_clock=True, faults=True, **dict[str, Any](rules or {})
+        )
         self._app = create_app(settings, self._store)
 
     def put(self, kind: str, *records: Mapping[str, Any]) -> None:

@@ -190,3 +190,10 @@ async def records_of(store: Store, account: Account, kind: str) -> dict[int, Any
     deleted = None if kind in ("users", "organizations", "groups", "brands") else False
     rows = await store.list_records(account, kind, Slice(limit=10**6), deleted=deleted)
     return {row.id: json.loads(row.body) for row in rows}
+
+
+async def seconds_of(store: Store, account: Account, kind: str) -> dict[int, int]:
+    """The second of each record in its feed, as far as it can be read."""
+    await store.close_newest(account)
+    _, rows = await store.read_record_changes(account, kind, Position(0, -1), 2**40, 10**6)
+    return {row[1]: row[0] for row in rows}

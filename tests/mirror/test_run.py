@@ -1,16 +1,23 @@
 """A mirror that runs, on virtual time: first copies, following, the budget, interruptions."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.mirror.desk import Desk
+from tests.mirror.desk import Desk, records_of, seconds_of, tickets_of
 from ticketfeed.mirror.knobs import change_settings
 from ticketfeed.mirror.run import MirrorRun
 from ticketfeed.mirror.status import status_of
+from ticketfeed.protocol.audit_views import ticket_event_of
+from ticketfeed.protocol.model import Identity
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.person_erasure import erase_user
+from ticketfeed.writing.records import RecordWriter
+from ticketfeed.writing.tickets import TicketWriter
 
 
 def test_a_first_copy_and_a_second_run() -> None:
@@ -162,5 +169,76 @@ def test_it_goes_on_wherever_it_was_ended() -> None:
                 await task
         assert runs > 3
         await desk.compare(await desk.copy())
+
+    asyncio.run(main())
+
+
+def event_of(audit: Any) -> bytes:
+    return ticket_event_of(json.dumps(audit).encode(), comment_events=True)
+
+
+def test_comments_and_metric_events() -> None:
+    """With --comments the exports of ticket events and of metric events are those of the source, first copy and
+    changes; later runs go on reading them without being told."""
+
+    async def main() -> None:
+        desk = await Desk.make(60)
+        desk.clock.now += 120
+        await desk.run(comments=True).run()
+        for _ in range(3):
+            await desk.change(20)
+            desk.clock.now += 120
+            await desk.run().run()
+        copy = await desk.copy()
+        await desk.compare(copy)
+        both = (desk.source, desk.account), (desk.target, copy)
+        for kind in ("audits", "ticket_metric_events"):
+            theirs, ours = [await records_of(*each, kind) for each in both]
+            if kind == "audits":
+                theirs, ours = ({id: event_of(held[id]) for id in held} for held in (theirs, ours))
+            assert ours == theirs
+            assert len(ours) > 100
+            theirs, ours = [await seconds_of(*each, kind) for each in both]
+            assert all(ours[id] >= second for id, second in theirs.items())  # so no reader who goes on misses one
+            assert sum(ours[id] == second for id, second in theirs.items()) > 0.9 * len(theirs)
+
+    asyncio.run(main())
+
+
+def test_what_is_deleted_for_good_is_erased_here() -> None:
+    """A ticket that is scrubbed at the source and a person who is erased there leave nothing here that they leave
+    nothing of there: no comment, no metric event, no name."""
+
+    async def main() -> None:
+        desk = await Desk.make(30)
+        desk.clock.now += 120
+        await desk.run(comments=True).run()
+        copy = await desk.copy()
+        ticket = next(
+            id for id, (_, body) in (await tickets_of(desk.source, desk.account)).items() if b'"open"' in body
+        )
+        user = json.loads((await desk.source.read_tickets(desk.account, [ticket]))[0].body)["requester_id"]
+        before = json.loads((await desk.target.read_records(copy, "users", [user]))[0].body)
+
+        def work(write: WriteTransaction) -> None:
+            admin = Identity(1, "", "admin")
+            TicketWriter(write, "demo", admin).delete(ticket)
+            TicketWriter(write, "demo", admin).scrub(ticket)
+            RecordWriter(write, "demo", admin, "users").delete(user)
+            erase_user(write, "demo", admin, user)
+
+        await desk.source.write(desk.account, work)
+        desk.clock.now += 120
+        await desk.run().run()
+        desk.clock.now += 300
+        await desk.run().run()
+        await desk.compare(copy)
+        audits = await records_of(desk.target, copy, "audits")
+        assert not [audit for audit in audits.values() if before["email"] in json.dumps(audit)]
+        erased = [audit for audit in audits.values() if audit["ticket_id"] == ticket]
+        assert erased
+        assert {event["body"] for audit in erased for event in audit["events"] if event["type"] == "Comment"} == {"X"}
+        user_now = json.loads((await desk.target.read_records(copy, "users", [user]))[0].body)
+        assert (user_now["name"], user_now["email"]) == ("Permanently Deleted User", None)
 
     asyncio.run(main())

@@ -233,3 +233,22 @@ def test_consent(chromium: Browser, server: Running) -> None:
     page.get_by_role("button", name="Allow").click()
     page.wait_for_url(f"{callback}?code=*state=a+b")
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_switching_scenarios(chromium: Browser, start: Start, scheme: str) -> None:
+    """One click switches a scenario on, another one off; axe finds nothing wrong, and nothing is too wide."""
+    somebody = Looking(chromium, start("demo", "--port", "0", "--tickets", "5"), scheme, width=360)
+    page = somebody.go("login")
+    page.get_by_label("Email").fill("admin@example.com")
+    page.get_by_label("API token or password").fill("demo-token")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Faults").click()
+    page.get_by_role("button", name="Switch stuck-cursor on").click()
+    region = page.get_by_role("region", name="Table of scenarios that are switched on")
+    expect(region.get_by_role("rowheader")).to_have_text("stuck-cursor")
+    assert Axe().run(page).response["violations"] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.get_by_role("button", name="Switch stuck-cursor off").click()
+    expect(region.get_by_role("cell")).to_have_text("None.")
+    assert somebody.complaints == []

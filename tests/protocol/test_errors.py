@@ -175,6 +175,15 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.AccountIsMirror("https://acme.zendesk.com"),
+        403,
+        {
+            "error": "Forbidden",
+            "description": "This account mirrors https://acme.zendesk.com and is read-only",
+        },
+        {},
+    ),
+    (
         errors.RoleTooLow(),
         403,
         {
@@ -270,6 +279,17 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
                     "detail": ("Pages by number end at record 10000. Use page[size] and page[after] to go further"),
                 }
             ]
+        },
+        {},
+    ),
+    (
+        errors.FaultsMissing(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": "This server has no fault scenarios: it was started without --faults",
+            }
         },
         {},
     ),

@@ -36,7 +36,7 @@ _EVENTS = st.one_of(
             "value": st.text(),
             "previous_value": st.none() | st.text(),
         }
-        | {"field_name": st.sampled_from(["status", "subject", "360001", "assignee_id"])},
+        | {"field_name": st.sampled_from(["status", "type", "360001", "assignee_id"])},
     ),
     st.fixed_dictionaries(
         {"id": st.integers(1, 9), "type": st.sampled_from(["Notification", "External", "SlaTargetChange"])},

@@ -22,6 +22,7 @@ from ticketfeed.cli import (
     demo,
     doctor,
     export,
+    faults,
     fence,
     generate,
     get,
@@ -86,6 +87,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(clock.app, name="clock")
+app.add_typer(faults.app, name="faults")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)

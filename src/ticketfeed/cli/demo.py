@@ -34,7 +34,7 @@ def demo(
     """Generate a help desk with well-known credentials and serve it: the quickest way to try a client."""
     with bind(settings.host, settings.port) as listener, _demo_store(store) as store_url:
         in_memory = run_async(_fill(store_url, tickets, seed))
-        served = replace(settings, store=store_url, test_clock=True)
+        served = replace(settings, store=store_url, test_clock=True, faults=True)
         run_server(served, listener, lambda url: _print_ready(url, settings), store=in_memory)
 
 

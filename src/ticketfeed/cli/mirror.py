@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-DEFAULT_NAME = "mirror"
 # How long faults of a source that may be gone are waited out before its archive is closed.
 FINAL_SECONDS, ONCE_SECONDS = 30.0, 3600.0
 
@@ -120,7 +119,9 @@ class _Command:
 
     async def run(self) -> bool:
         """Whether it was ended by ^C."""
-        name = checked_name(self._settings.account or account_name(self._source))
+        from ticketfeed.client.sources import mirror_name
+
+        name = checked_name(self._settings.account or mirror_name(self._source))
         async with opened(
             self._settings.store, accept_clock=self._settings.accept_clock, test_clock=self._settings.test_clock
         ) as store:
@@ -160,12 +161,6 @@ class _Command:
         self._interrupted = True
         loop.remove_signal_handler(signal.SIGINT)
         stop()
-
-
-def account_name(source: "Source") -> str:
-    """The account that a source is mirrored into, where none is named."""
-    is_zendesk = source.kind == "http" and source.url.partition("://")[2].split(":")[0].endswith(".zendesk.com")
-    return source.account if is_zendesk and source.account else DEFAULT_NAME
 
 
 def _credentials(source: "Source") -> Any:

@@ -6,6 +6,7 @@ from ticketfeed.cli.options import EMPTY_STORE, SERVE_SETTINGS, opened, run_asyn
 from ticketfeed.cli.output import print_err
 from ticketfeed.cli.tls import choose_tls
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.server.ops.served_mirror import check_mirror_source
 from ticketfeed.server.ops.traces import require_telemetry
 from ticketfeed.server.run import bind, run_server
 from ticketfeed.settings import Settings
@@ -21,6 +22,10 @@ def serve(settings: Settings) -> None:
         require_telemetry()
     if settings.workers > 1 and settings.store == "memory:":
         raise BadInput("a memory: store cannot be shared by several workers; use an SQLite file or PostgreSQL")
+    if settings.mirror is not None:
+        check_mirror_source(settings.mirror)
+    if settings.workers > 1 and settings.faults:
+        raise BadInput("--faults needs a single worker, whose counts are exact; use --workers 1")
     with bind(settings.host, settings.port) as listener:
         if not run_async(_count_accounts(settings.store, settings.read_store)):
             print_err(EMPTY_STORE)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ticketfeed.protocol.errors import BadInput
 
-__all__ = ["Source", "parse_source"]
+__all__ = ["Source", "mirror_name", "parse_source"]
 
 # What Zendesk allows all incremental exports of an account together.
 ZENDESK_REQUESTS_PER_MINUTE = 10
@@ -26,6 +26,12 @@ class Source:
     account: str | None
     requests_per_minute: int | None = None
     follow_seconds: float = FOLLOW_SECONDS
+    is_zendesk: bool = False
+
+
+def mirror_name(source: Source) -> str:
+    """The account that a source is mirrored into, where none is named: the first label of a host below zendesk.com."""
+    return source.account if source.is_zendesk and source.account else "mirror"
 
 
 def parse_source(text: str) -> Source:
@@ -48,7 +54,7 @@ def parse_source(text: str) -> Source:
     base = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
     if host == "zendesk.com" or host.endswith(".zendesk.com"):
         account = _first_label(host)
-        return Source("http", base, base, account, ZENDESK_REQUESTS_PER_MINUTE, ZENDESK_FOLLOW_SECONDS)
+        return Source("http", base, base, account, ZENDESK_REQUESTS_PER_MINUTE, ZENDESK_FOLLOW_SECONDS, True)
     return Source("http", base, base, _first_label(host))
 
 

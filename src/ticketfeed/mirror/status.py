@@ -28,6 +28,7 @@ def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
     elif runs and mirror.settings.is_paused:
         state, reason = "paused", PAUSED
     limit = request_limit(mirror.budget, mirror.settings.requests_per_minute, now)
+    used = count_sent(mirror.budget, now) if limit else told.requests_used
     return {
         "source": mirror.source,
         "state": state,
@@ -37,7 +38,7 @@ def status_of(mirror: Mirror, now: float) -> dict[str, Any]:
         "behind_seconds": behind_seconds(streams, mirror.streams, now),
         "behind_changes": told.behind_changes,
         "requests_per_minute": limit or 0,
-        "requests_used": max(told.requests_used, count_sent(mirror.budget, now)) if runs else 0,
+        "requests_used": used if runs else 0,
         "eta_seconds": told.eta_seconds if runs else None,
         "last_error": told.last_error,
         "verified_at": told.verified_at,

@@ -169,7 +169,6 @@ def _typed(event: dict[str, Any], type_: Any) -> dict[str, Any]:
 def _field_change(child: dict[str, Any]) -> dict[str, Any]:
     """The field is a key of the ticket event; what else is there says more of the change."""
     id, before = child.pop("id", None), {key: child.pop(key) for key in ("previous_value",) if key in child}
-    child.pop("type", None)
     name = next(iter(child), None)
     value = child.pop(name) if name is not None else None
     return {"id": id, "value": value, "field_name": name, **before, **child}

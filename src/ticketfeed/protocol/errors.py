@@ -26,6 +26,7 @@ TicketfeedError
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
 │   ├── ClockFixed            403  a server without --test-clock moves no clock
+│   ├── FaultsMissing         403  a server without --faults has no fault scenarios
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
 │   ├── RecordNotFound        404
@@ -64,6 +65,7 @@ __all__ = [
     "BadRecord",
     "BodyTooLarge",
     "ClockFixed",
+    "FaultsMissing",
     "FeatureMissing",
     "ForeignOrigin",
     "HelpCenterMissing",
@@ -387,6 +389,14 @@ class ClockFixed(_Titled):
 
     def __init__(self) -> None:
         super().__init__("This server keeps the machine's time: it was started without --test-clock")
+
+
+class FaultsMissing(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("This server has no fault scenarios: it was started without --faults")
 
 
 class FeatureMissing(_Titled):

@@ -19,8 +19,12 @@ from ticketfeed.server.dashboard import consent_routes, dashboard_routes
 from ticketfeed.server.dashboard.charts import Charts
 from ticketfeed.server.explorer.openapi import OPENAPI_ROUTES
 from ticketfeed.server.explorer.page import EXPLORER_ROUTES
+from ticketfeed.server.faults.engine import Faults
+from ticketfeed.server.faults.injection import FaultInjection
+from ticketfeed.server.faults.routes import FAULT_ROUTES
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.middleware.access_log import AccessLog
+from ticketfeed.server.middleware.account_date import AccountDate
 from ticketfeed.server.middleware.cors import CorsPreflight
 from ticketfeed.server.middleware.head_limit import HeadLimit
 from ticketfeed.server.middleware.overload import Overload
@@ -31,7 +35,9 @@ from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
+from ticketfeed.server.ops.mirror import MIRROR_ROUTES
 from ticketfeed.server.ops.rate_limiter import RateLimiter
+from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.session_key import make_session_key
 from ticketfeed.settings import Settings
@@ -71,7 +77,9 @@ def create_app(
         metrics,
         now,
         ClockFollower(store, settings, jobs.wake_maintenance),
+        ServedMirror(store, settings.mirror),
     )
+    faults = Faults() if settings.faults else None
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = _Application(
         routes=[
@@ -83,6 +91,8 @@ def create_app(
             *HEALTH_ROUTES,
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
+            *MIRROR_ROUTES,
+            *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),
         ],
         middleware=[
@@ -91,10 +101,12 @@ def create_app(
             Middleware(HeadLimit, limits=limits),
             Middleware(CorsPreflight),
             Middleware(NormalizedPaths),
+            *([Middleware(AccountDate, clocks=store.clocks, clock=clock)] if settings.test_clock else []),
+            *([Middleware(FaultInjection, faults=faults)] if faults is not None else []),
         ],
     )
     app.router.redirect_slashes = False
-    app.state.service = service
+    app.state.service, app.state.faults = service, faults
     app.state.charts = Charts(store, service.recent_reads)
     app.state.client_checks = ClientChecks(store)
     return app

@@ -252,7 +252,23 @@ class BoundedConnection(HttpToolsProtocol):
         info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
         return int(_ACKNOWLEDGED.unpack_from(info)[0]) if len(info) >= _ACKNOWLEDGED.size else 0
 
+    def omit_date(self) -> None:
+        """Leave the header Date of the response that is being made to the application."""
+        if self._running is not None:
+            self._running.default_headers = [row for row in self._running.default_headers if row[0] != b"date"]
+
     # How it ends
+
+    def cut(self, *, at_once: bool) -> None:
+        """End the connection in the middle of a response: the client receives what was written, or a reset at once."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        if at_once:
+            self.reset()
+        else:
+            self.finish()
 
     def refuse(self, status: int) -> None:
         """Answer what the client is sending with an error, and close the connection."""

@@ -16,7 +16,8 @@ _KEY = "ticketfeed.seen"
 
 @dataclass(slots=True)
 class RequestContext:
-    """`endpoint`: the address as the table of routes has it. `error`: why it was refused.
+    """`endpoint`: the address as the table of routes has it. `error`: why it was refused. `faults`: the scenarios that
+    fired at it. `is_body_sent`: its whole body was sent, although the connection was cut before its end was marked.
 
     `cut_status`: how a request counts whose connection ended before its body; 499 is nginx's number for a client that
     closed it.
@@ -28,6 +29,8 @@ class RequestContext:
     served: Served | None = None
     error: str = ""
     cut_status: int = 499
+    faults: tuple[str, ...] = ()
+    is_body_sent: bool = False
 
 
 def begin(scope: MutableMapping[str, Any]) -> RequestContext:

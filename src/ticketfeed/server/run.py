@@ -290,8 +290,10 @@ class _WorkerApp:
         service.usage_tracker.start()
         if settings.test_clock:
             service.clock_follower.start()
+        service.mirror.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await service.mirror.stop()
         await service.clock_follower.stop()
         await service.jobs.stop()
         await service.usage_tracker.stop()

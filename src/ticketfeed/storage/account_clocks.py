@@ -14,6 +14,11 @@ class AccountClocks:
     def __init__(self) -> None:
         self._moved: Mapping[int, MovedClock] = {}
 
+    @property
+    def are_moved(self) -> bool:
+        """Whether the clock of any account was moved."""
+        return bool(self._moved)
+
     def at(self, account: Account, now: int) -> int:
         """The account's time when the machine's is `now`."""
         moved = self._moved.get(account.account_id)

@@ -40,6 +40,7 @@ from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
+from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.recent_reads import RecentReads
 from ticketfeed.server.request_context import comes_from_another_origin, request_context
@@ -90,6 +91,7 @@ class Service:
     metrics: Metrics | None
     now: AccountClock
     clock_follower: ClockFollower
+    mirror: ServedMirror
     recent_reads: RecentReads = field(default_factory=RecentReads)
 
 

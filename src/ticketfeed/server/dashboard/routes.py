@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from ticketfeed.faults import find_scenario
 from ticketfeed.protocol.errors import (
     APIRateLimitExceeded,
     RecordNotFound,
@@ -38,6 +39,7 @@ from ticketfeed.server.dashboard.session import (
     sign_out,
 )
 from ticketfeed.server.dashboard.views import VIEWS, Values, View
+from ticketfeed.server.faults.routes import find_faults
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.static_files import static_file_response
 
@@ -108,6 +110,23 @@ async def _move_clock(request: Request, account: Account) -> Response:
     move = parse_clock_move({name: value if name in ("set", "advance") else True})
     await service.clock_follower.move(account, move, service.clock())
     return RedirectResponse(BASE, 303, PAGE_HEADERS)
+
+
+async def _switch_fault(request: Request, account: Account) -> Response:
+    """Switch a scenario on or off as the form says, and show the page of scenarios again."""
+    service: Service = request.app.state.service
+    session = await find_session(request, service, account)
+    if session is None:
+        return RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
+    form = await read_form(request)
+    if not has_csrf_token(form, session.csrf):
+        return _invalid_csrf_token()
+    faults = find_faults(request)
+    if "add" in form:
+        faults.add(account, find_scenario(form["add"]))
+    else:
+        faults.clear(account, form.get("clear") or None)
+    return RedirectResponse(f"{BASE}scenarios", 303, PAGE_HEADERS)
 
 
 async def _find_session(request: Request, service: Service, account: Account) -> Session | None:
@@ -201,6 +220,7 @@ DASHBOARD_ROUTES: Sequence[Route] = [
     _route("login", _login, "POST"),
     _route("logout", _logout, "POST"),
     _route("move_clock", _move_clock, "POST"),
+    _route("scenarios", _switch_fault, "POST"),
     Route(f"{BASE}static/{{name}}", _static, methods=["GET"]),
     Route(BASE.rstrip("/"), _redirect_to_base, methods=["GET"]),
 ]

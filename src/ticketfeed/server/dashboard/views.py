@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
 from ticketfeed.export.source import FeedReader
+from ticketfeed.faults import shipped_scenarios
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import RecordNotFound, StoreUnavailable
 from ticketfeed.protocol.model import Account, Filters, Position, Slice, TicketList
@@ -18,6 +19,7 @@ from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.dashboard.charts import PERIODS, Chart, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
+from ticketfeed.server.faults.engine import Faults
 from ticketfeed.storage.contract import Snapshot
 
 __all__ = ["VIEWS", "Values", "View"]
@@ -83,6 +85,13 @@ async def oauth(_request: Request, call: ApiCall) -> Values:
 
 async def requests(_request: Request, call: ApiCall) -> Values:
     return {"requests": await call.service.store.read_requests(call.account)}
+
+
+async def faults(request: Request, call: ApiCall) -> Values:
+    """The scenarios that there are, and those that are switched on for the account."""
+    found: Faults | None = request.app.state.faults
+    active = found.active(call.account) if found is not None else []
+    return {"active": active, "scenarios": list(shipped_scenarios().values())}
 
 
 async def feed(request: Request, call: ApiCall) -> Values:
@@ -199,6 +208,7 @@ VIEWS: dict[str, tuple[str, View]] = {
     "consumers": ("consumers", consumers),
     "oauth": ("oauth", oauth),
     "requests": ("requests", requests),
+    "scenarios": ("faults", faults),
     "tickets": ("tickets", tickets),
     "tickets/{id}": ("ticket", ticket),
 }

@@ -87,7 +87,7 @@ class AccessLog:
             await error_response(Request(scope), wire_error)(scope, receive, send_with_id)
         finally:
             query, seconds = logged_query(scope["query_string"]), time.perf_counter() - started
-            is_whole = is_ended and scope["method"] == "GET"
+            is_whole = (is_ended or context.is_body_sent) and scope["method"] == "GET"
             answered = Answered(scope, context, request_id, query, status, sent, seconds, is_whole)
             for listener in self._listeners:
                 listener(answered)
@@ -118,6 +118,8 @@ def _write_line(answered: Answered) -> None:
         "ms": round(answered.seconds * 1000, 2),
         "client": (answered.scope.get("client") or ("",))[0],
     }
+    if answered.context.faults:
+        line["faults"] = " ".join(answered.context.faults)
     # As _log.info makes it, without the search for the caller.
     record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, "request", None, None)
     record.line = line

@@ -5,7 +5,7 @@ store at each scrape, so every process reports the same values.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticketfeed.data.status import FeedStatus
@@ -77,7 +77,23 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         _CONSUMER,
         "Time of the last request of a consumer.",
     ),
+    **{
+        f"ticketfeed_mirror_{name}": ("gauge", ("account",), text)
+        for name, text in {
+            "running": "1 while a process copies the source, or waits to.",
+            "paused": "1 while an operator has paused it.",
+            "copied": "Records that the source has given.",
+            "applied": "Records of those that changed something.",
+            "behind_seconds": "Seconds that the mirror is behind its source.",
+            "behind_changes": "Changes of tickets that it is behind, estimated.",
+            "requests_per_minute": "Requests that it may send; 0 for no limit.",
+            "requests_used": "Requests that it sent in the last minute.",
+            "eta_seconds": "Seconds until the tickets are caught up with, estimated.",
+            "differences": "Differences that the last verification found.",
+        }.items()
+    },
 }
+_RUNNING = ("copying", "following", "waiting", "paused")
 
 
 def make_metrics() -> "Metrics | None":
@@ -136,14 +152,20 @@ class Metrics:
         """Count credentials that were refused."""
         self._refused.labels(account.subdomain, reason).inc()
 
-    def text(self, statuses: Sequence[FeedStatus] | None, only: str | None = None) -> tuple[bytes, str]:
+    def text(
+        self,
+        statuses: Sequence[FeedStatus] | None,
+        mirrors: Mapping[str, Mapping[str, Any]] | None = None,
+        only: str | None = None,
+    ) -> tuple[bytes, str]:
         """The exposition text and its content type.
 
-        `statuses`: None if the store cannot be read. `only`: the account to restrict the samples to.
+        `statuses`: None if the store cannot be read. `mirrors`: how they go, by account. `only`: the account to
+        restrict the samples to.
         """
         registry = self._client.CollectorRegistry()
         registry.register(_Filtered(self._counters(), only))
-        registry.register(_Filtered(self._gauges(statuses), only))
+        registry.register(_Filtered(self._gauges(statuses, mirrors or {}), only))
         return self._client.generate_latest(registry), self._client.CONTENT_TYPE_LATEST
 
     def _counters(self) -> Iterable["Metric"]:
@@ -156,7 +178,9 @@ class Metrics:
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         return list(shared.collect())
 
-    def _gauges(self, statuses: Sequence[FeedStatus] | None) -> Iterable["Metric"]:
+    def _gauges(
+        self, statuses: Sequence[FeedStatus] | None, mirrors: Mapping[str, Mapping[str, Any]]
+    ) -> Iterable["Metric"]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         families: dict[str, Any] = {}
@@ -184,6 +208,12 @@ class Metrics:
                 put("consumer_looping", of, consumer.is_looping)
                 put("consumer_repeats_total", of, consumer.repeats)
                 put("consumer_last_seen_timestamp_seconds", of, consumer.last_at)
+        for account, values in mirrors.items():
+            put("mirror_running", [account], values["state"] in _RUNNING)
+            put("mirror_paused", [account], values["state"] == "paused")
+            for name, value in values.items():
+                if f"ticketfeed_mirror_{name}" in families and value is not None:
+                    put(f"mirror_{name}", [account], value)
         if statuses:
             put("store_bytes", [], statuses[0].size_bytes)
         return families.values()
