@@ -10,11 +10,12 @@ import pytest
 from tests.mirror.desk import SOURCE, Desk
 from ticketfeed.mirror.verification import Findings
 from ticketfeed.mirror.verify_run import VerifyOptions, verify_mirror
-from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.model import Account, Identity, Position
 from ticketfeed.protocol.records import parse_stored
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.tickets import TicketWriter
 
 KINDS = {
     "tickets": "tickets",
@@ -116,3 +117,49 @@ def test_planted_differences_are_found_and_repaired(url: str, tmp_path: Path) ->
         await desk.target.close()
 
     asyncio.run(main())
+
+
+def test_changes_are_no_differences() -> None:
+    """While people write and agents answer, tickets and people are deleted, some for good, and the mirror runs or
+    stands still, neither its own verification nor the command reports anything."""
+
+    async def main() -> None:
+        desk = await Desk.make(200, keep_deleted_days=0)
+        desk.clock.now += 120
+        await desk.run(comments=True).run()
+        copy = await desk.copy()
+        run = desk.run(follow=True, comments=True, requests_per_minute=None)
+        running = asyncio.create_task(run.run())
+        compared = 0
+        for turn in range(12):
+            await desk.change(20)
+            await disturb(desk, turn)
+            await asyncio.sleep(0.05)
+            assert not running.done() or running.result() is None
+            findings = await verify(desk, copy, whole=turn % 2 == 1)
+            assert [each.line() for each in findings.differences] == []
+            compared += findings.compared
+            mirror = await desk.target.read_mirror(copy)
+            assert mirror is not None
+            assert not mirror.status.differences
+            if turn == 8:
+                run.stop()
+                await running
+        assert compared > 5000
+        assert desk.notes == []
+        assert run._verification is not None
+        assert run._verification.verified_at
+
+    asyncio.run(main())
+
+
+async def disturb(desk: Desk, turn: int) -> None:
+    """Delete a ticket, one for good, and a person; change and remove what is only listed."""
+
+    def work(write: WriteTransaction) -> None:
+        tickets = TicketWriter(write, "demo", Identity(1, "", "admin"))
+        open_ones = [row for row in write.find_tickets_after(Position(0, -1), 10**6) if row.status == "open"]
+        tickets.delete(open_ones[turn].id)
+        tickets.delete(open_ones[-turn - 1].id)
+
+    await desk.source.write(desk.account, work)
