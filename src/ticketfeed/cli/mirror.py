@@ -257,6 +257,8 @@ def _summary(findings: "Findings") -> str:
         parts.append(f"{kind}: {here:,} here" + ("" if there is None else f", {there:,} at the source"))
     if findings.not_copied:
         parts.append(f"not copied yet: {', '.join(findings.not_copied)}")
+    if findings.undecided:
+        parts.append(f"not read again by the mirror yet: {', '.join(findings.undecided)}")
     return "; ".join(parts)
 
 

@@ -28,12 +28,14 @@ _COUNTED = ("tickets", "users", "organizations")
 @dataclass(slots=True)
 class Findings:
     """`compared`: records. `counts`: here and at the source, by kind. `not_copied`: streams left out, as the first copy
-    is not done. `repaired`: how many of the differences were mended."""
+    is not done. `undecided`: lists that differ, and that the mirror has not come to read again. `repaired`: how many of
+    the differences were mended."""
 
     compared: int = 0
     differences: list[Difference] = field(default_factory=list)
     counts: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     not_copied: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
     repaired: int = 0
 
 
@@ -66,7 +68,7 @@ class Verification:
         findings.compared = sum(look.count for look in (*looks, *lists))
         if "tickets" not in findings.not_copied:
             looks.append(await self.verifier.look_at_bare_metric_sets(streams[0]))
-        found = await self._confirm(looks, streams) + await self._confirm_lists(lists)
+        found = await self._confirm(looks, streams) + await self._confirm_lists(lists, findings)
         by_key = {each.key: each for each in sorted(found, key=lambda each: each.there is not None)}
         for id in [id for kind, id in by_key if kind == "tickets"]:
             if (metric_set := by_key.get(("ticket_metrics", id))) and metric_set.there is None:
@@ -106,7 +108,7 @@ class Verification:
         found = [each for look in looks for each in await self.verifier.look_again(look)]
         return await self.verifier.settled(found, streams)
 
-    async def _confirm_lists(self, looks: Iterable[Look]) -> list[Difference]:
+    async def _confirm_lists(self, looks: Iterable[Look], findings: Findings) -> list[Difference]:
         """As lists do not tell when something was removed, a mirror that runs is let read them first."""
         looks = [look for look in looks if look.differences]
         if not looks:
@@ -115,14 +117,18 @@ class Verification:
         await self._wait(newest + min(LOOK_AGAIN_SECONDS, self.lag_seconds))
         names = [look.stream.name for look in looks]
         await self.store.write(self.account, lambda write: _make_due(write, names), mirror=True)
-        while await self._is_reading(names, newest) and self.clock() < newest + LIST_SECONDS:
+        while (unread := await self._find_unread(names, newest)) and self.clock() < newest + LIST_SECONDS:
             await self.sleep(LOOK_AGAIN_SECONDS)
+        findings.undecided = sorted(unread)
+        looks = [look for look in looks if look.stream.name not in unread]
         return [each for look in looks for each in await self.verifier.look_again(look)]
 
-    async def _is_reading(self, names: Sequence[str], since: float) -> bool:
+    async def _find_unread(self, names: Sequence[str], since: float) -> set[str]:
+        """The lists that a running mirror has not read since."""
         mirror = await self.verifier.mirror()
-        runs = mirror.lease is not None and is_alive(mirror.lease, self.clock()) and not mirror.settings.is_paused
-        return runs and any((mirror.stream(name).ended_at or 0.0) <= since for name in names)
+        if mirror.lease is None or not is_alive(mirror.lease, self.clock()):
+            return set()
+        return {name for name in names if (mirror.stream(name).ended_at or 0.0) <= since}
 
     async def _wait(self, until: float) -> None:
         if (seconds := until - self.clock()) > 0:
