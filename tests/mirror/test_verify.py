@@ -45,7 +45,7 @@ LISTS, STOPPED = ("group_memberships", "organization_memberships", "custom_statu
 async def verify(desk: Desk, copy: Account, **options: Any) -> Findings:
     async def sleep(seconds: float) -> None:
         desk.clock.now += seconds
-        await asyncio.sleep(0.02)  # for the mirror that runs meanwhile
+        await asyncio.sleep(0.005)  # for the mirror that runs meanwhile
 
     return await verify_mirror(
         desk.target,
@@ -142,7 +142,7 @@ def test_changes_are_no_differences() -> None:
         run = desk.run(follow=True, comments=True, requests_per_minute=None)
         running = asyncio.create_task(run.run())
         compared = 0
-        for turn in range(5):
+        for turn in range(4):
             await desk.change(20)
             await disturb(desk, turn)
             await asyncio.sleep(0.05)
