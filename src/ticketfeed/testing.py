@@ -16,9 +16,11 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from ticketfeed.client.outputs import read_output
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DEMO_USERS, fill_demo
 from ticketfeed.data.status import ConsumerStatus, read_status
+from ticketfeed.data.verdict import VerdictOptions, read_verdict
 from ticketfeed.faults import find_scenario, read_scenario_file
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.consumers import RequestRecord
@@ -30,6 +32,7 @@ from ticketfeed.protocol.resources import KINDS
 from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.scenarios import Scenario, parse_scenario
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
+from ticketfeed.protocol.verdict import Verdict
 from ticketfeed.server.app import create_app
 from ticketfeed.server.faults.engine import Faults, Firing
 from ticketfeed.server.run import QuietServer, bind, server_config
@@ -204,8 +207,22 @@ class FeedServer:
 
         return self._await(look())
 
+    def verdict(self, *, consumer: str | None = None, output: str | os.PathLike[str] | None = None) -> Verdict:
+        """What was read since the test began, compared with the feed: PASS if all latest states were.
+
+        `consumer`: the email or user agent of one, if several read. `output`: a file that the consumer wrote, which is
+        compared with the feed, too. Raises TicketfeedError if that cannot be read.
+        """
+        options = VerdictOptions(consumer, read_output(os.fspath(output)) if output is not None else None)
+
+        async def look() -> Verdict:
+            await self._service().usage_tracker.flush()
+            return await read_verdict(self._store, self._account(), now=system_clock(), options=options)
+
+        return self._await(look())
+
     def requests(self) -> list[RequestRecord]:
-        """The requests since the test began, newest first, 200 at most."""
+        """The requests since the test began, newest first, 2,000 at most."""
 
         async def look() -> list[RequestRecord]:
             await self._service().usage_tracker.flush()

@@ -77,7 +77,7 @@ def test_the_budget_of_the_source() -> None:
             if state.is_copied and not copied_after:
                 copied_after = passed
 
-        await follow(desk, 4 * 3600, at, per_page=4, requests_per_minute=None)
+        await follow(desk, 2 * 3600, at, per_page=4, requests_per_minute=None)
         assert 429 not in desk.transport.statuses
         sent = [moment - began for _, moment in desk.transport.requests]
         assert copied_after >= 9 * 60
@@ -240,5 +240,29 @@ def test_what_is_deleted_for_good_is_erased_here() -> None:
         assert {event["body"] for audit in erased for event in audit["events"] if event["type"] == "Comment"} == {"X"}
         user_now = json.loads((await desk.target.read_records(copy, "users", [user]))[0].body)
         assert (user_now["name"], user_now["email"]) == ("Permanently Deleted User", None)
+
+    asyncio.run(main())
+
+
+def test_what_a_list_no_longer_has_goes() -> None:
+    """A membership and a group that are gone at the source are gone here with the next reading of their list."""
+
+    async def main() -> None:
+        desk = await Desk.make(30)
+        desk.clock.now += 120
+        await desk.run().run()
+        members = await records_of(desk.source, desk.account, "organization_memberships")
+
+        def work(write: WriteTransaction) -> None:
+            memberships = RecordWriter(write, "demo", Identity(1, "", "admin"), "organization_memberships")
+            for id in list(members)[:3]:
+                memberships.delete(id)
+
+        await desk.source.write(desk.account, work)
+        desk.clock.now += 120
+        await desk.run().run()
+        copy = await desk.copy()
+        await desk.compare(copy)
+        assert len(await records_of(desk.target, copy, "organization_memberships")) == len(members) - 3
 
     asyncio.run(main())

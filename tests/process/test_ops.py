@@ -67,7 +67,15 @@ def test_several_processes_tell_one_story(serve: Start, tmp_path: Path) -> None:
         assert total(server, "ticketfeed_rows_total", export="tickets/cursor") == tickets
         assert total(server, "ticketfeed_tickets") == TICKETS
         assert total(server, "ticketfeed_consumer_lag_tickets") == 0
+    verdict = json.loads(server.ask("/_ticketfeed/verdict").body)
+    assert (verdict["outcome"], verdict["tickets"], verdict["missed"]) == ("PASS", tickets, 0), verdict
     assert server.end() == 0
+    assert json.loads(run("verdict", "--json", cwd=tmp_path).out) == verdict
+    for name, code, text in (("walker", 0, "PASS\t"), ("a@example.com", 0, "PASS\t"), ("nobody", 2, "")):
+        done = run("verdict", "--consumer", name, cwd=tmp_path)
+        assert (done.code, done.out.decode()[: len(text) or None]) == (code, text), done
+    done = run("verdict", "--output", "nothing.csv", cwd=tmp_path)
+    assert (done.code, done.err) == (2, "ticketfeed: there is no output nothing.csv\n")
     assert consumers(tmp_path) == [found | {"pages_a_minute": consumers(tmp_path)[0]["pages_a_minute"]}]
     done = run("consumers", cwd=tmp_path)
     line = done.out.decode().split("\t")

@@ -166,6 +166,12 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.AccountIsMirror("https://acme.zendesk.com"),
+        403,
+        {"error": "Forbidden", "description": "This account mirrors https://acme.zendesk.com and is read-only"},
+        {},
+    ),
+    (
         errors.MissingScope(["tickets:read", "read"]),
         403,
         {

@@ -190,7 +190,7 @@ def test_many_strangers_while_the_store_is_away() -> None:
     """What waits has a bound, whoever asks."""
     desk = desk_of()
 
-    async def away(*_args: Any) -> Any:
+    async def away(*_args: Any, **_options: Any) -> Any:
         raise StoreUnavailable("away")
 
     desk.store.record_usage = away
@@ -223,7 +223,7 @@ def test_notes_wait_for_the_store() -> None:
     desk, notes = desk_of(), []
     record_usage = desk.store.record_usage
 
-    async def away(*_args: Any) -> Any:
+    async def away(*_args: Any, **_options: Any) -> Any:
         raise StoreUnavailable("away")
 
     desk.store.record_usage = away

@@ -132,6 +132,12 @@ class UsageContract(StoreCase):
             assert [note.request_id for note in found] == [str(REQUESTS_KEPT + 49 - n) for n in range(REQUESTS_KEPT)]
             assert found[0] == request(REQUESTS_KEPT + 49)
             assert await store.read_requests(other) == [request(-1)]
+            served = Served("tickets/cursor", "tickets", Position(1, 2), Position(3, 4), 5, True, Filters(True))
+            later = [request(2 * REQUESTS_KEPT + number) for number in range(REQUESTS_KEPT)]
+            more = [msgspec.structs.replace(each, served=served, retry_after=2.5) for each in later]
+            await store.record_usage(account, {}, more, NOON, keep=REQUESTS_KEPT + 50)
+            assert len(found := await store.read_requests(account)) == REQUESTS_KEPT + 50
+            assert (found[0].served, found[0].retry_after) == (served, 2.5)
 
         self.run(scenario)
 

@@ -35,6 +35,7 @@ from ticketfeed.cli import (
     serve,
     simulate,
     token,
+    verdict,
 )
 from ticketfeed.protocol.errors import TicketfeedError
 
@@ -94,6 +95,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
 app.command()(consumers.consumers)
+app.command()(verdict.verdict)
 app.command()(doctor.doctor)
 app.command()(doctor.ready)
 app.add_typer(config.app, name="config")

@@ -1,12 +1,10 @@
 """How long to wait: Retry-After in all its forms, backoff with jitter, and a budget of requests a minute."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from ticketfeed.protocol.request_budget import RequestWindow
+from ticketfeed.protocol.retry_after import parse_retry_after
 
 __all__ = ["BACKOFF_SECONDS_MAX", "Pace", "backoff", "rate_windows", "retry_after", "window_reset"]
 
@@ -20,21 +18,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     At least one second: a source that sends 0, or a time in the past, must not cause a tight loop.
     """
-    text = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            seconds = moment.timestamp() - now
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-        return max(1.0, math.ceil(seconds))
-    if not math.isfinite(seconds) or seconds < 0:
-        return None
-    return max(1.0, seconds)
+    seconds = parse_retry_after(headers.get("retry-after", ""), now)
+    return None if seconds is None else max(1.0, seconds)
 
 
 def backoff(attempt: int, random: Callable[[], float]) -> float:

@@ -112,9 +112,9 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         state = next((state for each, state in snapshot.accounts() if each == account), None) or FeedState()
         tickets_until = readable_until(state, now, settle_seconds)
         records_until = now - max(1, settle_seconds)
+        own = {kind: feed.watermark for kind, feed in snapshot.kind_states(account)} | {"tickets": tickets_until}
         statuses = [
-            _consumer_status(snapshot, account, each, now, tickets_until if each.kind == "tickets" else records_until)
-            for each in recent
+            _consumer_status(snapshot, account, each, now, own.get(each.kind, records_until)) for each in recent
         ]
         statuses = [
             replace(each, token=tokens.get((each.consumer.credential_id, each.consumer.user_id))) for each in statuses

@@ -25,6 +25,7 @@ __all__ = [
     "LOOP_REQUESTS",
     "RATE_MINUTES",
     "REQUESTS_KEPT",
+    "TEST_REQUESTS_KEPT",
     "Consumer",
     "Event",
     "ReadRange",
@@ -41,13 +42,15 @@ __all__ = [
 
 # Requests for the same page in a row that count as a loop; two may be a retry.
 LOOP_REQUESTS = 3
-# With more ranges than this, the oldest gap is dropped.
-RANGES_MAX = 16
+# With more ranges than this, the oldest gap is dropped. Each is 60 bytes of JSON; a consumer has one unless it skips.
+RANGES_MAX = 64
 RATE_MINUTES = 5
 # Bounds of what is stored for one account.
 CONSUMERS_MAX = 200
 CONSUMER_DAYS_MAX = 30
 REQUESTS_KEPT = 200
+# On test servers, for verdicts: a connector may send several requests for each ticket.
+TEST_REQUESTS_KEPT = 2000
 # Of those, anybody can send as many as the server answers: they must not push out the others.
 ANONYMOUS_REQUESTS_KEPT = 50
 
@@ -89,8 +92,8 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one consumer.
 
     `position`: the end of its newest page, sent at `page_at`. `same`: how often in a row the page after `asked` was
-    requested. `given`: the ranges it received. `minutes`: (minute, pages, rows) of the last few. Times are Unix
-    seconds.
+    requested. `given`: the ranges it received; `forgotten_gaps`: how many gaps between them were dropped. `minutes`:
+    (minute, pages, rows) of the last few. Times are Unix seconds.
     """
 
     credential_id: int
@@ -115,6 +118,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     end_of_stream: bool = False
     same: int = 0
     given: tuple[ReadRange, ...] = ()
+    forgotten_gaps: int = 0
     minutes: tuple[tuple[int, int, int], ...] = ()
     last_error: str = ""
     last_error_at: float = 0.0
@@ -161,7 +165,9 @@ class UsageUpdate(NamedTuple):
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A request that was answered. It holds no secret: the query is as it is logged.
 
-    `is_anonymous`: without credentials, or with wrong ones.
+    `is_anonymous`: without credentials, or with wrong ones. `time`: of the account, which its clock may move; 0 if an
+    older release stored it. `served`: the page of an export that was sent whole. `retry_after`: how many seconds the
+    answer asks the client to wait.
     """
 
     at: float
@@ -176,11 +182,20 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str
     email: str
     is_anonymous: bool = False
+    time: int = 0
+    credential_id: int = 0
+    error: str = ""
+    served: Served | None = None
+    retry_after: float | None = None
+
+    @property
+    def started_at(self) -> float:
+        return self.at - self.ms / 1000
 
 
-def recent_requests(requests: Iterable[RequestRecord]) -> list[RequestRecord]:
+def recent_requests(requests: Iterable[RequestRecord], keep: int = REQUESTS_KEPT) -> list[RequestRecord]:
     """Those to keep, newest first."""
-    kept, left = [], {True: ANONYMOUS_REQUESTS_KEPT, False: REQUESTS_KEPT}
+    kept, left = [], {True: ANONYMOUS_REQUESTS_KEPT, False: keep}
     for request in sorted(requests, key=lambda request: request.at, reverse=True):
         left[request.is_anonymous] -= 1
         if left[request.is_anonymous] >= 0:
@@ -207,6 +222,7 @@ def _note_served(known: Consumer, event: Event, served: Served) -> Consumer:
     same = known.same + 1 if is_again else 1 if is_newest else known.same
     is_end_by_time = served.by_time and served.end_of_stream
     is_repeat = served.rows > 0 and not is_end_by_time and _covers(known.given, served.after, served.end)
+    given = merge_ranges([*known.given, ReadRange(served.after, max(served.after, served.end))])
     noted = msgspec.structs.replace(
         known,
         first_at=min(known.first_at, event.at),
@@ -219,7 +235,8 @@ def _note_served(known: Consumer, event: Event, served: Served) -> Consumer:
         loops=known.loops + (known.same < LOOP_REQUESTS <= same),
         same=same,
         kind=served.kind,
-        given=merge_ranges([*known.given, ReadRange(served.after, max(served.after, served.end))]),
+        given=_drop_gaps(given),
+        forgotten_gaps=known.forgotten_gaps + max(0, len(given) - RANGES_MAX),
         minutes=_add_minutes([*known.minutes, (int(event.at // 60), event.pages, served.rows)]),
     )
     if not is_newest:
@@ -260,10 +277,15 @@ def merge_ranges(ranges: Iterable[ReadRange]) -> tuple[ReadRange, ...]:
             united[-1] = ReadRange(before.after, max(before.end, given.end))
         else:
             united.append(given)
-    while len(united) > RANGES_MAX:
-        first, second = united[0], united[1]
-        united[:2] = [ReadRange(first.after, second.end)]
     return tuple(united)
+
+
+def _drop_gaps(ranges: tuple[ReadRange, ...]) -> tuple[ReadRange, ...]:
+    """Bound the number of ranges: the oldest gaps are taken to be read."""
+    if len(ranges) <= RANGES_MAX:
+        return ranges
+    oldest = ranges[: len(ranges) - RANGES_MAX + 1]
+    return (ReadRange(oldest[0].after, oldest[-1].end), *ranges[len(oldest) :])
 
 
 def recent_consumers(consumers: Sequence[tuple[str, float]], now: float) -> set[str]:

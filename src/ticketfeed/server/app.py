@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from ticketfeed.clock import Clock, system_clock, system_instant
 from ticketfeed.export.answer import Exports
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.accounts import Accounts
 from ticketfeed.server.api.auth import Authenticate, Authenticator
@@ -39,6 +40,7 @@ from ticketfeed.server.ops.mirror import MIRROR_ROUTES
 from ticketfeed.server.ops.rate_limiter import RateLimiter
 from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
+from ticketfeed.server.ops.verdict import VERDICT_ROUTES
 from ticketfeed.server.session_key import make_session_key
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import Store
@@ -63,7 +65,8 @@ def create_app(
     rate_limiter = RateLimiter(settings)
     metrics, jobs = make_metrics(), Jobs(store, exports.clear_cache)
     checked = authenticate or Authenticator(store, now, *([metrics.add_refusal] if metrics else []))
-    usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock)
+    kept = TEST_REQUESTS_KEPT if settings.test_clock else REQUESTS_KEPT
+    usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock, kept)
     service = Service(
         settings,
         store,
@@ -91,6 +94,7 @@ def create_app(
             *HEALTH_ROUTES,
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
+            *VERDICT_ROUTES,
             *MIRROR_ROUTES,
             *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),

@@ -29,7 +29,7 @@ lagging replica; it raises StoreUnavailable when the engine cannot serve now. Ti
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
@@ -542,10 +542,16 @@ class SidecarStore(Protocol):
         """Count one request against all `limits`, or none (`rate_limits.count_request`). Processes share the count."""
 
     async def record_usage(
-        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
+        self,
+        account: Account,
+        consumers: Mapping[str, UsageUpdate],
+        requests: Sequence[RequestRecord],
+        now: float,
+        *,
+        keep: int = REQUESTS_KEPT,
     ) -> None:
         """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored,
-        and of consumers that received nothing those that are known.
+        `keep` requests, and of consumers that received nothing those that are known.
 
         Not idempotent. If it raises, the caller may repeat it.
         """
@@ -554,7 +560,7 @@ class SidecarStore(Protocol):
         """Every consumer, last seen first."""
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
-        """The newest requests, newest first: about REQUESTS_KEPT, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
+        """The newest requests, newest first: those of `keep`, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol import rate_limits, watermark
 from ticketfeed.protocol.consumers import (
+    REQUESTS_KEPT,
     Consumer,
     RequestRecord,
     UsageUpdate,
@@ -350,7 +351,13 @@ class MemoryStore:
         return result
 
     async def record_usage(
-        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
+        self,
+        account: Account,
+        consumers: Mapping[str, UsageUpdate],
+        requests: Sequence[RequestRecord],
+        now: float,
+        *,
+        keep: int = REQUESTS_KEPT,
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
         known = self._consumers.get(account.account_id, {})
@@ -358,7 +365,7 @@ class MemoryStore:
         known = known | {key: merge_usage(known.get(key), update) for key, update in noted.items()}
         recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
         self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in recent}
-        newest = recent_requests([*reversed(requests), *self._requests.get(account.account_id, [])])
+        newest = recent_requests([*reversed(requests), *self._requests.get(account.account_id, [])], keep)
         self._requests[account.account_id] = newest
 
     async def read_consumers(self, account: Account) -> list[Consumer]:

@@ -11,7 +11,7 @@ import msgspec
 
 from ticketfeed.protocol.consumers import (
     ANONYMOUS_REQUESTS_KEPT,
-    REQUESTS_KEPT,
+    TEST_REQUESTS_KEPT,
     Consumer,
     RequestRecord,
     UsageUpdate,
@@ -39,10 +39,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-# (is_anonymous, how to add a request, how to forget others, how many are kept)
+# (is_anonymous, how to add a request, how to forget others)
 _REQUESTS = (
-    (False, "add_request", "forget_requests", REQUESTS_KEPT),
-    (True, "add_anonymous_request", "forget_anonymous_requests", ANONYMOUS_REQUESTS_KEPT),
+    (False, "add_request", "forget_requests"),
+    (True, "add_anonymous_request", "forget_anonymous_requests"),
 )
 
 
@@ -77,6 +77,7 @@ def record_usage_steps(
     consumers: Mapping[str, UsageUpdate],
     requests: Sequence[RequestRecord],
     now: float,
+    keep: int,
 ) -> Steps[None]:
     """Add what one process has seen."""
     own = {"account_id": account.account_id}
@@ -98,11 +99,11 @@ def record_usage_steps(
         seen = yield Statement("list_consumers", [own])
         old = {key for key, _ in seen} - recent_consumers(seen, now)
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(sorted(old))}])
-    for is_anonymous, add, forget, keep in _REQUESTS:
+    for is_anonymous, add, forget in _REQUESTS:
         bodies = [msgspec.json.encode(request) for request in requests if request.is_anonymous is is_anonymous]
         if bodies:
             yield Statement(add, [{**own, "body": body} for body in bodies])
-            yield Statement(forget, [{**own, "keep": keep}])
+            yield Statement(forget, [{**own, "keep": ANONYMOUS_REQUESTS_KEPT if is_anonymous else keep}])
 
 
 def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) -> Steps[None]:
@@ -135,4 +136,5 @@ def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:
 
 def decode_requests(rows: Sequence[tuple[Any, ...]]) -> list[RequestRecord]:
     """The rows of read_requests, newest first."""
-    return recent_requests(msgspec.json.decode(body, type=RequestRecord) for (body,) in rows)
+    found = (msgspec.json.decode(body, type=RequestRecord) for (body,) in rows)
+    return recent_requests(found, TEST_REQUESTS_KEPT)

@@ -8,14 +8,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.faults import find_scenario, shipped_scenarios
-from ticketfeed.protocol.errors import FaultsMissing, InvalidValue, MissingScope, RoleTooLow
+from ticketfeed.protocol.errors import FaultsMissing, InvalidValue
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.scenarios import Scenario, parse_scenario, unknown_scenario
-from ticketfeed.protocol.scopes import allows
-from ticketfeed.server.api.call import ApiCall, admit, refuse_cross_site
+from ticketfeed.server.api.admin_calls import admit_admin
+from ticketfeed.server.api.call import refuse_cross_site
 from ticketfeed.server.api.requests import read_body
 from ticketfeed.server.faults.engine import ActiveScenario, Faults
-from ticketfeed.server.request_context import request_context
 
 __all__ = ["FAULT_ROUTES", "fault_status", "find_faults"]
 
@@ -39,13 +38,13 @@ def find_faults(request: Request) -> Faults:
 
 
 async def _show(request: Request) -> Response:
-    call = await _admit_admin(request, "read")
+    call = await admit_admin(request, PATH, "read")
     return _answer(find_faults(request), call.account)
 
 
 async def _add(request: Request) -> Response:
     refuse_cross_site(request)
-    call = await _admit_admin(request, "write")
+    call = await admit_admin(request, PATH, "write")
     faults = find_faults(request)
     body = _parse(await read_body(request))
     scenario = _scenario(body.scenario)
@@ -55,22 +54,12 @@ async def _add(request: Request) -> Response:
 
 async def _clear(request: Request) -> Response:
     refuse_cross_site(request)
-    call = await _admit_admin(request, "write")
+    call = await admit_admin(request, PATH, "write")
     faults = find_faults(request)
     name = request.query_params.get("scenario")
     if not faults.clear(call.account, name) and name is not None:
         raise unknown_scenario(name, [active.scenario.name for active in faults.active(call.account)])
     return _answer(faults, call.account)
-
-
-async def _admit_admin(request: Request, scope: str) -> ApiCall:
-    request_context(request.scope).endpoint = PATH
-    call = await admit(request)
-    if call.identity.scopes is not None and not allows(call.identity.scopes, scope):
-        raise MissingScope([scope])
-    if call.identity.role != "admin":
-        raise RoleTooLow
-    return call
 
 
 def _parse(data: bytes) -> _Body:

@@ -55,13 +55,15 @@ class AccessLog:
             return
         started, request_id, context = time.perf_counter(), _new_request_id(), begin(scope)
         REQUEST_ID.set(request_id)
-        status, sent, is_ended = 0, 0, False
+        status, sent, is_ended, retry_after = 0, 0, False, ""
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, sent, is_ended
+            nonlocal status, sent, is_ended, retry_after
             if message["type"] == "http.response.start":
                 status = message["status"]
                 seconds = time.perf_counter() - started
+                if status >= 400:
+                    retry_after = _header(message, b"retry-after")
                 message["headers"] += [
                     (b"x-request-id", request_id.encode()),
                     (b"x-runtime", b"%.6f" % seconds),
@@ -88,11 +90,16 @@ class AccessLog:
         finally:
             query, seconds = logged_query(scope["query_string"]), time.perf_counter() - started
             is_whole = (is_ended or context.is_body_sent) and scope["method"] == "GET"
-            answered = Answered(scope, context, request_id, query, status, sent, seconds, is_whole)
+            answered = Answered(scope, context, request_id, query, status, sent, seconds, is_whole, retry_after)
             for listener in self._listeners:
                 listener(answered)
             if _log.isEnabledFor(logging.INFO):
                 _write_line(answered)
+
+
+def _header(message: Message, name: bytes) -> str:
+    found: bytes = next((value for each, value in message["headers"] if each.lower() == name), b"")
+    return found.decode("latin-1")
 
 
 def _wire_error(error: Exception) -> WireError:

@@ -7,24 +7,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ticketfeed.protocol.errors import InvalidValue, MissingScope, RoleTooLow
+from ticketfeed.protocol.errors import InvalidValue
 from ticketfeed.protocol.moved_clock import parse_clock_move
 from ticketfeed.protocol.records import wire_second
-from ticketfeed.protocol.scopes import allows
-from ticketfeed.server.api.call import ApiCall, admit, refuse_cross_site
+from ticketfeed.server.api.admin_calls import admit_admin
+from ticketfeed.server.api.call import ApiCall, refuse_cross_site
 from ticketfeed.server.api.requests import read_body
-from ticketfeed.server.request_context import request_context
 
 __all__ = ["CLOCK_ROUTES"]
 
+_ENDPOINT = "/_ticketfeed/clock"
+
 
 async def _show(request: Request) -> Response:
-    return _answer(await _admit_admin(request, "read"))
+    return _answer(await admit_admin(request, _ENDPOINT, "read"))
 
 
 async def _move(request: Request) -> Response:
     refuse_cross_site(request)
-    call = await _admit_admin(request, "write")
+    call = await admit_admin(request, _ENDPOINT, "write")
     try:
         body = msgspec.json.decode(await read_body(request))
     except (msgspec.DecodeError, RecursionError):
@@ -32,16 +33,6 @@ async def _move(request: Request) -> Response:
     service = call.service
     await service.clock_follower.move(call.account, parse_clock_move(body), service.clock())
     return _answer(call)
-
-
-async def _admit_admin(request: Request, scope: str) -> ApiCall:
-    request_context(request.scope).endpoint = "/_ticketfeed/clock"
-    call = await admit(request)
-    if call.identity.scopes is not None and not allows(call.identity.scopes, scope):
-        raise MissingScope([scope])
-    if call.identity.role != "admin":
-        raise RoleTooLow
-    return call
 
 
 def _answer(call: ApiCall) -> Response:
@@ -58,6 +49,6 @@ def _answer(call: ApiCall) -> Response:
 
 
 CLOCK_ROUTES = [
-    Route("/_ticketfeed/clock", _show, methods=["GET"]),
-    Route("/_ticketfeed/clock", _move, methods=["POST"]),
+    Route(_ENDPOINT, _show, methods=["GET"]),
+    Route(_ENDPOINT, _move, methods=["POST"]),
 ]

@@ -23,6 +23,7 @@ from ticketfeed.protocol.consumers import (
     Consumer,
     Event,
     RequestRecord,
+    Served,
     UsageUpdate,
     consumer_key,
     merge_events,
@@ -30,6 +31,7 @@ from ticketfeed.protocol.consumers import (
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account, Filters
 from ticketfeed.protocol.query import parse_filters
+from ticketfeed.protocol.retry_after import parse_retry_after
 from ticketfeed.server.ops.token_uses import TokenUses
 from ticketfeed.server.request_context import RequestContext
 from ticketfeed.storage.contract import Store
@@ -47,7 +49,7 @@ _log = logging.getLogger("ticketfeed.usage")
 
 
 class Answered(NamedTuple):
-    """A request and its response. `is_whole`: a GET whose response was sent completely."""
+    """A request and its response. `is_whole`: a GET whose response was sent completely. `retry_after`: its header."""
 
     scope: Scope
     context: RequestContext
@@ -57,22 +59,25 @@ class Answered(NamedTuple):
     sent: int
     seconds: float
     is_whole: bool
+    retry_after: str = ""
 
 
 @dataclass(slots=True)
 class _Buffer:
     """The buffered records of one account."""
 
+    requests: deque[RequestRecord]
     consumers: dict[str, UsageUpdate] = field(default_factory=dict)
-    requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
     anonymous: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=ANONYMOUS_REQUESTS_KEPT))
 
 
 class UsageTracker:
-    """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions."""
+    """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions. `keep`: how
+    many requests are stored of an account.
+    """
 
-    def __init__(self, store: Store, instant: Callable[[], float]) -> None:
-        self._store, self._instant = store, instant
+    def __init__(self, store: Store, instant: Callable[[], float], keep: int = REQUESTS_KEPT) -> None:
+        self._store, self._instant, self._keep = store, instant, keep
         self._token_uses = TokenUses(store)
         self._erasures: int | None = None
         self._buffers: dict[Account, _Buffer] = {}
@@ -86,15 +91,19 @@ class UsageTracker:
         if account is None:
             return
         at = self._instant()
+        time = self._store.clocks.at(account, int(at))
         if answered.context.identity is not None and answered.status != 401:
-            self._token_uses.add(account, answered.context.identity, self._store.clocks.at(account, int(at)))
+            self._token_uses.add(account, answered.context.identity, time)
         buffer = self._buffers.get(account)
         if buffer is None:
-            buffer = self._buffers[account] = _Buffer()
+            buffer = self._buffers[account] = self._new_buffer()
         requests = buffer.anonymous if answered.context.identity is None else buffer.requests
-        requests.append(_request_record(answered, at))
+        requests.append(_request_record(answered, at, time))
         if (consumer := _consumer(answered, at)) and (event := _event(answered, at)):
             self._add_event(buffer, consumer, event)
+
+    def _new_buffer(self) -> _Buffer:
+        return _Buffer(deque(maxlen=self._keep))
 
     def _add_event(self, buffer: _Buffer, consumer: Consumer, event: Event) -> None:
         key = consumer_key(consumer)
@@ -131,6 +140,12 @@ class UsageTracker:
             reasons = [await self._flush_account(account) for account in list(self._buffers)]
         self._warn_once(next(filter(None, reasons), ""))
 
+    async def flush_all(self, workers: int) -> None:
+        """Flush, and wait until the other processes of this server have."""
+        await self.flush()
+        if workers > 1:
+            await asyncio.sleep(1.2 * FLUSH_SECONDS)
+
     async def flush_token_uses(self) -> None:
         """Write when tokens were last used, for `flush` does not: it waits for no write of the store."""
         await self._token_uses.flush()
@@ -149,7 +164,7 @@ class UsageTracker:
         buffer = self._buffers.pop(account)
         consumers, requests = dict(buffer.consumers), [*buffer.requests, *buffer.anonymous]
         try:
-            await self._store.record_usage(account, consumers, requests, self._instant())
+            await self._store.record_usage(account, consumers, requests, self._instant(), keep=self._keep)
         except (StoreError, StoreUnavailable) as error:
             self._restore(account, buffer)
             return str(error)
@@ -160,7 +175,7 @@ class UsageTracker:
 
     def _restore(self, account: Account, buffer: _Buffer) -> None:
         """Return records to the buffer, before those that were added in the meantime."""
-        meanwhile = self._buffers.get(account, _Buffer())
+        meanwhile = self._buffers.get(account) or self._new_buffer()
         self._buffers[account] = buffer
         buffer.requests.extend(meanwhile.requests)
         buffer.anonymous.extend(meanwhile.anonymous)
@@ -186,7 +201,7 @@ class UsageTracker:
         self._has_warned = bool(reason)
 
 
-def _request_record(answered: Answered, at: float) -> RequestRecord:
+def _request_record(answered: Answered, at: float, time: int) -> RequestRecord:
     scope, identity = answered.scope, answered.context.identity
     return RequestRecord(
         at=at,
@@ -201,6 +216,11 @@ def _request_record(answered: Answered, at: float) -> RequestRecord:
         user_agent=header_text(scope, b"user-agent"),
         email=identity.email if identity else "",
         is_anonymous=identity is None,
+        time=time,
+        credential_id=identity.credential_id if identity else 0,
+        error=answered.context.error,
+        served=_served(answered),
+        retry_after=parse_retry_after(answered.retry_after, time),
     )
 
 
@@ -233,9 +253,13 @@ def _requested_filters(query: dict[str, str]) -> Filters:
 def _event(answered: Answered, at: float) -> Event | None:
     if answered.status >= 400:
         return Event(at, error=answered.context.error or str(answered.status))
-    if answered.context.served is not None and answered.status == 200 and answered.is_whole:
-        return Event(at, answered.context.served, answered.sent)
-    return None
+    served = _served(answered)
+    return Event(at, served, answered.sent) if served else None
+
+
+def _served(answered: Answered) -> Served | None:
+    """The page that was sent whole."""
+    return answered.context.served if answered.status == 200 and answered.is_whole else None
 
 
 def header_text(scope: Scope, name: bytes) -> str:

@@ -18,7 +18,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
@@ -276,16 +276,22 @@ class PostgresStore(SqlStore):
         return await self._run_sidecar(account, count_request_steps(POSTGRES, account, limits, now))
 
     async def record_usage(
-        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
+        self,
+        account: Account,
+        consumers: Mapping[str, UsageUpdate],
+        requests: Sequence[RequestRecord],
+        now: float,
+        *,
+        keep: int = REQUESTS_KEPT,
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
-        await self._run_sidecar(account, record_usage_steps(POSTGRES, account, consumers, requests, now))
+        await self._run_sidecar(account, record_usage_steps(POSTGRES, account, consumers, requests, now, keep))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return decode_consumers(await self._query("read_consumers", account, current=True))
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
-        return decode_requests(await self._query("read_requests", account, current=True, keep=REQUESTS_KEPT))
+        return decode_requests(await self._query("read_requests", account, current=True, keep=TEST_REQUESTS_KEPT))
 
     def _overwrite_erased(self) -> None:
         """Remove dead rows, and what statistics and the index of words keep of them."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
+from ticketfeed.protocol.consumers import TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
@@ -61,9 +61,14 @@ class SqliteSidecar:
         return self._run(count_request_steps(SQLITE, account, limits, now))
 
     def record_usage(
-        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
+        self,
+        account: Account,
+        consumers: Mapping[str, UsageUpdate],
+        requests: Sequence[RequestRecord],
+        now: float,
+        keep: int,
     ) -> None:
-        self._run(record_usage_steps(SQLITE, account, consumers, requests, now))
+        self._run(record_usage_steps(SQLITE, account, consumers, requests, now, keep))
 
     def erase_usage(self, account: Account, user_ids: set[int]) -> None:
         if self._path.exists():
@@ -80,7 +85,7 @@ class SqliteSidecar:
         if not self._path.exists():
             return []
         with self._snapshot() as connection:
-            bindings = {"account_id": account.account_id, "keep": REQUESTS_KEPT}
+            bindings = {"account_id": account.account_id, "keep": TEST_REQUESTS_KEPT}
             return decode_requests(connection.execute(QUERIES["read_requests"], bindings).fetchall())
 
     def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:

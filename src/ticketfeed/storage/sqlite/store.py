@@ -17,7 +17,7 @@ import apsw
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
-from ticketfeed.protocol.consumers import Consumer, RequestRecord, UsageUpdate
+from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
@@ -197,10 +197,16 @@ class SqliteStore(SqlStore):
         return await self._run_sidecar(lambda sidecar: sidecar.count_request(account, limits, now))
 
     async def record_usage(
-        self, account: Account, consumers: Mapping[str, UsageUpdate], requests: Sequence[RequestRecord], now: float
+        self,
+        account: Account,
+        consumers: Mapping[str, UsageUpdate],
+        requests: Sequence[RequestRecord],
+        now: float,
+        *,
+        keep: int = REQUESTS_KEPT,
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
-        await self._run_sidecar(lambda sidecar: sidecar.record_usage(account, consumers, requests, now))
+        await self._run_sidecar(lambda sidecar: sidecar.record_usage(account, consumers, requests, now, keep))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return await _run_in(self._inspectors, lambda: self._sidecar.read_consumers(account))
