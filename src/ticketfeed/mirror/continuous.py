@@ -18,10 +18,13 @@ __all__ = ["ContinuousVerification"]
 
 # One in so many requests; where nothing limits them, one in so many seconds.
 SHARE, UNLIMITED_SECONDS = 20, 6.0
+# So many of a minute's requests must be left: its own, and the next ones of the walk, which are not to wait for it.
+SPARE = 3
 
 
 class ContinuousVerification:
-    """`requests_per_minute`: of the budget; None for no limit. `note`: is told of each difference, in a line.
+    """`budget`: how many requests a minute may be sent, None for no limit, and how many were sent in the last one.
+    `note`: is told of each difference, in a line.
 
     `verified_at`: when something was last compared, with nothing left to be looked at again.
     """
@@ -30,16 +33,16 @@ class ContinuousVerification:
         self,
         verifier: Verifier,
         streams: Sequence[MirrorStream],
-        requests_per_minute: Callable[[], int | None],
+        budget: Callable[[], tuple[int | None, int]],
         note: Callable[[str], None],
     ) -> None:
-        self._verifier, self._requests_per_minute, self._note = verifier, requests_per_minute, note
+        self._verifier, self._budget, self._note = verifier, budget, note
         self._streams = deque(stream for stream in streams if not stream.is_list)
         self._streams.rotate(random.randrange(len(self._streams)))
         self._place: Window | None = None
         self._looks: deque[Look] = deque()
         self._elsewhere: deque[Window] = deque()
-        self._asked_at = -math.inf
+        self._asked_at, self._requests = -math.inf, 1
         self._found: dict[tuple[str, int], Difference] = {}
         self.verified_at: int | None = None
 
@@ -52,12 +55,14 @@ class ContinuousVerification:
         """Whether a request may be sent: the walk has caught up, and the share is not spent."""
         if not all(mirror.stream(stream.name).has_ended for stream in self._streams):
             return False
-        limit = self._requests_per_minute()
-        return now - self._asked_at >= (60.0 * SHARE / limit if limit else UNLIMITED_SECONDS)
+        limit, sent = self._budget()
+        if limit is None:
+            return now - self._asked_at >= UNLIMITED_SECONDS
+        return sent + SPARE <= limit and now - self._asked_at >= self._requests * 60.0 * SHARE / limit
 
     async def step(self, now: float) -> None:
         """Look at a page, or again at what differed. Raises SourceError."""
-        self._asked_at = now
+        self._asked_at, before = now, self._verifier.requests
         if self._looks and now - self._looks[0].at >= LAG_SECONDS:
             await self._look_again(self._looks.popleft())
         else:
@@ -66,6 +71,7 @@ class ContinuousVerification:
         self._found = {key: each for key, each in self._found.items() if held.get(key) == each.here}
         if not self._looks:
             self.verified_at = int(now)
+        self._requests = self._verifier.requests - before
 
     async def _look_on(self) -> None:
         if self._elsewhere:

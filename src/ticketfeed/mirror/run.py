@@ -34,7 +34,7 @@ from ticketfeed.mirror.walk import FOR_CHANGES, MirrorWalk
 from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, SourceRefused, StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror, MirrorStatus, StreamState
 from ticketfeed.protocol.model import Account, Slice, TicketList
-from ticketfeed.protocol.request_budget import request_limit
+from ticketfeed.protocol.request_budget import count_sent, request_limit
 from ticketfeed.storage.contract import Store, WriteTransaction
 
 __all__ = ["MirrorOptions", "MirrorRun"]
@@ -193,7 +193,7 @@ class MirrorRun:
         self._streams = streams_of(comments=self._mirror.settings.has_comments)
         if options.follow:
             verifier = Verifier(self._store, account, self._session, self._returned, self._clock)
-            self._verification = ContinuousVerification(verifier, self._streams, self._limit, self._note)
+            self._verification = ContinuousVerification(verifier, self._streams, self._limit_and_sent, self._note)
         if options.accepts_source and not await self._is_same_source():
             self._mirror = await self._store.write(account, self._accept_source, mirror=True)
             self._note("the source was accepted as it is now, and is copied again from its beginning")
@@ -372,6 +372,11 @@ class MirrorRun:
             mirror = self._mirror
         assert mirror
         return request_limit(mirror.budget, mirror.settings.requests_per_minute, self._clock())
+
+    def _limit_and_sent(self) -> tuple[int | None, int]:
+        now, stored = self._clock(), self._budget.mirror if self._budget else None
+        sent = count_sent(stored.budget, now) if stored else 0
+        return self._limit(), max(sent, self._transport.count_lately(now))
 
     async def _sleep(self, step: Wait) -> None:
         self._wait, self._waits_until = step, self._clock() + step.seconds

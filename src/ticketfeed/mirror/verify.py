@@ -89,7 +89,13 @@ class Verifier:
         self._store, self._account, self._session, self._ask, self._clock = store, account, session, ask, clock
         self.held = HeldRecords(store, account)
 
+    @property
+    def requests(self) -> int:
+        """How many were sent in its session."""
+        return self._session.requests
+
     async def mirror(self) -> Mirror:
+        """As it is stored."""
         mirror = await self._store.read_mirror(self._account)
         assert mirror is not None
         return mirror
