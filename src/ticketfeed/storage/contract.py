@@ -285,8 +285,14 @@ class Snapshot(Protocol):
     StoreError where the engine cannot read on; the next one may be tried all the same.
     """
 
+    def list_accounts(self) -> list[Account]:
+        """Every account, by account_id."""
+
+    def state(self, account: Account) -> FeedState | None:
+        """The state of the account's tickets; None if its row is missing."""
+
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        """Every account with the state of its tickets, by account_id; None if its row is missing."""
+        """Every account with its `state`, by account_id. Where accounts are distributed, all must be there."""
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         """Every ticket in feed order, found the way a page finds it."""
@@ -587,6 +593,9 @@ class SidecarStore(Protocol):
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         """Every consumer, last seen first."""
+
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        """The same of every account that has any, by account_id."""
 
     async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
         """Store these consumers in place of all others of the account, and forget its requests."""

@@ -392,6 +392,10 @@ class MemoryStore:
         known = self._consumers.get(account.account_id, {})
         return [known[key] for key in sorted(known, key=lambda key: (-known[key].last_at, key))]
 
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        accounts = [each for each in self._accounts.values() if self._consumers.get(each.account_id)]
+        return {each.account_id: await self.read_consumers(each) for each in accounts}
+
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._requests.get(account.account_id, [])
 
@@ -456,10 +460,15 @@ class _MemorySnapshot:
     def __init__(self, accounts: list[Account], data: dict[int, AccountData]) -> None:
         self._accounts, self._data = accounts, data
 
+    def list_accounts(self) -> list[Account]:
+        return list(self._accounts)
+
+    def state(self, account: Account) -> FeedState | None:
+        data = self._data.get(account.account_id)
+        return data.state if data else None
+
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        for account in self._accounts:
-            data = self._data.get(account.account_id)
-            yield account, data.state if data else None
+        return ((account, self.state(account)) for account in self._accounts)
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         return iter(sorted(self._data[account.account_id].tickets.values(), key=position_of))

@@ -4,7 +4,7 @@ One engine runs them on a connection of its own thread, the other on one of its 
 locked, changed and written back, so that processes which do the same at once wait for each other.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ __all__ = [
     "Steps",
     "add_login_steps",
     "count_request_steps",
+    "decode_all_consumers",
     "decode_consumers",
     "decode_requests",
     "end_login_steps",
@@ -147,6 +148,14 @@ def end_login_steps(account: Account, token_hash: str) -> Steps[None]:
 def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:
     """The rows of read_consumers."""
     return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
+
+
+def decode_all_consumers(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[Consumer]]:
+    """The rows of read_all_consumers, by account_id."""
+    found: dict[int, list[Consumer]] = {}
+    for account_id, body in rows:
+        found.setdefault(account_id, []).append(msgspec.json.decode(body, type=Consumer))
+    return found
 
 
 def decode_requests(rows: Sequence[tuple[Any, ...]]) -> list[RequestRecord]:

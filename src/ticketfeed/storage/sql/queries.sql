@@ -97,6 +97,10 @@ ON CONFLICT (account_id) DO NOTHING
 -- The account's row, without locking it.
 SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id
 
+-- name: list_states
+-- The rows of all accounts.
+SELECT account_id, {row} FROM ticketfeed.feed_state
+
 -- name: write_state
 -- Store the account's row, which the transaction has locked.
 UPDATE ticketfeed.feed_state
@@ -614,6 +618,10 @@ SELECT key, last_at FROM ticketfeed.consumer WHERE account_id = :account_id
 -- name: read_consumers
 -- Every consumer, last seen first.
 SELECT body FROM ticketfeed.consumer WHERE account_id = :account_id ORDER BY last_at DESC, key
+
+-- name: read_all_consumers
+-- The same of all accounts.
+SELECT account_id, body FROM ticketfeed.consumer ORDER BY account_id, last_at DESC, key
 
 -- name: forget_consumers
 -- Delete consumers.

@@ -23,6 +23,7 @@ from ticketfeed.storage.sql_sidecar import (
     Steps,
     add_login_steps,
     count_request_steps,
+    decode_all_consumers,
     decode_consumers,
     decode_requests,
     end_login_steps,
@@ -85,6 +86,12 @@ class SqliteSidecar:
         with self._snapshot() as connection:
             rows = connection.execute(QUERIES["read_consumers"], {"account_id": account.account_id})
             return decode_consumers(rows.fetchall())
+
+    def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        if not self._path.exists():
+            return {}
+        with self._snapshot() as connection:
+            return decode_all_consumers(connection.execute(QUERIES["read_all_consumers"]).fetchall())
 
     def read_requests(self, account: Account) -> list[RequestRecord]:
         if not self._path.exists():

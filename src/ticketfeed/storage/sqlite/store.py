@@ -214,6 +214,9 @@ class SqliteStore(SqlStore):
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return await _run_in(self._inspectors, lambda: self._sidecar.read_consumers(account))
 
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        return await _run_in(self._inspectors, self._sidecar.read_all_consumers)
+
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return await _run_in(self._inspectors, lambda: self._sidecar.read_requests(account))
 
