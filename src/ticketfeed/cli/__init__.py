@@ -34,6 +34,7 @@ from ticketfeed.cli import (
     run,
     serve,
     simulate,
+    store,
     token,
     verdict,
 )
@@ -94,6 +95,7 @@ app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
+app.add_typer(store.app, name="store")
 app.command()(consumers.consumers)
 app.command()(verdict.verdict)
 app.command()(doctor.doctor)
