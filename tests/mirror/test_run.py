@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.mirror.desk import Desk, records_of, seconds_of
+from tests.mirror.desk import Desk, records_of, seconds_of, tickets_of
 from ticketfeed.mirror.knobs import change_settings
 from ticketfeed.mirror.run import MirrorRun
 from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.audit_views import ticket_event_of
+from ticketfeed.protocol.model import Identity
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.person_erasure import erase_user
+from ticketfeed.writing.records import RecordWriter
+from ticketfeed.writing.tickets import TicketWriter
 
 
 def test_a_first_copy_and_a_second_run() -> None:
@@ -72,7 +77,7 @@ def test_the_budget_of_the_source() -> None:
             if state.is_copied and not copied_after:
                 copied_after = passed
 
-        await follow(desk, 4 * 3600, at, per_page=4, requests_per_minute=None)
+        await follow(desk, 2 * 3600, at, per_page=4, requests_per_minute=None)
         assert 429 not in desk.transport.statuses
         sent = [moment - began for _, moment in desk.transport.requests]
         assert copied_after >= 9 * 60
@@ -196,5 +201,68 @@ def test_comments_and_metric_events() -> None:
             theirs, ours = [await seconds_of(*each, kind) for each in both]
             assert all(ours[id] >= second for id, second in theirs.items())  # so no reader who goes on misses one
             assert sum(ours[id] == second for id, second in theirs.items()) > 0.9 * len(theirs)
+
+    asyncio.run(main())
+
+
+def test_what_is_deleted_for_good_is_erased_here() -> None:
+    """A ticket that is scrubbed at the source and a person who is erased there leave nothing here that they leave
+    nothing of there: no comment, no metric event, no name."""
+
+    async def main() -> None:
+        desk = await Desk.make(30)
+        desk.clock.now += 120
+        await desk.run(comments=True).run()
+        copy = await desk.copy()
+        ticket = next(
+            id for id, (_, body) in (await tickets_of(desk.source, desk.account)).items() if b'"open"' in body
+        )
+        user = json.loads((await desk.source.read_tickets(desk.account, [ticket]))[0].body)["requester_id"]
+        before = json.loads((await desk.target.read_records(copy, "users", [user]))[0].body)
+
+        def work(write: WriteTransaction) -> None:
+            admin = Identity(1, "", "admin")
+            TicketWriter(write, "demo", admin).delete(ticket)
+            TicketWriter(write, "demo", admin).scrub(ticket)
+            RecordWriter(write, "demo", admin, "users").delete(user)
+            erase_user(write, "demo", admin, user)
+
+        await desk.source.write(desk.account, work)
+        desk.clock.now += 120
+        await desk.run().run()
+        desk.clock.now += 300
+        await desk.run().run()
+        await desk.compare(copy)
+        audits = await records_of(desk.target, copy, "audits")
+        assert not [audit for audit in audits.values() if before["email"] in json.dumps(audit)]
+        erased = [audit for audit in audits.values() if audit["ticket_id"] == ticket]
+        assert erased
+        assert {event["body"] for audit in erased for event in audit["events"] if event["type"] == "Comment"} == {"X"}
+        user_now = json.loads((await desk.target.read_records(copy, "users", [user]))[0].body)
+        assert (user_now["name"], user_now["email"]) == ("Permanently Deleted User", None)
+
+    asyncio.run(main())
+
+
+def test_what_a_list_no_longer_has_goes() -> None:
+    """A membership and a group that are gone at the source are gone here with the next reading of their list."""
+
+    async def main() -> None:
+        desk = await Desk.make(30)
+        desk.clock.now += 120
+        await desk.run().run()
+        members = await records_of(desk.source, desk.account, "organization_memberships")
+
+        def work(write: WriteTransaction) -> None:
+            memberships = RecordWriter(write, "demo", Identity(1, "", "admin"), "organization_memberships")
+            for id in list(members)[:3]:
+                memberships.delete(id)
+
+        await desk.source.write(desk.account, work)
+        desk.clock.now += 120
+        await desk.run().run()
+        copy = await desk.copy()
+        await desk.compare(copy)
+        assert len(await records_of(desk.target, copy, "organization_memberships")) == len(members) - 3
 
     asyncio.run(main())

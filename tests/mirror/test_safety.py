@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.mirror.desk import SOURCE, Desk, tickets_of
@@ -13,9 +14,10 @@ from ticketfeed.client.sources import parse_source
 from ticketfeed.client.steps import Answer, Failed, Request
 from ticketfeed.mirror.run import MirrorOptions, MirrorRun
 from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, StoreUnavailable
-from ticketfeed.protocol.mirrors import Mirror
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.mirrors import Lease, Mirror
+from ticketfeed.protocol.model import Account, TicketList
 from ticketfeed.storage import Store
+from ticketfeed.storage.contract import WriteTransaction
 
 
 async def held(store: Store, account: Account) -> Any:
@@ -289,5 +291,53 @@ def test_credentials_that_are_refused() -> None:
         with pytest.raises(SourceError, match="refuses the credentials"):
             await desk.run().run()
         assert await desk.target.list_accounts() == []
+
+    asyncio.run(main())
+
+
+def test_another_account_in_the_middle_of_a_first_copy() -> None:
+    """A page with a ticket that was created at another time than the one that is held under its id is not applied."""
+
+    async def main() -> None:
+        desk, other = await Desk.make(60), await Desk.make(60, seed=8)
+        desk.clock.now += 120
+
+        def intercept(request: Request, _now: float) -> None:
+            if "cursor=" in request.target:
+                desk.transport.app = other.transport.app
+
+        desk.transport.intercept = intercept
+        with pytest.raises(SourceChanged, match="is another account than before"):
+            await desk.run(per_page=30).run()
+        assert await desk.target.count_tickets(await desk.copy(), TicketList()) <= 30
+
+    asyncio.run(main())
+
+
+def test_a_process_that_was_replaced_writes_nothing_more() -> None:
+    """One that hung for longer than its lease, and whose place another has taken, ends with one line."""
+
+    async def main() -> None:
+        desk = await copied_desk()
+        await desk.change(5)
+        desk.clock.now += 120
+        copy, loop = await desk.copy(), asyncio.get_running_loop()
+        lease = Lease("another", "elsewhere", 1, desk.clock(), desk.clock() + 1e6)
+
+        def take_over(transaction: WriteTransaction) -> None:
+            assert transaction.mirror is not None
+            transaction.put_mirror(msgspec.structs.replace(transaction.mirror, lease=lease))
+
+        def intercept(request: Request, _now: float) -> None:
+            if "/tickets/cursor" in request.target:
+                asyncio.run_coroutine_threadsafe(desk.target.write(copy, take_over, mirror=True), loop).result()
+
+        desk.transport.intercept = intercept
+        with pytest.raises(BadInput, match="another process has taken over"):
+            await desk.run().run()
+        mirror = await desk.target.read_mirror(copy)
+        assert mirror is not None
+        assert mirror.lease == lease
+        assert await tickets_of(desk.target, copy) != await tickets_of(desk.source, desk.account)
 
     asyncio.run(main())

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, basic, tickets
+from tests.server.mirrored import mirror_of, put
 from ticketfeed.data.integrity_check import check_store
 from ticketfeed.inprocess import Answer
 from ticketfeed.protocol.errors import StoreUnavailable
@@ -215,8 +216,9 @@ def test_the_metrics_token() -> None:
 
 def test_every_metric_is_in_the_table() -> None:
     """What is told and what the table says is the same, with the same labels and words."""
-    desk = Desk(Settings(metrics_token=TOKEN))
+    desk = Desk(Settings(metrics_token=TOKEN), mirror=mirror_of())
     desk.put("tickets", *tickets(1, 2))
+    put(desk, mirror_of())
     desk.ask(ALL)
     desk.ask(ALL, authorization="Bearer wrong")
     asyncio.run(desk.app.state.service.usage_tracker.flush())

@@ -14,6 +14,7 @@ from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.saved_contract import SavedContract
 from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
@@ -38,6 +39,7 @@ class TestPostgres(
     RateLimitsContract,
     UsageContract,
     MirrorContract,
+    SavedContract,
 ):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:

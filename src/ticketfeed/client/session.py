@@ -1,9 +1,11 @@
 """A session with a source: credentials, request rate, retries. Streams send their requests through it.
 
 What passes by itself (429, 5xx, no answer) is waited out for `give_up_after_seconds` in a row. An answer that should
-be a page and is none is retried a few times, since a proxy may have answered for the source. Everything else is final.
+be a page and is none is retried a few times, since a proxy may have answered for the source; for ever where nothing is
+given up. Everything else is final.
 """
 
+import math
 import random as chance
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -112,7 +114,7 @@ class Session:
                     result = parse(reply)
                 except NotAPage as error:
                     unusable += 1
-                    if unusable >= NOT_A_PAGE_TRIES:
+                    if unusable >= NOT_A_PAGE_TRIES and not math.isinf(self._patience.give_up_after_seconds):
                         raise SourceError(f"{_path(request)}: {error}") from None
                     yield from self._wait(backoff(unusable, self._random), str(error))
                     continue

@@ -238,10 +238,8 @@ def _consumer_statuses(
     """Of these consumers, when the account's time is `now`."""
     tickets_until = readable_until(state, now, settle_seconds)
     records_until = now - max(1, settle_seconds)
-    return [
-        _consumer_status(snapshot, account, each, now, tickets_until if each.kind == "tickets" else records_until)
-        for each in consumers
-    ]
+    own = {kind: feed.watermark for kind, feed in snapshot.kind_states(account)} | {"tickets": tickets_until}
+    return [_consumer_status(snapshot, account, each, now, own.get(each.kind, records_until)) for each in consumers]
 
 
 def _consumer_status(snapshot: Snapshot, account: Account, consumer: Consumer, now: int, until: int) -> ConsumerStatus:

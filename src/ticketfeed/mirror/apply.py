@@ -14,6 +14,7 @@ from ticketfeed.protocol.errors import BadInput, SourceChanged
 from ticketfeed.protocol.mirrors import Mirror, StreamState, passed_second
 from ticketfeed.protocol.model import Position
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.writing.mirrors import put_copies
 
 __all__ = ["PageWrite", "apply_page"]
 
@@ -27,11 +28,12 @@ _NEVER_EMPTY = frozenset({"brands", "groups", "ticket_fields"})
 class PageWrite:
     """What one write of a page stores.
 
-    `owner`: of the lease that it is written under. `before`: the stream as the page was asked for. `listed`: the ids of
-    a whole list, with its last page; what else is held of that kind is gone at the source. `asked_at`: when the page
-    was asked for. `streams`: all that are walked.
+    `account`: its name. `owner`: of the lease that it is written under. `before`: the stream as the page was asked for.
+    `asked_at`: when that was. `listed`: the ids of a whole list, with its last page; what else is held of that kind is
+    gone at the source. `streams`: all that are walked.
     """
 
+    account: str
     owner: str
     page: ExportPage
     made: PageDrafts
@@ -53,7 +55,7 @@ def apply_page(transaction: WriteTransaction, write: PageWrite) -> Mirror:
     else:
         if page.stream == "tickets":
             _check_same_tickets(transaction, write.made)
-        applied = transaction.load(write.made.drafts)
+        applied = put_copies(transaction, write.account, write.made.drafts)
     if write.listed is not None:
         applied += _remove_unlisted(transaction, page.stream, write.listed, mirror)
     after = mirror.with_stream(page.stream, _state_after(write, mirror.stream(page.stream), applied))
@@ -84,7 +86,9 @@ def _passed(write: PageWrite) -> int:
     page = write.page
     end = position_of_state(page.state, is_end=True)
     newest = max((draft.generated_timestamp for draft in write.made.drafts), default=0)
-    return passed_second(end.generated_timestamp if end else newest, has_ended=page.end_of_stream)
+    second = end.generated_timestamp if end else newest
+    holds_end = STREAMS[page.stream].way != "time" or newest == second or (page.repeated > 0 and not write.made.drafts)
+    return passed_second(second, has_ended=page.end_of_stream, holds_end=holds_end)
 
 
 class _Ticket(msgspec.Struct):

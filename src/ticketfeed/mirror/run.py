@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,12 +15,13 @@ from ticketfeed.client.exporter import connect
 from ticketfeed.client.oauth import Credentials, RefreshToken
 from ticketfeed.client.session import Flow, Patience, Session
 from ticketfeed.client.sources import Source
-from ticketfeed.client.steps import Answer, ExportPage, Failed, Request, Wait
+from ticketfeed.client.steps import ExportPage, Wait
 from ticketfeed.client.streams import STREAMS
 from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 from ticketfeed.mirror.apply import PageWrite, apply_page
 from ticketfeed.mirror.budget import StoredBudget
+from ticketfeed.mirror.counted_transport import CountedTransport
 from ticketfeed.mirror.drafts import make_drafts
 from ticketfeed.mirror.lease import LeaseHolder, refuse_running
 from ticketfeed.mirror.progress import Progress
@@ -73,28 +73,6 @@ class _Held(msgspec.Struct):
 _HELD = msgspec.json.Decoder(_Held)
 
 
-class _CountedTransport:
-    """A transport that counts its requests and its faults."""
-
-    def __init__(self, transport: Transport, clock: Callable[[], float]) -> None:
-        self._transport, self._clock = transport, clock
-        self._sent: deque[float] = deque(maxlen=10_000)
-        self.faults = 0
-
-    def send(self, request: Request) -> Answer | Failed:
-        self._sent.append(self._clock())
-        reply = self._transport.send(request)
-        self.faults += isinstance(reply, Failed) or reply.status >= 500
-        return reply
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def count_lately(self, now: float) -> int:
-        """The requests of the last minute."""
-        return sum(now - 60.0 < moment <= now for moment in list(self._sent))
-
-
 class MirrorRun:
     """One run of a mirror, in the event loop of `store`.
 
@@ -118,7 +96,7 @@ class MirrorRun:
         self._name = account if isinstance(account, str) else account.subdomain
         self._account: Account | None = account if isinstance(account, Account) else None
         self._clock, self._sleep_seconds = clock, sleep
-        self._transport = _CountedTransport(transport or connect(source)[0], clock)
+        self._transport = CountedTransport(transport or connect(source)[0], clock)
         rotating = credentials if isinstance(credentials, RefreshToken) else None
         self._tokens = TokenFile(rotating.file, source.url) if rotating else None
         patience = Patience(options.per_page, None, options.give_up_after_seconds, shares_budget=True)
@@ -183,19 +161,18 @@ class MirrorRun:
         finally:
             await self._end(reason)
 
-    async def _first_of(self, walk: Awaitable[None], renewing: "asyncio.Task[None]") -> None:
+    async def _first_of(self, walk: Coroutine[Any, Any, None], renewing: "asyncio.Task[None]") -> None:
         """The walk, unless the lease is lost meanwhile."""
-        walking = asyncio.ensure_future(walk)
+        walking = asyncio.create_task(walk)
         try:
             await asyncio.wait({walking, renewing}, return_when=asyncio.FIRST_COMPLETED)
-            if renewing.done() and not walking.done():
-                walking.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await walking
-                renewing.result()
+            if not walking.done():
+                renewing.result()  # raises: it has no end
             await walking
         finally:
             walking.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await walking
 
     # Beginning and ending
 
@@ -316,7 +293,7 @@ class MirrorRun:
             self._note(problem)
         listed = self._note_listed(page, before, [draft.id for draft in made.drafts])
         names = [stream.name for stream in self._streams]
-        write = PageWrite(self._holder.owner, page, made, before, self._session.now, listed, names)
+        write = PageWrite(self._name, self._holder.owner, page, made, before, self._session.now, listed, names)
         self._mirror = await self._store.write(
             self._account, lambda transaction: apply_page(transaction, write), exclusive=True, mirror=True
         )

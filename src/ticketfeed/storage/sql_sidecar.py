@@ -36,6 +36,7 @@ __all__ = [
     "end_login_steps",
     "erase_usage_steps",
     "record_usage_steps",
+    "replace_consumers_steps",
 ]
 
 T = TypeVar("T")
@@ -116,6 +117,20 @@ def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) ->
         rows = yield Statement("read_consumers", [own])
         keys = [consumer_key(consumer) for consumer in decode_consumers(rows) if consumer.user_id in user_ids]
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(keys)}])
+
+
+def replace_consumers_steps(dialect: Dialect, account: Account, consumers: Sequence[Consumer]) -> Steps[None]:
+    """Store these consumers in place of all others, and forget the recent requests."""
+    own = {"account_id": account.account_id}
+    yield Statement("erase_requests", [own])
+    yield Statement("erase_anonymous_requests", [own])
+    seen = yield Statement("list_consumers", [own])
+    yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list([key for key, _ in seen])}])
+    rows = [(consumer_key(each), each.last_at, msgspec.json.encode(each)) for each in consumers]
+    if rows:
+        yield Statement("add_consumer", [{**own, "key": key, "body": body} for key, _, body in rows])
+        written = [{**own, "key": key, "last_at": last_at, "body": body} for key, last_at, body in rows]
+        yield Statement("write_consumer", written)
 
 
 def add_login_steps(account: Account, token_hash: str, now: int, ends_at: int) -> Steps[None]:

@@ -66,11 +66,10 @@ class SqlSnapshot(ABC):
         return map(RecordRow._make, self._rows("scan_records", RecordRow, account))
 
     def mirror(self, account: Account) -> Iterator[Mirror]:
-        for (body,) in self._query("find_mirror", account_id=account.account_id):
-            try:
-                yield decode_mirror(body)
-            except (TypeError, msgspec.DecodeError) as error:
-                raise StoreError(str(error)) from error
+        return (_decode(body) for (body,) in self._query("find_mirror", account_id=account.account_id))
+
+    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+        return ((account_id, _decode(body)) for account_id, body in self._query("list_mirrors"))
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         for kind, last, closed in self._query("find_kind_states", account_id=account.account_id):
@@ -130,3 +129,10 @@ class SqlSnapshot(ABC):
 
     def _query(self, name: str, **bindings: Any) -> Iterator[Any]:
         return self._scan(self.queries[name], bindings)
+
+
+def _decode(body: bytes) -> Mirror:
+    try:
+        return decode_mirror(body)
+    except (TypeError, msgspec.DecodeError) as error:
+        raise StoreError(str(error)) from error

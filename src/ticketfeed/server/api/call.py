@@ -40,6 +40,7 @@ from ticketfeed.server.middleware.overload import limit_anonymous
 from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
+from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
 from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
@@ -93,6 +94,7 @@ class Service:
     now: AccountClock
     clock_follower: ClockFollower
     mirror: ServedMirror
+    mirror_freshness: MirrorFreshness
     recent_reads: RecentReads = field(default_factory=RecentReads)
     all_statuses: AllStatuses = field(default_factory=AllStatuses)
 

@@ -65,6 +65,7 @@ from ticketfeed.storage.sql_sidecar import (
     end_login_steps,
     erase_usage_steps,
     record_usage_steps,
+    replace_consumers_steps,
 )
 from ticketfeed.storage.sql_store import SqlStore
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
@@ -300,6 +301,9 @@ class PostgresStore(SqlStore):
     ) -> None:
         consumers, requests = self._erased.remaining(account, consumers, requests)
         await self._run_sidecar(account, record_usage_steps(POSTGRES, account, consumers, requests, now, keep))
+
+    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        await self._run_sidecar(account, replace_consumers_steps(POSTGRES, account, consumers))
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return decode_consumers(await self._query("read_consumers", account, current=True))

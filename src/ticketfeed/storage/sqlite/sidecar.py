@@ -29,6 +29,7 @@ from ticketfeed.storage.sql_sidecar import (
     end_login_steps,
     erase_usage_steps,
     record_usage_steps,
+    replace_consumers_steps,
 )
 from ticketfeed.storage.sqlite.file import create_private, explain, snapshot, transaction
 from ticketfeed.storage.sqlite.session import QUERIES
@@ -74,6 +75,10 @@ class SqliteSidecar:
     def erase_usage(self, account: Account, user_ids: set[int]) -> None:
         if self._path.exists():
             self._run(erase_usage_steps(SQLITE, account, user_ids))
+
+    def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        if consumers or self._path.exists():
+            self._run(replace_consumers_steps(SQLITE, account, consumers))
 
     def read_consumers(self, account: Account) -> list[Consumer]:
         if not self._path.exists():  # a read creates no file
