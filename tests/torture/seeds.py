@@ -35,7 +35,7 @@ async def run_seeds(first: int, count: int, folder: Path) -> list[tuple[int, str
     async def run(seed: int, world: World) -> None:
         name = CHANCE[seed // 2 % len(CHANCE)] if CHANCE and seed % 2 else names[seed // 2 % len(names)]
         async with free:
-            run = await run_in_thread(shipped_scenarios()[name], "", world, folder / str(seed), seed=seed, timeout=60)
+            run = await run_in_thread(shipped_scenarios()[name], "", world, folder / str(seed), seed=seed, timeout=300)
         found.append((seed, name, run.outcome, run.reason))
 
     for start in range(first, first + count, SEEDS_OF_ONE_WORLD):
