@@ -93,7 +93,7 @@ def connectors() -> Iterable[Connector]:
     slow = ("--tickets", "1150", "--timeout", "400", "--jobs", "16")
     yield Connector("tap-zendesk", TAP_ZENDESK.partition("==")[2], _tap_zendesk, slow)
     # It starts for half a minute.
-    slow = ("--tickets", "1150", "--timeout", "300", "--jobs", "8")
+    slow = ("--timeout", "900", "--jobs", "8")
     yield Connector("airbyte-source-zendesk-support", AIRBYTE.partition("==")[2], _airbyte, slow)
     yield Connector("dlt rest_api", _dlt_version(), _dlt)
     yield Connector("node-zendesk", NODE_ZENDESK.partition("@")[2], _node_zendesk)
