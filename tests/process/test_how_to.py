@@ -103,7 +103,7 @@ class Terminal:
         command = re.sub(r"^ticketfeed demo(?: --tickets \d+)?", "ticketfeed demo --tickets 300", command)
         command = command.replace("postgresql://feed:secret@db.example.com/desk", self.database_url)
         command = command.replace("you@example.com/token:TOKEN 'https://acme.zendesk.com", self.source)
-        command = command.replace("ticketfeed export https://acme.zendesk.com", f"ticketfeed export {self.source_url}")
+        command = re.sub(r"(export|mirror) https://acme\.zendesk\.com", rf"\1 {self.source_url}", command)
         command = command.replace("EMAIL=you@example.com TICKETFEED_SOURCE_TOKEN=TOKEN", f"EMAIL={self.credentials}")
         command = re.sub(r"([:\s])8080\b", rf"\g<1>{self.port}", command)
         return command.replace("AFTER_CURSOR", self.cursor.replace("=", "%3D"))
@@ -192,6 +192,8 @@ def prepare(folder: Path, filled: Path, world: Path, page: Path) -> None:
     (folder / "users.json.gz").write_bytes(gzip.compress(json.dumps({"users": users}).encode()))
     (folder / "page-1.json").write_text(json.dumps({"tickets": tickets[:10], "end_of_stream": False}))
     (folder / "page-2.json.gz").write_bytes(gzip.compress(json.dumps({"tickets": tickets[10:]}).encode()))
+    for number, half in enumerate((tickets[:10], tickets[10:]), 1):
+        (folder / f"export-2026-0{number}.ndjson").write_text("\n".join(map(json.dumps, half)))
     (folder / "my_connector.py").write_text(CLIENT)
     (folder / "sync.sh").write_text("#!/bin/sh\nexec python my_connector.py\n")
     (folder / "sync.sh").chmod(0o700)
@@ -225,7 +227,7 @@ def test_page(
     url = database_server.new_database() if "postgresql://" in page.read_text() else ""
     terminal = Terminal(tmp_path, port, url, source)
     try:
-        if page.name in ("mirror.md", "write-tickets.md"):  # where another server is there before
+        if page.name == "write-tickets.md":  # where another server is there before
             terminal.start("ticketfeed demo --tickets 300 --store sqlite:///other.db")
         for command in commands(page):
             if not any(re.search(pattern, command) for pattern in LEFT_OUT):

@@ -22,7 +22,7 @@ class TestMemory(
     UsageContract,
     MirrorContract,
 ):
-    walks = 10
+    walks = 25
 
     async def open_store(self, clock: ManualClock) -> Store:
         return MemoryStore(clock)

@@ -35,6 +35,7 @@ from ticketfeed.cli import (
     serve,
     simulate,
     token,
+    torture,
     verdict,
 )
 from ticketfeed.protocol.errors import TicketfeedError
@@ -77,6 +78,7 @@ app.command()(serve.serve)
 app.command()(get.get)
 # What follows COMMAND belongs to it, with or without -- in front.
 app.command(context_settings={"allow_interspersed_args": False})(run.run)
+app.command(context_settings={"allow_interspersed_args": False})(torture.torture)
 app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)

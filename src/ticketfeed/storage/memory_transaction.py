@@ -359,7 +359,8 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
 
     def _records(self, kind: str) -> Iterator[RecordRow]:
         """Those of one kind, by id."""
-        return (row for (of_kind, _), row in sorted(self._data.records.items()) if of_kind == kind)
+        rows = (row for (of_kind, _), row in self._data.records.items() if of_kind == kind)
+        return iter(sorted(rows, key=attrgetter("id")))
 
 
 def _stored(row: TicketRow | RecordRow) -> ChangeRow:
