@@ -34,6 +34,7 @@ from ticketfeed.cli import (
     run,
     serve,
     simulate,
+    snapshot,
     token,
     torture,
     verdict,
@@ -90,6 +91,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(clock.app, name="clock")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(faults.app, name="faults")
 app.command()(check.check)
 app.command()(fence.fence)

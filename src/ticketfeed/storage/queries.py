@@ -31,6 +31,8 @@ __all__ = [
     "Dialect",
     "Queries",
     "build",
+    "copy_rows_sql",
+    "delete_rows_sql",
     "insert_rows",
     "load_migrations",
     "orphans_sql",
@@ -123,6 +125,20 @@ def insert_rows(dialect: Dialect, table: str, row_type: type[Any], *, key: tuple
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
         sql += f" ON CONFLICT (account_id, {', '.join(key)}) DO UPDATE SET {updates}"
     return _SCHEMA.sub("", sql) if dialect is SQLITE else sql
+
+
+@cache
+def copy_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """An INSERT that copies the rows of account `:source` to account `:target`."""
+    values = (":target" if column == "account_id" else column for column in columns)
+    sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM ticketfeed.{table}"
+    return translate(dialect, f"{sql} WHERE account_id = :source")
+
+
+@cache
+def delete_rows_sql(dialect: Dialect, table: str) -> str:
+    """A DELETE of the rows of an account."""
+    return translate(dialect, f"DELETE FROM ticketfeed.{table} WHERE account_id = :account_id")
 
 
 @cache

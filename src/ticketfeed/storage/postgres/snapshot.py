@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
@@ -57,15 +58,17 @@ class PostgresSnapshot(SqlSnapshot):
             yield f"PostgreSQL runs with {name} = {value}: acknowledged writes may be lost in a crash"
 
     def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
-        """Class XX of SQLSTATE means that the server met data or an index that it cannot read."""
+        """Class XX of SQLSTATE means that the server met data or an index that it cannot read. With others, while the
+        connection lives, only these rows are out of reach: where tables are distributed, their server is away."""
         try:
             with self._connection.transaction(), self._connection.cursor("scan") as cursor:
                 cursor.itersize = ROWS_A_TRIP
                 yield from cursor.execute(sql.encode(), bindings, binary=True)
         except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] != "XX":
+            if self._connection.closed or self._connection.info.transaction_status != TransactionStatus.INTRANS:
                 raise
-            raise StoreError(str(error).partition("\n")[0]) from error
+            kind = StoreError if (error.sqlstate or "")[:2] == "XX" else StoreUnavailable
+            raise kind(str(error).partition("\n")[0]) from error
 
 
 def _relations() -> set[str]:

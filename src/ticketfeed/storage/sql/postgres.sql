@@ -199,3 +199,9 @@ ORDER BY class.relname
 -- name: count_checksum_failures
 -- Pages of this database whose checksum failed, as far as PostgreSQL has counted.
 SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()
+
+-- name: list_columns
+-- The columns of a table.
+SELECT CAST(column_name AS text) FROM information_schema.columns
+WHERE table_schema = 'ticketfeed' AND table_name = :name
+ORDER BY ordinal_position
