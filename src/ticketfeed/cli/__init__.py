@@ -35,6 +35,7 @@ from ticketfeed.cli import (
     serve,
     simulate,
     snapshot,
+    store,
     token,
     torture,
     verdict,
@@ -98,6 +99,7 @@ app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
+app.add_typer(store.app, name="store")
 app.command()(consumers.consumers)
 app.command()(verdict.verdict)
 app.command()(doctor.doctor)

@@ -26,6 +26,7 @@ from ticketfeed.protocol.rows import columns_of, make_rows
 from ticketfeed.storage.account_row import StateRow
 
 __all__ = [
+    "ACCOUNT_TABLES",
     "POSTGRES",
     "SQLITE",
     "Dialect",
@@ -36,13 +37,14 @@ __all__ = [
     "insert_rows",
     "load_migrations",
     "orphans_sql",
+    "split_statements",
     "translate",
 ]
 
 T = TypeVar("T")
 
-# All that belong to accounts, but those of the sidecar.
-_TABLES = (
+# The tables that belong to accounts, but those of the sidecar. On Citus they are distributed by account.
+ACCOUNT_TABLES = (
     "feed_state",
     "account_clock",
     "mirror",
@@ -66,6 +68,7 @@ _PARAMETER = re.compile(r"(?<!:):(\w+)")  # and not the type behind a `::`
 _LIST = re.compile(r"= ANY \(:(\w+)\)")
 _POSITION = re.compile(r"position\((:\w+) IN (\w+)\)")
 _SCHEMA = re.compile(r"\bticketfeed\.")
+_STATEMENT_END = re.compile(r";\s*$", re.MULTILINE)
 _ROW = re.compile(r"\{(?:(\w+)\.)?row\}")
 _STATE_ROW = re.compile(r"\{(?:(\w+)\.)?StateRow\}")
 
@@ -147,7 +150,7 @@ def orphans_sql(dialect: Dialect) -> str:
     counts = (
         f"SELECT '{table}', account_id, count(*) FROM ticketfeed.{table}"
         " WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id"
-        for table in _TABLES
+        for table in ACCOUNT_TABLES
     )
     return translate(dialect, " UNION ALL ".join(counts))
 
@@ -164,6 +167,11 @@ def load_migrations(dialect: str) -> list[tuple[int, str, str]]:
     folder = files(__package__).joinpath("sql", dialect, "migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(int(name[:4]), name, folder.joinpath(name).read_text("utf-8")) for name in names]
+
+
+def split_statements(sql: str) -> list[str]:
+    """The statements of a migration, without comments. Each ends at the end of a line."""
+    return [part.strip() for part in _STATEMENT_END.split(_COMMENT.sub("", sql)) if part.strip()]
 
 
 def _load(dialect: Dialect) -> dict[str, str]:
