@@ -34,6 +34,8 @@ from ticketfeed.cli import (
     run,
     serve,
     simulate,
+    snapshot,
+    store,
     token,
     torture,
     verdict,
@@ -90,12 +92,14 @@ app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(clock.app, name="clock")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(faults.app, name="faults")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
+app.add_typer(store.app, name="store")
 app.command()(consumers.consumers)
 app.command()(verdict.verdict)
 app.command()(doctor.doctor)

@@ -40,6 +40,7 @@ from ticketfeed.server.ops.mirror import MIRROR_ROUTES
 from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RateLimiter
 from ticketfeed.server.ops.served_mirror import ServedMirror
+from ticketfeed.server.ops.snapshots import SNAPSHOT_ROUTES
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.ops.verdict import VERDICT_ROUTES
 from ticketfeed.server.session_key import make_session_key
@@ -97,6 +98,7 @@ def create_app(
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
             *VERDICT_ROUTES,
+            *SNAPSHOT_ROUTES,
             *MIRROR_ROUTES,
             *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),

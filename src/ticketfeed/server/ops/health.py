@@ -5,6 +5,7 @@ accounts need the metrics token; an admin sees those of the own account only.
 """
 
 import asyncio
+import contextlib
 from hmac import compare_digest
 from typing import Any
 
@@ -70,13 +71,17 @@ async def _check(service: Service) -> dict[str, str]:
 async def _probe(service: Service) -> dict[str, str]:
     """Ask the primary. No account is named: the caller is not authenticated. With a wrong clock one can read."""
 
-    def look(snapshot: Snapshot) -> tuple[list[str], int]:
-        problems = list(snapshot.migration_problems())
-        if not problems:  # of another release, the table may be missing or another one
-            service.mirror_freshness.read(snapshot)
-        return problems, farthest_ahead(snapshot, service.now)
+    def look(snapshot: Snapshot) -> list[str]:
+        return list(snapshot.migration_problems())
 
-    problems, ahead = await service.store.inspect(look, is_probe=True)
+    def look_at_accounts(snapshot: Snapshot) -> int:
+        service.mirror_freshness.read(snapshot)
+        return farthest_ahead(snapshot, service.now)
+
+    problems, ahead = await service.store.inspect(look, is_probe=True), 0
+    with contextlib.suppress(StoreError, StoreUnavailable):  # an account out of reach is no reason to be unready
+        if not problems:  # of another release, a table may be missing or another one
+            ahead = await service.store.inspect(look_at_accounts, is_probe=True)
     clock = await service.store.clock_problem()
     if clock is None and ahead:
         clock = f"the newest change of an account is {ahead:,} s ahead of now; see ticketfeed repair clock"
@@ -107,8 +112,9 @@ async def _read_statuses(service: Service, only: Account | None) -> list[FeedSta
     now, settle = service.clock(), service.settings.settle_seconds
 
     async def read() -> list[FeedStatus]:
-        accounts = [only] if only else await service.store.list_accounts()
-        return [await read_status(service.store, each, now=now, settle_seconds=settle) for each in accounts]
+        if only is None:
+            return await service.all_statuses.read(service.store, now=now, settle_seconds=settle)
+        return [await read_status(service.store, only, now=now, settle_seconds=settle)]
 
     try:
         return await service.recent_reads.get(("metrics", only), read)
