@@ -118,7 +118,7 @@ class SavedContract(StoreCase):
 
         self.run(scenario)
 
-    def test_fences(self) -> None:
+    def test_rewinds_and_fences(self) -> None:
         """A rewound account gives out no position again; one that is rewound with its readers goes on as it was. What
         caches are told of changes of an account never goes back."""
 
@@ -153,7 +153,7 @@ class SavedContract(StoreCase):
 
         self.run(scenario)
 
-    def test_consumers(self) -> None:
+    def test_rewound_consumers(self) -> None:
         """What is known of consumers goes back with them, or stays."""
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
@@ -194,7 +194,7 @@ class SavedContract(StoreCase):
 
         self.run(scenario)
 
-    def test_names(self) -> None:
+    def test_names_of_saved_accounts(self) -> None:
         """A name is used once; a deleted one is gone with its rows; unknown ones are refused with those that there are.
         A saved account is none that a host or a command finds."""
 

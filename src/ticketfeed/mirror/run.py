@@ -21,17 +21,20 @@ from ticketfeed.client.transport import Transport
 from ticketfeed.clock import system_instant
 from ticketfeed.mirror.apply import PageWrite, apply_page
 from ticketfeed.mirror.budget import StoredBudget
+from ticketfeed.mirror.continuous import ContinuousVerification
 from ticketfeed.mirror.counted_transport import CountedTransport
 from ticketfeed.mirror.drafts import make_drafts
 from ticketfeed.mirror.lease import LeaseHolder, refuse_running
 from ticketfeed.mirror.progress import Progress
 from ticketfeed.mirror.source_check import HeldTicket, check_source, count_tickets
 from ticketfeed.mirror.status import status_of, streams_of
+from ticketfeed.mirror.verification import store_findings
+from ticketfeed.mirror.verify import Verifier
 from ticketfeed.mirror.walk import FOR_CHANGES, MirrorWalk
-from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceRefused, StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, SourceRefused, StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror, MirrorStatus, StreamState
 from ticketfeed.protocol.model import Account, Slice, TicketList
-from ticketfeed.protocol.request_budget import request_limit
+from ticketfeed.protocol.request_budget import count_sent, request_limit
 from ticketfeed.storage.contract import Store, WriteTransaction
 
 __all__ = ["MirrorOptions", "MirrorRun"]
@@ -112,6 +115,7 @@ class MirrorRun:
         self._listed: dict[str, set[int]] = {}
         self._progress = Progress(options.per_page)
         self._checked_at = -math.inf
+        self._verification: ContinuousVerification | None = None
 
     def stop(self) -> None:
         """End the run behind the page that is in progress. Idempotent."""
@@ -187,6 +191,9 @@ class MirrorRun:
         self._budget = StoredBudget(self._store, account, self._clock)
         self._mirror = await self._store.write(account, self._take_over, mirror=True)
         self._streams = streams_of(comments=self._mirror.settings.has_comments)
+        if options.follow:
+            verifier = Verifier(self._store, account, self._session, self._returned, self._clock)
+            self._verification = ContinuousVerification(verifier, self._streams, self._limit_and_sent, self._note)
         if options.accepts_source and not await self._is_same_source():
             self._mirror = await self._store.write(account, self._accept_source, mirror=True)
             self._note("the source was accepted as it is now, and is copied again from its beginning")
@@ -284,6 +291,17 @@ class MirrorRun:
                 self._progress.add(page, before.get(page.stream, StreamState()), walk.states[page.stream])
                 if self._stopping.is_set():
                     raise Stopped
+                if self._verification is not None and self._verification.is_due(self._mirror, self._clock()):
+                    await self._verify(self._verification)
+
+    async def _verify(self, verification: ContinuousVerification) -> None:
+        assert self._account
+        try:
+            await verification.step(self._clock())
+        except SourceError as error:  # the walk notices itself what it cannot go on from
+            self._note(f"the mirror is not verified: {error}")
+        if (verified_at := verification.verified_at) is not None:
+            await store_findings(self._store, self._account, verification.differences, verified_at)
 
     async def _apply(self, page: ExportPage, states: dict[str, StreamState]) -> Mirror:
         assert self._account
@@ -354,6 +372,11 @@ class MirrorRun:
             mirror = self._mirror
         assert mirror
         return request_limit(mirror.budget, mirror.settings.requests_per_minute, self._clock())
+
+    def _limit_and_sent(self) -> tuple[int | None, int]:
+        now, stored = self._clock(), self._budget.mirror if self._budget else None
+        sent = count_sent(stored.budget, now) if stored else 0
+        return self._limit(), max(sent, self._transport.count_lately(now))
 
     async def _sleep(self, step: Wait) -> None:
         self._wait, self._waits_until = step, self._clock() + step.seconds
