@@ -94,7 +94,7 @@ FENCE_SECONDS = 1.0
 COMPARE_SECONDS = 10.0
 READ_ONLY = "the server is a standby: name its primary, or all hosts with target_session_attrs=read-write"
 # How long one attempt to lock an account's row takes, and to close a second before a page.
-LOCK_SECONDS = CLOSE_SECONDS = 1.0
+LOCK_SECONDS, CLOSE_SECONDS = 1.0, 2.0
 # ConnectionLimits of one process for snapshots; and one for the readiness check, which waits for nothing else.
 INSPECTORS_MAX = 4
 
@@ -391,7 +391,7 @@ class PostgresStore(SqlStore):
         On a reader's connection: the writers', and their threads, may all be waiting for this very row.
         """
         own = {"account_id": account.account_id}
-        async with self._readers.primary.connection(RETRY_SECONDS) as connection, connection.transaction():
+        async with self._readers.primary.connection(CLOSE_SECONDS) as connection, connection.transaction():
             sql = QUERIES.select("lock_state_nowait", StateRow).encode()
             for states, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
                 closed = watermark.close_states(states, self.clocks.at(account, self._clock()))
