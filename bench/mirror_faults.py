@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from bench.processes import environment
 from bench.world import Credentials
 from ticketfeed.storage import open_store
 
-__all__ = ["measure_faults"]
+__all__ = ["MirrorProcess", "measure_faults", "start"]
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -40,8 +40,8 @@ def measure_faults(
     faults = ["mirror"] * kills + ["source"] * source_kills + ["network"] * cuts
     chance.shuffle(faults)
     with source.running(), contextlib.closing(Network(source.port)) as network:
-        mirror = _Mirror(folder, network.port, credentials)
-        changing = _start("simulate", "--store", source.url, "--rate", str(changes))
+        mirror = MirrorProcess(folder, network.port, credentials)
+        changing = start("simulate", "--store", source.url, "--rate", str(changes))
         try:
             mirror.start()
             for number, fault in enumerate(faults, 1):
@@ -79,7 +79,7 @@ async def _compare(source_url: str, target_url: str) -> dict[str, int]:
         return await compare_stores(source, theirs, target, ours)
 
 
-class _Mirror:
+class MirrorProcess:
     """`ticketfeed mirror` as anyone runs it."""
 
     def __init__(self, folder: Path, port: int, credentials: Credentials) -> None:
@@ -92,7 +92,7 @@ class _Mirror:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = _start(*self._arguments, env=self._environment, stderr=log)
+            self._process = start(*self._arguments, env=self._environment, stderr=log)
 
     @property
     def _arguments(self) -> tuple[str, ...]:
@@ -106,11 +106,23 @@ class _Mirror:
         self._process.kill()
         self._process.wait()
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """From its start until it is ended as anyone ends it."""
+        self.start()
+        try:
+            yield
+        finally:
+            assert self._process
+            self._process.terminate()
+            self._process.wait()
+
     def catch_up(self) -> None:
         command = [sys.executable, "-m", "ticketfeed", *self._arguments, "--once"]
         subprocess.run(command, check=True, env=self._environment, stdout=subprocess.DEVNULL)
 
 
-def _start(*arguments: str, env: dict[str, str] | None = None, stderr: Any = subprocess.DEVNULL) -> Process:
+def start(*arguments: str, env: dict[str, str] | None = None, stderr: Any = subprocess.DEVNULL) -> Process:
+    """Start the command."""
     command = [sys.executable, "-m", "ticketfeed", *arguments]
     return subprocess.Popen(command, env=env or environment(), stdout=subprocess.DEVNULL, stderr=stderr)

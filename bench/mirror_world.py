@@ -20,7 +20,7 @@ from bench.world import HOST, Credentials, make_store
 from ticketfeed.protocol.model import Account, Filters, Position, Slice
 from ticketfeed.storage import Store
 
-__all__ = ["Network", "SourceServer", "VirtualTime", "compare_stores", "positions_of"]
+__all__ = ["Network", "SourceServer", "VirtualTime", "call", "compare_stores", "positions_of"]
 
 _QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 _KINDS = (
@@ -64,14 +64,19 @@ class SourceServer:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call of its API; what it answers."""
-        headers = {"Host": HOST, "Authorization": self.credentials.header, "Content-Type": "application/json"}
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            data = answer.read()
-        if answer.status >= 400:
-            raise RuntimeError(f"{method} {path} answered {answer.status}: {data[:200]!r}")
-        return json.loads(data)
+        return call(self.port, self.credentials, method, path, body)
+
+
+def call(port: int, credentials: Credentials, method: str, path: str, body: Any = None) -> Any:
+    """One call of a server; what it answers. Raises RuntimeError where that is an error."""
+    headers = {"Host": HOST, "Authorization": credentials.header, "Content-Type": "application/json"}
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        data = answer.read()
+    if answer.status >= 400:
+        raise RuntimeError(f"{method} {path} answered {answer.status}: {data[:200]!r}")
+    return json.loads(data) if data else None
 
 
 class Network:
