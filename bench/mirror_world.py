@@ -41,9 +41,10 @@ class SourceServer:
     """`ticketfeed serve --profile zendesk --test-clock` over a generated world, killed and started again."""
 
     def __init__(self, folder: Path, tickets: int, credentials: Credentials, *options: str) -> None:
-        self.url, self.credentials, self.port = f"sqlite:///{folder / 'source.db'}", credentials, free_port()
+        self.url, self.credentials = f"sqlite:///{folder / 'source.db'}", credentials
         self._options = ("--profile", "zendesk", "--test-clock", "--rule", "account_requests=0", *options)
         make_store(self.url, tickets, credentials)
+        self.port = free_port()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "ticketfeed", "serve", "--store", self.url, "--port", str(self.port)]
