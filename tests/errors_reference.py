@@ -109,6 +109,11 @@ def _foreign_origin(desk: Desk) -> None:
     desk.ask("/api/v2/tickets", method="POST", headers=sent)
 
 
+def _snapshots_off(desk: Desk) -> None:
+    sent = [("content-type", "application/json")]
+    desk.ask("/_ticketfeed/snapshots", method="POST", headers=sent, body=b'{"do":"save","name":"a"}')
+
+
 def _fixed_clock(desk: Desk) -> None:
     sent = [("Content-Type", "application/json")]
     desk.ask("/_ticketfeed/clock", method="POST", headers=sent, body=b'{"advance":60}')
@@ -204,6 +209,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a write to an account that is a mirror", _mirrored),
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
+    ("a snapshot that is to be made, on a server without `--test-clock`", _snapshots_off),
     ("a clock that is to be moved, on a server without `--test-clock`", _fixed_clock),
     ("fault scenarios, on a server without `--faults`", _no_faults),
     ("a feature that is not available", _voice),

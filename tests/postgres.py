@@ -71,7 +71,7 @@ class PostgresServer:
         for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
             (self._server.pgdata / name).unlink(missing_ok=True)
 
-    def start(self, seconds_max: float = 60.0) -> None:
+    def start(self, seconds_max: float = 180.0) -> None:
         """Start it again; its former children may take a moment to go away."""
         deadline = time.monotonic() + seconds_max
         while True:

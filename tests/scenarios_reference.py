@@ -104,7 +104,7 @@ _KEYS: dict[str, tuple[type[msgspec.Struct], dict[str, str]]] = {
             "once they can be read.",
             "token": "`expire`: the token of the request is refused from now on, a new one is not. `end`: the refresh "
             "token of the request has been used by another process.",
-            "kill": "`true`: the answer is withheld for half a minute, for a runner that kills the command meanwhile.",
+            "kill": "`true`: the answer is withheld for five seconds, for a runner that kills the command meanwhile.",
         },
     ),
     "what.drip": (

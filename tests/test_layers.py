@@ -77,9 +77,11 @@ ALLOWED: dict[str, set[str]] = {
         "server.recent_reads",
         "server.api",
         "server.faults",
+        "server.ops",
         "server.static_files",
         "data",
         "faults",
+        "mirror",
     },
     "server.limits": set(),
     "server.event_loop": {"server.limits"},
@@ -92,6 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "client.store_source": {*_STORED, "client", "settings", "inprocess", "server"},
     "mirror": {*_STORED, "client", "writing", "data"},
     "dlt": {"client"},
+    "torture": {*_SERVED, "faults", "server", "data", "wrap", "client", "atomic_file"},
     "testing": {*_SERVED, "faults", "server", "data", "wrap", "inprocess", "client"},
 }
 # Modules that would make a rule depend on anything but its arguments.

@@ -241,6 +241,12 @@ class Settings:
         "Let admins switch on scenarios that make requests fail. For tests, with one worker: see ticketfeed faults",
     )
     telemetry: bool = _setting(False, "Export OpenTelemetry traces, as configured by the OTEL_* variables.")
+    mirror_fresh_seconds: int = _setting(
+        0,
+        "Not ready while a mirror of the store is further behind its source than so many seconds; 0 for no such "
+        "condition.",
+        minimum=0,
+    )
     settle_seconds: int = _rule(
         0, 60, "seconds", "How far behind the current time the feed is served.", has_option=True
     )

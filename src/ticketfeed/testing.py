@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ticketfeed.client.outputs import read_output
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DEMO_USERS, fill_demo
+from ticketfeed.data.saved_accounts import delete_saved_account, fork_account, rewind_account, save_account
 from ticketfeed.data.status import ConsumerStatus, read_status
 from ticketfeed.data.verdict import VerdictOptions, read_verdict
 from ticketfeed.faults import find_scenario, read_scenario_file
@@ -40,7 +41,7 @@ from ticketfeed.settings import ProfileName, Settings
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 
-__all__ = ["ACCOUNT", "FeedClock", "FeedFaults", "FeedServer", "serve_desk"]
+__all__ = ["ACCOUNT", "FeedClock", "FeedFaults", "FeedServer", "FeedSnapshots", "serve_desk"]
 
 T = TypeVar("T")
 
@@ -132,6 +133,36 @@ def _scenario(scenario: str | Path | Mapping[str, Any] | Scenario) -> Scenario:
     return read_scenario_file(Path(scenario)) if isinstance(scenario, str | Path) else parse_scenario(scenario)
 
 
+class FeedSnapshots:
+    """What was saved of the server's account since the test began. Readers are rewound with it: no fence is set, and
+    what is known of them is as it was.
+    """
+
+    def __init__(self, server: "FeedServer") -> None:
+        self._server = server
+
+    def save(self, name: str = "saved") -> None:
+        """Save the account as it is. Raises TicketfeedError if the name is in use."""
+        self._server._use_store(lambda store, account: save_account(store, account, name))
+
+    def rewind(self, name: str = "saved") -> None:
+        """Put the account back to what it was, its clock too. Raises TicketfeedError for an unknown name."""
+        self._server._use_store(lambda store, account: rewind_account(store, account, name, with_consumers=True))
+
+    def fork(self, name: str, account: str) -> None:
+        """Make another account of what was saved, at the host ACCOUNT.localhost, with the same credentials."""
+        self._server._use_store(lambda store, own: fork_account(store, own, name, account))
+
+    def delete(self, name: str = "saved") -> None:
+        """Delete what was saved."""
+        self._server._use_store(lambda store, account: delete_saved_account(store, account, name))
+
+    def names(self) -> list[str]:
+        """The names, the oldest first."""
+        saved = self._server._await(self._server._store.list_saved(self._server._account()))
+        return [each.name for each in saved]
+
+
 class FeedServer:
     """A running server. Its `clock` is the system's until it is moved; its `faults` are scenarios that fail requests.
 
@@ -146,6 +177,7 @@ class FeedServer:
     def __init__(self) -> None:
         self.url = ""
         self.clock = FeedClock(self)
+        self.snapshot = FeedSnapshots(self)
         self.faults = FeedFaults(self)
         self._worlds: dict[tuple[int, int], MemoryStore] = {}
         self._loop = asyncio.new_event_loop()
@@ -261,6 +293,18 @@ class FeedServer:
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _use_store(self, work: Callable[[MemoryStore, Account], Coroutine[Any, Any, object]]) -> None:
+        """Run work that saves or replaces what is stored."""
+
+        async def run() -> None:
+            service = self._service()
+            await service.usage_tracker.flush()
+            await service.usage_tracker.flush_token_uses()
+            await work(self._store, self._account())
+            await service.clock_follower.follow()
+
+        self._await(run())
 
     def _move_clock(self, move: ClockMove) -> None:
         async def work() -> None:

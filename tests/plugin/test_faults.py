@@ -27,7 +27,8 @@ TICKETS, PAGE = 120, 40
 REQUESTS_MAX = 9
 
 # Scenario -> what a walk with an API token meets that asks again at once after a failure. A page: how many tickets it
-# has, and what is odd about it; an answer that is none: its status, and Retry-After.
+# has, and what is odd about it; an answer that is none: its status, and Retry-After. "...": as many pages as there are,
+# to the end: tickets that depend on deleted ones change, too.
 WALKS: dict[str, list[str]] = {
     "after-url-without-host": ["40 path", "40 path", "40 end path"],
     "api-token-deactivated": ["40", *["401 Couldn't authenticate you"] * 8],
@@ -39,7 +40,7 @@ WALKS: dict[str, list[str]] = {
     "cut-after-body": ["40", "cut", "cut", "40", "40 end"],
     "cut-before-body": ["40", "cut 0%", "cut 0%", "40", "40 end"],
     "cut-inside-body": ["40", "cut 50%", "cut 50%", "40", "40 end"],
-    "deletes-while-paging": ["40", "40", "40", "20 end"],
+    "deletes-while-paging": ["40", "40", "..."],
     "duplicate-records": ["40", "80", "80 end"],
     "empty-page": ["40", "0", "40", "40 end"],
     "end-of-stream-early": ["40 end", "40", "40 end"],
@@ -71,11 +72,11 @@ WALKS: dict[str, list[str]] = {
     "rate-limit-without-header": ["40", *["429 APIRateLimitExceeded"] * 2, "40", "40 end"],
     "repeated-cursor": ["40", "40 same", "40", "40 end"],
     "reset-before-answer": ["40", "reset", "reset", "40", "40 end"],
-    "scrubs-while-paging": ["40", "40", "40 end"],
+    "scrubs-while-paging": ["40", "40", "..."],
     "slow-drip": ["40", "40", "40 end"],
     "slow-first-byte": ["40", "40", "40 end"],
     "stuck-cursor": ["40", *["40 same"] * 8],
-    "system-burst": ["40", "40", "40", "39 end"],
+    "system-burst": ["40", "40", "..."],
     "truncated-gzip": ["40", "truncated", "truncated", "40", "40 end"],
     "unknown-key": ["40", "40", "40", "20 end"],
 }
@@ -245,7 +246,11 @@ def walks(names: list[str]) -> list[tuple[str, Any, Any]]:
             desk.reset(tickets=TICKETS)
             desk.faults.add(deviating(name))
             walker = Walker(desk, 1000 if name == "gateway-timeout-large-pages" else PAGE).walk()
-            found.append((name, walker.met, WALKS[name]))
+            met, expected = walker.met, WALKS[name]
+            if expected[-1] == "...":
+                assert met[-1].endswith(" end"), met
+                met = [*met[: len(expected) - 1], "..."]
+            found.append((name, met, expected))
             found.append((f"{name} fired", desk.faults.fired(name) > 0, True))
             if "end" in walker.met[-1].split():
                 found.append((f"{name} tickets", walker.tickets == states_of_feed(desk), True))
@@ -258,7 +263,7 @@ def test_every_scenario_of_an_export() -> None:
 
     Changes of tickets are waited for until their second is over: several servers wait at the same time.
     """
-    groups = [sorted(WALKS)[start::6] for start in range(6)]
+    groups = [sorted(WALKS)[start::4] for start in range(4)]
     with ThreadPoolExecutor(len(groups)) as pool:
         for results in pool.map(walks, groups):
             for name, met, expected in results:

@@ -58,20 +58,29 @@ def test_each_test_has_a_desk_as_new(pytester: pytest.Pytester) -> None:
     run(pytester, text).assert_outcomes(passed=2)
 
 
-def test_a_reset_takes_milliseconds(pytester: pytest.Pytester) -> None:
-    """A hundred tests with a desk each, one of which is slow: what makes the world is done once."""
-    text = """
-    import time
-    import pytest
+def test_the_world_of_desks_is_made_once(pytester: pytest.Pytester) -> None:
+    """However many tests have a desk of their own."""
+    pytester.makeconftest("""
+    import ticketfeed.testing
 
-    @pytest.mark.parametrize("number", range(100))
+    fill, made = ticketfeed.testing.fill_demo, []
+
+    async def fill_counted(*arguments):
+        made.append(arguments)
+        await fill(*arguments)
+
+    ticketfeed.testing.fill_demo = fill_counted
+    """)
+    text = """
+    import pytest
+    from conftest import made
+
+    @pytest.mark.parametrize("number", range(10))
     def test_desk(ticketfeed, number):
         assert ticketfeed.get("/api/v2/tickets/count")["count"]["value"] > 100
+        assert [tickets for _, _, tickets, *_ in made] == [0, 200]  # the first before any test
     """
-    result = run(pytester, text, "--durations=0", "--durations-min=0.5")
-    result.assert_outcomes(passed=100)
-    slow = [line for line in result.outlines if re.match(r"[0-9.]+s setup", line)]
-    assert len(slow) <= 1, slow
+    run(pytester, text).assert_outcomes(passed=10)
 
 
 def test_markers_and_options(pytester: pytest.Pytester) -> None:

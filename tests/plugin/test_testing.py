@@ -34,6 +34,36 @@ def test_writing_over_http() -> None:
         assert {ticket["subject"] for ticket in found} == {"one", "two"}
 
 
+def test_snapshots() -> None:
+    """A rewind puts back tickets, the clock and what is known of readers; a fork is another account."""
+    with serve_desk(tickets=20) as desk:
+
+        def read(host: str = "demo", **query: int) -> set[int]:
+            asked = {"start_time": 0, "support_type_scope": "all", **query}
+            answer = requests.get(f"{desk.url}{PATH}", asked, auth=desk.auth, headers={"Host": f"{host}.localhost"})
+            return {ticket["id"] for ticket in answer.json()["tickets"]}
+
+        first = read()
+        desk.snapshot.save()
+        for _ in range(3):
+            desk.put("tickets", {"id": 90_000, "subject": "new"})
+            desk.clock.advance("10d")
+            assert desk.verdict().pending == 1
+            assert read() == {*first, 90_000}
+            assert desk.verdict().outcome == "PASS"
+            desk.snapshot.rewind()
+            assert abs(desk.clock.now - time.time()) < 60
+            assert read() == first
+            assert [reader.consumer.requests for reader in desk.consumers()] == [2]
+        desk.snapshot.save("b")
+        desk.snapshot.fork("b", "copy")
+        assert read("copy") == first
+        assert desk.snapshot.names() == ["saved", "b"]
+        desk.snapshot.delete("b")
+        with pytest.raises(TicketfeedError, match="there are: saved"):
+            desk.snapshot.rewind("b")
+
+
 def test_bad_records_and_paths() -> None:
     """They are refused with one of the package's own errors."""
     with serve_desk(tickets=1) as desk:

@@ -31,6 +31,8 @@ MEMORY_MIB_MAX = 400.0
 REST_SECONDS_MAX = 30.0
 # Of the server's time; beyond, neither waiting is judged nor the refusals after it.
 STARVED_MAX = 0.4
+# Connections to a database that are kept for later: pools grow under load.
+POOLED = 12
 # Between two requests of one admin. Each has a connection of its own; the newcomer has a new one for each request.
 PAUSE_SECONDS = 0.05
 ROOT = Path(__file__).parents[2]
@@ -145,7 +147,7 @@ class Usage:
 
     def is_like(self, resting: "Usage") -> bool:
         """Whether every connection is gone. Memory may be kept by the allocator, but no more than a few times over."""
-        return self.descriptors <= resting.descriptors + 4 and self.memory_mib <= resting.memory_mib + 150
+        return self.descriptors <= resting.descriptors + POOLED and self.memory_mib <= resting.memory_mib + 150
 
 
 def _waited(pid: int) -> float:

@@ -219,3 +219,19 @@ def test_a_restore_that_is_killed(folder: Path) -> None:
             assert run("check", "--store", "sqlite:///new.db", cwd=folder).code == 0
         for left in folder.glob("new.db*"):
             left.unlink()
+
+
+def test_accounts_that_cannot_be_reached(forks: Forks, folder: Path, postgres: PostgresServer) -> None:
+    """fence and maintain do all accounts but the one whose row is locked, name it, and end with 1."""
+    url = postgres.new_database()
+    for name in ("acme", "beta", "gamma"):
+        assert forks.run("account", "create", name, "--store", url, cwd=folder).code == 0
+    with psycopg.connect(url) as stranger:
+        stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id = 2 FOR UPDATE")
+        for command in ("fence", "maintain"):
+            done = forks.run(command, "--store", url, cwd=folder)
+            assert done.code == 1
+            assert [line.split(":")[0].split("\t")[0] for line in done.out.decode().splitlines()] == ["acme", "gamma"]
+            assert done.err.startswith("ticketfeed: account beta")
+            assert done.err.count("\n") == 1
+    assert forks.run("fence", "--store", url, cwd=folder).code == 0

@@ -205,6 +205,43 @@ def test_without_scripts(chromium: Browser, server: Running) -> None:
     context.close()
 
 
+def test_a_mirror(chromium: Browser, serve: Start, server: Running, tmp_path: Path) -> None:
+    """Of a mirror it shows live how it goes; it is paused, resumed and given a budget, by scripts or without; axe finds
+    nothing wrong in the light and in the dark, and it fits a telephone."""
+    source, store = f"http://{server.netloc}", ("--store", "sqlite:///mirror.db")
+    env = {"TICKETFEED_SOURCE_BEARER": TOKEN}
+    assert run("mirror", source, *store, "--once", "--requests-per-minute", "0", cwd=tmp_path, env=env).code == 0
+    assert run("token", "create", "--email", "a@example.com", "--token", TOKEN, *store, cwd=tmp_path).code == 0
+    mirror = serve(*store, "--mirror", source, env=env)
+    somebody = Looking(chromium, mirror)
+    page = somebody.sign_in()
+    part = page.get_by_role("region", name="Mirror")
+    expect(part).to_contain_text(f"This account mirrors {source} and is read-only.")
+    expect(part).to_contain_text("following")
+    assert run("mirror", "pause", *store, cwd=tmp_path).code == 0
+    expect(part).to_contain_text("paused by an operator")
+    page.get_by_role("button", name="Resume").click()
+    expect(part).to_contain_text("following")
+    page.get_by_label("Requests a minute").fill("30")
+    page.get_by_role("button", name="Set budget").click()
+    expect(part).to_contain_text("of 30 that may be sent")
+    page.get_by_text("Streams").click()
+    expect(page.get_by_role("row").filter(has_text="tickets")).to_contain_text(f"{TICKETS:,}")
+    assert somebody.complaints == []
+    for scheme in ("light", "dark"):
+        somebody = Looking(chromium, mirror, scheme, width=360)
+        page = somebody.sign_in()
+        page.get_by_text("Streams").click()
+        assert Axe().run(page).response["violations"] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context = chromium.new_context(java_script_enabled=False, storage_state=page.context.storage_state())
+    page = context.new_page()
+    page.goto(somebody.root)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("region", name="Mirror")).to_contain_text("paused by an operator")
+    context.close()
+
+
 def test_consent(chromium: Browser, server: Running) -> None:
     """A user signs in, sees what a client asks for, and is sent back to it by either button; axe finds no fault."""
     root = f"http://localhost:{server.address[1]}"

@@ -300,6 +300,17 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.SnapshotsOff(),
+        403,
+        {
+            "error": {
+                "title": "Forbidden",
+                "message": "Snapshots are for test servers: this one was started without --test-clock",
+            }
+        },
+        {},
+    ),
+    (
         errors.ClockFixed(),
         403,
         {

@@ -51,6 +51,7 @@ def test_nothing_is_put_where_readers_have_been(given_writes: list[tuple[list[in
 def test_how_far_a_page_has_passed() -> None:
     """Its last second only at the end of the stream: more of it may follow."""
     assert (passed_second(100, has_ended=False), passed_second(100, has_ended=True)) == (99, 100)
+    assert passed_second(100, has_ended=True, holds_end=False) == 99
 
 
 OLD, SAME = ticket(1, 100, subject="x"), ticket(1, 200, subject="x")
@@ -104,6 +105,7 @@ PAGES = [
     ([], Position(9, 7), Position(9, 7), []),
     # by time: the second that a page begins in is repeated, and ids are in any order
     ([(9, 8), (10, 4), (10, 3), (12, 1)], Position(9, -1), Position(12, 0), [9, 10, 10, 12]),
+    ([(11, 8), (11, 4)], Position(9, -1), Position(12, 0), [11, 11]),  # of one second
     ([(8, 8), (10, 4), (12, 1)], Position(9, -1), Position(12, 0), [12, 12, 12]),
     ([(10, 4), (9, 4), (12, 1)], Position(9, -1), Position(12, 0), [12, 12, 12]),
 ]

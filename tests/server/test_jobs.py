@@ -7,11 +7,13 @@ import msgspec
 import pytest
 
 from tests.server.desk import Desk, ids, tickets
-from ticketfeed.protocol.errors import RecordNotFound, TooManyValues
+from ticketfeed.protocol.errors import RecordNotFound, StoreUnavailable, TooManyValues
 from ticketfeed.protocol.jobs import Job
+from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import JOB
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
+from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.jobs import do_item, job_role, next_item, parse_item, put_failure, start_job
 
@@ -187,6 +189,45 @@ def test_a_job_goes_on_where_it_was_left(desk: Desk) -> None:
     results = desk.send("GET", f"/job_statuses/{job_id}")["job_status"]["results"]
     assert sorted(result["id"] for result in results) == list(range(1, 21))
     assert len(desk.changes()) == 20
+
+
+def test_jobs_of_accounts_out_of_reach(desk: Desk) -> None:
+    """Jobs of all other accounts are resumed and maintained; those of one that cannot be read, once it can be."""
+    store, items = desk.store, [msgspec.json.encode({"values": {"comment": "one"}})]
+    accounts = [desk._account("acme"), asyncio.run(store.create_account("other"))]
+    for account in accounts:
+        asyncio.run(store.write(account, lambda write: start_job(write, new_job_id(), 1, "create tickets", items)))
+    list_open_jobs, write, away = store.list_open_jobs, store.write, True
+
+    async def list_reachable(account: Account) -> list[str]:
+        if away and account == accounts[0]:
+            raise StoreUnavailable("away")
+        return await list_open_jobs(account)
+
+    async def write_reachable(account: Account, work: Any, **options: Any) -> Any:
+        if away and account == accounts[0]:
+            raise StoreUnavailable("away")
+        return await write(account, work, **options)
+
+    store.list_open_jobs = list_reachable  # type: ignore[method-assign]
+    store.write = write_reachable  # type: ignore[assignment, method-assign]
+
+    async def main() -> None:
+        nonlocal away
+        jobs = Jobs(store)
+        jobs.start_resuming()
+        for is_open in (True, False):
+            for _ in range(200):
+                await asyncio.sleep(0.01)
+                if not await list_open_jobs(accounts[1]) and (is_open or not await list_open_jobs(accounts[0])):
+                    break
+            assert bool(await list_open_jobs(accounts[0])) is is_open
+            await jobs.maintain(Settings(), lambda _account: 0)
+            away = False
+        assert jobs._unreachable == set()
+        await jobs.stop()
+
+    asyncio.run(main())
 
 
 def test_an_item_is_done_once(desk: Desk) -> None:

@@ -9,8 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.desk import ADMIN, ALL, NOON, PATH, Desk, basic, tickets
+from tests.server.mirrored import mirror_of, put
+from ticketfeed.data.integrity_check import check_store
 from ticketfeed.inprocess import Answer
 from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.model import Account
 from ticketfeed.server import app as app_module
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import Settings
@@ -93,10 +96,42 @@ def test_metrics_while_the_store_is_away() -> None:
     assert not [name for name, _ in found if name.startswith(("ticketfeed_tickets", "ticketfeed_consumer"))]
 
 
+def test_accounts_out_of_reach() -> None:
+    """Metrics of all other accounts are told, each by itself, and the server is ready."""
+    desk = Desk(Settings(metrics_token=TOKEN))
+    desk.ask(ALL)
+    other = asyncio.run(desk.store.create_account("other"))
+    inspect = desk.store.inspect
+
+    async def inspect_reachable(work: Any, **options: Any) -> Any:
+        def reachable(snapshot: Any) -> Any:
+            def state(account: Account) -> Any:
+                if account == other:
+                    raise StoreUnavailable("away")
+                return type(snapshot).state(snapshot, account)
+
+            def accounts() -> Any:
+                return [(account, state(account)) for account in snapshot.list_accounts()]
+
+            snapshot.state, snapshot.accounts = state, accounts
+            return work(snapshot)
+
+        return await inspect(reachable, **options)
+
+    replaced(desk, inspect=inspect_reachable)
+    assert ready(desk) == (200, {"store": "ok", "migrations": "ok", "clock": "ok"})
+    found = samples(desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}"))
+    assert found["ticketfeed_store_up", ()] == 1
+    assert ("ticketfeed_tickets", ("acme",)) in found
+    assert ("ticketfeed_tickets", ("other",)) not in found
+    broken = asyncio.run(desk.store.inspect(lambda snapshot: check_store(snapshot, lambda _: None)))
+    assert (broken.accounts, broken.findings) == (2, {"unreadable": 1})
+
+
 def test_what_stands_beside_the_store_is_away() -> None:
     """Then consumers are not known, and everything else is."""
     desk = Desk()
-    replaced(desk, read_consumers=away)
+    replaced(desk, read_consumers=away, read_all_consumers=away)
     assert samples(desk.ask(METRICS_PATH))["ticketfeed_tickets", ("acme",)] == 0
     assert b"Consumer statistics are unavailable: away" in desk.ask("/_ticketfeed/").body
 
@@ -181,8 +216,9 @@ def test_the_metrics_token() -> None:
 
 def test_every_metric_is_in_the_table() -> None:
     """What is told and what the table says is the same, with the same labels and words."""
-    desk = Desk(Settings(metrics_token=TOKEN))
+    desk = Desk(Settings(metrics_token=TOKEN), mirror=mirror_of())
     desk.put("tickets", *tickets(1, 2))
+    put(desk, mirror_of())
     desk.ask(ALL)
     desk.ask(ALL, authorization="Bearer wrong")
     asyncio.run(desk.app.state.service.usage_tracker.flush())

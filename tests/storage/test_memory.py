@@ -5,6 +5,7 @@ from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.saved_contract import SavedContract
 from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
@@ -21,6 +22,7 @@ class TestMemory(
     RateLimitsContract,
     UsageContract,
     MirrorContract,
+    SavedContract,
 ):
     walks = 25
 

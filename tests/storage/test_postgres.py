@@ -14,6 +14,7 @@ from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.saved_contract import SavedContract
 from tests.storage.search_contract import SearchContract
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
@@ -26,6 +27,7 @@ from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
+from ticketfeed.storage.wait_budget import begin_waits
 
 
 class TestPostgres(
@@ -37,6 +39,7 @@ class TestPostgres(
     RateLimitsContract,
     UsageContract,
     MirrorContract,
+    SavedContract,
 ):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
@@ -93,6 +96,82 @@ def test_an_account_that_is_blocked(postgres: PostgresServer, monkeypatch: pytes
             assert time.monotonic() - began < 1.0
             stranger.rollback()
             await asyncio.gather(*waiting2, return_exceptions=True)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_many_accounts_that_are_blocked(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more blocked accounts than threads, another account is written without delay; each waits once."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.store.WAIT_SECONDS", 2.5)
+
+    async def main() -> None:
+        url = postgres.new_database()
+        store = await PostgresStore.open(url, ManualClock())
+        other, *blocked = [await store.create_account(f"desk{number}") for number in range(13)]
+        with psycopg.connect(url) as stranger:
+            stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id > 1 FOR UPDATE")
+            began = time.monotonic()
+            waiting = [
+                asyncio.create_task(store.write(account, putting([ticket(1)]))) for account in blocked for _ in range(4)
+            ]
+            longest = 0.0
+            while time.monotonic() < began + 4.0:
+                started = time.monotonic()
+                await store.write(other, putting([ticket(1)]))
+                longest = max(longest, time.monotonic() - started if started > began + 1 else 0.0)
+                await asyncio.sleep(0.1)
+            assert longest < 0.9, longest
+            assert all(task.done() and isinstance(task.exception(), StoreUnavailable) for task in waiting)
+        await store.write(blocked[0], putting([ticket(1)]))
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_request_waits(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of one request that wait in vain share one bound; those of other requests have their own."""
+    for module in ("postgres.store", "postgres.pools"):
+        monkeypatch.setattr(f"ticketfeed.storage.{module}.WAIT_SECONDS", 1.0)
+
+    async def main() -> None:
+        url = postgres.new_database()
+        store = await PostgresStore.open(url, ManualClock())
+        account = await store.create_account("acme")
+
+        async def request() -> float:
+            begin_waits()
+            began = time.monotonic()
+            for _ in range(3):
+                with suppress(StoreUnavailable):
+                    await store.write(account, putting([ticket(1)]))
+            return time.monotonic() - began
+
+        with psycopg.connect(url) as stranger:
+            stranger.execute("SELECT FROM ticketfeed.feed_state FOR UPDATE")
+            seconds = await asyncio.gather(request(), request())
+            assert all(1.0 <= each < 1.9 for each in seconds), seconds
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_waits_for_something_behind_it(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of a statement, and one that takes too long on a server that answers others, are no reason to avoid it."""
+    for module in ("postgres.store", "postgres.pools"):
+        monkeypatch.setattr(f"ticketfeed.storage.{module}.WAIT_SECONDS", 0.6)
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres.new_database(), ManualClock())
+        account = await store.create_account("acme")
+        pool = store._readers.primary
+        failing = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006'; END $$ -- %(account_id)s"
+        for sql in ("SELECT pg_sleep(8) WHERE %(account_id)s > 0", failing):
+            monkeypatch.setitem(QUERIES._selects, ("read_state", StateRow), sql)
+            with pytest.raises(StoreUnavailable):
+                await store.read_state(account)
+            await asyncio.sleep(0.3)
+            assert not store._readers._is_avoided(pool), sql
         await store.close()
 
     asyncio.run(main())

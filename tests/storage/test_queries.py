@@ -13,7 +13,7 @@ from ticketfeed.storage.queries import POSTGRES, SQLITE, Dialect, Queries, inser
 STORAGE = Path(__file__).parents[2] / "src" / "ticketfeed" / "storage"
 FILES = sorted((STORAGE / "sql").glob("*.sql"))
 # Of all accounts, on purpose.
-OF_ALL = {"fence_states"}
+OF_ALL = {"fence_states", "list_states", "read_all_consumers"}
 # Written or read only while accounts are created or fenced, or the schema is migrated.
 WITHOUT_ACCOUNT = {"account", "meta", "migration"}
 

@@ -18,6 +18,7 @@ from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
 from tests.storage.records_contract import RecordsContract
+from tests.storage.saved_contract import SavedContract
 from tests.storage.search_contract import SearchContract, found
 from tests.storage.usage_contract import UsageContract
 from tests.storage.writing_contract import WritingContract
@@ -42,6 +43,7 @@ class TestSqlite(
     RateLimitsContract,
     UsageContract,
     MirrorContract,
+    SavedContract,
 ):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:

@@ -34,7 +34,10 @@ from ticketfeed.cli import (
     run,
     serve,
     simulate,
+    snapshot,
+    store,
     token,
+    torture,
     verdict,
 )
 from ticketfeed.protocol.errors import TicketfeedError
@@ -77,6 +80,7 @@ app.command()(serve.serve)
 app.command()(get.get)
 # What follows COMMAND belongs to it, with or without -- in front.
 app.command(context_settings={"allow_interspersed_args": False})(run.run)
+app.command(context_settings={"allow_interspersed_args": False})(torture.torture)
 app.command()(ca.ca)
 app.command()(load.load)
 app.command()(generate.generate)
@@ -88,12 +92,14 @@ app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(clock.app, name="clock")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(faults.app, name="faults")
 app.command()(check.check)
 app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(repair.app, name="repair")
+app.add_typer(store.app, name="store")
 app.command()(consumers.consumers)
 app.command()(verdict.verdict)
 app.command()(doctor.doctor)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli.options import checked_name, choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.protocol.account_names import check_account_name
 from ticketfeed.settings import Settings
 
 __all__ = ["app"]
@@ -16,7 +17,7 @@ app = typer.Typer(help="Create and list accounts, and choose the default one.", 
 @with_settings("store", "accept_clock")
 def create(settings: Settings, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Create an account. Does nothing if it exists."""
-    name = checked_name(name)
+    name = check_account_name(name)
 
     async def work() -> None:
         async with opened(settings.store, accept_clock=settings.accept_clock) as store:

@@ -171,8 +171,11 @@ async def _check_store(store: Store) -> AsyncIterator[Finding]:
                 "warn", "the store has no accounts", "load tickets, or create one: ticketfeed account create NAME"
             )
         for account in accounts:
-            async for finding in _check_account(store, account):
-                yield finding
+            try:
+                async for finding in _check_account(store, account):
+                    yield finding
+            except (StoreError, StoreUnavailable) as error:
+                yield Finding("fail", f"account {account.subdomain} cannot be read: {error}")
     except (StoreError, StoreUnavailable) as error:
         yield Finding("fail", f"the store cannot be read: {error}", "check it with: ticketfeed check")
 

@@ -13,8 +13,9 @@ import msgspec
 import typer
 from typer.core import TyperGroup
 
-from ticketfeed.cli.options import checked_name, choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.clock import system_instant
+from ticketfeed.protocol.account_names import check_account_name
 from ticketfeed.protocol.errors import BadInput, NotFound, SourceError
 from ticketfeed.protocol.mirrors import Mirror, MirrorSettings
 from ticketfeed.protocol.model import Account
@@ -121,7 +122,7 @@ class _Command:
         """Whether it was ended by ^C."""
         from ticketfeed.client.sources import mirror_name
 
-        name = checked_name(self._settings.account or mirror_name(self._source))
+        name = check_account_name(self._settings.account or mirror_name(self._source))
         async with opened(
             self._settings.store, accept_clock=self._settings.accept_clock, test_clock=self._settings.test_clock
         ) as store:

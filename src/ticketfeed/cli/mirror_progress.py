@@ -47,16 +47,23 @@ class MirrorProgress:
 
 
 def status_line(values: dict[str, Any], total: int | None = None, wait_seconds: float = 0.0) -> str:
-    """What a status says, in one line: copied, applied, behind, budget, state, time left."""
+    """What a status says, in one line, of which a narrow terminal shows the beginning: state, share and time left,
+    behind, budget, copied, applied, why it waits. `total`: of the source's tickets."""
     behind, changes, limit = values["behind_seconds"], values["behind_changes"], values["requests_per_minute"]
-    parts = [f"copied {values['copied']:,}" + (f" of {total:,} tickets and more" if total and changes else "")]
-    parts.append(f"applied {values['applied']:,}")
+    state = values["state"]
+    if total and changes and state not in ("following", "stopped"):
+        state += f" {max(0.0, 1 - changes / total):.0%}"
+    parts = [state + (f", left {_brief(values['eta_seconds'])}" if values["eta_seconds"] else "")]
     if behind is not None:
-        parts.append(f"behind {duration_text(behind)}" + (f", {changes:,} changes" if changes else ""))
+        parts.append(f"behind {_brief(behind)}" + (f", {changes:,} changes" if changes else ""))
     parts.append(f"{values['requests_used']}/{limit or 'unlimited'} requests a minute")
-    parts.append(f"{values['state']}")
-    if values["eta_seconds"]:
-        parts.append(f"left {duration_text(values['eta_seconds'])}")
+    parts.append(f"copied {values['copied']:,}, applied {values['applied']:,}")
     if values["reason"]:
         parts.append(f"waiting {duration_text(wait_seconds)}: {values['reason']}" if wait_seconds else values["reason"])
     return "; ".join(parts)
+
+
+def _brief(seconds: float) -> str:
+    """As `duration_text`, and whole days where there are several."""
+    days = int(seconds) // 86400
+    return f"{days:,} days" if days > 1 else duration_text(seconds)

@@ -8,7 +8,6 @@ import asyncio
 import functools
 import inspect
 import os
-import re
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +17,8 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 import typer
 
 from ticketfeed.cli.resolver import RULE, Value, environment_source, make_settings, option_source, resolve
-from ticketfeed.protocol.errors import BadInput, NotFound
+from ticketfeed.protocol.account_names import check_account_name
+from ticketfeed.protocol.errors import NotFound
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import RULES, SETTINGS, Setting, Settings, option_name, variable_name
 from ticketfeed.storage import ClockCheck, Store, open_store
@@ -29,7 +29,6 @@ __all__ = [
     "EMPTY_STORE",
     "SERVE_SETTINGS",
     "ClockErrorOption",
-    "checked_name",
     "choose_account",
     "new_account",
     "opened",
@@ -67,8 +66,6 @@ ClockErrorOption = Annotated[
         help="How far this machine's clock may be behind the clock of the machine that served the store.",
     ),
 ]
-
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def with_settings(*names: str) -> Callable[[Callable[Concatenate[Settings, P], T]], Callable[..., T]]:
@@ -194,17 +191,7 @@ async def new_account(store: Store, name: str | None, *, among_others: bool = Fa
     try:
         return await choose_account(store, name)
     except NotFound:
-        name = checked_name(DEFAULT_ACCOUNT if name is None else name)
+        name = check_account_name(DEFAULT_ACCOUNT if name is None else name)
         if not among_others and await store.list_accounts():
             raise
         return Account(0, name)
-
-
-def checked_name(name: str) -> str:
-    """The name, which becomes the first label of a host name. Raises BadInput."""
-    if not _NAME.fullmatch(name):
-        raise BadInput(
-            f"invalid account name {name!r}: use 1-63 characters, a-z, 0-9 and hyphens; it may not start or end with "
-            "a hyphen"
-        )
-    return name

@@ -1,5 +1,6 @@
 """ticketfeed verdict: whether a consumer has the latest state of every ticket."""
 
+import time as machine
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,8 @@ __all__ = ["verdict"]
 
 # Of the ids that a line lists; --json has up to a thousand.
 IDS_MAX = 20
+# A server stores within a second what it has sent; what ran just before the command is part of the verdict.
+FLUSHED_SECONDS = 1.2
 
 
 @with_settings("store", "account", "settle_seconds")
@@ -45,6 +48,8 @@ def verdict(
     """Compare what a consumer was given, or wrote, with the feed. Exit code 1 unless it has all latest states."""
     if settings.store == "memory:":
         raise BadInput("a memory: store is empty when it is opened; ask its server: GET /_ticketfeed/verdict")
+
+    machine.sleep(FLUSHED_SECONDS)
 
     async def work() -> Verdict:
         options = VerdictOptions(

@@ -6,11 +6,11 @@ ids.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.integrity import mirror_problems, record_problems, state_problems, ticket_problems
 from ticketfeed.protocol.mirrors import LOCAL_ID_MIN
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Position
@@ -59,10 +59,10 @@ def check_store(
     """
     check = _Check(snapshot, report, now)
     check.whole_store()
-    accounts = check.accounts()
-    total = sum(state.ticket_count for _, state in accounts if state is not None)
-    for account, state in accounts:
-        check.account(account, state, lambda done: advance(done, max(done, total)))
+    accounts = [(account, check.states(account)) for account in check.accounts()]
+    total = sum(state.ticket_count for _, states in accounts for state in states if state is not None)
+    for account, states in accounts:
+        check.account(account, states, lambda done: advance(done, max(done, total)))
     for kind, count in check.summary.findings.items():
         if count > REPORTS_MAX:
             report(f"{kind}: {count - REPORTS_MAX:,} more")
@@ -74,8 +74,12 @@ class _Check:
         self._snapshot, self._report, self._now = snapshot, report, now
         self.summary = CheckSummary()
 
-    def accounts(self) -> list[tuple[Account, FeedState | None]]:
-        return list(self._readable("accounts", self._snapshot.accounts()))
+    def accounts(self) -> list[Account]:
+        return list(self._readable("accounts", _each(self._snapshot.list_accounts)))
+
+    def states(self, account: Account) -> list[FeedState | None]:
+        """The account's state, None if its row is missing; empty if the account cannot be reached."""
+        return list(self._readable("account row", _each(lambda: [self._snapshot.state(account)]), account))
 
     def whole_store(self) -> None:
         """What the engine reports of itself, and rows whose account is missing."""
@@ -84,9 +88,12 @@ class _Check:
         for table, account_id, count in self._readable("orphans", self._snapshot.orphans()):
             self._add("orphans", f"{table} has {count:,} rows of account_id {account_id}, which does not exist")
 
-    def account(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
+    def account(self, account: Account, states: Sequence[FeedState | None], advance: Callable[[int], None]) -> None:
         """Check everything of one account."""
         self.summary.accounts += 1
+        if not states:
+            return
+        (state,) = states
         if state is None:
             self._add("account rows", f"account {account.subdomain} has no row in feed_state")
         self._clock(account, state)
@@ -94,16 +101,18 @@ class _Check:
         self._records(account)
         if state is not None:
             self._mirror(account, state)
-        for credential_id, user_id in self._readable("credentials", self._snapshot.dangling_credentials(account)):
+        credentials = self._readable("credentials", self._snapshot.dangling_credentials(account), account)
+        for credential_id, user_id in credentials:
             text = f"credential {credential_id} belongs to user {user_id}, which does not exist"
             self._add("credentials", f"account {account.subdomain}: {text}")
-        for kind, id, owner, owner_id in self._readable("OAuth", self._snapshot.dangling_oauth(account)):
+        for kind, id, owner, owner_id in self._readable("OAuth", self._snapshot.dangling_oauth(account), account):
             text = f"OAuth {kind} {id} belongs to {owner} {owner_id}, which does not exist"
             self._add("OAuth", f"account {account.subdomain}: {text}")
 
     def _clock(self, account: Account, tickets: FeedState | None) -> None:
         """Changes that lie in the future, of tickets or of records."""
-        states = [state for state in (tickets, *self._readable("account rows", self._record_states(account))) if state]
+        records = self._readable("account row", self._record_states(account), account)
+        states = [state for state in (tickets, *records) if state]
         if self._now is None:
             return
         now = self._now(account)
@@ -115,7 +124,7 @@ class _Check:
     def _tickets(self, account: Account, state: FeedState | None, advance: Callable[[int], None]) -> None:
         in_feed, by_id, count = _Positions(), _Positions(), 0
         previous: Position | None = None
-        for row in self._readable("tickets", self._snapshot.tickets(account)):
+        for row in self._readable("tickets", self._snapshot.tickets(account), account):
             count += 1
             advance(self.summary.tickets + count)
             place = f"account {account.subdomain}: ticket {row.id}"
@@ -129,7 +138,7 @@ class _Check:
                 self._add("order", f"{place} follows ticket {previous.id} in the feed, whose position is later")
             previous = position
             in_feed.add(position)
-        for position in self._readable("tickets by id", self._snapshot.positions_by_id(account)):
+        for position in self._readable("tickets by id", self._snapshot.positions_by_id(account), account):
             by_id.add(position)
         self.summary.tickets += count
         for fault in state_problems(state, count) if state is not None else ():
@@ -139,9 +148,9 @@ class _Check:
 
     def _compare_scans(self, account: Account, buckets: frozenset[int]) -> None:
         """Scan again, and name the tickets that only one of the scans returns."""
-        tickets = self._readable("tickets", self._snapshot.tickets(account))
+        tickets = self._readable("tickets", self._snapshot.tickets(account), account)
         in_feed = _Positions.of_buckets(buckets, (Position(row.generated_timestamp, row.id) for row in tickets))
-        positions = self._readable("tickets by id", self._snapshot.positions_by_id(account))
+        positions = self._readable("tickets by id", self._snapshot.positions_by_id(account), account)
         by_id = _Positions.of_buckets(buckets, positions)
         for only, others, text in (
             (in_feed, by_id, "is in the feed, but not in the index by id"),
@@ -152,10 +161,10 @@ class _Check:
                 self._add("indexes", f"account {account.subdomain}: {place} {text}")
 
     def _records(self, account: Account) -> None:
-        state = next(self._readable("account rows", self._record_states(account)), None)
-        kinds = dict(self._readable("account rows", self._snapshot.kind_states(account)))
+        state = next(self._readable("account row", self._record_states(account), account), None)
+        kinds = dict(self._readable("account row", self._snapshot.kind_states(account), account))
         is_mirror = state is not None and state.is_mirror
-        for row in self._readable("records", self._snapshot.records(account)):
+        for row in self._readable("records", self._snapshot.records(account), account):
             self.summary.records += 1
             place = f"account {account.subdomain}: {row.kind} {row.id}"
             for fault in record_problems(row, account.subdomain, is_mirror=is_mirror):
@@ -167,8 +176,8 @@ class _Check:
                 self._add("seconds", f"{place} {text}")
 
     def _mirror(self, account: Account, state: FeedState) -> None:
-        mirror = next(self._readable("mirrors", self._snapshot.mirror(account)), None)
-        kinds = dict(self._readable("account rows", self._snapshot.kind_states(account)))
+        mirror = next(self._readable("mirror", self._snapshot.mirror(account), account), None)
+        kinds = dict(self._readable("account row", self._snapshot.kind_states(account), account))
         for fault in mirror_problems(state, mirror, kinds):
             self._add("mirrors", f"account {account.subdomain}: {fault}")
 
@@ -177,17 +186,23 @@ class _Check:
         if state is not None:
             yield state
 
-    def _readable(self, kind: str, rows: Iterable[T]) -> Iterator[T]:
+    def _readable(self, kind: str, rows: Iterable[T], account: Account | None = None) -> Iterator[T]:
         """The rows up to the first that the engine cannot read, which is a problem of its own."""
         try:
             yield from rows
-        except StoreError as error:
-            self._add("unreadable", f"reading the {kind} ended early: {error}")
+        except (StoreError, StoreUnavailable) as error:
+            place = f"account {account.subdomain}: " if account else ""
+            self._add("unreadable", f"{place}reading the {kind} ended early: {error}")
 
     def _add(self, kind: str, text: str) -> None:
         self.summary.findings[kind] += 1
         if self.summary.findings[kind] <= REPORTS_MAX:
             self._report(" ".join(text.split()))
+
+
+def _each(read: Callable[[], Iterable[T]]) -> Iterator[T]:
+    """What is read when it is asked for, and not before."""
+    yield from read()
 
 
 class _Positions:

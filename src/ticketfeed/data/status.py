@@ -4,8 +4,11 @@ Everything is read in one snapshot, in a thread, so that monitoring does not del
 up to a limit: for a consumer at the beginning of three million tickets, an exact count would read three million rows.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from ticketfeed.protocol.consumers import CONSUMER_DAYS_MAX, Consumer
@@ -17,6 +20,7 @@ from ticketfeed.storage.contract import Snapshot, Store
 
 __all__ = [
     "PENDING_MAX",
+    "AllStatuses",
     "ConsumerStatus",
     "ConsumerToken",
     "FeedStatus",
@@ -28,6 +32,8 @@ __all__ = [
 ]
 
 PENDING_MAX = 10_000
+# How long changes are counted, of consumers of all accounts together: who asks for that waits for a second at most.
+COUNT_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +109,14 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
     except (StoreError, StoreUnavailable) as error:  # consumers are in the sidecar; the rest does not depend on it
         problem = str(error)
     clock = await store.clock_problem() or ""
-    recent = [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
+    recent = _recent(consumers, now)
     with_oauth = any(each.credential_id >= OAUTH_ID_MIN for each in recent)
     tokens = _newest_tokens(await store.list_oauth_tokens(account)) if with_oauth else {}
     now = store.clocks.at(account, now)
 
     def read(snapshot: Snapshot) -> FeedStatus:
-        state = next((state for each, state in snapshot.accounts() if each == account), None) or FeedState()
-        tickets_until = readable_until(state, now, settle_seconds)
-        records_until = now - max(1, settle_seconds)
-        own = {kind: feed.watermark for kind, feed in snapshot.kind_states(account)} | {"tickets": tickets_until}
-        statuses = [
-            _consumer_status(snapshot, account, each, now, own.get(each.kind, records_until)) for each in recent
-        ]
+        state = snapshot.state(account) or FeedState()
+        statuses = _consumer_statuses(snapshot, account, recent, state, now, settle_seconds)
         statuses = [
             replace(each, token=tokens.get((each.consumer.credential_id, each.consumer.user_id))) for each in statuses
         ]
@@ -125,6 +126,66 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem, clock or future)
 
     return await store.inspect(read)
+
+
+class AllStatuses:
+    """The status of every account, without tokens and the clock, for one process.
+
+    Pending changes are counted consumer by consumer: each `read` counts for so many accounts as COUNT_SECONDS allow,
+    those first whose counts are the oldest. Of the others it returns the counts of an earlier one, or no consumers.
+    """
+
+    def __init__(self) -> None:
+        # By account, those whose counts are the oldest first.
+        self._counted: dict[Account, Sequence[ConsumerStatus]] = {}
+
+    async def read(self, store: Store, *, now: int, settle_seconds: int = 0) -> list[FeedStatus]:
+        """Accounts that cannot be reached are left out. Raises StoreUnavailable."""
+        problem, consumers = "", dict[int, list[Consumer]]()
+        try:
+            consumers = await store.read_all_consumers()
+        except (StoreError, StoreUnavailable) as error:
+            problem = str(error)
+        times = partial(store.clocks.at, now=now)
+
+        def read(snapshot: Snapshot) -> list[FeedStatus]:
+            found = [(account, state or FeedState()) for account, state in snapshot.accounts()]
+            deadline = time.monotonic() + COUNT_SECONDS
+            order = {account: number for number, account in enumerate(self._counted)}
+            for account, state in sorted(found, key=lambda pair: order.get(pair[0], -1)):
+                if time.monotonic() > deadline:
+                    break
+                self._counted.pop(account, None)
+                recent = _recent(consumers.get(account.account_id, ()), now)
+                self._counted[account] = _consumer_statuses(
+                    snapshot, account, recent, state, times(account), settle_seconds
+                )
+            size = snapshot.size_bytes()
+            return [FeedStatus(each, state, size, self._counted.get(each, ()), problem) for each, state in found]
+
+        try:
+            return await store.inspect(read)
+        except StoreUnavailable:  # an account is out of reach, or the whole store
+            return await self._read_each(store, now, settle_seconds)
+
+    async def _read_each(self, store: Store, now: int, settle_seconds: int) -> list[FeedStatus]:
+        """As far as COUNT_SECONDS allow, beginning where the last one ended. Raises StoreUnavailable if none can be."""
+        accounts = await store.list_accounts()
+        deadline, found, reason = time.monotonic() + COUNT_SECONDS, list[FeedStatus](), StoreUnavailable("no account")
+        order = {account: number for number, account in enumerate(self._counted)}
+        for account in sorted(accounts, key=lambda each: order.get(each, -1)):
+            if (remaining := deadline - time.monotonic()) < 0:
+                break
+            self._counted.pop(account, None)
+            self._counted[account] = ()
+            reading = read_status(store, account, now=now, settle_seconds=settle_seconds)
+            try:
+                found.append(await asyncio.wait_for(reading, min(remaining, COUNT_SECONDS / 4)))
+            except (StoreError, StoreUnavailable, TimeoutError) as error:
+                reason = StoreUnavailable(str(error))
+        if not found:
+            raise reason
+        return found
 
 
 def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
@@ -160,6 +221,25 @@ def _newest_tokens(tokens: Sequence[OauthToken]) -> dict[tuple[int, int], Consum
         is_renewed = token.family != token.id or key in newest
         newest[key] = ConsumerToken(token.created_at, token.expires_at, is_renewed)
     return newest
+
+
+def _recent(consumers: Sequence[Consumer], now: int) -> list[Consumer]:
+    return [each for each in consumers if each.last_at > now - CONSUMER_DAYS_MAX * 86400]
+
+
+def _consumer_statuses(
+    snapshot: Snapshot,
+    account: Account,
+    consumers: Sequence[Consumer],
+    state: FeedState,
+    now: int,
+    settle_seconds: int,
+) -> list[ConsumerStatus]:
+    """Of these consumers, when the account's time is `now`."""
+    tickets_until = readable_until(state, now, settle_seconds)
+    records_until = now - max(1, settle_seconds)
+    own = {kind: feed.watermark for kind, feed in snapshot.kind_states(account)} | {"tickets": tickets_until}
+    return [_consumer_status(snapshot, account, each, now, own.get(each.kind, records_until)) for each in consumers]
 
 
 def _consumer_status(snapshot: Snapshot, account: Account, consumer: Consumer, now: int, until: int) -> ConsumerStatus:

@@ -86,7 +86,9 @@ def _passed(write: PageWrite) -> int:
     page = write.page
     end = position_of_state(page.state, is_end=True)
     newest = max((draft.generated_timestamp for draft in write.made.drafts), default=0)
-    return passed_second(end.generated_timestamp if end else newest, has_ended=page.end_of_stream)
+    second = end.generated_timestamp if end else newest
+    holds_end = STREAMS[page.stream].way != "time" or newest == second or (page.repeated > 0 and not write.made.drafts)
+    return passed_second(second, has_ended=page.end_of_stream, holds_end=holds_end)
 
 
 class _Ticket(msgspec.Struct):

@@ -380,6 +380,8 @@ class MirrorRun:
 
     async def _sleep(self, step: Wait) -> None:
         self._wait, self._waits_until = step, self._clock() + step.seconds
+        if self._session.is_troubled:
+            self._last_error = step.reason
         try:
             if self._sleep_seconds is not None:
                 await self._sleep_seconds(step.seconds)

@@ -26,6 +26,7 @@ TicketfeedError
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
 │   ├── ClockFixed            403  a server without --test-clock moves no clock
+│   ├── SnapshotsOff          403  nor does it save, rewind or fork accounts
 │   ├── FaultsMissing         403  a server without --faults has no fault scenarios
 │   ├── FeatureMissing        403  what is not part of this help desk
 │   ├── HelpCenterMissing     404  there is no help center beside this help desk
@@ -93,6 +94,7 @@ __all__ = [
     "RoleTooLow",
     "SearchLimitExceeded",
     "ServerBusy",
+    "SnapshotsOff",
     "SourceChanged",
     "SourceError",
     "SourceRefused",
@@ -397,6 +399,14 @@ class FaultsMissing(_Titled):
 
     def __init__(self) -> None:
         super().__init__("This server has no fault scenarios: it was started without --faults")
+
+
+class SnapshotsOff(_Titled):
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("Snapshots are for test servers: this one was started without --test-clock")
 
 
 class FeatureMissing(_Titled):

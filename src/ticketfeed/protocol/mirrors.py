@@ -190,12 +190,14 @@ def choose_record(
     return draft._replace(generated_timestamp=copied_second(state, draft.generated_timestamp))
 
 
-def passed_second(end: int, *, has_ended: bool) -> int:
+def passed_second(end: int, *, has_ended: bool, holds_end: bool = True) -> int:
     """The newest second that a stream has wholly passed with a page that ended in the second `end`.
 
     More of that second may follow, except at the end of the stream: the source gives none that is still open.
+    `holds_end`: whether any record of the page lies in it. After records of one second the time-based exports go on
+    from the next one, of which nothing is known.
     """
-    return end if has_ended else end - 1
+    return end if has_ended and holds_end else end - 1
 
 
 def place_records(drafts: Sequence[RecordDraft], after: Position, end: Position) -> list[RecordDraft]:
@@ -204,14 +206,17 @@ def place_records(drafts: Sequence[RecordDraft], after: Position, end: Position)
     The wire does not tell that of records; usually it is that of their last change, which the drafts carry. So it is
     taken to be if the page is in that order, begins after `after` and ends at `end`; the ids count where the stream has
     a cursor, and are -1 in `after` and 0 in `end` where it only has times. In any other page all get the second of its
-    end: a reader that continues here may be given one of them twice, and misses none.
+    end: a reader that continues here may be given one of them twice, and misses none. One that goes back to the source
+    from the middle of such a page may miss the rest of it; from any other place it misses none there either.
     """
     positions = [position_of(draft) for draft in drafts]
+    ends = {end}
     if end.id == 0:
         positions = [Position(second, 0) for second, _ in positions]
+        ends.add(Position(end.generated_timestamp - 1, 0))  # of a page of one second
         in_order = all(earlier <= later for earlier, later in pairwise(positions))
     else:
         in_order = all(earlier < later for earlier, later in pairwise(positions))
-    if in_order and (not positions or (after < positions[0] and positions[-1] == end)):
+    if in_order and (not positions or (after < positions[0] and positions[-1] in ends)):
         return list(drafts)
     return [draft._replace(generated_timestamp=end.generated_timestamp) for draft in drafts]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from ticketfeed.protocol.consumers import Consumer, RequestRecord
+from ticketfeed.protocol.consumers import LOOP_REQUESTS, Consumer, RequestRecord
 
 __all__ = ["FLOOD_REQUESTS", "Conduct", "check_conduct"]
 
@@ -15,6 +15,8 @@ _TOLERANCE_SECONDS = 1.0
 # So many requests for the same, each failed and each sent right after the one before, are retries without a pause. HTTP
 # libraries retry three times at once by default, and a backoff that begins with a tenth of a second is quick twice.
 FLOOD_REQUESTS = 6
+# Asking again for a page that a fault has spoilt is right, for a while.
+_SPOILT_LOOP_REQUESTS = 10
 _PAUSE_SECONDS = 0.5
 
 
@@ -44,7 +46,7 @@ def check_conduct(
     return Conduct(
         requests=max(len(requests), sum(each.requests for each in consumers)),
         given_twice=sum(each.repeats for each in consumers),
-        loops=sum(each.loops for each in consumers),
+        loops=_loops(ordered, made_up) if made_up else sum(each.loops for each in consumers),
         ignored_retry_after=sum(_counts_early(of_one) for of_one in _by_address(ordered)),
         over_budget=sum(each.status == 429 and each.request_id not in made_up for each in requests),
         flood=_flood(ordered),
@@ -99,6 +101,24 @@ def _flood(requests: Sequence[RequestRecord]) -> int:
         rows[key] = request.at, count
         longest = max(longest, count)
     return longest if longest >= FLOOD_REQUESTS else 0
+
+
+def _loops(requests: Sequence[RequestRecord], made_up: Collection[str]) -> int:
+    """How often one page was requested again and again: as consumers have it, but for the pages that a fault spoilt."""
+    loops = 0
+    for of_one in _by_address(requests):
+        asked, whole, spoilt = "", 0, 0
+        for request in (each for each in of_one if not _is_failed(each)):
+            query = str(sorted(request.query.items()))
+            if query != asked:
+                asked, whole, spoilt = query, 0, 0
+            if request.request_id in made_up:
+                spoilt += 1
+                loops += spoilt == _SPOILT_LOOP_REQUESTS
+            elif request.served is not None and request.served.rows > 0 and not request.served.end_of_stream:
+                whole += 1
+                loops += whole == LOOP_REQUESTS
+    return loops
 
 
 def _is_failed(request: RequestRecord) -> bool:

@@ -37,8 +37,10 @@ from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import make_metrics
 from ticketfeed.server.ops.mirror import MIRROR_ROUTES
+from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RateLimiter
 from ticketfeed.server.ops.served_mirror import ServedMirror
+from ticketfeed.server.ops.snapshots import SNAPSHOT_ROUTES
 from ticketfeed.server.ops.usage_tracker import UsageTracker
 from ticketfeed.server.ops.verdict import VERDICT_ROUTES
 from ticketfeed.server.session_key import make_session_key
@@ -81,6 +83,7 @@ def create_app(
         now,
         ClockFollower(store, settings, jobs.wake_maintenance),
         ServedMirror(store, settings.mirror),
+        MirrorFreshness(settings.mirror_fresh_seconds),
     )
     faults = Faults() if settings.faults else None
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
@@ -95,6 +98,7 @@ def create_app(
             *FEED_HASH_ROUTES,
             *CLOCK_ROUTES,
             *VERDICT_ROUTES,
+            *SNAPSHOT_ROUTES,
             *MIRROR_ROUTES,
             *FAULT_ROUTES,
             *(dashboard_routes() if settings.dashboard else []),

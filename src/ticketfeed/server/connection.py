@@ -304,7 +304,8 @@ class BoundedConnection(HttpToolsProtocol):
         self.since = self.loop.time()
         if self.transport.can_write_eof():
             self.flow.resume_reading()  # the client's end is noticed while reading alone
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # the client has gone meanwhile
+                self.transport.write_eof()
         else:
             self.transport.close()
 

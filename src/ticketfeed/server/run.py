@@ -285,7 +285,7 @@ class _WorkerApp:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         service = app.state.service
-        await service.jobs.resume()
+        service.jobs.start_resuming()
         service.jobs.start_maintenance(settings, service.now)
         service.usage_tracker.start()
         if settings.test_clock:

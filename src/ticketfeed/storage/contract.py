@@ -39,6 +39,7 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
+from ticketfeed.protocol.saved_accounts import SavedAccount
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
@@ -204,6 +205,28 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
         that lies after it.
         """
 
+    def list_saved(self) -> list[SavedAccount]:
+        """What was saved of the account, the oldest first."""
+
+    def save_account(self, name: str) -> SavedAccount:
+        """Copy all that the account holds, under this name. Seconds that are over are closed.
+
+        Raises BadInput for a name that is in use, AccountIsMirror.
+        """
+
+    def rewind_account(self, name: str, *, fences: bool) -> None:
+        """Put back all that the account held when it was saved (`saved_accounts.rewound_states`), its clock too.
+
+        It takes as long as the changes since are many, unless it was rewound to an earlier one meanwhile: then all is
+        replaced. Nothing else is done in this transaction. Raises NotFound, AccountIsMirror.
+        """
+
+    def fork_account(self, name: str, subdomain: str) -> None:
+        """Make another account of what was saved. Raises NotFound, and BadInput if there is an account of this name."""
+
+    def delete_saved(self, name: str) -> SavedAccount:
+        """Delete what was saved, and return what it was. Raises NotFound."""
+
     def find_clock(self) -> MovedClock:
         """The account's clock as it is stored, whether or not this process goes by it."""
 
@@ -262,8 +285,14 @@ class Snapshot(Protocol):
     StoreError where the engine cannot read on; the next one may be tried all the same.
     """
 
+    def list_accounts(self) -> list[Account]:
+        """Every account, by account_id."""
+
+    def state(self, account: Account) -> FeedState | None:
+        """The state of the account's tickets; None if its row is missing."""
+
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        """Every account with the state of its tickets, by account_id; None if its row is missing."""
+        """Every account with its `state`, by account_id. Where accounts are distributed, all must be there."""
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         """Every ticket in feed order, found the way a page finds it."""
@@ -279,6 +308,9 @@ class Snapshot(Protocol):
 
     def mirror(self, account: Account) -> Iterator[Mirror]:
         """The account's mirror, if it is one. Raises StoreError for one that cannot be decoded."""
+
+    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+        """(account_id, mirror) of every account that is one. Raises StoreError as `mirror` does."""
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         """The states of the feeds of single kinds of records, which only a mirror has."""
@@ -460,6 +492,9 @@ class WriteStore(Protocol):
         is left of it.
         """
 
+    async def list_saved(self, account: Account) -> list[SavedAccount]:
+        """What was saved of an account, the oldest first."""
+
     async def find_default_account(self) -> Account | None:
         """The account of hosts that name none: that of `put_default_account`, else the first; None if there is none."""
 
@@ -558,6 +593,12 @@ class SidecarStore(Protocol):
 
     async def read_consumers(self, account: Account) -> list[Consumer]:
         """Every consumer, last seen first."""
+
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        """The same of every account that has any, by account_id."""
+
+    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        """Store these consumers in place of all others of the account, and forget its requests."""
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         """The newest requests, newest first: those of `keep`, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""

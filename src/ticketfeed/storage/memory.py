@@ -5,6 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from typing import TypeVar
 
 from ticketfeed.clock import Clock, system_clock
@@ -14,6 +15,7 @@ from ticketfeed.protocol.consumers import (
     Consumer,
     RequestRecord,
     UsageUpdate,
+    consumer_key,
     merge_usage,
     recent_consumers,
     recent_requests,
@@ -37,6 +39,7 @@ from ticketfeed.protocol.rows import (
     TicketRecordRow,
     TicketRow,
 )
+from ticketfeed.protocol.saved_accounts import SavedAccount, account_exists, forked_states
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
@@ -102,6 +105,9 @@ class MemoryStore:
             self._accounts[subdomain], self._data[account.account_id] = account, data
             self._changes += 1
             return account
+
+    async def list_saved(self, account: Account) -> list[SavedAccount]:
+        return [saved for saved, _ in self._data[account.account_id].saved.values()]
 
     async def find_default_account(self) -> Account | None:
         return self._accounts.get(self._default_account) or next(iter(self._accounts.values()), None)
@@ -287,11 +293,21 @@ class MemoryStore:
             data = self._data[account.account_id].snapshot()
             transaction = MemoryTransaction(account.account_id, data, self._now(account))
             result = await asyncio.to_thread(with_copies(work) if mirror else work, transaction)
-            self._data[account.account_id] = transaction.finish()
+            data = transaction.finish()
+            if transaction.forked is not None:
+                self._add_fork(*transaction.forked)
+            self._data[account.account_id] = data
             self._changes += 1
             if transaction.erased_users is not None:
                 self._erase_usage(account, transaction.erased_users)
             return result
+
+    def _add_fork(self, subdomain: str, data: AccountData) -> None:
+        if subdomain in self._accounts:
+            raise account_exists(subdomain)
+        account = Account(len(self._accounts) + 1, subdomain)
+        data.state, data.record_state = forked_states((data.state, data.record_state), self._fenced_at)
+        self._accounts[subdomain], self._data[account.account_id] = account, data
 
     def _erase_usage(self, account: Account, user_ids: set[int]) -> None:
         self._erasures += 1
@@ -368,9 +384,17 @@ class MemoryStore:
         newest = recent_requests([*reversed(requests), *self._requests.get(account.account_id, [])], keep)
         self._requests[account.account_id] = newest
 
+    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        self._consumers[account.account_id] = {consumer_key(each): each for each in consumers}
+        self._requests[account.account_id] = []
+
     async def read_consumers(self, account: Account) -> list[Consumer]:
         known = self._consumers.get(account.account_id, {})
         return [known[key] for key in sorted(known, key=lambda key: (-known[key].last_at, key))]
+
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        accounts = [each for each in self._accounts.values() if self._consumers.get(each.account_id)]
+        return {each.account_id: await self.read_consumers(each) for each in accounts}
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return self._requests.get(account.account_id, [])
@@ -436,10 +460,15 @@ class _MemorySnapshot:
     def __init__(self, accounts: list[Account], data: dict[int, AccountData]) -> None:
         self._accounts, self._data = accounts, data
 
+    def list_accounts(self) -> list[Account]:
+        return list(self._accounts)
+
+    def state(self, account: Account) -> FeedState | None:
+        data = self._data.get(account.account_id)
+        return data.state if data else None
+
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        for account in self._accounts:
-            data = self._data.get(account.account_id)
-            yield account, data.state if data else None
+        return ((account, self.state(account)) for account in self._accounts)
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         return iter(sorted(self._data[account.account_id].tickets.values(), key=position_of))
@@ -456,6 +485,10 @@ class _MemorySnapshot:
     def mirror(self, account: Account) -> Iterator[Mirror]:
         mirror = self._data[account.account_id].mirror
         return iter(() if mirror is None else (mirror,))
+
+    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+        found = ((account_id, data.mirror) for account_id, data in self._data.items())
+        return ((account_id, mirror) for account_id, mirror in found if mirror is not None)
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         return iter(self._data[account.account_id].kind_states.items())
@@ -503,7 +536,8 @@ class _MemorySnapshot:
         return sorted(Counter(second // seconds * seconds for second in changed).items())
 
     def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
-        for account_id, data in self._data.items():
+        saved = ((each.account.account_id, data) for own in self._data.values() for each, data in own.saved.values())
+        for account_id, data in chain(self._data.items(), saved):
             parts = {each.name: getattr(data, each.name) for each in fields(data)}
             for name, part in parts.items():
                 rows = part.items() if isinstance(part, dict) else [(0, part)]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from operator import attrgetter
 
 from ticketfeed.protocol import watermark
@@ -11,11 +12,18 @@ from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswe
 from ticketfeed.protocol.invalidations import Invalidation, InvalidationLog
 from ticketfeed.protocol.jobs import ERASED_ITEM, Job
 from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror
-from ticketfeed.protocol.model import NEW_ID_MAX, FeedState, Position, Token
+from ticketfeed.protocol.model import NEW_ID_MAX, Account, FeedState, Position, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import ChangeRow, RecordRow, TicketRow
+from ticketfeed.protocol.saved_accounts import (
+    SAVED_MAX,
+    SavedAccount,
+    check_saved_name,
+    find_saved,
+    rewound_states,
+)
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
@@ -45,13 +53,16 @@ class AccountData:
     clock: MovedClock = MovedClock()  # noqa: RUF009 - never changed in place
     mirror: Mirror | None = None
     kind_states: dict[str, FeedState] = field(default_factory=dict)
+    saved: "dict[str, tuple[SavedAccount, AccountData]]" = field(default_factory=dict)
 
     def snapshot(self) -> "AccountData":
         parts = dict(self.tickets), dict(self.records), dict(self.entries), dict(self.credentials)
         jobs = {id: (job, items.copy()) for id, (job, items) in self.jobs.items()}
         answers, oauth = dict(self.answers), self.oauth.snapshot()
         rest = self.rewound_at, self.clock, self.mirror, dict(self.kind_states)
-        return AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
+        copied = AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
+        copied.saved = dict(self.saved)
+        return copied
 
 
 class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
@@ -67,6 +78,9 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self._newest: int | None = None
         self._newest_record: int | None = None
         self.erased_users: set[int] | None = None
+        # The name of an account that is to be made, and what it holds.
+        self.forked: tuple[str, AccountData] | None = None
+        self._is_rewound = False
 
     def put_tickets(self, drafts: Iterable[TicketDraft], *, keep_generated_timestamp: bool = False) -> int:
         return self.load(drafts, keep_generated_timestamp=keep_generated_timestamp)
@@ -336,7 +350,47 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self._data.credentials[credential_id] = (replace(token, revoked_at=self.now), stored)
         return True
 
+    def list_saved(self) -> list[SavedAccount]:
+        return [saved for saved, _ in self._data.saved.values()]
+
+    def save_account(self, name: str) -> SavedAccount:
+        self._check_writable()
+        known = self.list_saved()
+        check_saved_name(name, known)
+        closed = watermark.close_states((self.state, self._record_state), self.now)
+        if closed is not None:
+            self.state, self._record_state = self._data.state, self._data.record_state = closed
+        used = {each.account.account_id for each in known}
+        free = next(id for id in count(-self.account_id * SAVED_MAX, -1) if id not in used)
+        saved = SavedAccount(name, self.now, self.state.ticket_count, Account(free, name))
+        copied = replace(self._data.snapshot(), saved={})
+        self._data.saved[name] = saved, copied
+        return saved
+
+    def rewind_account(self, name: str, *, fences: bool) -> None:
+        self._check_writable()
+        before, copied = self._data, self._find_copy(name)
+        states = (copied.state, copied.record_state)
+        copied.state, copied.record_state = rewound_states((self.state, self._record_state), states, fences=fences)
+        self._data = replace(copied, saved=before.saved, rewound_at=before.rewound_at)
+        self._is_rewound = True
+
+    def fork_account(self, name: str, subdomain: str) -> None:
+        self.forked = subdomain, replace(self._find_copy(name), rewound_at=0)
+
+    def delete_saved(self, name: str) -> SavedAccount:
+        saved = find_saved(name, self.list_saved())
+        del self._data.saved[name]
+        return saved
+
+    def _find_copy(self, name: str) -> AccountData:
+        """What was saved, for an account of its own: of an invalidation log nobody has read there."""
+        find_saved(name, self.list_saved())
+        return replace(self._data.saved[name][1].snapshot(), invalidations=())
+
     def finish(self) -> AccountData:
+        if self._is_rewound:
+            return self._data
         self._search_changes.write()
         data, log = self._data, self._invalidations
         added = len(data.tickets) - self.state.ticket_count
@@ -359,7 +413,8 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
 
     def _records(self, kind: str) -> Iterator[RecordRow]:
         """Those of one kind, by id."""
-        return (row for (of_kind, _), row in sorted(self._data.records.items()) if of_kind == kind)
+        rows = (row for (of_kind, _), row in self._data.records.items() if of_kind == kind)
+        return iter(sorted(rows, key=attrgetter("id")))
 
 
 def _stored(row: TicketRow | RecordRow) -> ChangeRow:

@@ -26,21 +26,25 @@ from ticketfeed.protocol.rows import columns_of, make_rows
 from ticketfeed.storage.account_row import StateRow
 
 __all__ = [
+    "ACCOUNT_TABLES",
     "POSTGRES",
     "SQLITE",
     "Dialect",
     "Queries",
     "build",
+    "copy_rows_sql",
+    "delete_rows_sql",
     "insert_rows",
     "load_migrations",
     "orphans_sql",
+    "split_statements",
     "translate",
 ]
 
 T = TypeVar("T")
 
-# All that belong to accounts, but those of the sidecar.
-_TABLES = (
+# The tables that belong to accounts, but those of the sidecar. On Citus they are distributed by account.
+ACCOUNT_TABLES = (
     "feed_state",
     "account_clock",
     "mirror",
@@ -64,6 +68,7 @@ _PARAMETER = re.compile(r"(?<!:):(\w+)")  # and not the type behind a `::`
 _LIST = re.compile(r"= ANY \(:(\w+)\)")
 _POSITION = re.compile(r"position\((:\w+) IN (\w+)\)")
 _SCHEMA = re.compile(r"\bticketfeed\.")
+_STATEMENT_END = re.compile(r";\s*$", re.MULTILINE)
 _ROW = re.compile(r"\{(?:(\w+)\.)?row\}")
 _STATE_ROW = re.compile(r"\{(?:(\w+)\.)?StateRow\}")
 
@@ -126,12 +131,26 @@ def insert_rows(dialect: Dialect, table: str, row_type: type[Any], *, key: tuple
 
 
 @cache
+def copy_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """An INSERT that copies the rows of account `:source` to account `:target`."""
+    values = (":target" if column == "account_id" else column for column in columns)
+    sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM ticketfeed.{table}"
+    return translate(dialect, f"{sql} WHERE account_id = :source")
+
+
+@cache
+def delete_rows_sql(dialect: Dialect, table: str) -> str:
+    """A DELETE of the rows of an account."""
+    return translate(dialect, f"DELETE FROM ticketfeed.{table} WHERE account_id = :account_id")
+
+
+@cache
 def orphans_sql(dialect: Dialect) -> str:
     """A query of (table, account_id, rows) for rows whose account is missing."""
     counts = (
         f"SELECT '{table}', account_id, count(*) FROM ticketfeed.{table}"
         " WHERE account_id NOT IN (SELECT account_id FROM ticketfeed.account) GROUP BY account_id"
-        for table in _TABLES
+        for table in ACCOUNT_TABLES
     )
     return translate(dialect, " UNION ALL ".join(counts))
 
@@ -148,6 +167,11 @@ def load_migrations(dialect: str) -> list[tuple[int, str, str]]:
     folder = files(__package__).joinpath("sql", dialect, "migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(int(name[:4]), name, folder.joinpath(name).read_text("utf-8")) for name in names]
+
+
+def split_statements(sql: str) -> list[str]:
+    """The statements of a migration, without comments. Each ends at the end of a line."""
+    return [part.strip() for part in _STATEMENT_END.split(_COMMENT.sub("", sql)) if part.strip()]
 
 
 def _load(dialect: Dialect) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ticketfeed.protocol.search_index import (
 from ticketfeed.storage.search_changes import EntryKey
 from ticketfeed.storage.sql_session import SqlSession
 
-__all__ = ["build_search_index", "needs_search_index"]
+__all__ = ["account_entries", "build_search_index", "needs_search_index"]
 
 # Rows read and entries added at once.
 BATCH = 250
@@ -33,12 +33,16 @@ def build_search_index(session: SqlSession, add: Callable[[int, Entries], None])
     """Make all entries anew, in constant memory. `add(account_id, entries)` adds some to the empty index."""
     session.execute("clear_search_index", {})
     for account in session.rows("list_accounts", Account, {}):
-        for entries in _ticket_entries(session, account.account_id):
+        for entries in account_entries(session, account.account_id):
             add(account.account_id, entries)
-        for kind in sorted(INDEXED_KINDS):
-            for entries in _record_entries(session, account.account_id, kind):
-                add(account.account_id, entries)
     session.execute("write_search_index_version", {"value": str(SEARCH_INDEX_VERSION)})
+
+
+def account_entries(session: SqlSession, account_id: int) -> Iterator[Entries]:
+    """All entries of one account, made of its rows, some at a time."""
+    yield from _ticket_entries(session, account_id)
+    for kind in sorted(INDEXED_KINDS):
+        yield from _record_entries(session, account_id, kind)
 
 
 def _ticket_entries(session: SqlSession, account_id: int) -> Iterator[Entries]:

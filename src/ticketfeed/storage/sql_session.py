@@ -46,6 +46,10 @@ class SqlSession(ABC):
         """Run a statement by its name; returns how many rows it changed."""
 
     @abstractmethod
+    def run(self, sql: str, bindings: Mapping[str, Any]) -> None:
+        """Run a statement that has no rows."""
+
+    @abstractmethod
     def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
         """Run a statement once for each of the rows, which are sequences or mappings of its parameters."""
 

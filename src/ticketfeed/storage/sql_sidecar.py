@@ -4,7 +4,7 @@ One engine runs them on a connection of its own thread, the other on one of its 
 locked, changed and written back, so that processes which do the same at once wait for each other.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -30,11 +30,13 @@ __all__ = [
     "Steps",
     "add_login_steps",
     "count_request_steps",
+    "decode_all_consumers",
     "decode_consumers",
     "decode_requests",
     "end_login_steps",
     "erase_usage_steps",
     "record_usage_steps",
+    "replace_consumers_steps",
 ]
 
 T = TypeVar("T")
@@ -117,6 +119,20 @@ def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) ->
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(keys)}])
 
 
+def replace_consumers_steps(dialect: Dialect, account: Account, consumers: Sequence[Consumer]) -> Steps[None]:
+    """Store these consumers in place of all others, and forget the recent requests."""
+    own = {"account_id": account.account_id}
+    yield Statement("erase_requests", [own])
+    yield Statement("erase_anonymous_requests", [own])
+    seen = yield Statement("list_consumers", [own])
+    yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list([key for key, _ in seen])}])
+    rows = [(consumer_key(each), each.last_at, msgspec.json.encode(each)) for each in consumers]
+    if rows:
+        yield Statement("add_consumer", [{**own, "key": key, "body": body} for key, _, body in rows])
+        written = [{**own, "key": key, "last_at": last_at, "body": body} for key, last_at, body in rows]
+        yield Statement("write_consumer", written)
+
+
 def add_login_steps(account: Account, token_hash: str, now: int, ends_at: int) -> Steps[None]:
     """Store a login, and forget those that are over."""
     own = {"account_id": account.account_id}
@@ -132,6 +148,14 @@ def end_login_steps(account: Account, token_hash: str) -> Steps[None]:
 def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:
     """The rows of read_consumers."""
     return [msgspec.json.decode(body, type=Consumer) for (body,) in rows]
+
+
+def decode_all_consumers(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[Consumer]]:
+    """The rows of read_all_consumers, by account_id."""
+    found: dict[int, list[Consumer]] = {}
+    for account_id, body in rows:
+        found.setdefault(account_id, []).append(msgspec.json.decode(body, type=Consumer))
+    return found
 
 
 def decode_requests(rows: Sequence[tuple[Any, ...]]) -> list[RequestRecord]:

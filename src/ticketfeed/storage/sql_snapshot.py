@@ -39,10 +39,18 @@ class SqlSnapshot(ABC):
     def risks(self) -> Iterator[str]:
         """As in the contract."""
 
+    def list_accounts(self) -> list[Account]:
+        return build(Account, self._scan(self.queries.select("list_accounts", Account), {}))
+
+    def state(self, account: Account) -> FeedState | None:
+        state = self._state(account)
+        return state.tickets if state else None
+
     def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        for account in build(Account, self._scan(self.queries.select("list_accounts", Account), {})):
-            state = self._state(account)
-            yield account, state.tickets if state else None
+        """In two statements: an outer join from a reference table to a distributed one loses rows on Citus."""
+        rows = self._scan(self.queries.select("list_states", StateRow), {})
+        states = {account_id: StateRow(*row).tickets for account_id, *row in rows}
+        return ((account, states.get(account.account_id)) for account in self.list_accounts())
 
     def record_state(self, account: Account) -> FeedState | None:
         state = self._state(account)
@@ -58,11 +66,10 @@ class SqlSnapshot(ABC):
         return map(RecordRow._make, self._rows("scan_records", RecordRow, account))
 
     def mirror(self, account: Account) -> Iterator[Mirror]:
-        for (body,) in self._query("find_mirror", account_id=account.account_id):
-            try:
-                yield decode_mirror(body)
-            except (TypeError, msgspec.DecodeError) as error:
-                raise StoreError(str(error)) from error
+        return (_decode(body) for (body,) in self._query("find_mirror", account_id=account.account_id))
+
+    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+        return ((account_id, _decode(body)) for account_id, body in self._query("list_mirrors"))
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         for kind, last, closed in self._query("find_kind_states", account_id=account.account_id):
@@ -122,3 +129,10 @@ class SqlSnapshot(ABC):
 
     def _query(self, name: str, **bindings: Any) -> Iterator[Any]:
         return self._scan(self.queries[name], bindings)
+
+
+def _decode(body: bytes) -> Mirror:
+    try:
+        return decode_mirror(body)
+    except (TypeError, msgspec.DecodeError) as error:
+        raise StoreError(str(error)) from error

@@ -10,6 +10,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Positi
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
+from ticketfeed.protocol.saved_accounts import SavedAccount, saved_subdomain
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.contract import Credential
@@ -24,6 +25,7 @@ from ticketfeed.storage.list_query import (
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.queries import Queries, build, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
+from ticketfeed.storage.sql_saved import SavedRow
 from ticketfeed.storage.sql_session import no_account_row
 from ticketfeed.storage.sql_transaction import rewound_key
 
@@ -59,6 +61,13 @@ class SqlStore(ABC):
     async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
         sql = self.queries.select("list_accounts", Account)
         return build(Account, await self._fetch(sql, {}, current=True))
+
+    async def list_saved(self, account: Account) -> list[SavedAccount]:
+        pattern = saved_subdomain(account, "%")
+        rows = await self._fetch(self.queries["list_saved"], {"pattern": pattern}, current=True)
+        found = [SavedRow(*row) for row in rows]
+        states = [await self.read_state(Account(each.account_id, each.subdomain)) for each in found]
+        return [each.saved(state) for each, state in zip(found, states, strict=True)]
 
     async def find_default_account(self) -> Account | None:
         sql = self.queries.select("find_default_account", Account)

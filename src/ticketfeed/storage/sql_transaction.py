@@ -26,6 +26,7 @@ from ticketfeed.storage.mirror_writes import MirrorWrites
 from ticketfeed.storage.queries import insert_rows
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
+from ticketfeed.storage.sql_saved import SqlSavedWrites
 from ticketfeed.storage.sql_session import SqlSession, find_clock
 
 __all__ = ["BATCH", "SqlTransaction", "rewound_key"]
@@ -36,11 +37,12 @@ T = TypeVar("T")
 BATCH = 250
 
 
-class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
+class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
     """A WriteTransaction whose account row is locked. `finish` returns the row after it, for the caller to store."""
 
     def __init__(self, session: SqlSession, account: Account, states: States, now: int) -> None:
         MirrorWrites.__init__(self)
+        SqlSavedWrites.__init__(self, account)
         SqlOauthTransaction.__init__(self, session, account, now)
         self.state, self._record_state = states
         self._invalidations = InvalidationLog(self.state)
@@ -105,7 +107,6 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
         second, count = watermark.next_generated_timestamp(self._record_state, self.now), 0
         keep = watermark.allows_own_record_times(self._record_state)
-        sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
         for batch in batches(drafts, BATCH):
             if self._copies:
                 rows = self._choose_records(batch, self._find_changes(batch))
@@ -115,15 +116,20 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
                 rows = batch if keep else [_at(draft, second) for draft in batch]
                 self._newest_record = max(self._newest_record or 0, *(row.generated_timestamp for row in rows))
             count += len(rows)
-            indexed = [row for row in rows if row.kind in INDEXED_KINDS]
-            for row in self._find_indexed(self._search_changes.missing((row.kind, row.id) for row in indexed)):
-                self._search_changes.add_stored((row.kind, row.id), indexed_record(row))
-            self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
-            for row in indexed:
-                self._search_changes.add((row.kind, row.id), indexed_record(row))
-            self._search_changes.write_batch()
+            self._store_records(rows)
             self._bumps_record_changes |= any(row.kind in SIDELOADED_KINDS for row in rows)
         return count
+
+    def _store_records(self, rows: Sequence[RecordRow]) -> None:
+        """Store rows as they are."""
+        sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
+        indexed = [row for row in rows if row.kind in INDEXED_KINDS]
+        for row in self._find_indexed(self._search_changes.missing((row.kind, row.id) for row in indexed)):
+            self._search_changes.add_stored((row.kind, row.id), indexed_record(row))
+        self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
+        for row in indexed:
+            self._search_changes.add((row.kind, row.id), indexed_record(row))
+        self._search_changes.write_batch()
 
     def _find_changes(self, drafts: Sequence[RecordDraft]) -> dict[tuple[str, int], ChangeRow]:
         """What is stored of these records."""
@@ -138,6 +144,9 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
 
     def delete_tickets(self, ids: Sequence[int]) -> int:
         self._check_copies()
+        return self._remove_tickets(ids)
+
+    def _remove_tickets(self, ids: Sequence[int]) -> int:
         count = 0
         for batch in batches(ids, BATCH):
             rows = self._rows("find_tickets", TicketRow, ids=self._list(batch))
@@ -152,8 +161,11 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
 
     def delete_records(self, kind: str, ids: Sequence[int]) -> int:
         self._check_copies()
+        return self._remove_records(kind, [id for id in ids if kind != "users" or id < LOCAL_ID_MIN])
+
+    def _remove_records(self, kind: str, ids: Sequence[int]) -> int:
         count = 0
-        for batch in batches([id for id in ids if kind != "users" or id < LOCAL_ID_MIN], BATCH):
+        for batch in batches(ids, BATCH):
             rows = self._rows("find_record_rows", RecordRow, kind=kind, ids=self._list(batch))
             for row in rows if kind in INDEXED_KINDS else ():
                 self._search_changes.add_stored((kind, row.id), indexed_record(row))
@@ -237,6 +249,7 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
             return None
         self._invalidations = InvalidationLog(self.state)
         second = self.now + clock_error_seconds
+        self._leave_saved()
         self._session.execute("put_rewound_at", {"name": rewound_key(self.account_id), "value": str(second)})
         return second
 
@@ -321,6 +334,8 @@ class SqlTransaction(MirrorWrites, SqlOauthTransaction, ABC):
     def finish(self) -> States:
         """Store the invalidations and what is left of the search index; returns the states after the transaction."""
         self._search_changes.write()
+        if self._rewound is not None:
+            return self._rewound
         if self._invalidations.count:
             self._execute("forget_invalidations", forgotten=self._invalidations.forgotten)
             sql = insert_rows(self._session.queries.dialect, "invalidation", Invalidation)

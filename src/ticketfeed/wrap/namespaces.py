@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.wrap.private_files import PrivateFiles
@@ -37,16 +38,23 @@ class Inside:
 
 
 async def start_isolated(
-    command: Sequence[str], environment: Mapping[str, str], ports: Sequence[int], prepare: Callable[[], PrivateFiles]
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    ports: Sequence[int],
+    prepare: Callable[[], PrivateFiles],
+    **options: Any,
 ) -> Inside:
-    """Start it; `prepare` writes the private files while the script starts. Raises CannotIsolate and BadInput."""
+    """Start it; `prepare` writes the private files while the script starts. Raises CannotIsolate and BadInput.
+
+    `options`: for its streams and its session, as those of `asyncio.create_subprocess_exec`.
+    """
     if sys.platform != "linux":
         raise CannotIsolate("namespaces need Linux")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         ours.settimeout(START_SECONDS_MAX)
         with theirs:
-            process = await _start_script(theirs, command, environment)
+            process = await _start_script(theirs, command, environment, options)
         try:
             plan = json.dumps({**_prepare(prepare)._asdict(), "ports": ports}).encode()
             sockets = await asyncio.to_thread(_exchange, ours, plan)
@@ -67,13 +75,13 @@ def _prepare(prepare: Callable[[], PrivateFiles]) -> PrivateFiles:
 
 
 async def _start_script(
-    channel: socket.socket, command: Sequence[str], environment: Mapping[str, str]
+    channel: socket.socket, command: Sequence[str], environment: Mapping[str, str], options: Mapping[str, Any]
 ) -> asyncio.subprocess.Process:
     # Nothing of the environment or of a folder of packages decides what the script does.
     words = (sys.executable, "-I", "-S", str(SCRIPT), str(channel.fileno()), *command)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the script lets it through when it is the command
     try:
-        return await asyncio.create_subprocess_exec(*words, env=environment, pass_fds=(channel.fileno(),))
+        return await asyncio.create_subprocess_exec(*words, env=environment, pass_fds=(channel.fileno(),), **options)
     except OSError as error:
         raise CannotIsolate(f"{sys.executable}: {error.strerror}") from None
     finally:

@@ -7,7 +7,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.server.app import create_app
@@ -18,7 +21,7 @@ from ticketfeed.wrap.namespaces import HOST_PORTS_MAX, CannotIsolate, start_isol
 from ticketfeed.wrap.private_files import PrivateFiles, write_private_files
 from ticketfeed.wrap.services import RunPlan, Services, wrapped_services
 
-__all__ = ["run_command"]
+__all__ = ["run_command", "start_command"]
 
 NOT_REACHED = (
     "ticketfeed: COMMAND did not use the proxy, and this system does not let it be isolated ({reason}); if it reads no "
@@ -38,7 +41,7 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
         app.state.service.clock_follower.start()
     try:
         async with wrapped_services(app, plan, environ) as services:
-            code = await _run(lambda: _start(command, plan, services, accounts))
+            code = await _run(lambda: start_command(command, plan, services, accounts))
             if services.why_not_isolated and not services.proxy.is_used:
                 plan.report(NOT_REACHED.format(reason=services.why_not_isolated))
             return code
@@ -48,28 +51,31 @@ async def run_command(command: Sequence[str], plan: RunPlan, store: Store, envir
         await app.state.service.usage_tracker.stop()
 
 
-async def _start(
-    command: Sequence[str], plan: RunPlan, services: Services, accounts: Sequence[str]
+async def start_command(
+    command: Sequence[str], plan: RunPlan, services: Services, accounts: Sequence[str], **options: Any
 ) -> asyncio.subprocess.Process:
+    """Start a command, isolated if the plan and the system allow it. Raises BadInput.
+
+    `options`: for its streams and its session, as those of `asyncio.create_subprocess_exec`.
+    """
     if plan.settings.isolate != "never":
         try:
-            return await _start_isolated(command, plan, services, accounts)
+            return await _start_isolated(command, plan, services, accounts, options)
         except CannotIsolate as problem:
             if plan.settings.isolate == "always":
                 raise BadInput(f"this system does not let a command be isolated: {problem}; see --isolate") from None
             services.why_not_isolated = str(problem)
     try:
-        return await asyncio.create_subprocess_exec(*command, env=services.environment)
+        return await asyncio.create_subprocess_exec(*command, env=services.environment, **options)
     except OSError as error:
         raise BadInput(f"cannot run {command[0]}: {error.strerror}") from None
 
 
 async def _start_isolated(
-    command: Sequence[str], plan: RunPlan, services: Services, accounts: Sequence[str]
+    command: Sequence[str], plan: RunPlan, services: Services, accounts: Sequence[str], options: Mapping[str, Any]
 ) -> asyncio.subprocess.Process:
     def prepare() -> PrivateFiles:
-        folder = services.folder / "private"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="private-", dir=services.folder))
         return write_private_files(folder, plan.authority.root_pem, accounts, command, services.environment)
 
     # What is reached at 127.0.0.1 stays so.
@@ -77,7 +83,7 @@ async def _start_isolated(
     listening = sorted(find_listening_ports() - own)
     host_ports = list(dict.fromkeys([*(plan.host_ports - own), *listening]))[:HOST_PORTS_MAX]
     ports = (HTTPS_PORT, services.proxy_port, *host_ports)
-    inside = await start_isolated(command, services.environment, ports, prepare)
+    inside = await start_isolated(command, services.environment, ports, prepare, **options)
     await services.join(inside, host_ports)
     return inside.process
 

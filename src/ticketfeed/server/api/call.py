@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
+from ticketfeed.data.status import AllStatuses
 from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.api_tokens import is_accepted
 from ticketfeed.protocol.errors import (
@@ -39,6 +40,7 @@ from ticketfeed.server.middleware.overload import limit_anonymous
 from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.metrics import Metrics
+from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
 from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.server.ops.usage_tracker import UsageTracker
@@ -92,7 +94,9 @@ class Service:
     now: AccountClock
     clock_follower: ClockFollower
     mirror: ServedMirror
+    mirror_freshness: MirrorFreshness
     recent_reads: RecentReads = field(default_factory=RecentReads)
+    all_statuses: AllStatuses = field(default_factory=AllStatuses)
 
 
 @dataclass(frozen=True, slots=True)

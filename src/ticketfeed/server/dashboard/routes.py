@@ -17,6 +17,7 @@ from starlette.routing import Route
 from ticketfeed.faults import find_scenario
 from ticketfeed.protocol.errors import (
     APIRateLimitExceeded,
+    InvalidValue,
     RecordNotFound,
     RoleTooLow,
     StoreError,
@@ -25,6 +26,7 @@ from ticketfeed.protocol.errors import (
 )
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.moved_clock import parse_clock_move
+from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import ApiCall, Service, admit, query_of
 from ticketfeed.server.dashboard.pages import PAGE_HEADERS, read_form, render
 from ticketfeed.server.dashboard.session import (
@@ -40,6 +42,7 @@ from ticketfeed.server.dashboard.session import (
 )
 from ticketfeed.server.dashboard.views import VIEWS, Values, View
 from ticketfeed.server.faults.routes import find_faults
+from ticketfeed.server.ops.mirror import change_mirror
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.static_files import static_file_response
 
@@ -50,6 +53,7 @@ _STATIC = frozenset({"page.css", "page.js", "uPlot.iife.min.js", "uPlot.min.css"
 _log = logging.getLogger("ticketfeed.dashboard")
 
 Handler = Callable[[Request, Account], Awaitable[Response]]
+Change = Callable[[Request, Account, Mapping[str, str]], Awaitable[str]]
 
 
 def _route(path: str, handler: Handler, method: str = "GET") -> Route:
@@ -97,36 +101,50 @@ def _values(service: Service, account: Account) -> Values:
     return {"now": service.clock(), "settings": service.settings, **clock}
 
 
-async def _move_clock(request: Request, account: Account) -> Response:
-    """Move the account's clock as the form says, and show the start page again."""
+def _form(change: Change) -> Handler:
+    """A form of a session: changes what it says, and leads to the page that `change` names, below the start page."""
+
+    async def handler(request: Request, account: Account) -> Response:
+        session = await find_session(request, request.app.state.service, account)
+        if session is None:
+            return RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
+        form = await read_form(request)
+        if not has_csrf_token(form, session.csrf):
+            return _invalid_csrf_token()
+        return RedirectResponse(BASE + await change(request, account, form), 303, PAGE_HEADERS)
+
+    return handler
+
+
+async def _move_clock(request: Request, account: Account, form: Mapping[str, str]) -> str:
+    """Move the account's clock."""
     service: Service = request.app.state.service
-    session = await find_session(request, service, account)
-    if session is None:
-        return RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
-    form = await read_form(request)
-    if not has_csrf_token(form, session.csrf):
-        return _invalid_csrf_token()
     name, value = form.get("move", ""), form.get("value", "")
     move = parse_clock_move({name: value if name in ("set", "advance") else True})
     await service.clock_follower.move(account, move, service.clock())
-    return RedirectResponse(BASE, 303, PAGE_HEADERS)
+    return ""
 
 
-async def _switch_fault(request: Request, account: Account) -> Response:
-    """Switch a scenario on or off as the form says, and show the page of scenarios again."""
+async def _change_mirror(request: Request, account: Account, form: Mapping[str, str]) -> str:
+    """Pause the account's mirror, resume it, or change its budget."""
     service: Service = request.app.state.service
-    session = await find_session(request, service, account)
-    if session is None:
-        return RedirectResponse(f"{BASE}login", 303, PAGE_HEADERS)
-    form = await read_form(request)
-    if not has_csrf_token(form, session.csrf):
-        return _invalid_csrf_token()
+    paused, budget = form.get("paused"), form.get("requests_per_minute")
+    limit = None if budget is None else parse_integer(budget)
+    if (budget is not None and limit is None) or paused not in (None, "true", "false"):
+        raise InvalidValue("Requests a minute must be a whole number, and a mirror is paused or not")
+    is_paused = None if paused is None else paused == "true"
+    await change_mirror(service.store, account, paused=is_paused, requests_per_minute=limit)
+    return "#mirror"
+
+
+async def _switch_fault(request: Request, account: Account, form: Mapping[str, str]) -> str:
+    """Switch a scenario on or off."""
     faults = find_faults(request)
     if "add" in form:
         faults.add(account, find_scenario(form["add"]))
     else:
         faults.clear(account, form.get("clear") or None)
-    return RedirectResponse(f"{BASE}scenarios", 303, PAGE_HEADERS)
+    return "scenarios"
 
 
 async def _find_session(request: Request, service: Service, account: Account) -> Session | None:
@@ -219,8 +237,9 @@ DASHBOARD_ROUTES: Sequence[Route] = [
     _route("login", _show_login),
     _route("login", _login, "POST"),
     _route("logout", _logout, "POST"),
-    _route("move_clock", _move_clock, "POST"),
-    _route("scenarios", _switch_fault, "POST"),
+    _route("move_clock", _form(_move_clock), "POST"),
+    _route("change_mirror", _form(_change_mirror), "POST"),
+    _route("scenarios", _form(_switch_fault), "POST"),
     Route(f"{BASE}static/{{name}}", _static, methods=["GET"]),
     Route(BASE.rstrip("/"), _redirect_to_base, methods=["GET"]),
 ]

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
+from ticketfeed.clock import system_instant
 from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
 from ticketfeed.export.source import FeedReader
 from ticketfeed.faults import shipped_scenarios
+from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.cursor import encode_cursor
 from ticketfeed.protocol.errors import RecordNotFound, StoreUnavailable
 from ticketfeed.protocol.model import Account, Filters, Position, Slice, TicketList
@@ -50,8 +52,18 @@ async def overview(request: Request, call: ApiCall) -> Values:
     charts: Charts = request.app.state.charts
     period = request.query_params.get("span", "")
     period, now = period if period in PERIODS else "day", call.now
-    status, chart = await asyncio.gather(_read_status(call), _read_chart(charts, call.account, period, now))
-    return {**status, "chart": chart, "periods": PERIODS, "curls": _curls(request, call)}
+    status, mirror, chart = await asyncio.gather(
+        _read_status(call), _read_mirror(call), _read_chart(charts, call.account, period, now)
+    )
+    return {**status, **mirror, "chart": chart, "periods": PERIODS, "curls": _curls(request, call)}
+
+
+async def _read_mirror(call: ApiCall) -> Values:
+    """Read anew each time, so that whoever has changed something sees it."""
+    service = call.service
+    read = lambda: service.store.read_mirror(call.account)  # noqa: E731
+    mirror = await service.recent_reads.get(("mirror", call.account), read, keep=lambda _seconds: 0.0)
+    return {"mirror": mirror, "mirror_status": mirror and status_of(mirror, system_instant())}
 
 
 async def _read_chart(charts: Charts, account: Account, period: str, now: int) -> Chart:

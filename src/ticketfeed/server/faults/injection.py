@@ -37,7 +37,7 @@ __all__ = ["FaultInjection"]
 
 _OWN = "/_ticketfeed"
 # How long an answer is withheld from a command that is to be killed.
-KILL_SECONDS = 30.0
+KILL_SECONDS = 5.0
 # How long a change waits until it can be read: the rest of its second, and some.
 _READABLE_SECONDS = 1.5
 _POLL_SECONDS = 0.02

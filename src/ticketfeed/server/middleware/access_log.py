@@ -23,6 +23,7 @@ from ticketfeed.protocol.query import parse_query
 from ticketfeed.server.ops.usage_tracker import Answered, logged_path
 from ticketfeed.server.request_context import begin
 from ticketfeed.server.responses import error_response
+from ticketfeed.storage.wait_budget import begin_waits
 
 __all__ = ["AccessLog", "logged_query"]
 
@@ -55,6 +56,7 @@ class AccessLog:
             return
         started, request_id, context = time.perf_counter(), _new_request_id(), begin(scope)
         REQUEST_ID.set(request_id)
+        begin_waits()
         status, sent, is_ended, retry_after = 0, 0, False, ""
 
         async def send_with_id(message: Message) -> None:

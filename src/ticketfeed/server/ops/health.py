@@ -1,11 +1,11 @@
 """Operational endpoints: liveness, readiness, Prometheus metrics.
 
-Liveness and readiness need no credentials, and are answered within a second whatever locks the store. Readiness says
-how the mirror goes whose account the host names, and with `fresh_seconds=N` whether it is behind by no more than that.
-Metrics of all accounts need the metrics token; an admin sees those of the own account only.
+Liveness and readiness need no credentials, and are answered within a second whatever locks the store. Metrics of all
+accounts need the metrics token; an admin sees those of the own account only.
 """
 
 import asyncio
+import contextlib
 from hmac import compare_digest
 from typing import Any
 
@@ -16,10 +16,9 @@ from starlette.routing import Route
 from ticketfeed.clock import system_instant
 from ticketfeed.data.status import FeedStatus, farthest_ahead, read_status
 from ticketfeed.mirror.status import status_of
-from ticketfeed.protocol.errors import InvalidValue, RoleTooLow, StoreError, StoreUnavailable, WireError
+from ticketfeed.protocol.errors import RoleTooLow, StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
-from ticketfeed.protocol.query import parse_integer
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
 from ticketfeed.storage.contract import Snapshot
@@ -39,44 +38,23 @@ async def _health(_request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """200 if the store can be read, from the primary or a replica, and has the schema of this release; else 503."""
+    """200 if the store can be read, from the primary or a replica, and has the schema of this release; else 503.
+
+    With `mirror_fresh_seconds`, mirrors must be fresh, too.
+    """
     service: Service = request.app.state.service
     try:
         checks = await service.recent_reads.get("ready", lambda: _check(service), stale_seconds=STALE_SECONDS)
     except (StoreError, StoreUnavailable):  # the reason is logged, not shown: the caller is not authenticated
         return JSONResponse({"status": "unready", "checks": {"store": "cannot be read"}}, 503, headers=_NO_STORE)
-    mirror = await _find_mirror(service, request)
-    is_ready = checks["migrations"] in ("ok", "unknown") and _is_fresh(request, mirror)
+    now, mirrors = system_instant(), service.mirror_freshness
+    if (freshness := mirrors.problem(now)) is not None:
+        checks = {**checks, "mirror": freshness}
+    is_ready = checks["migrations"] in ("ok", "unknown") and freshness in ("ok", None)
     body: dict[str, Any] = {"status": "ready" if is_ready else "unready", "checks": checks}
-    if mirror is not None:
-        body["mirror"] = mirror
+    if (values := mirrors.values(now)) is not None:
+        body["mirror"] = values
     return JSONResponse(body, 200 if is_ready else 503, headers=_NO_STORE)
-
-
-async def _find_mirror(service: Service, request: Request) -> dict[str, Any] | None:
-    """How the mirror of the account goes that the host names; None where there is none, or nobody can say now."""
-
-    async def read() -> Mirror | None:
-        async with asyncio.timeout(PROBE_SECONDS):
-            return await service.store.read_mirror(await service.accounts.find(request.headers.get("host", "")))
-
-    try:
-        mirror = await service.recent_reads.get(("mirror", request.headers.get("host")), read)
-    except (WireError, StoreError, TimeoutError):
-        return None
-    return None if mirror is None else status_of(mirror, system_instant())
-
-
-def _is_fresh(request: Request, mirror: dict[str, Any] | None) -> bool:
-    """Raises InvalidValue."""
-    text = request.query_params.get("fresh_seconds")
-    if text is None:
-        return True
-    seconds = parse_integer(text)
-    if seconds is None or seconds < 0:
-        raise InvalidValue("fresh_seconds must be a number of seconds")
-    behind = None if mirror is None else mirror["behind_seconds"]
-    return behind is not None and behind <= seconds
 
 
 async def _check(service: Service) -> dict[str, str]:
@@ -93,10 +71,17 @@ async def _check(service: Service) -> dict[str, str]:
 async def _probe(service: Service) -> dict[str, str]:
     """Ask the primary. No account is named: the caller is not authenticated. With a wrong clock one can read."""
 
-    def look(snapshot: Snapshot) -> tuple[list[str], int]:
-        return list(snapshot.migration_problems()), farthest_ahead(snapshot, service.now)
+    def look(snapshot: Snapshot) -> list[str]:
+        return list(snapshot.migration_problems())
 
-    problems, ahead = await service.store.inspect(look, is_probe=True)
+    def look_at_accounts(snapshot: Snapshot) -> int:
+        service.mirror_freshness.read(snapshot)
+        return farthest_ahead(snapshot, service.now)
+
+    problems, ahead = await service.store.inspect(look, is_probe=True), 0
+    with contextlib.suppress(StoreError, StoreUnavailable):  # an account out of reach is no reason to be unready
+        if not problems:  # of another release, a table may be missing or another one
+            ahead = await service.store.inspect(look_at_accounts, is_probe=True)
     clock = await service.store.clock_problem()
     if clock is None and ahead:
         clock = f"the newest change of an account is {ahead:,} s ahead of now; see ticketfeed repair clock"
@@ -117,7 +102,7 @@ async def _metrics(request: Request) -> Response:
     if service.metrics is None:
         missing = "metrics need prometheus-client: pip install 'ticketfeed[metrics]'\n"
         return Response(missing, 501, media_type="text/plain", headers=_NO_STORE)
-    statuses, mirrors = await _read_statuses(service, account), await _read_mirrors(service)
+    statuses, mirrors = await _read_statuses(service, account), await _read_mirrors(service, account)
     text, content_type = service.metrics.text(statuses, mirrors, account.subdomain if account else None)
     return Response(text, headers={**_NO_STORE, "content-type": content_type})
 
@@ -127,8 +112,9 @@ async def _read_statuses(service: Service, only: Account | None) -> list[FeedSta
     now, settle = service.clock(), service.settings.settle_seconds
 
     async def read() -> list[FeedStatus]:
-        accounts = [only] if only else await service.store.list_accounts()
-        return [await read_status(service.store, each, now=now, settle_seconds=settle) for each in accounts]
+        if only is None:
+            return await service.all_statuses.read(service.store, now=now, settle_seconds=settle)
+        return [await read_status(service.store, only, now=now, settle_seconds=settle)]
 
     try:
         return await service.recent_reads.get(("metrics", only), read)
@@ -136,16 +122,16 @@ async def _read_statuses(service: Service, only: Account | None) -> list[FeedSta
         return None
 
 
-async def _read_mirrors(service: Service) -> dict[str, dict[str, Any]]:
-    """How each mirror goes, by the name of its account."""
+async def _read_mirrors(service: Service, only: Account | None) -> dict[str, dict[str, Any]]:
+    """The status of each account that is a mirror, by its name; nothing if the store cannot be read."""
 
     async def read() -> dict[str, Mirror]:
-        mirrors = await service.store.read_mirrors()
-        accounts = await service.store.list_accounts() if mirrors else []
+        mirrors = await service.store.inspect(lambda snapshot: dict(snapshot.mirrors()))
+        accounts = [only] if only else await service.store.list_accounts() if mirrors else []
         return {each.subdomain: mirrors[each.account_id] for each in accounts if each.account_id in mirrors}
 
     try:
-        found = await service.recent_reads.get("mirrors", read)
+        found = await service.recent_reads.get(("mirrors", only), read)
     except (StoreError, StoreUnavailable):
         return {}
     return {name: status_of(mirror, system_instant()) for name, mirror in found.items()}

@@ -14,12 +14,15 @@ from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUna
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import JobItem, Store
+from ticketfeed.storage.wait_budget import begin_waits
 from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure
 
 __all__ = ["Jobs", "new_job_id"]
 
 # Between two attempts while the store is unavailable.
 _RETRY_SECONDS = 1.0
+# Accounts that are asked for open jobs at the same time.
+_RESUMED_TOGETHER = 4
 MAINTENANCE_SECONDS = 60.0
 MOVED_CLOCKS = (
     "the clock of account %s was moved, and is not followed: this server keeps the machine's time, as it was started "
@@ -44,6 +47,9 @@ class Jobs:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._maintenance: asyncio.Task[None] | None = None
+        self._resuming: asyncio.Task[None] | None = None
+        # Accounts that the last maintenance could not reach.
+        self._unreachable: set[Account] = set()
         self._is_due = asyncio.Event()
 
     def start(self, account: Account, job_id: str) -> None:
@@ -60,17 +66,40 @@ class Jobs:
         """Run it now: the clock of an account was moved."""
         self._is_due.set()
 
+    def start_resuming(self) -> None:
+        """Run `resume` in the background."""
+        self._resuming = asyncio.get_running_loop().create_task(self.resume())
+
     async def resume(self) -> None:
-        """Start all jobs that a process left unfinished."""
-        for account in await self._store.list_accounts():
-            for job_id in await self._store.list_open_jobs(account):
-                self.start(account, job_id)
+        """Start all jobs that a process left unfinished, account by account: those out of reach when they are back."""
+        accounts: list[Account] | None = None
+        while accounts is None or accounts:
+            try:
+                accounts = await self._store.list_accounts() if accounts is None else accounts
+                turns = asyncio.Semaphore(_RESUMED_TOGETHER)
+                resumed = await asyncio.gather(*(self._resume(account, turns) for account in accounts))
+                accounts = [account for account, is_done in zip(accounts, resumed, strict=True) if not is_done]
+            except (StoreError, StoreUnavailable) as error:
+                _log.warning("jobs cannot be resumed, retrying: %s", error)
+            if accounts is None or accounts:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _resume(self, account: Account, turns: asyncio.Semaphore) -> bool:
+        """Start the open jobs of an account; whether it could be reached."""
+        async with turns:
+            try:
+                for job_id in await self._store.list_open_jobs(account):
+                    self.start(account, job_id)
+            except (StoreError, StoreUnavailable):
+                return False
+            return True
 
     async def stop(self) -> None:
         """Finish the items in flight and start no others."""
         self._is_stopping = True
-        if self._maintenance is not None:
-            self._maintenance.cancel()
+        for task in (self._maintenance, self._resuming):
+            if task is not None:
+                task.cancel()
         await self.wait()
 
     async def wait(self) -> None:
@@ -79,17 +108,24 @@ class Jobs:
             await asyncio.wait(list(self._running.values()))
 
     async def maintain(self, settings: Settings, now: Callable[[Account], int]) -> None:
-        """Run it once for every account."""
+        """Run it once for every account, those last that could not be reached before."""
         if await self._follow_erasures():
             await self._store.overwrite_erased()
-        for account in await self._store.list_accounts():
-            counts = await maintain(
-                self._store,
-                account,
-                close_solved_days=settings.close_solved_days,
-                scrub_deleted_days=settings.scrub_deleted_days,
-                now=now(account),
-            )
+        for account in sorted(await self._store.list_accounts(), key=self._unreachable.__contains__):
+            try:
+                counts = await maintain(
+                    self._store,
+                    account,
+                    close_solved_days=settings.close_solved_days,
+                    scrub_deleted_days=settings.scrub_deleted_days,
+                    now=now(account),
+                )
+            except (StoreError, StoreUnavailable) as error:
+                if account not in self._unreachable:
+                    _log.warning("maintenance of %s failed, retrying: %s", account.subdomain, error)
+                self._unreachable.add(account)
+                continue
+            self._unreachable.discard(account)
             if any(counts.values()):
                 _log.info("maintenance of %s: %s", account.subdomain, counts)
 
@@ -100,7 +136,7 @@ class Jobs:
                 await self.maintain(settings, now)
                 if not settings.test_clock:
                     await self._warn_moved_clocks()
-            except StoreUnavailable as error:
+            except (StoreError, StoreUnavailable) as error:
                 _log.warning("maintenance failed, retrying: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_due.wait(), MAINTENANCE_SECONDS)
@@ -123,6 +159,7 @@ class Jobs:
         item: JobItem | None = None
         is_finished = False
         while not is_finished and not self._is_stopping:
+            begin_waits()  # each item's own, not those of the request that started the job
             try:
                 item = await self._advance(account, job_id, item)
                 is_finished = item is None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticketfeed.data.status import FeedStatus
+from ticketfeed.mirror.status import STATES
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops.usage_tracker import Answered
 
@@ -20,6 +21,7 @@ __all__ = ["METRICS", "MULTIPROCESS_VARIABLE", "Metrics", "make_metrics"]
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_ACCOUNT = ("account",)
 _CONSUMER = ("account", "credential", "export", "user_agent")
 # name -> (type, labels, what it is): the table of docs/reference/metrics.md.
 METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -77,23 +79,64 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         _CONSUMER,
         "Time of the last request of a consumer.",
     ),
-    **{
-        f"ticketfeed_mirror_{name}": ("gauge", ("account",), text)
-        for name, text in {
-            "running": "1 while a process copies the source, or waits to.",
-            "paused": "1 while an operator has paused it.",
-            "copied": "Records that the source has given.",
-            "applied": "Records of those that changed something.",
-            "behind_seconds": "Seconds that the mirror is behind its source.",
-            "behind_changes": "Changes of tickets that it is behind, estimated.",
-            "requests_per_minute": "Requests that it may send; 0 for no limit.",
-            "requests_used": "Requests that it sent in the last minute.",
-            "eta_seconds": "Seconds until the tickets are caught up with, estimated.",
-            "differences": "Differences that the last verification found.",
-        }.items()
-    },
+    "ticketfeed_mirror_info": ("gauge", ("account", "source"), "1 for an account that is a mirror of this source."),
+    "ticketfeed_mirror_state": (
+        "gauge",
+        ("account", "state"),
+        f"1 for the state that a mirror is in, 0 for the others: {', '.join(STATES)}.",
+    ),
+    "ticketfeed_mirror_copied_total": ("counter", _ACCOUNT, "Records that the source has given."),
+    "ticketfeed_mirror_applied_total": (
+        "counter",
+        _ACCOUNT,
+        "Records of this account that they changed; tickets bring their metric sets.",
+    ),
+    "ticketfeed_mirror_behind_seconds": (
+        "gauge",
+        _ACCOUNT,
+        "How far a mirror is behind its source; missing until each stream has given a page, and of an archive.",
+    ),
+    "ticketfeed_mirror_behind_changes": (
+        "gauge",
+        _ACCOUNT,
+        "Changes of tickets that are still to be read, estimated; missing if that is not known.",
+    ),
+    "ticketfeed_mirror_requests_per_minute": (
+        "gauge",
+        _ACCOUNT,
+        "Requests that may be sent to the source a minute; 0 for no limit.",
+    ),
+    "ticketfeed_mirror_requests_used": ("gauge", _ACCOUNT, "Requests sent to the source in the last minute."),
+    "ticketfeed_mirror_eta_seconds": ("gauge", _ACCOUNT, "Seconds until it is caught up; missing if not known."),
+    "ticketfeed_mirror_verified_timestamp_seconds": (
+        "gauge",
+        _ACCOUNT,
+        "When a mirror was last compared with its source; missing if it never was.",
+    ),
+    "ticketfeed_mirror_differences": (
+        "gauge",
+        _ACCOUNT,
+        "Differences from the source that were found then, and again after the lag had cleared.",
+    ),
 }
-_RUNNING = ("copying", "following", "waiting", "paused")
+# Counters that are stored, where all processes read them.
+_STORED_COUNTERS = {
+    "ticketfeed_consumer_repeats_total",
+    "ticketfeed_mirror_copied_total",
+    "ticketfeed_mirror_applied_total",
+}
+# Metric -> the member of a mirror's status that it is.
+_MIRROR_VALUES = {
+    "mirror_copied_total": "copied",
+    "mirror_applied_total": "applied",
+    "mirror_behind_seconds": "behind_seconds",
+    "mirror_behind_changes": "behind_changes",
+    "mirror_requests_per_minute": "requests_per_minute",
+    "mirror_requests_used": "requests_used",
+    "mirror_eta_seconds": "eta_seconds",
+    "mirror_verified_timestamp_seconds": "verified_at",
+    "mirror_differences": "differences",
+}
 
 
 def make_metrics() -> "Metrics | None":
@@ -153,19 +196,16 @@ class Metrics:
         self._refused.labels(account.subdomain, reason).inc()
 
     def text(
-        self,
-        statuses: Sequence[FeedStatus] | None,
-        mirrors: Mapping[str, Mapping[str, Any]] | None = None,
-        only: str | None = None,
+        self, statuses: Sequence[FeedStatus] | None, mirrors: Mapping[str, Mapping[str, Any]], only: str | None = None
     ) -> tuple[bytes, str]:
         """The exposition text and its content type.
 
-        `statuses`: None if the store cannot be read. `mirrors`: how they go, by account. `only`: the account to
-        restrict the samples to.
+        `statuses`: None if the store cannot be read. `mirrors`: the status of each (mirror/status.py), by account.
+        `only`: the account to restrict the samples to.
         """
         registry = self._client.CollectorRegistry()
         registry.register(_Filtered(self._counters(), only))
-        registry.register(_Filtered(self._gauges(statuses, mirrors or {}), only))
+        registry.register(_Filtered(self._gauges(statuses, mirrors), only))
         return self._client.generate_latest(registry), self._client.CONTENT_TYPE_LATEST
 
     def _counters(self) -> Iterable["Metric"]:
@@ -185,7 +225,7 @@ class Metrics:
 
         families: dict[str, Any] = {}
         for name, (kind, labels, text) in METRICS.items():
-            if kind == "gauge" or name == "ticketfeed_consumer_repeats_total":
+            if kind == "gauge" or name in _STORED_COUNTERS:
                 family = GaugeMetricFamily if kind == "gauge" else CounterMetricFamily
                 families[name] = family(name, text, labels=labels)
 
@@ -208,14 +248,15 @@ class Metrics:
                 put("consumer_looping", of, consumer.is_looping)
                 put("consumer_repeats_total", of, consumer.repeats)
                 put("consumer_last_seen_timestamp_seconds", of, consumer.last_at)
-        for account, values in mirrors.items():
-            put("mirror_running", [account], values["state"] in _RUNNING)
-            put("mirror_paused", [account], values["state"] == "paused")
-            for name, value in values.items():
-                if f"ticketfeed_mirror_{name}" in families and value is not None:
-                    put(f"mirror_{name}", [account], value)
         if statuses:
             put("store_bytes", [], statuses[0].size_bytes)
+        for account, values in mirrors.items():
+            put("mirror_info", [account, values["source"]], 1)
+            for state in STATES:
+                put("mirror_state", [account, state], state == values["state"])
+            for name, member in _MIRROR_VALUES.items():
+                if values[member] is not None:
+                    put(name, [account], values[member])
         return families.values()
 
 

@@ -8,13 +8,17 @@ from starlette.routing import Route
 from ticketfeed.clock import system_instant
 from ticketfeed.mirror.knobs import change_settings
 from ticketfeed.mirror.status import status_of
-from ticketfeed.protocol.errors import InvalidValue, MissingScope, RecordNotFound, RoleTooLow
-from ticketfeed.protocol.scopes import allows
-from ticketfeed.server.api.call import ApiCall, admit, refuse_cross_site
+from ticketfeed.protocol.errors import InvalidValue, RecordNotFound
+from ticketfeed.protocol.model import Account
+from ticketfeed.server.api.admin_calls import admit_admin
+from ticketfeed.server.api.call import ApiCall, refuse_cross_site
 from ticketfeed.server.api.requests import read_body
-from ticketfeed.server.request_context import request_context
+from ticketfeed.storage.contract import Store
 
-__all__ = ["MIRROR_ROUTES"]
+__all__ = ["MIRROR_ROUTES", "change_mirror"]
+
+PATH = "/_ticketfeed/mirror"
+REQUESTS_PER_MINUTE_MAX = 999_999_999
 
 
 class _Change(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,33 +27,30 @@ class _Change(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def _show(request: Request) -> Response:
-    return await _answer(await _admit_admin(request, "read"))
+    return await _answer(await admit_admin(request, PATH, "read"))
 
 
 async def _change(request: Request) -> Response:
     refuse_cross_site(request)
-    call = await _admit_admin(request, "write")
+    call = await admit_admin(request, PATH, "write")
     try:
         change = msgspec.json.decode(await read_body(request), type=_Change)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidValue(f"the body must be JSON with paused or requests_per_minute: {error}") from None
-    if change.requests_per_minute is not None and not 0 <= change.requests_per_minute < 10**9:
-        raise InvalidValue("requests_per_minute must be 0 or more")
     store, account = call.service.store, call.account
-    if await store.read_mirror(account) is None:
-        raise RecordNotFound
-    await change_settings(store, account, is_paused=change.paused, requests_per_minute=change.requests_per_minute)
+    await change_mirror(store, account, paused=change.paused, requests_per_minute=change.requests_per_minute)
     return await _answer(call)
 
 
-async def _admit_admin(request: Request, scope: str) -> ApiCall:
-    request_context(request.scope).endpoint = "/_ticketfeed/mirror"
-    call = await admit(request)
-    if call.identity.scopes is not None and not allows(call.identity.scopes, scope):
-        raise MissingScope([scope])
-    if call.identity.role != "admin":
-        raise RoleTooLow
-    return call
+async def change_mirror(
+    store: Store, account: Account, *, paused: bool | None = None, requests_per_minute: int | None = None
+) -> None:
+    """Store those that are given. Raises InvalidValue, and RecordNotFound for an account that is no mirror."""
+    if requests_per_minute is not None and not 0 <= requests_per_minute <= REQUESTS_PER_MINUTE_MAX:
+        raise InvalidValue(f"requests_per_minute must be a whole number from 0 to {REQUESTS_PER_MINUTE_MAX:,}")
+    if await store.read_mirror(account) is None:
+        raise RecordNotFound
+    await change_settings(store, account, is_paused=paused, requests_per_minute=requests_per_minute)
 
 
 async def _answer(call: ApiCall) -> Response:
@@ -61,6 +62,6 @@ async def _answer(call: ApiCall) -> Response:
 
 
 MIRROR_ROUTES = [
-    Route("/_ticketfeed/mirror", _show, methods=["GET"]),
-    Route("/_ticketfeed/mirror", _change, methods=["POST"]),
+    Route(PATH, _show, methods=["GET"]),
+    Route(PATH, _change, methods=["POST"]),
 ]

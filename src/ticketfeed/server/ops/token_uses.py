@@ -52,12 +52,14 @@ class TokenUses:
     async def flush(self) -> None:
         """Write what was noted."""
         pending, self._pending = self._pending, {}
-        for account, uses in pending.items():
-            try:
-                await self._store.write(account, partial(_write, uses))
-            except (StoreError, StoreUnavailable):
-                for key in uses:
-                    self._noted.pop((account, key), None)
+        await asyncio.gather(*(self._flush_account(account, uses) for account, uses in pending.items()))
+
+    async def _flush_account(self, account: Account, uses: dict[_Key, int]) -> None:
+        try:
+            await self._store.write(account, partial(_write, uses))
+        except (StoreError, StoreUnavailable):
+            for key in uses:
+                self._noted.pop((account, key), None)
 
     async def stop(self) -> None:
         """Write what is left."""

@@ -137,7 +137,7 @@ class UsageTracker:
         """Write the buffered records to the store. Records that it cannot take stay in the buffer."""
         async with self._flushing:
             await self._drop_erased()
-            reasons = [await self._flush_account(account) for account in list(self._buffers)]
+            reasons = await asyncio.gather(*map(self._flush_account, list(self._buffers)))
         self._warn_once(next(filter(None, reasons), ""))
 
     async def flush_all(self, workers: int) -> None:

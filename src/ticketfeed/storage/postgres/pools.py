@@ -13,7 +13,8 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketfeed.protocol.errors import StoreUnavailable
-from ticketfeed.storage.shares import AccountShares
+from ticketfeed.storage.shares import AccountSlots, Slot
+from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
 __all__ = ["CONNECTION", "RETRY_SECONDS", "WAIT_SECONDS", "PostgresReaders", "explain", "is_transient"]
 
@@ -23,14 +24,20 @@ Pool = AsyncConnectionPool[Any]
 # How long a request waits for a database that is away before its answer is 503: less than clients wait for one.
 WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.1
-# A server that failed is asked last for so long.
+# A server that failed is asked last for so long, unless it answers meanwhile.
 AVOID_SECONDS = 10.0
+# How long it has to show that it only waited for something behind it.
+PING_SECONDS = 1.0
 # Serialization failure, deadlock, shutdown by the administrator, after a crash, while starting; no such table or
 # schema, on a replica that has not replicated a new store yet.
 TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
-# Connections of one process to each server, and how many of them one account may use at once.
+# Those of them that a server has by itself, whatever else is asked of it.
+OWN_STATES = {"57P01", "57P02", "57P03", "42P01", "3F000"}
+# What one process reads at once, how much of it for one account, and how much more that takes long: with each there is
+# a connection in use.
 READERS_MAX = 8
 READERS_OF_ACCOUNT = 4
+SLOW_READERS_MAX = 16
 # No server-side prepared statements: a pooler in transaction mode gives the next transaction another connection.
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
@@ -51,7 +58,7 @@ class PostgresReaders:
         self.primary = _reader_pool(url)
         self._replicas = [_reader_pool(read_url) for read_url in read_urls]
         self._turn = 0
-        self._shares = AccountShares(READERS_OF_ACCOUNT)
+        self._slots = AccountSlots(READERS_MAX, READERS_OF_ACCOUNT, SLOW_READERS_MAX)
         self._abandoned: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[Pool, float] = {}
 
@@ -100,42 +107,74 @@ class PostgresReaders:
     async def _read(
         self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str] = ()
     ) -> list[Any]:
-        deadline = time.monotonic() + WAIT_SECONDS
-        async with self.share_of(bindings.get("account_id"), deadline):
-            return await self._read_until(deadline, sql, bindings, pools, settings)
+        deadline = wait_deadline(WAIT_SECONDS)
+        async with self.slot_of(bindings.get("account_id"), deadline) as slot:
+            return await self._read_until(deadline, sql, bindings, pools, settings, slot)
 
     @contextlib.asynccontextmanager
-    async def share_of(self, account_id: int | None, deadline: float) -> AsyncIterator[None]:
-        """A place of the account's share; of no account for None. Raises StoreUnavailable."""
+    async def slot_of(self, account_id: int | None, deadline: float) -> AsyncIterator[Slot | None]:
+        """A slot of the account; none for None. Raises StoreUnavailable."""
         if account_id is None:
-            yield
+            yield None
             return
-        await self._shares.take(account_id, deadline)
+        slot = await self._slots.take(account_id, deadline)
         try:
-            yield
+            yield slot
         finally:
-            self._shares.give_back(account_id)
+            slot.release()
 
     async def _read_until(
-        self, deadline: float, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str]
+        self,
+        deadline: float,
+        sql: str,
+        bindings: dict[str, Any],
+        pools: Sequence[Pool],
+        settings: Sequence[str],
+        slot: Slot | None,
     ) -> list[Any]:
         while True:
             for pool in sorted(pools, key=self._is_avoided):
-                remaining = deadline - time.monotonic()
+                started = time.monotonic()
                 try:
                     reading = _fetch(pool, sql, bindings, settings)
-                    return await self.within(min(remaining, WAIT_SECONDS / len(pools)), reading)
+                    return await self.within(min(deadline - started, WAIT_SECONDS / len(pools)), reading, slot)
                 except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                    spend_wait(started)
+                    if slot is not None:
+                        slot.has_failed = True
                     if not is_transient(error):
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
-                    self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
+                    self._note_failure(pool, error)
                     if time.monotonic() > deadline:
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def within(self, seconds: float, query: Coroutine[Any, Any, T]) -> T:
-        """Raise TimeoutError after so long, even if the server hangs: cancelling a query takes its cooperation."""
+    def _note_failure(self, pool: Pool, error: Exception) -> None:
+        """Avoid a server for an error of its own. One that has not answered in time may have waited for a lock, or for
+        a server behind it, so it is asked for something else."""
+        if isinstance(error, psycopg.Error) and not is_own_failure(error):
+            return
+        is_first = not self._is_avoided(pool)
+        self._avoided_until[pool] = time.monotonic() + AVOID_SECONDS
+        if is_first and isinstance(error, TimeoutError | PoolTimeout):
+            self._in_background(asyncio.ensure_future(self._ping(pool)))
+
+    async def _ping(self, pool: Pool) -> None:
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(PING_SECONDS):
+                async with await psycopg.AsyncConnection.connect(str(pool.conninfo), **CONNECTION) as connection:
+                    await connection.execute("SELECT 1")
+                self._avoided_until.pop(pool, None)
+
+    async def within(self, seconds: float, query: Coroutine[Any, Any, T], slot: Slot | None = None) -> T:
+        """Raise TimeoutError after so long, even if the server hangs: cancelling a query takes its cooperation.
+
+        `slot`: held until the query has ended.
+        """
         task = asyncio.ensure_future(query)
+        if slot is not None:
+            slot.hold()
+            task.add_done_callback(lambda _: slot.release())
         try:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
             if done:
@@ -143,9 +182,12 @@ class PostgresReaders:
             raise TimeoutError(f"no answer within {seconds:.1f} seconds")
         finally:
             if not task.done():
-                task.cancel()  # it ends at some time, in the background
-                self._abandoned.add(task)
-                task.add_done_callback(self._forget)
+                task.cancel()  # it ends at some time
+                self._in_background(task)
+
+    def _in_background(self, task: "asyncio.Future[Any]") -> None:
+        self._abandoned.add(task)
+        task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Future[Any]) -> None:
         self._abandoned.discard(task)
@@ -161,7 +203,7 @@ def _reader_pool(url: str) -> Pool:
     return AsyncConnectionPool(
         url,
         min_size=0,
-        max_size=READERS_MAX,
+        max_size=READERS_MAX + SLOW_READERS_MAX,
         open=False,
         kwargs=CONNECTION,
         configure=_read_in_feed_order,
@@ -193,6 +235,14 @@ def is_transient(error: Exception) -> bool:
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError)
     return error.sqlstate[:2] == "08" or error.sqlstate in TRANSIENT_STATES
+
+
+def is_own_failure(error: psycopg.Error) -> bool:
+    """Whether a transient error is the server's own: it ends, or the connection to it was lost.
+
+    On Citus, an error of class 08 that has a SQLSTATE is that of a worker behind it.
+    """
+    return error.sqlstate is None or error.sqlstate in OWN_STATES
 
 
 def explain(error: Exception) -> str:

@@ -15,9 +15,10 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Uni
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
+from ticketfeed.storage.postgres.citus import distribute_tables, distributed_tables, write_sequential
 from ticketfeed.storage.postgres.search_index import write_entries
 from ticketfeed.storage.postgres.session import PostgresSession
-from ticketfeed.storage.queries import POSTGRES, load_migrations, translate
+from ticketfeed.storage.queries import POSTGRES, load_migrations, split_statements, translate
 from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 
 __all__ = ["prepare_schema", "refuse_encoding", "refuse_unreadable"]
@@ -57,9 +58,13 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
     with connection.transaction():
         connection.execute("LOCK TABLE ticketfeed.migration IN SHARE ROW EXCLUSIVE MODE")
         applied = _applied(connection)
+        is_distributed = bool(distributed_tables(connection))
+        if is_distributed:
+            write_sequential(connection)
 
         def apply(number: int, name: str, sql: str) -> None:
-            connection.execute(sql.encode())
+            for statement in split_statements(sql):  # Citus refuses several in one text
+                connection.execute(statement.encode())
             connection.execute("INSERT INTO ticketfeed.migration (number, name) VALUES (%s, %s)", (number, name))
             if name == LOOKUP_MIGRATION:
                 rows = connection.execute(READ_NAMED.encode()).fetchall()
@@ -67,6 +72,8 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
                     cursor.executemany(translate(POSTGRES, WRITE_KEY).encode(), make_lookup_keys(rows))
 
         apply_migrations("postgres", applied, apply)
+        if is_distributed:
+            distribute_tables(connection)
         session = PostgresSession(connection)
         if needs_search_index(session):
             build_search_index(session, partial(write_entries, session))

@@ -37,6 +37,9 @@ class PostgresSession(SqlSession):
     def execute(self, name: str, bindings: Mapping[str, Any]) -> int:
         return self.connection.execute(QUERIES[name].encode(), bindings).rowcount
 
+    def run(self, sql: str, bindings: Mapping[str, Any]) -> None:
+        self.connection.execute(sql.encode(), bindings)
+
     def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
         with self.connection.cursor() as cursor:
             cursor.executemany(sql.encode(), list(rows))
@@ -67,6 +70,10 @@ class PostgresTransaction(SqlTransaction):
     ) -> None:
         write_entries(self._session, self._account_id, new)
         self._entry_count += len(new)
+
+    def _add_entries(self, account_id: int, entries: Mapping[EntryKey, SearchEntry | None]) -> None:
+        write_entries(self._session, account_id, entries)
+        self._entry_count += len(entries)
 
     def finish(self) -> States:
         states = super().finish()

@@ -4,13 +4,16 @@ Scans go through server-side cursors, each in a savepoint of its own, so that af
 scan can still be tried. They use the very indexes that pages and writes use, so that a damaged one is found.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.storage.postgres.citus import distributed_tables, is_citus, not_distributed
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
@@ -22,6 +25,19 @@ ROWS_A_TRIP = 250
 _CHANGES = re.compile(
     r"CREATE (?:UNIQUE |UNLOGGED )?(?:TABLE|INDEX) (?:ticketfeed\.)?(?P<created>\w+)"
     r"|ALTER (?:TABLE|INDEX) ticketfeed\.(?P<old>\w+) RENAME TO (?P<new>\w+)"
+)
+
+
+# What is asked on each worker, in one value.
+_RISKY = (
+    "SELECT string_agg(name || ' = ' || setting, ', ' ORDER BY name) FROM pg_settings"
+    " WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'"
+)
+_INVALID = (
+    "SELECT string_agg(class.relname, ', ' ORDER BY class.relname) FROM pg_index AS index"
+    " JOIN pg_class AS class ON class.oid = index.indexrelid"
+    " JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace"
+    " WHERE namespace.nspname = 'ticketfeed' AND NOT (index.indisvalid AND index.indisready)"
 )
 
 
@@ -47,6 +63,8 @@ class PostgresSnapshot(SqlSnapshot):
             yield f"the table or index ticketfeed.{name} is missing"
         for name in self._values("list_invalid_indexes"):
             yield f"the index ticketfeed.{name} is not valid; rebuild it with REINDEX"
+        for node, names in self._on_workers(_INVALID):
+            yield f"{node} has indexes that are not valid: {names}; rebuild them with REINDEX"
         for failures in self._values("count_checksum_failures"):
             if failures:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
@@ -55,17 +73,41 @@ class PostgresSnapshot(SqlSnapshot):
     def risks(self) -> Iterator[str]:
         for name, value in self._query("risky_settings"):
             yield f"PostgreSQL runs with {name} = {value}: acknowledged writes may be lost in a crash"
+        if not is_citus(self._connection):
+            return
+        for table in not_distributed(self._connection):
+            yield f"the table {table} is not distributed over the nodes of Citus: run ticketfeed store distribute"
+        for node, settings in self._on_workers(_RISKY):
+            yield f"{node} runs with {settings}: acknowledged writes may be lost in a crash"
+
+    def size_bytes(self) -> int:
+        size = super().size_bytes()
+        if not distributed_tables(self._connection):
+            return size
+        with contextlib.suppress(StoreError, StoreUnavailable):  # a node is away: what the coordinator has is known
+            size += int(self._values("distributed_bytes")[0])
+        return size
+
+    def _on_workers(self, query: str) -> Iterator[tuple[str, str]]:
+        """Each other node on which a query has a value, with the value; one that is away has the reason."""
+        if not distributed_tables(self._connection):
+            return
+        for host, port, is_done, value in self._scan(QUERIES["run_on_workers"], {"query": query}):
+            if value:
+                yield f"the node {host}:{port}", value if is_done else f"an unknown state ({value})"
 
     def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
-        """Class XX of SQLSTATE means that the server met data or an index that it cannot read."""
+        """Class XX of SQLSTATE means that the server met data or an index that it cannot read. With others, while the
+        connection lives, only these rows are out of reach: where tables are distributed, their server is away."""
         try:
             with self._connection.transaction(), self._connection.cursor("scan") as cursor:
                 cursor.itersize = ROWS_A_TRIP
                 yield from cursor.execute(sql.encode(), bindings, binary=True)
         except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] != "XX":
+            if self._connection.closed or self._connection.info.transaction_status != TransactionStatus.INTRANS:
                 raise
-            raise StoreError(str(error).partition("\n")[0]) from error
+            kind = StoreError if (error.sqlstate or "")[:2] == "XX" else StoreUnavailable
+            raise kind(str(error).partition("\n")[0]) from error
 
 
 def _relations() -> set[str]:

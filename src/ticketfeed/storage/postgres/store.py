@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, lock_row, read_row, store_timeline
 from ticketfeed.storage.queries import POSTGRES, build
-from ticketfeed.storage.shares import AccountShares
+from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,
@@ -58,13 +59,16 @@ from ticketfeed.storage.sql_sidecar import (
     Steps,
     add_login_steps,
     count_request_steps,
+    decode_all_consumers,
     decode_consumers,
     decode_requests,
     end_login_steps,
     erase_usage_steps,
     record_usage_steps,
+    replace_consumers_steps,
 )
 from ticketfeed.storage.sql_store import SqlStore
+from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
 __all__ = ["PostgresStore"]
 
@@ -86,10 +90,13 @@ ERASED_TABLES = (
 FENCE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
-# Connections of one process for writes, to the primary, and how many of them one account may use: one works, while the
-# other waits to be next.
+# How long one attempt to lock an account's row takes, and to close a second before a page.
+LOCK_SECONDS = CLOSE_SECONDS = 1.0
+# Writes of one process at once, to the primary; how many of them of one account: one works, while the other waits to be
+# next; and how many more that take long. With each there is a connection in use.
 WRITERS_MAX = 8
 WRITERS_OF_ACCOUNT = 2
+SLOW_WRITERS_MAX = 8
 # Connections of one process for snapshots; and one for the readiness check, which waits for nothing else.
 INSPECTORS_MAX = 4
 
@@ -106,10 +113,14 @@ class PostgresStore(SqlStore):
         self.store_id, self.clocks = store_id, AccountClocks()
         self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls)
-        self._shares = AccountShares(WRITERS_OF_ACCOUNT)
+        self._slots = AccountSlots(WRITERS_MAX, WRITERS_OF_ACCOUNT, SLOW_WRITERS_MAX)
         self._writers, self._inspectors, self._prober = (
             _Threads(url, name, count)
-            for name, count in (("writer", WRITERS_MAX), ("inspector", INSPECTORS_MAX), ("prober", 1))
+            for name, count in (
+                ("writer", WRITERS_MAX + SLOW_WRITERS_MAX),
+                ("inspector", INSPECTORS_MAX),
+                ("prober", 1),
+            )
         )
 
     @classmethod
@@ -181,11 +192,15 @@ class PostgresStore(SqlStore):
         await self._writers.run(lambda: _translate_errors(put))
 
     async def close_newest(self, account: Account) -> bool:
+        started = time.monotonic()
         try:
-            closed = await self._readers.within(WAIT_SECONDS, self._close_newest(account))
+            async with self._readers.slot_of(account.account_id, started + RETRY_SECONDS) as slot:
+                closed = await self._readers.within(CLOSE_SECONDS, self._close_newest(account), slot)
             if closed is None:
                 await self._with_row_locked(account, lambda _session, _states: None)
-        except (psycopg.Error, PoolTimeout, TimeoutError, StoreUnavailable):
+        except (psycopg.Error, PoolTimeout, TimeoutError, StoreUnavailable) as error:
+            if not isinstance(error, psycopg.errors.LockNotAvailable):
+                spend_wait(started)
             return False
         return closed is not False
 
@@ -287,8 +302,14 @@ class PostgresStore(SqlStore):
         consumers, requests = self._erased.remaining(account, consumers, requests)
         await self._run_sidecar(account, record_usage_steps(POSTGRES, account, consumers, requests, now, keep))
 
+    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        await self._run_sidecar(account, replace_consumers_steps(POSTGRES, account, consumers))
+
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return decode_consumers(await self._query("read_consumers", account, current=True))
+
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        return decode_all_consumers(await self._fetch(QUERIES["read_all_consumers"], {}, current=True))
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return decode_requests(await self._query("read_requests", account, current=True, keep=TEST_REQUESTS_KEPT))
@@ -316,15 +337,15 @@ class PostgresStore(SqlStore):
 
     async def _run_sidecar(self, account: Account, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = wait_deadline(WAIT_SECONDS)
 
         async def run() -> T:
             async with self._readers.primary.connection(WAIT_SECONDS) as connection:
                 return await run_steps(connection, steps)
 
         try:
-            async with self._readers.share_of(account.account_id, deadline):
-                return await self._readers.within(deadline - time.monotonic(), run())
+            async with self._readers.slot_of(account.account_id, deadline) as slot:
+                return await self._readers.within(deadline - time.monotonic(), run(), slot)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
 
@@ -394,39 +415,56 @@ class PostgresStore(SqlStore):
     async def _with_row_locked(
         self, account: Account, work: Callable[[PostgresSession, States], T], wait_seconds: float | None = None
     ) -> T:
-        """Run `work` in a thread, in the account's turn. All waiting together is bounded, by WAIT_SECONDS at most."""
-        deadline = time.monotonic() + (WAIT_SECONDS if wait_seconds is None else wait_seconds)
-        loop = asyncio.get_running_loop()
-        await self._shares.take(account.account_id, deadline)
-        running = self._writers.start(lambda: self._lock_and_run(account, work, deadline))
-        # The place is given back when the thread is done, even if the caller was cancelled before.
-        running.add_done_callback(lambda _: self._give_back(account, loop))
-        return await asyncio.wrap_future(running)
+        """Run `work` in a thread, in the account's turn. All waiting together is bounded, by WAIT_SECONDS at most.
 
-    def _give_back(self, account: Account, loop: asyncio.AbstractEventLoop) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
-            loop.call_soon_threadsafe(self._shares.give_back, account.account_id)
+        An attempt that does not get the row in time gives its thread and its connection to others before the next.
+        """
+        deadline = wait_deadline(WAIT_SECONDS if wait_seconds is None else wait_seconds)
+        loop = asyncio.get_running_loop()
+        while True:
+            started = time.monotonic()
+            slot = await self._slots.take(account.account_id, deadline)
+            running = self._writers.start(partial(self._lock_and_run, account, work, deadline))
+            # The slot is given back when the thread is done, even if the caller was cancelled before.
+            running.add_done_callback(partial(_release, slot, loop))
+            try:
+                return await asyncio.wrap_future(running)
+            except _NotLocked as error:
+                spend_wait(started)
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailable(f"the store cannot serve: {error}") from error.__cause__
+            await asyncio.sleep(RETRY_SECONDS)
 
     def _lock_and_run(self, account: Account, work: Callable[[PostgresSession, States], T], deadline: float) -> T:
-        while True:
-            locked = False
-            remaining = max(RETRY_SECONDS, deadline - time.monotonic())
-            try:
-                with self._writers.pool.connection(remaining) as connection, connection.transaction():
-                    _limit_statements(connection, max(RETRY_SECONDS, deadline - time.monotonic()))
-                    self._compare_clocks(connection)
-                    session = PostgresSession(connection)
-                    states = lock_row(session, account, self._newest())
-                    locked = True
-                    self._clock_check.refuse()
-                    _limit_statements(connection, STATEMENT_SECONDS)
-                    return work(session, states)
-            except (psycopg.Error, PoolTimeout) as error:
-                if locked or not is_transient(error) or time.monotonic() > deadline:
-                    has_timed_out = not locked and isinstance(error, psycopg.errors.QueryCanceled)
-                    reason = "another write holds the account" if has_timed_out else explain(error)
-                    raise StoreUnavailable(f"the store cannot serve: {reason}") from error
-            time.sleep(RETRY_SECONDS)
+        """Raises _NotLocked if the row was not locked, and may be in a moment."""
+        locked = False
+        seconds = max(RETRY_SECONDS, min(LOCK_SECONDS, deadline - time.monotonic()))
+        try:
+            with self._writers.pool.connection(seconds) as connection, connection.transaction():
+                _limit_statements(connection, seconds)
+                self._compare_clocks(connection)
+                session = PostgresSession(connection)
+                states = lock_row(session, account, self._newest())
+                locked = True
+                self._clock_check.refuse()
+                _limit_statements(connection, STATEMENT_SECONDS)
+                return work(session, states)
+        except (psycopg.Error, PoolTimeout) as error:
+            if not locked and isinstance(error, psycopg.errors.QueryCanceled):
+                raise _NotLocked("another write holds the account") from error
+            if not locked and is_transient(error):
+                raise _NotLocked(explain(error)) from error
+            raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
+
+
+class _NotLocked(Exception):
+    """An attempt to lock an account's row has failed, before anything was done."""
+
+
+def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -> None:
+    slot.has_failed = done.cancelled() or done.exception() is not None
+    with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
+        loop.call_soon_threadsafe(slot.release)
 
 
 class _Threads:

@@ -178,6 +178,32 @@ SELECT name, setting FROM pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
 ORDER BY name
 
+-- name: find_citus
+-- Whether the tables may be distributed.
+SELECT 1 WHERE to_regclass('pg_dist_partition') IS NOT NULL
+
+-- name: list_distributed
+-- The tables of ours that Citus distributes, or has on all nodes.
+SELECT class.relname FROM pg_dist_partition AS part
+JOIN pg_class AS class ON class.oid = part.logicalrelid
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed' AND (part.partmethod = 'h' OR (part.partmethod = 'n' AND part.repmodel = 't'))
+
+-- name: list_node_groups
+-- The nodes of Citus; that of group 0 is the coordinator.
+SELECT DISTINCT groupid FROM pg_dist_node
+
+-- name: distributed_bytes
+-- The size of our distributed tables with their indexes, on all nodes.
+SELECT coalesce(sum(citus_total_relation_size(part.logicalrelid)), 0)::bigint FROM pg_dist_partition AS part
+JOIN pg_class AS class ON class.oid = part.logicalrelid
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed'
+
+-- name: run_on_workers
+-- The value of a query on each other node of Citus.
+SELECT nodename, nodeport, success, result FROM run_command_on_workers(:query)
+
 -- name: list_tables
 -- Our tables.
 SELECT tablename FROM pg_tables WHERE schemaname = 'ticketfeed' ORDER BY tablename
@@ -199,3 +225,9 @@ ORDER BY class.relname
 -- name: count_checksum_failures
 -- Pages of this database whose checksum failed, as far as PostgreSQL has counted.
 SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()
+
+-- name: list_columns
+-- The columns of a table.
+SELECT CAST(column_name AS text) FROM information_schema.columns
+WHERE table_schema = 'ticketfeed' AND table_name = :name
+ORDER BY ordinal_position

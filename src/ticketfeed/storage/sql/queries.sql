@@ -5,8 +5,8 @@
 -- Accounts and their rows in feed_state.
 
 -- name: list_accounts
--- Every account; the table is small, and the same on every node.
-SELECT {row} FROM ticketfeed.account ORDER BY account_id
+-- Every account but those that were saved; the table is small, and the same on every node.
+SELECT {row} FROM ticketfeed.account WHERE subdomain NOT LIKE '%@%' ORDER BY account_id
 
 -- name: create_account
 -- Add an account, unless there is one of this name.
@@ -18,7 +18,7 @@ SELECT {row} FROM ticketfeed.account WHERE subdomain = :subdomain
 
 -- name: find_default_account
 -- The account of hosts that name none: the one that was chosen, else the first.
-SELECT {row} FROM ticketfeed.account
+SELECT {row} FROM ticketfeed.account WHERE subdomain NOT LIKE '%@%'
 ORDER BY subdomain = (SELECT coalesce(max(value), '') FROM ticketfeed.meta WHERE name = 'default_account') DESC, account_id
 LIMIT 1
 
@@ -26,6 +26,34 @@ LIMIT 1
 -- Choose it.
 INSERT INTO ticketfeed.meta (name, value) VALUES ('default_account', :subdomain)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: list_saved
+-- What was saved of an account: accounts of their own, whose names begin with its own.
+SELECT account.account_id, account.subdomain, meta.value
+FROM ticketfeed.account JOIN ticketfeed.meta ON meta.name = 'saved_' || CAST(account.account_id AS text)
+WHERE account.subdomain LIKE :pattern
+ORDER BY account.account_id
+
+-- name: put_saved
+-- Store when an account was saved, and whether the one that it was made of has the same rows up to there.
+INSERT INTO ticketfeed.meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: forget_saved
+-- Delete that.
+DELETE FROM ticketfeed.meta WHERE name = :name
+
+-- name: delete_account
+-- Delete an account, whose rows are deleted.
+DELETE FROM ticketfeed.account WHERE account_id = :account_id
+
+-- name: list_ticket_ids_after
+-- Tickets that were changed after a second, in any order: a sort by id would not use the index of the feed.
+SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND generated_timestamp > :after
+
+-- name: list_record_ids_after
+-- The same of records of one kind.
+SELECT id FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND generated_timestamp > :after
 
 -- name: count_erasures
 -- How many writes have erased.
@@ -68,6 +96,10 @@ ON CONFLICT (account_id) DO NOTHING
 -- name: read_state
 -- The account's row, without locking it.
 SELECT {row} FROM ticketfeed.feed_state WHERE account_id = :account_id
+
+-- name: list_states
+-- The rows of all accounts.
+SELECT account_id, {row} FROM ticketfeed.feed_state
 
 -- name: write_state
 -- Store the account's row, which the transaction has locked.
@@ -586,6 +618,10 @@ SELECT key, last_at FROM ticketfeed.consumer WHERE account_id = :account_id
 -- name: read_consumers
 -- Every consumer, last seen first.
 SELECT body FROM ticketfeed.consumer WHERE account_id = :account_id ORDER BY last_at DESC, key
+
+-- name: read_all_consumers
+-- The same of all accounts.
+SELECT account_id, body FROM ticketfeed.consumer ORDER BY account_id, last_at DESC, key
 
 -- name: forget_consumers
 -- Delete consumers.

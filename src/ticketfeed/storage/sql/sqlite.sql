@@ -179,6 +179,10 @@ GROUP BY 1 ORDER BY 1
 -- The size of the file.
 SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 
+-- name: list_columns
+-- The columns of a table.
+SELECT name FROM pragma_table_info(:name)
+
 -- name: journal_mode
 -- Whether the file has a write-ahead log.
 PRAGMA journal_mode

@@ -36,6 +36,9 @@ class SqliteSession(SqlSession):
         self.connection.execute(QUERIES[name], bindings)
         return self.connection.changes()
 
+    def run(self, sql: str, bindings: Mapping[str, Any]) -> None:
+        self.connection.execute(sql, bindings)
+
     def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
         self.connection.executemany(sql, rows)
 
@@ -78,3 +81,6 @@ class SqliteTransaction(SqlTransaction):
         self, old: Mapping[EntryKey, SearchEntry | None], new: Mapping[EntryKey, SearchEntry | None]
     ) -> None:
         write_entries(self._connection, QUERIES, self._account_id, old, new)
+
+    def _add_entries(self, account_id: int, entries: Mapping[EntryKey, SearchEntry | None]) -> None:
+        write_entries(self._connection, QUERIES, account_id, {}, entries)

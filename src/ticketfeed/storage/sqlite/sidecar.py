@@ -23,11 +23,13 @@ from ticketfeed.storage.sql_sidecar import (
     Steps,
     add_login_steps,
     count_request_steps,
+    decode_all_consumers,
     decode_consumers,
     decode_requests,
     end_login_steps,
     erase_usage_steps,
     record_usage_steps,
+    replace_consumers_steps,
 )
 from ticketfeed.storage.sqlite.file import create_private, explain, snapshot, transaction
 from ticketfeed.storage.sqlite.session import QUERIES
@@ -74,12 +76,22 @@ class SqliteSidecar:
         if self._path.exists():
             self._run(erase_usage_steps(SQLITE, account, user_ids))
 
+    def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        if consumers or self._path.exists():
+            self._run(replace_consumers_steps(SQLITE, account, consumers))
+
     def read_consumers(self, account: Account) -> list[Consumer]:
         if not self._path.exists():  # a read creates no file
             return []
         with self._snapshot() as connection:
             rows = connection.execute(QUERIES["read_consumers"], {"account_id": account.account_id})
             return decode_consumers(rows.fetchall())
+
+    def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        if not self._path.exists():
+            return {}
+        with self._snapshot() as connection:
+            return decode_all_consumers(connection.execute(QUERIES["read_all_consumers"]).fetchall())
 
     def read_requests(self, account: Account) -> list[RequestRecord]:
         if not self._path.exists():

@@ -208,8 +208,14 @@ class SqliteStore(SqlStore):
         consumers, requests = self._erased.remaining(account, consumers, requests)
         await self._run_sidecar(lambda sidecar: sidecar.record_usage(account, consumers, requests, now, keep))
 
+    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
+        await self._run_sidecar(lambda sidecar: sidecar.replace_consumers(account, consumers))
+
     async def read_consumers(self, account: Account) -> list[Consumer]:
         return await _run_in(self._inspectors, lambda: self._sidecar.read_consumers(account))
+
+    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
+        return await _run_in(self._inspectors, self._sidecar.read_all_consumers)
 
     async def read_requests(self, account: Account) -> list[RequestRecord]:
         return await _run_in(self._inspectors, lambda: self._sidecar.read_requests(account))

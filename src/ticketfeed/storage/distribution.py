@@ -1,0 +1,19 @@
+"""Distribution of a store by its URL, whose scheme names the engine as in `open_store`."""
+
+from ticketfeed.protocol.errors import StoreError
+from ticketfeed.storage import needs_driver
+
+__all__ = ["distribute_store"]
+
+
+def distribute_store(url: str, *, undo: bool = False, shards: int | None = None) -> list[str]:
+    """Distribute the tables of a PostgreSQL store over the nodes of Citus, or take them back with `undo`.
+
+    Returns the tables that were distributed or taken back; none if all were before. Raises StoreError.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise StoreError("only a PostgreSQL store on Citus can be distributed")
+    with needs_driver():
+        from ticketfeed.storage.postgres.distribution import distribute_postgres
+
+    return distribute_postgres(url, undo=undo, shards=shards)

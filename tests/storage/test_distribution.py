@@ -1,0 +1,118 @@
+"""Distributing a store over Citus: which statements are sent, in which order.
+
+Citus cannot be installed here: a stand-in has the tables and functions that are used. A real one is named by
+TICKETFEED_TEST_CITUS_DSN (test_citus.py).
+"""
+
+import asyncio
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from tests.postgres import PostgresServer
+from tests.storage.contract import ManualClock
+from ticketfeed.protocol.errors import StoreError
+from ticketfeed.storage.distribution import distribute_store
+from ticketfeed.storage.postgres.store import PostgresStore
+from ticketfeed.storage.queries import ACCOUNT_TABLES, load_migrations, split_statements
+
+STAND_IN = """
+CREATE TABLE pg_dist_partition (
+    logicalrelid oid PRIMARY KEY, partmethod "char", repmodel "char", beside text, shards int
+);
+CREATE TABLE pg_dist_node (groupid int);
+CREATE FUNCTION create_reference_table(name regclass) RETURNS void LANGUAGE sql
+    AS 'INSERT INTO public.pg_dist_partition VALUES (name, ''n'', ''t'')';
+CREATE FUNCTION create_distributed_table(name regclass, col text, colocate_with text, shard_count int DEFAULT NULL)
+    RETURNS void LANGUAGE sql
+    AS 'INSERT INTO public.pg_dist_partition VALUES (name, ''h'', ''c'', colocate_with, shard_count)';
+CREATE FUNCTION undistribute_table(name regclass) RETURNS void LANGUAGE sql
+    AS 'DELETE FROM public.pg_dist_partition WHERE logicalrelid = name';
+CREATE FUNCTION truncate_local_data_after_distributing_table(name regclass) RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION citus_total_relation_size(name oid) RETURNS bigint LANGUAGE sql AS 'SELECT 1000000000';
+CREATE FUNCTION run_command_on_workers(
+    query text, OUT nodename text, OUT nodeport int, OUT success bool, OUT result text
+) RETURNS SETOF record LANGUAGE sql AS $$ VALUES ('worker1', 5432, query LIKE '%pg_index%', 'fsync = off') $$;
+"""
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> str:
+    """Of a new store, in a database with the stand-in."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(STAND_IN)
+    asyncio.run(_open(url))
+    return url
+
+
+async def _open(url: str) -> tuple[list[str], list[str], int]:
+    """What a store reports of itself: risks, problems, bytes."""
+    store = await PostgresStore.open(url, ManualClock())
+    await store.create_account("acme")
+    try:
+        return await store.inspect(
+            lambda snapshot: (list(snapshot.risks()), list(snapshot.self_check()), snapshot.size_bytes())
+        )
+    finally:
+        await store.close()
+
+
+def test_a_store_is_distributed(url: str) -> None:
+    """All tables at once, beside each other; again none; what a later migration adds is, by itself; and back."""
+    assert any("feed_state is not distributed" in risk for risk in asyncio.run(_open(url))[0])
+    assert distribute_store(url, shards=64) == ["account", *ACCOUNT_TABLES]
+    assert distribute_store(url) == []
+    with psycopg.connect(url, autocommit=True) as connection:
+        rows = connection.execute("SELECT partmethod, beside, shards, count(*) FROM pg_dist_partition GROUP BY 1, 2, 3")
+        assert set(rows) == {
+            ("n", None, None, 1),
+            ("h", "none", 64, 1),
+            ("h", "ticketfeed.feed_state", None, len(ACCOUNT_TABLES) - 1),
+        }
+        connection.execute("DROP TABLE ticketfeed.mirror, ticketfeed.kind_state")
+        connection.execute("ALTER TABLE ticketfeed.feed_state DROP COLUMN is_mirror")
+        connection.execute("DELETE FROM ticketfeed.migration WHERE number = 12")
+        connection.execute("DELETE FROM pg_dist_partition WHERE logicalrelid NOT IN (SELECT oid FROM pg_class)")
+    risks, problems, size = asyncio.run(_open(url))
+    assert risks == [
+        "the node worker1:5432 runs with an unknown state (fsync = off): acknowledged writes may be lost in a crash"
+    ]
+    assert problems == ["the node worker1:5432 has indexes that are not valid: fsync = off; rebuild them with REINDEX"]
+    assert size > 1_000_000_000 * len(ACCOUNT_TABLES)
+    assert distribute_store(url) == []
+    assert distribute_store(url, undo=True) == [*reversed(ACCOUNT_TABLES), "account"]
+    assert distribute_store(url, undo=True) == []
+
+
+def test_what_cannot_be_distributed(postgres: PostgresServer, url: str) -> None:
+    """One line each: a file, a server without Citus, a coordinator that is no node, a table that is held."""
+    for bad, reason in (
+        ("sqlite:///x.db", "only a PostgreSQL store"),
+        ("postgresql://127.0.0.1:1/none", "cannot distribute the store: "),
+    ):
+        with pytest.raises(StoreError, match=reason):
+            distribute_store(bad)
+    done = subprocess.run(
+        [sys.executable, "-m", "ticketfeed", "store", "distribute", "--store", postgres.new_database()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = "ticketfeed: the database has no extension citus: its tables are all on one server\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", text)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO pg_dist_node VALUES (1)")
+    with pytest.raises(StoreError, match="citus_set_coordinator_host"):
+        distribute_store(url)
+    assert any("account is not distributed" in risk for risk in asyncio.run(_open(url))[0])
+
+
+def test_statements_of_migrations() -> None:
+    """Each statement is one: Citus refuses several in one text."""
+    for _, name, sql in load_migrations("postgres"):
+        for statement in split_statements(sql):
+            assert statement.split()[0] in {"CREATE", "ALTER", "INSERT", "UPDATE", "DROP", "DELETE"}, name
+            assert "--" not in statement

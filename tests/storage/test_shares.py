@@ -1,0 +1,92 @@
+"""Slots are shared by accounts so that those which wait take nothing from those which do not."""
+
+import asyncio
+import time
+
+import pytest
+
+from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.storage import shares
+from ticketfeed.storage.shares import AccountSlots, Slot
+
+
+@pytest.fixture(autouse=True)
+def _slow_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "SLOW_SECONDS", 0.02)
+
+
+async def take(slots: AccountSlots, account_id: int, seconds: float = 0.0) -> Slot | None:
+    try:
+        return await slots.take(account_id, time.monotonic() + seconds)
+    except StoreUnavailable:
+        return None
+
+
+async def taken(slots: AccountSlots, account_id: int, count: int) -> list[Slot]:
+    """As many of so many slots as can be had at once."""
+    return [slot for _ in range(count) if (slot := await take(slots, account_id))]
+
+
+def test_shares() -> None:
+    """An account gets its share, all together the count; what is given back is there for those who wait, in turn."""
+
+    async def main() -> None:
+        slots = AccountSlots(3, 2, 0)
+        first = await taken(slots, 1, 5)
+        second = await taken(slots, 2, 5)
+        assert (len(first), len(second)) == (2, 1)
+        waiting = [asyncio.create_task(take(slots, account_id, 5.0)) for account_id in (1, 1, 2, 3)]
+        await asyncio.sleep(0)
+        for slot in (*first, *second):
+            slot.release()
+            await asyncio.sleep(0)
+        done = [task.done() for task in waiting]
+        assert done == [True, False, True, True]
+        waiting[1].cancel()
+
+    asyncio.run(main())
+
+
+def test_slow_accounts() -> None:
+    """However many accounts hold their slots for long, another one gets some; and those that failed get few."""
+
+    async def main() -> None:
+        slots = AccountSlots(4, 2, 4)
+        held = [slot for account_id in range(1, 5) for slot in await taken(slots, account_id, 5)]
+        assert len(held) == 4
+        assert await take(slots, 9) is None
+        await asyncio.sleep(0.05)
+        healthy = await taken(slots, 9, 5)
+        assert len(healthy) == 2
+        for slot in held:
+            slot.has_failed = True
+            slot.release()
+        again = [slot for account_id in (1, 2) for slot in await taken(slots, account_id, 5)]
+        more = [slot for account_id in (3, 4) for slot in await taken(slots, account_id, 5)]
+        assert (len(again), len(more)) == (2, 2), "half of the four, and what is left to accounts that did not fail"
+        again[0].release()
+        healthy[0].release()
+        assert await taken(slots, 1, 5) != []
+
+    asyncio.run(main())
+
+
+def test_a_slot_of_several() -> None:
+    """A slot is free when the last of its holders has released it; one who gives up waiting takes none."""
+
+    async def main() -> None:
+        slots = AccountSlots(1, 1, 0)
+        slot = await slots.take(1, time.monotonic())
+        slot.hold()
+        slot.release()
+        with pytest.raises(StoreUnavailable, match="others of the same account"):
+            await slots.take(1, time.monotonic() + 0.01)
+        waiting = asyncio.create_task(slots.take(1, time.monotonic() + 5))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        slot.release()
+        await asyncio.sleep(0)
+        (await slots.take(1, time.monotonic())).release()
+        assert slots._lines == {}
+
+    asyncio.run(main())
