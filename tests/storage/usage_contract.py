@@ -17,7 +17,9 @@ from ticketfeed.protocol.consumers import (
     merge_usage,
 )
 from ticketfeed.protocol.model import Account, Filters, Position
-from ticketfeed.storage.contract import LOGINS_MAX, Snapshot, Store
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.sidecar_contract import LOGINS_MAX
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 ALL = Filters(support_type_scope="all")
 END = Position(NOON * 2, 0)

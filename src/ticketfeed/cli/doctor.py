@@ -32,7 +32,7 @@ from ticketfeed.protocol.resources import KINDS
 from ticketfeed.server.run import bind, connect_to_self
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, sqlite_path
-from ticketfeed.storage.contract import Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["doctor", "ready"]
 

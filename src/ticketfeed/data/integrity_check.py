@@ -16,7 +16,7 @@ from ticketfeed.protocol.mirrors import LOCAL_ID_MIN
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Position
 from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.watermark import clock_behind
-from ticketfeed.storage.contract import Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["CheckSummary", "check_store"]
 

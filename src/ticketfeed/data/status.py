@@ -16,7 +16,8 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.oauth import OAUTH_ID_MIN, OauthToken
 from ticketfeed.protocol.watermark import clock_behind
-from ticketfeed.storage.contract import Snapshot, Store
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = [
     "PENDING_MAX",

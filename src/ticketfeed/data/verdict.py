@@ -12,7 +12,8 @@ from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.output_check import Output, parse_output_time
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.verdict import CommandRun, FeedTicket, Verdict, make_verdict
-from ticketfeed.storage.contract import Snapshot, Store
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["VerdictOptions", "read_verdict"]
 

@@ -26,29 +26,26 @@ tasks; it returns empty where there is nothing; a read sees all writes that retu
 lagging replica; it raises StoreUnavailable when the engine cannot serve now. Times are whole Unix seconds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
-from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
 from ticketfeed.protocol.saved_accounts import SavedAccount
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
-from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.mirror_contract import MirrorStore, MirrorTransaction
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
+from ticketfeed.storage.sidecar_contract import SidecarStore
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = [
-    "LOGINS_MAX",
     "Credential",
     "CredentialKind",
     "CredentialStore",
@@ -57,16 +54,12 @@ __all__ = [
     "JobItem",
     "MaintenanceStore",
     "RecordStore",
-    "SidecarStore",
-    "Snapshot",
     "Store",
     "WriteStore",
     "WriteTransaction",
 ]
 
 T = TypeVar("T")
-# Of one account. Each took a right password or token, so more are a program's, and the oldest end.
-LOGINS_MAX = 1000
 CredentialKind = Literal["api_token", "password"]
 FeedRows = Sequence[FeedRow]
 
@@ -276,83 +269,6 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
 
     def revoke_credential(self, credential_id: int) -> bool:
         """Revoke a credential; False if there is none, or it was revoked before."""
-
-
-class Snapshot(Protocol):
-    """What `MaintenanceStore.inspect` passes to its work: all that is stored, as it was at one instant.
-
-    Rows come as they are stored, valid or not, in constant memory. One iterator is consumed at a time. It raises
-    StoreError where the engine cannot read on; the next one may be tried all the same.
-    """
-
-    def list_accounts(self) -> list[Account]:
-        """Every account, by account_id."""
-
-    def state(self, account: Account) -> FeedState | None:
-        """The state of the account's tickets; None if its row is missing."""
-
-    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        """Every account with its `state`, by account_id. Where accounts are distributed, all must be there."""
-
-    def tickets(self, account: Account) -> Iterator[TicketRow]:
-        """Every ticket in feed order, found the way a page finds it."""
-
-    def positions_by_id(self, account: Account) -> Iterator[Position]:
-        """The position of every ticket, ordered by id, found the way a write finds it."""
-
-    def records(self, account: Account) -> Iterator[RecordRow]:
-        """Every record, by kind and id."""
-
-    def record_state(self, account: Account) -> FeedState | None:
-        """The state of the records' feed; None if the account's row is missing."""
-
-    def mirror(self, account: Account) -> Iterator[Mirror]:
-        """The account's mirror, if it is one. Raises StoreError for one that cannot be decoded."""
-
-    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
-        """(account_id, mirror) of every account that is one. Raises StoreError as `mirror` does."""
-
-    def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
-        """The states of the feeds of single kinds of records, which only a mirror has."""
-
-    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
-        """The ids of a kind beyond `id`, in order."""
-
-    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
-        """(id, user_id) of every credential whose user is missing."""
-
-    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
-        """("token", id, "client" or "user", its id) of every OAuth token whose client or user is missing, and the same
-        of every OAuth client whose user is."""
-
-    def orphans(self) -> Iterator[tuple[str, int, int]]:
-        """(table, account_id, rows) of rows whose account is missing."""
-
-    def count_changes(
-        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
-    ) -> tuple[int, int | None]:
-        """How many changes of a kind lie in (after, until], counted up to `limit`, and the second of the first.
-
-        Changes after the watermark count too. `filters` are for tickets.
-        """
-
-    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
-        """(begin, count) of tickets last changed in each span of so many seconds, in order, empty ones left out."""
-
-    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
-        """(number, place) of each word that is stored anywhere: in a row of a table, or elsewhere in a file."""
-
-    def size_bytes(self) -> int:
-        """The size of the whole store on disk; 0 in memory."""
-
-    def self_check(self) -> Iterator[str]:
-        """What the engine itself finds wrong, one line each: pages, indexes, tables, migrations."""
-
-    def risks(self) -> Iterator[str]:
-        """Settings of the engine with which acknowledged writes may be lost, one line each."""
-
-    def migration_problems(self) -> Iterator[str]:
-        """Only the migrations of `self_check`: whether the schema is the one that this release knows."""
 
 
 class FeedStore(Protocol):
@@ -568,49 +484,6 @@ class MaintenanceStore(Protocol):
 
     async def close(self) -> None:
         """Wait for writes in flight, then release connections. Idempotent; nothing may be called after it."""
-
-
-class SidecarStore(Protocol):
-    """What is stored beside the data and may be lost in a crash. Never waits for a write, however long that is."""
-
-    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
-        """Count one request against all `limits`, or none (`rate_limits.count_request`). Processes share the count."""
-
-    async def record_usage(
-        self,
-        account: Account,
-        consumers: Mapping[str, UsageUpdate],
-        requests: Sequence[RequestRecord],
-        now: float,
-        *,
-        keep: int = REQUESTS_KEPT,
-    ) -> None:
-        """Add what one process has seen (`consumers.merge_usage`), all of it or nothing. Only the newest are stored,
-        `keep` requests, and of consumers that received nothing those that are known.
-
-        Not idempotent. If it raises, the caller may repeat it.
-        """
-
-    async def read_consumers(self, account: Account) -> list[Consumer]:
-        """Every consumer, last seen first."""
-
-    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
-        """The same of every account that has any, by account_id."""
-
-    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
-        """Store these consumers in place of all others of the account, and forget its requests."""
-
-    async def read_requests(self, account: Account) -> list[RequestRecord]:
-        """The newest requests, newest first: those of `keep`, and about ANONYMOUS_REQUESTS_KEPT of nobody known."""
-
-    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
-        """Store that a browser is signed in to the dashboard until `ends_at`; only the newest LOGINS_MAX are stored."""
-
-    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
-        """Whether it is signed in still. False too if the logins were lost: everybody has to sign in again."""
-
-    async def end_login(self, account: Account, token_hash: str) -> None:
-        """Forget a login, in all processes that use the store. Idempotent."""
 
 
 class Store(

@@ -45,11 +45,13 @@ from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.clock_check import ClockCheck
-from ticketfeed.storage.contract import LOGINS_MAX, Credential, FeedRows, Snapshot, WriteTransaction
+from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
+from ticketfeed.storage.sidecar_contract import LOGINS_MAX
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["MemoryStore"]
 

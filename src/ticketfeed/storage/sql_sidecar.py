@@ -22,8 +22,8 @@ from ticketfeed.protocol.consumers import (
 )
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window, count_request
-from ticketfeed.storage.contract import LOGINS_MAX
 from ticketfeed.storage.queries import Dialect
+from ticketfeed.storage.sidecar_contract import LOGINS_MAX
 
 __all__ = [
     "Statement",

@@ -22,7 +22,7 @@ from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.dashboard.charts import PERIODS, Chart, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
 from ticketfeed.server.faults.engine import Faults
-from ticketfeed.storage.contract import Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["VIEWS", "Values", "View"]
 

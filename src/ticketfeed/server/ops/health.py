@@ -21,7 +21,7 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
-from ticketfeed.storage.contract import Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["HEALTH_ROUTES"]
 

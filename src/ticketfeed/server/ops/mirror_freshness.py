@@ -5,7 +5,7 @@ from typing import Any
 
 from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.mirrors import Mirror
-from ticketfeed.storage.contract import Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["MirrorFreshness"]
 

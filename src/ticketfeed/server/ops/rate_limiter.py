@@ -10,7 +10,7 @@ from ticketfeed.protocol.errors import APIRateLimitExceeded
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import ACCOUNT, RATE_LIMITS, UNLIMITED, RateLimit, headers_of
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import SidecarStore
+from ticketfeed.storage.sidecar_contract import SidecarStore
 
 __all__ = ["RATE_LIMIT_HEADERS", "RateLimiter"]
 

@@ -29,7 +29,7 @@ from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, ConnectionLimits
-from ticketfeed.storage.contract import Snapshot, WriteTransaction
+from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.postgres.pools import (
@@ -48,6 +48,7 @@ from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapsho
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, lock_row, read_row, store_timeline
 from ticketfeed.storage.queries import POSTGRES, build
 from ticketfeed.storage.shares import AccountSlots, Slot
+from ticketfeed.storage.snapshot_contract import Snapshot
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,

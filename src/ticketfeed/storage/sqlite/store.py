@@ -25,10 +25,11 @@ from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
-from ticketfeed.storage.contract import Snapshot, WriteTransaction
+from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
+from ticketfeed.storage.snapshot_contract import Snapshot
 from ticketfeed.storage.sql_session import (
     create_account,
     fence_account,
