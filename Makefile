@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests quick connectors mutants bench soak docs format clean
+.PHONY: demo test check tests quick connectors torture-matrix mutants bench soak docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -31,6 +31,10 @@ quick: $(READY)
 connectors: $(READY)
 	CONNECTORS=all $(BIN)/python -m pytest tests/connectors
 
+# Runs every fault scenario with real connectors, some of them large, and makes docs/reference/torture-matrix.md: half an hour.
+torture-matrix: $(READY)
+	$(BIN)/python -m tests.torture.matrix
+
 # Plants the faults of tests/mutants.toml one by one; the tests must notice each.
 mutants: $(READY)
 	$(BIN)/python -m tests.mutants
@@ -46,7 +50,8 @@ MINUTES ?= 10
 soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store sqlite & first=$$!; \
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --store postgres; second=$$?; \
-	wait $$first && exit $$second
+	$(BIN)/python -m tests.torture.seeds --seeds 1000; third=$$?; \
+	wait $$first && [ $$second = 0 ] && exit $$third
 
 docs: $(READY)
 	$(BIN)/python -m mkdocs build --strict

@@ -6,6 +6,7 @@ A demo with clients that behave, and some that do not, so that every state of a 
 import base64
 import contextlib
 import json
+import os
 import re
 import shutil
 import socket
@@ -18,10 +19,11 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 PICTURES = Path(__file__).parent.parent / "docs/pictures"
 CREDENTIALS = base64.b64encode(b"admin@example.com/token:demo-token").decode()
+MIRROR_TOKEN = "token-of-the-mirror"
 EXPORT = "/api/v2/incremental/tickets/cursor.json"
 SHOTS = {
     "overview": ("", "light"),
@@ -70,9 +72,40 @@ def main() -> None:
             root = re.sub(r"ready: (\S+)\s*", r"\1", demo.stdout.readline()).replace("127.0.0.1", "localhost")
             cursor = act(root)
             take(chromium, root, cursor)
+            take_mirror(chromium, root, folder)
         finally:
             demo.terminate()
             demo.wait(30)
+
+
+def take_mirror(chromium: str, source: str, folder: str) -> None:
+    """A mirror of the demo, caught up, with its streams."""
+    command = [sys.executable, "-m", "ticketfeed"]
+    env = {**os.environ, "TICKETFEED_STORE": "sqlite:///mirror.db", "TICKETFEED_SOURCE_BEARER": "demo-token"}
+    for arguments in (
+        ["mirror", source, "--once", "--requests-per-minute", "60"],
+        ["token", "create", "--email", "admin@example.com", "--token", MIRROR_TOKEN],
+    ):
+        subprocess.run([*command, *arguments], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+    serve = [*command, "serve", "--port", "0", "--mirror", source]
+    server = subprocess.Popen(serve, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout
+        root = re.sub(r"ready: (\S+)\s*", r"\1", server.stdout.readline()).replace("127.0.0.1", "localhost")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
+            page = signed_in(browser, root, "light", MIRROR_TOKEN)
+            page.get_by_text("following", exact=True).wait_for()
+            page.get_by_text("Streams", exact=True).click()
+            box = page.get_by_role("region", name="Mirror", exact=True).bounding_box()
+            assert box
+            margin = box["x"]
+            clip = {"x": 0.0, "y": box["y"] - margin, "width": 1120.0, "height": box["height"] + 2 * margin}
+            page.screenshot(path=PICTURES / "mirror.png", full_page=True, clip=clip)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 def act(root: str) -> str:
@@ -96,22 +129,24 @@ def take(chromium: str, root: str, cursor: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
         for name, (path, scheme) in SHOTS.items():
-            context = browser.new_context(
-                color_scheme=scheme,
-                viewport={"width": 1120, "height": 900},
-            )
-            page = context.new_page()
-            page.goto(f"{root}/_ticketfeed/login")
-            page.get_by_label("Email").fill("admin@example.com")
-            page.get_by_label("API token or password").fill("demo-token")
-            page.get_by_role("button", name="Sign in").click()
-            page.wait_for_selector("h1:text-is('Overview')")
+            page = signed_in(browser, root, scheme)
             page.goto(f"{root}/_ticketfeed/{path.format(cursor=urllib.parse.quote(cursor))}")
             page.mouse.move(0, 0)
             page.wait_for_timeout(500)
             page.screenshot(path=PICTURES / f"{name}.png")
-            context.close()
+            page.context.close()
         browser.close()
+
+
+def signed_in(browser: Browser, root: str, scheme: str, token: str = "demo-token") -> Page:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1120, "height": 900})
+    page = context.new_page()
+    page.goto(f"{root}/_ticketfeed/login")
+    page.get_by_label("Email").fill("admin@example.com")
+    page.get_by_label("API token or password").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector("h1:text-is('Overview')")
+    return page
 
 
 if __name__ == "__main__":

@@ -151,6 +151,23 @@ class Settings:
     read_store: tuple[str, ...] = _setting(
         (), "URL of a PostgreSQL replica to read pages from. Repeatable; separated by spaces in the environment."
     )
+    read_connections: int = _setting(
+        24,
+        "Connections of one process to each PostgreSQL server for reads; a third of them are for quick ones.",
+        minimum=2,
+        maximum=1000,
+    )
+    write_connections: int = _setting(
+        16,
+        "Connections of one process to the PostgreSQL primary for writes; half of them are for quick ones.",
+        minimum=2,
+        maximum=1000,
+    )
+    prepared_statements: bool = _setting(
+        False,
+        "Prepare statements on the PostgreSQL server, which saves time with each page; not behind a pooler in "
+        "transaction mode that cannot.",
+    )
     account: str | None = _setting(
         None, "Account name. Default: the default account of the store; demo in an empty store."
     )

@@ -15,7 +15,7 @@ def run(pytester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult
     return pytester.runpytest_subprocess(*ALONE, *options)
 
 
-@pytest.mark.parametrize("page", ["test-a-connector.md", "test-oauth.md"])
+@pytest.mark.parametrize("page", ["test-a-connector.md", "test-oauth.md", "torture-a-connector.md"])
 def test_of_how_to(pytester: pytest.Pytester, page: str) -> None:
     """What the how-to shows passes as it stands."""
     from tests.test_docs import ROOT

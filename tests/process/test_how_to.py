@@ -53,6 +53,11 @@ answer = requests.get(address, auth=("a@example.com/token", "{TOKEN}"))
 sys.exit(0 if answer.status_code == 200 and answer.json()["tickets"] else answer.text)
 """
 
+FEW_SCENARIOS = "--scenario maintenance --scenario scope-cut"
+OLD = f"""
+curl -s -u "$TICKETFEED_SOURCE_EMAIL/token:$TICKETFEED_SOURCE_TOKEN" -o "$2" "$1{PATH}?start_time=0"
+"""
+
 
 def commands(page: Path) -> list[str]:
     """The commands of a page's console blocks, without comments, continued lines joined."""
@@ -101,6 +106,9 @@ class Terminal:
     def _in_place(self, command: str) -> str:
         command = re.sub(r"^make demo$", "ticketfeed demo", command)
         command = re.sub(r"^ticketfeed demo(?: --tickets \d+)?", "ticketfeed demo --tickets 300", command)
+        # Two pages in place of three, and two scenarios in place of all.
+        command = re.sub(r"^ticketfeed torture --report", f"ticketfeed torture {FEW_SCENARIOS} --report", command)
+        command = re.sub(r"^ticketfeed torture", "ticketfeed torture --tickets 1150", command)
         command = command.replace("postgresql://feed:secret@db.example.com/desk", self.database_url)
         command = command.replace("you@example.com/token:TOKEN 'https://acme.zendesk.com", self.source)
         command = re.sub(r"(export|mirror) https://acme\.zendesk\.com", rf"\1 {self.source_url}", command)
@@ -196,6 +204,7 @@ def prepare(folder: Path, filled: Path, world: Path, page: Path) -> None:
         (folder / f"export-2026-0{number}.ndjson").write_text("\n".join(map(json.dumps, half)))
     (folder / "my_connector.py").write_text(CLIENT)
     (folder / "sync.sh").write_text("#!/bin/sh\nexec python my_connector.py\n")
+    (folder / "old.sh").write_text(OLD)
     (folder / "sync.sh").chmod(0o700)
     for name, text in programs(page):
         (folder / name).write_text(text)

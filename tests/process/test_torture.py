@@ -33,7 +33,8 @@ def test_a_right_command_passes(tmp_path: Path) -> None:
     """A line for each scenario, the report of each, exit code 0; one kills the command in mid-walk."""
     names = ["gateway-timeout", "killed-mid-walk", "token-expires-mid-walk"]
     chosen = [word for name in names for word in ("--scenario", name)]
-    done, scenarios = torture(tmp_path, *chosen, "--", *connector())
+    reports = ["--report", "report.html", "--report", "report.xml"]
+    done, scenarios = torture(tmp_path, *reports, *chosen, "--", *connector())
     assert (done.code, done.err) == (0, "")
     assert [each["name"] for each in scenarios] == names
     for each in scenarios:
@@ -42,6 +43,8 @@ def test_a_right_command_passes(tmp_path: Path) -> None:
         assert each["fired"] >= 1
         assert each["name"] in done.out.decode()
     assert done.out.decode().splitlines()[-1] == "3 scenarios: 3 PASS"
+    for ending, part in (("html", 'aria-label="Time line of killed-mid-walk: '), ("xml", 'name="killed-mid-walk"')):
+        assert part in (tmp_path / f"report.{ending}").read_text()
 
 
 def test_a_failure_is_repeated_by_its_command(tmp_path: Path) -> None:

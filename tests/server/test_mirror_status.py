@@ -18,6 +18,7 @@ from ticketfeed.inprocess import Answer
 from ticketfeed.mirror.schedule import MIRROR_STREAMS
 from ticketfeed.mirror.status import STATES
 from ticketfeed.protocol.mirrors import Lease, Mirror, MirrorSettings, MirrorStatus
+from ticketfeed.server.ops import health
 from ticketfeed.settings import Settings
 
 KEYS = [
@@ -38,10 +39,17 @@ KEYS = [
 
 
 def ready(desk: Desk) -> tuple[int, str | None, dict[str, Any] | None]:
-    """(status, what was checked of mirrors, what is said of one), without anything cached."""
-    desk.app.state.service.recent_reads._reads.clear()
-    answer = desk.ask("/_ticketfeed/ready", authorization=None)
-    body = json.loads(answer.body)
+    """(status, what was checked of mirrors, what is said of one), without anything cached.
+
+    Asked again where the machine is so busy that a look at the store takes longer than a probe waits.
+    """
+    is_away = "inspect" in vars(desk.store)
+    for _ in range(20):
+        desk.app.state.service.recent_reads._reads.clear()
+        answer = desk.ask("/_ticketfeed/ready", authorization=None)
+        body = json.loads(answer.body)
+        if is_away or body["checks"]["store"] == "ok":
+            break
     return answer.status, body["checks"].get("mirror"), body.get("mirror")
 
 
@@ -55,7 +63,7 @@ def test_ready_tells_of_the_mirror() -> None:
     assert said is not None
     assert list(said) == KEYS
     assert (said["source"], said["state"], said["copied"]) == (SOURCE, "following", 7 * len(MIRROR_STREAMS) + 14)
-    assert 9000 <= said["behind_seconds"] <= 9010
+    assert 9000 <= said["behind_seconds"] <= 9100
 
 
 @pytest.mark.parametrize(
@@ -81,17 +89,20 @@ def test_ready_where_mirrors_must_be_fresh(mirrors: tuple[dict[str, Any], ...], 
     assert re.fullmatch(checked, found[1] or "")
 
 
-def test_ready_while_the_store_is_away() -> None:
+def test_ready_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mirror is as old as it was known to be, and grows older; one that is not known is not fresh."""
-    desk = Desk(Settings(mirror_fresh_seconds=1), mirror=Mirror(SOURCE))
+    desk = Desk(Settings(mirror_fresh_seconds=120), mirror=Mirror(SOURCE))
     put(desk, mirror_of(0))
     replaced(desk, inspect=away)
     assert ready(desk) == (503, "unknown", None)
     del desk.store.inspect  # type: ignore[attr-defined]
     assert ready(desk)[:2] == (200, "ok")
     replaced(desk, inspect=away)
-    time.sleep(2)
-    assert ready(desk)[:2] == (503, "2 s behind its source")
+    assert ready(desk)[:2] == (200, "ok")
+    monkeypatch.setattr(health, "system_instant", lambda: time.time() + 3600)
+    status, checked, _ = ready(desk)
+    assert status == 503
+    assert re.fullmatch(r"3,6\d\d s behind its source", checked or "")
 
 
 def test_metrics() -> None:
@@ -104,7 +115,7 @@ def test_metrics() -> None:
     own = {
         name.removeprefix("ticketfeed_mirror_"): value for (name, labels), value in found.items() if labels == ("acme",)
     }
-    assert 30 <= own["behind_seconds"] <= 40
+    assert 30 <= own["behind_seconds"] <= 130
     expected = {"copied_total": 7 * len(MIRROR_STREAMS) + 14, "behind_changes": 12, "requests_per_minute": 10}
     expected |= {"requests_used": 0, "verified_timestamp_seconds": NOON, "differences": 2}
     assert expected.items() <= own.items()
@@ -133,14 +144,14 @@ def test_the_dashboard_shows_and_changes_it() -> None:
     """State, reason, numbers and the last error; pause, resume and budget are forms, and nothing else is accepted."""
     desk = Desk(mirror=Mirror(SOURCE))
     status = MirrorStatus("waiting", reason="503 <again>", behind_changes=12, last_error="was <away>", eta_seconds=600)
-    put(desk, mirror_of(30, status=status))
+    put(desk, mirror_of(3000, status=status))
     browser = Browser(desk)
     browser.sign_in()
     page = browser.go().body.decode()
     for shown in (
         "waiting",
         "503 &lt;again&gt;",
-        "30 s",
+        "50 minutes",
         "12 changes",
         "10 minutes left",
         "was &lt;away&gt;",

@@ -24,6 +24,7 @@ from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.connection_limits import ConnectionLimits
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
@@ -395,6 +396,26 @@ def test_fencing_what_can_be_reached(postgres: PostgresServer) -> None:
         assert {state.watermark for _, state in await store.fence_accounts(5) if isinstance(state, FeedState)} == {
             NOON + 5
         }
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_limits_of_connections(postgres: PostgresServer) -> None:
+    """With the fewest connections, and statements that are prepared, everything is done that is asked for at once."""
+
+    async def main() -> None:
+        url = postgres.new_database()
+        store = await PostgresStore.open(url, ManualClock(), connections=ConnectionLimits(2, 2, has_prepared=True))
+        accounts = [await store.create_account(f"desk{number}") for number in range(4)]
+        for round in range(8):
+            await asyncio.gather(*(store.write(account, putting([ticket(round + 1)])) for account in accounts * 2))
+            states = await asyncio.gather(*(store.read_state(account) for account in accounts * 4))
+            assert {state.ticket_count for state in states} == {round + 1}
+        async with store._readers.primary.connection() as connection:
+            prepared = await (await connection.execute("SELECT count(*) FROM pg_prepared_statements")).fetchone()
+            assert prepared is not None
+            assert prepared[0] > 0
         await store.close()
 
     asyncio.run(main())

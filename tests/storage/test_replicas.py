@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
 from ticketfeed.inprocess import call_app
+from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account, Position
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
@@ -131,6 +133,33 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
         primary.start()
         await store.write(account, putting([ticket(2)]))
         await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_standby_in_place_of_the_primary(
+    servers: tuple[PostgresServer, PostgresServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL of a standby serves reads, and says why it writes nothing; one of both hosts finds the primary."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.store.WAIT_SECONDS", 0.5)
+    primary, replica = servers
+
+    async def main() -> None:
+        clock = ManualClock()
+        store, account = await _open(primary, replica, clock)
+        await store.close()
+        parts = [psycopg.conninfo.conninfo_to_dict(server.url) for server in (replica, primary)]
+        name = psycopg.conninfo.conninfo_to_dict(store._readers.primary.conninfo)["dbname"]
+        standby = await PostgresStore.open(replica.database_url(str(name)), clock)
+        assert (await standby.read_state(account)).ticket_count == 0
+        with pytest.raises(StoreUnavailable, match="the server is a standby"):
+            await standby.write(account, putting([ticket(1)]))
+        await standby.close()
+        hosts = ",".join(quote(str(part["host"]), safe="") for part in parts)
+        both = f"postgresql://postgres@/{name}?host={hosts}&target_session_attrs=read-write"
+        found = await PostgresStore.open(both, clock)
+        await found.write(account, putting([ticket(1)]))
+        await found.close()
 
     asyncio.run(main())
 

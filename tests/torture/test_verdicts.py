@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.torture.seeds import run_seeds
 from tests.torture.threads import run_in_thread
 from tests.torture.wrong_connectors import BUGS
 from ticketfeed.faults import shipped_scenarios
@@ -50,3 +51,10 @@ def test_each_bug_is_found(tmp_path: Path) -> None:
     assert not wrong
     assert len(found) >= 40
     assert all(run.fired for run in found.values())
+
+
+def test_seeds(tmp_path: Path) -> None:
+    """Whatever the seed, the right connector fails nothing; `python -m tests.torture.seeds` runs a thousand."""
+    found = asyncio.run(run_seeds(1000, 8, tmp_path))
+    assert [each for each in found if each[2] == "FAIL"] == []
+    assert len(found) == 8

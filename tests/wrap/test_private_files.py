@@ -68,6 +68,8 @@ def test_other_pythons(tmp_path: Path, python: Path) -> None:
         ([str(python)], {"PATH": ""}),
         ([str(link)], {"PATH": ""}),
         (["sh", "-c", "python3 x"], {"PATH": str(link.parent)}),
+        (["sh", "-c", f"{link} x > y"], {"PATH": ""}),
+        (["env", "A=b", str(link), "x"], {"PATH": ""}),
         (["sh"], {"PATH": "", "VIRTUAL_ENV": str(environment)}),
         (["sh"], packages),
     ):

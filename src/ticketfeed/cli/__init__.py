@@ -28,6 +28,7 @@ from ticketfeed.cli import (
     get,
     load,
     maintain,
+    migrate,
     mirror,
     oauth,
     repair,
@@ -95,6 +96,7 @@ app.add_typer(clock.app, name="clock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(faults.app, name="faults")
 app.command()(check.check)
+app.command()(migrate.migrate)
 app.command()(fence.fence)
 app.command()(backup.backup)
 app.command()(backup.restore)

@@ -63,6 +63,9 @@ def torture(
     tickets: Annotated[
         int, typer.Option(help="Of the help desk. Many scenarios need three pages.", min=1, max=TICKETS_MAX)
     ] = DEFAULT_TICKETS,
+    jobs: Annotated[
+        int | None, typer.Option(help="How many scenarios run side by side. Default: two for each CPU.", min=1, max=100)
+    ] = None,
     report: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Write a report, by its ending .html, .xml (JUnit) or .json. Repeatable."),
@@ -81,15 +84,19 @@ def torture(
     require_tls_extra()
     from ticketfeed.torture.report import check_report, write_report
     from ticketfeed.torture.results import exit_code
+    from ticketfeed.torture.runner import JOBS
 
     reports = [check_report(file) for file in report or []]
     scenarios, given = _choose(scenario or [])
     commands = _commands(command or [], again, before, after)
     for each in commands.values():
         output_ending(each)
-    options = _repeat_options(seed, timeout, tickets, again, before, after)
-    plan = _plan(settings, scenarios, commands, seed, timeout, tickets, options, command or [], given)
-    results = asyncio.run(_run(plan))
+    repeat = _repeat_options(seed, timeout, tickets, again, before, after)
+    plan = _plan(settings, scenarios, commands, seed, timeout, tickets, jobs or JOBS, repeat, command or [], given)
+    try:
+        results = asyncio.run(_run(plan))
+    except asyncio.CancelledError:  # by SIGTERM, once all commands had ended
+        return 128 + signal.SIGTERM
     for file in reports:
         write_report(file, plan, results)
     return exit_code(results)
@@ -165,6 +172,7 @@ def _plan(
     seed: int,
     timeout: float,
     tickets: int,
+    jobs: int,
     options: Sequence[str],
     command: Sequence[str],
     given: dict[str, str] | None,
@@ -179,7 +187,9 @@ def _plan(
     allowed = frozenset(parse_allowed_host(host) for host in settings.allow_host)
     host_ports = frozenset(parse_host_port(port) for port in settings.host_port)
     run_plan = RunPlan(served, make_authority(system_clock()), allowed, lambda _refused: None, host_ports)
-    return TorturePlan(scenarios, commands, os.environ, run_plan, seed, timeout, tickets, options, list(command), given)
+    return TorturePlan(
+        scenarios, commands, os.environ, run_plan, seed, timeout, tickets, jobs, options, list(command), given
+    )
 
 
 async def _run(plan: "TorturePlan") -> "list[ScenarioResult]":

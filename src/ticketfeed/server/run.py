@@ -34,7 +34,7 @@ from ticketfeed.server.ops.metrics import MULTIPROCESS_VARIABLE
 from ticketfeed.server.ops.traces import trace
 from ticketfeed.server.session_key import find_session_key
 from ticketfeed.settings import Settings
-from ticketfeed.storage import ClockCheck, Store, open_store
+from ticketfeed.storage import ClockCheck, ConnectionLimits, Store, open_store
 from ticketfeed.wrap.contexts import MakeContext
 
 __all__ = ["QuietServer", "accepting", "bind", "connect_to_self", "run_server", "server_config"]
@@ -274,7 +274,12 @@ class _WorkerApp:
         await receive()
         try:
             clock_check = ClockCheck(self._watch, is_accepted=settings.accept_clock)
-            store = store or await open_store(settings.store, read_urls=settings.read_store, clock_check=clock_check)
+            connections = ConnectionLimits(
+                settings.read_connections, settings.write_connections, settings.prepared_statements
+            )
+            store = store or await open_store(
+                settings.store, read_urls=settings.read_store, clock_check=clock_check, connections=connections
+            )
             if settings.test_clock:
                 store.clocks.replace(await store.read_clocks())
             app = create_app(settings, store)

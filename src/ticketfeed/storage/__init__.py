@@ -7,9 +7,10 @@ from pathlib import Path
 from ticketfeed.clock import Clock, system_clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.clock_check import ClockCheck
+from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, ConnectionLimits
 from ticketfeed.storage.contract import Store
 
-__all__ = ["ClockCheck", "Store", "needs_driver", "open_store", "sqlite_path"]
+__all__ = ["ClockCheck", "ConnectionLimits", "Store", "needs_driver", "open_store", "sqlite_path"]
 
 
 async def open_store(
@@ -19,11 +20,13 @@ async def open_store(
     read_urls: Sequence[str] = (),
     create: bool = True,
     clock_check: ClockCheck | None = None,
+    connections: ConnectionLimits = DEFAULT_CONNECTIONS,
 ) -> Store:
     """Open the store at `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...` or `memory:`.
 
     Pages are read from the replicas at `read_urls`, if any; PostgreSQL only. A missing store is created, unless
-    `create` is false. `clock_check`: of the machine's clock; by default it is watched from now on. Raises StoreError.
+    `create` is false. `clock_check`: of the machine's clock; by default it is watched from now on. `connections`: to
+    PostgreSQL. Raises StoreError.
     """
     clock_check = clock_check or ClockCheck()
     if read_urls and not url.startswith(("postgresql://", "postgres://")):
@@ -36,7 +39,9 @@ async def open_store(
         with needs_driver():
             from ticketfeed.storage.postgres.store import PostgresStore
 
-        return await PostgresStore.open(url, clock, read_urls=read_urls, create=create, clock_check=clock_check)
+        return await PostgresStore.open(
+            url, clock, read_urls=read_urls, create=create, clock_check=clock_check, connections=connections
+        )
     if url == "memory:":
         from ticketfeed.storage.memory import MemoryStore
 

@@ -8,14 +8,17 @@ from pathlib import Path
 import msgspec
 
 from ticketfeed.atomic_file import atomic_file
+from ticketfeed.clock import system_clock
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.torture.report_html import html_report
+from ticketfeed.torture.report_junit import junit_report
 from ticketfeed.torture.results import ScenarioResult
 from ticketfeed.torture.runner import TorturePlan
 
-__all__ = ["check_report", "json_report", "versions", "write_report"]
+__all__ = ["check_report", "write_report"]
 
 
-def versions() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     """Of what took part, as far as it is known."""
     return {
         "ticketfeed": version("ticketfeed"),
@@ -24,8 +27,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def json_report(plan: TorturePlan, results: Sequence[ScenarioResult]) -> bytes:
-    """The report for programs."""
+def _json(plan: TorturePlan, results: Sequence[ScenarioResult]) -> bytes:
     scenarios = [
         {
             "name": each.name,
@@ -38,12 +40,23 @@ def json_report(plan: TorturePlan, results: Sequence[ScenarioResult]) -> bytes:
         }
         for each in results
     ]
-    report = {"scenarios": scenarios, "seed": plan.seed, "versions": versions()}
+    report = {"scenarios": scenarios, "seed": plan.seed, "versions": _versions()}
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
+def _junit(plan: TorturePlan, results: Sequence[ScenarioResult]) -> bytes:
+    return junit_report(results, plan.seed, _versions())
+
+
+def _html(plan: TorturePlan, results: Sequence[ScenarioResult]) -> bytes:
+    commands = {label: each.first for label, each in plan.commands.items()}
+    return html_report(results, commands, plan.seed, _versions(), system_clock())
+
+
 _FORMATS: dict[str, Callable[[TorturePlan, Sequence[ScenarioResult]], bytes]] = {
-    ".json": json_report,
+    ".html": _html,
+    ".xml": _junit,
+    ".json": _json,
 }
 
 

@@ -13,10 +13,10 @@ from ticketfeed.torture.scenario_run import Commands, run_scenario
 from ticketfeed.torture.world import World
 from ticketfeed.wrap.services import RunPlan
 
-__all__ = ["SIDE_BY_SIDE", "TorturePlan", "run_scenarios"]
+__all__ = ["JOBS", "TorturePlan", "run_scenarios"]
 
 # Commands mostly wait: for the server, for the end of a pause, and for their interpreter to start.
-SIDE_BY_SIDE = 2 * (os.cpu_count() or 1)
+JOBS = 2 * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class TorturePlan:
     seed: int
     timeout: float
     tickets: int
+    jobs: int
     options: Sequence[str]
     command: Sequence[str]
     given: Mapping[str, str] | None = None
@@ -46,7 +47,7 @@ async def run_scenarios(
 ) -> list[ScenarioResult]:
     """The results, in the order of the scenarios. Raises BadInput if COMMAND cannot be started."""
     world = await World.make(plan.tickets, plan.seed)
-    free = asyncio.Semaphore(SIDE_BY_SIDE)
+    free = asyncio.Semaphore(plan.jobs)
 
     async def run(scenario: Scenario) -> ScenarioResult:
         async with free:

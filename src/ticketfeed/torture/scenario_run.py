@@ -83,18 +83,19 @@ async def run_scenario(
 
 
 async def run_commands(trial: Trial, commands: Commands, start: Start) -> None:
-    """Run COMMAND, and again where the scenario says so."""
-    trial.must_have = trial.last_second
+    """Run COMMAND; again where the scenario says so, and whenever it was killed as the scenario says."""
     await _run_once(trial, commands.first, start)
-    has_ended = trial.attempts[-1].exit_code is not None or trial.killed.is_set()
-    if trial.scenario.again and has_ended:
-        trial.must_have = trial.last_second
+    if trial.scenario.again and trial.attempts[-1].exit_code is not None:
+        await _run_once(trial, commands.again, start)
+    while trial.attempts[-1].ended == KILLED and asyncio.get_running_loop().time() < trial.deadline:
         await _run_once(trial, commands.again, start)
 
 
 async def _run_once(trial: Trial, command: Sequence[str], start: Start) -> None:
     """One run of COMMAND, from its start to the end of all its children."""
     command, captured = fill(command, trial.facts), CapturedOutput()
+    trial.must_have = trial.last_second
+    trial.killed.clear()
     began_at, started = system_instant(), asyncio.get_running_loop().time()
     running = await start(command, captured)
     try:
@@ -108,14 +109,14 @@ async def _run_once(trial: Trial, command: Sequence[str], start: Start) -> None:
 
 async def _follow(trial: Trial, running: Running) -> str:
     """Wait for the end of COMMAND, or for a reason to end it, which is returned."""
-    clock, was_killed = asyncio.get_running_loop().time, trial.killed.is_set()
+    clock = asyncio.get_running_loop().time
     checked_at = clock()
     while True:
         await asyncio.wait([running.exited], timeout=_TICK_SECONDS)
         now = clock()
         if running.exited.done():
             return ""
-        if trial.killed.is_set() and not was_killed:
+        if trial.killed.is_set():
             return KILLED
         if now >= trial.deadline:
             return TIME_IS_OVER

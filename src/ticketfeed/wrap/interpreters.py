@@ -9,6 +9,8 @@ from pathlib import Path
 __all__ = ["find_certificates", "find_interpreter", "find_java_roots"]
 
 HEAD_BYTES_MAX = 4096
+# Of a command, with those of a shell's script in it.
+WORDS_MAX = 200
 
 # Below the folder that an interpreter's bin is in: Debian's folders of packages are called dist-packages; conda has
 # a bundle for OpenSSL, too.
@@ -16,9 +18,11 @@ _BUNDLES = ("lib*/python3*/*-packages/certifi/cacert.pem", "ssl/cacert.pem", "ss
 
 
 def find_certificates(command: Sequence[str], environ: Mapping[str, str]) -> list[Path]:
-    """The bundles of every Python that the command may run: its own, the active environment's, and that on PATH."""
+    """The bundles of every Python that the command may run: those of programs that its words name, as after `env` or
+    `sh -c`, the active environment's, and that on PATH.
+    """
     path = environ.get("PATH", os.defpath)
-    interpreters = [find_interpreter(command[0], path), shutil.which("python3", path=path)]
+    interpreters = [*(find_interpreter(word, path) for word in _words(command)), shutil.which("python3", path=path)]
     prefixes = [Path(each).parent.parent for each in interpreters if each]
     prefixes += [Path(os.path.realpath(each)).parent.parent for each in interpreters if each]
     prefixes += [Path(environ["VIRTUAL_ENV"])] if environ.get("VIRTUAL_ENV") else []
@@ -33,7 +37,7 @@ def find_certificates(command: Sequence[str], environ: Mapping[str, str]) -> lis
 def find_java_roots(command: Sequence[str], environ: Mapping[str, str]) -> list[Path]:
     """The file `cacerts` of every JDK that the command may run: its own, that of JAVA_HOME, and that on PATH."""
     path = environ.get("PATH", os.defpath)
-    programs = [shutil.which(name, path=path) for name in (command[0], "java")]
+    programs = [shutil.which(name, path=path) for name in (*_words(command), "java")]
     homes = [Path(os.path.realpath(each)).parent.parent for each in programs if each and Path(each).name == "java"]
     homes += [Path(environ["JAVA_HOME"])] if environ.get("JAVA_HOME") else []
     files = (home / part / "security" / "cacerts" for home in homes for part in ("lib", "jre/lib"))
@@ -52,6 +56,14 @@ def find_interpreter(program: str, path: str) -> str | None:
     except (OSError, ValueError):  # a quote without an end
         return None
     return next((shutil.which(word, path=path) for word in words if _is_python(word)), None)
+
+
+def _words(command: Sequence[str]) -> list[str]:
+    """The words of a command, and those of its words."""
+    found: dict[str, None] = {}
+    for word in command:
+        found |= dict.fromkeys([word, *word.split()])
+    return list(found)[:WORDS_MAX]
 
 
 def _named(lines: Sequence[str]) -> Iterator[list[str]]:

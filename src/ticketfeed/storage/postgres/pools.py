@@ -13,10 +13,19 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.storage.connection_limits import ConnectionLimits
 from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
-__all__ = ["CONNECTION", "RETRY_SECONDS", "WAIT_SECONDS", "PostgresReaders", "explain", "is_transient"]
+__all__ = [
+    "CONNECTION",
+    "RETRY_SECONDS",
+    "WAIT_SECONDS",
+    "PostgresReaders",
+    "connect_options",
+    "explain",
+    "is_transient",
+]
 
 T = TypeVar("T")
 Pool = AsyncConnectionPool[Any]
@@ -33,11 +42,8 @@ PING_SECONDS = 1.0
 TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
 # Those of them that a server has by itself, whatever else is asked of it.
 OWN_STATES = {"57P01", "57P02", "57P03", "42P01", "3F000"}
-# What one process reads at once, how much of it for one account, and how much more that takes long: with each there is
-# a connection in use.
-READERS_MAX = 8
-READERS_OF_ACCOUNT = 4
-SLOW_READERS_MAX = 16
+# Runs of a statement on a connection before it is prepared on the server, if it may be.
+PREPARED_AFTER = 5
 # No server-side prepared statements: a pooler in transaction mode gives the next transaction another connection.
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
@@ -52,13 +58,14 @@ CONNECTION: dict[str, Any] = {
 
 
 class PostgresReaders:
-    """Connections for reading: to the primary, and to each replica."""
+    """ConnectionLimits for reading: to the primary, and to each replica."""
 
-    def __init__(self, url: str, read_urls: Sequence[str]) -> None:
-        self.primary = _reader_pool(url)
-        self._replicas = [_reader_pool(read_url) for read_url in read_urls]
+    def __init__(self, url: str, read_urls: Sequence[str], connections: ConnectionLimits) -> None:
+        self.primary = _reader_pool(url, connections)
+        self._replicas = [_reader_pool(read_url, connections) for read_url in read_urls]
         self._turn = 0
-        self._slots = AccountSlots(READERS_MAX, READERS_OF_ACCOUNT, SLOW_READERS_MAX)
+        quick = connections.quick_reads
+        self._slots = AccountSlots(quick, connections.reads_of_account, connections.reads - quick)
         self._abandoned: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[Pool, float] = {}
 
@@ -199,13 +206,18 @@ class PostgresReaders:
         return self._avoided_until.get(pool, 0.0) > time.monotonic()
 
 
-def _reader_pool(url: str) -> Pool:
+def connect_options(connections: ConnectionLimits) -> dict[str, Any]:
+    """The options of a connection in a pool."""
+    return {**CONNECTION, "prepare_threshold": PREPARED_AFTER if connections.has_prepared else None}
+
+
+def _reader_pool(url: str, connections: ConnectionLimits) -> Pool:
     return AsyncConnectionPool(
         url,
         min_size=0,
-        max_size=READERS_MAX + SLOW_READERS_MAX,
+        max_size=connections.reads,
         open=False,
-        kwargs=CONNECTION,
+        kwargs=connect_options(connections),
         configure=_read_in_feed_order,
         reconnect_timeout=WAIT_SECONDS,
     )

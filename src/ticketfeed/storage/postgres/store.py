@@ -28,6 +28,7 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
+from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, ConnectionLimits
 from ticketfeed.storage.contract import Snapshot, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
@@ -36,6 +37,7 @@ from ticketfeed.storage.postgres.pools import (
     RETRY_SECONDS,
     WAIT_SECONDS,
     PostgresReaders,
+    connect_options,
     explain,
     is_transient,
 )
@@ -90,14 +92,10 @@ ERASED_TABLES = (
 FENCE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
+READ_ONLY = "the server is a standby: name its primary, or all hosts with target_session_attrs=read-write"
 # How long one attempt to lock an account's row takes, and to close a second before a page.
-LOCK_SECONDS = CLOSE_SECONDS = 1.0
-# Writes of one process at once, to the primary; how many of them of one account: one works, while the other waits to be
-# next; and how many more that take long. With each there is a connection in use.
-WRITERS_MAX = 8
-WRITERS_OF_ACCOUNT = 2
-SLOW_WRITERS_MAX = 8
-# Connections of one process for snapshots; and one for the readiness check, which waits for nothing else.
+LOCK_SECONDS, CLOSE_SECONDS = 1.0, 2.0
+# ConnectionLimits of one process for snapshots; and one for the readiness check, which waits for nothing else.
 INSPECTORS_MAX = 4
 
 
@@ -107,17 +105,24 @@ class PostgresStore(SqlStore):
     queries = QUERIES
 
     def __init__(
-        self, url: str, read_urls: Sequence[str], clock: Clock, store_id: str, clock_check: ClockCheck
+        self,
+        url: str,
+        read_urls: Sequence[str],
+        clock: Clock,
+        store_id: str,
+        clock_check: ClockCheck,
+        connections: ConnectionLimits,
     ) -> None:
         self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id, self.clocks = store_id, AccountClocks()
         self._erased = ErasedUsage()
-        self._readers = PostgresReaders(url, read_urls)
-        self._slots = AccountSlots(WRITERS_MAX, WRITERS_OF_ACCOUNT, SLOW_WRITERS_MAX)
+        self._readers = PostgresReaders(url, read_urls, connections)
+        self._quick_writes = quick = connections.quick_writes
+        self._slots = AccountSlots(quick, connections.writes_of_account, connections.writes - quick)
         self._writers, self._inspectors, self._prober = (
-            _Threads(url, name, count)
+            _Threads(url, name, count, connections)
             for name, count in (
-                ("writer", WRITERS_MAX + SLOW_WRITERS_MAX),
+                ("writer", connections.writes),
                 ("inspector", INSPECTORS_MAX),
                 ("prober", 1),
             )
@@ -132,6 +137,7 @@ class PostgresStore(SqlStore):
         read_urls: Sequence[str] = (),
         create: bool = True,
         clock_check: ClockCheck | None = None,
+        connections: ConnectionLimits = DEFAULT_CONNECTIONS,
     ) -> "PostgresStore":
         """Connect, bring the schema up to date, open the pools. Raises StoreError."""
 
@@ -143,7 +149,8 @@ class PostgresStore(SqlStore):
                 return prepare_schema(connection, create=create)
 
         try:
-            store = cls(url, read_urls, clock, await asyncio.to_thread(prepare), clock_check or ClockCheck())
+            store_id = await asyncio.to_thread(prepare)
+            store = cls(url, read_urls, clock, store_id, clock_check or ClockCheck(), connections)
         except psycopg.Error as error:
             raise StoreError(f"cannot open the store: {explain(error)}") from error
         await store._readers.open()
@@ -237,7 +244,7 @@ class PostgresStore(SqlStore):
             return await self._writers.run(lambda: _translate_errors(lambda: self._fence_accounts(clock_error_seconds)))
         except StoreUnavailable:  # some row is locked, or a server that holds rows is away
             accounts = await self.list_accounts()
-            turns = asyncio.Semaphore(WRITERS_MAX)
+            turns = asyncio.Semaphore(self._quick_writes)
             return await asyncio.gather(*(self._try_fence(each, clock_error_seconds, turns) for each in accounts))
 
     def _fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
@@ -384,7 +391,7 @@ class PostgresStore(SqlStore):
         On a reader's connection: the writers', and their threads, may all be waiting for this very row.
         """
         own = {"account_id": account.account_id}
-        async with self._readers.primary.connection(RETRY_SECONDS) as connection, connection.transaction():
+        async with self._readers.primary.connection(CLOSE_SECONDS) as connection, connection.transaction():
             sql = QUERIES.select("lock_state_nowait", StateRow).encode()
             for states, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
                 closed = watermark.close_states(states, self.clocks.at(account, self._clock()))
@@ -452,6 +459,9 @@ class PostgresStore(SqlStore):
         except (psycopg.Error, PoolTimeout) as error:
             if not locked and isinstance(error, psycopg.errors.QueryCanceled):
                 raise _NotLocked("another write holds the account") from error
+            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                self._writers.pool.drain()  # of several hosts in the URL, another one may be the primary now
+                raise _NotLocked(READ_ONLY) from error
             if not locked and is_transient(error):
                 raise _NotLocked(explain(error)) from error
             raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
@@ -470,9 +480,10 @@ def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -
 class _Threads:
     """Threads of one purpose, and as many connections to the primary."""
 
-    def __init__(self, url: str, name: str, count: int) -> None:
+    def __init__(self, url: str, name: str, count: int, connections: ConnectionLimits) -> None:
+        options = connect_options(connections)
         self.pool = ConnectionPool(
-            url, min_size=0, max_size=count, open=False, kwargs=CONNECTION, reconnect_timeout=WAIT_SECONDS
+            url, min_size=0, max_size=count, open=False, kwargs=options, reconnect_timeout=WAIT_SECONDS
         )
         self._executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"postgres-{name}")
 
