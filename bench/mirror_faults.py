@@ -80,7 +80,9 @@ async def _compare(source_url: str, target_url: str) -> dict[str, int]:
 
 
 class MirrorProcess:
-    """`ticketfeed mirror` as anyone runs it."""
+    """`ticketfeed mirror` as anyone runs it, without a limit of requests unless it is given one."""
+
+    requests_per_minute = 0
 
     def __init__(self, folder: Path, port: int, credentials: Credentials) -> None:
         self.url = f"sqlite:///{folder / 'mirror.db'}"
@@ -96,7 +98,7 @@ class MirrorProcess:
 
     @property
     def _arguments(self) -> tuple[str, ...]:
-        return ("mirror", self._address, "--store", self.url, "--requests-per-minute", "0")
+        return ("mirror", self._address, "--store", self.url, "--requests-per-minute", str(self.requests_per_minute))
 
     def kill(self) -> None:
         assert self._process
