@@ -4,7 +4,8 @@ How far a stream is behind is counted in seconds: to the second that it has pass
 was last asked once its end was reached. Streams share the request budget by that, divided by their interval, so that
 after an outage all come forward together, those that change often first. None is left alone for longer than
 LEFT_ALONE_SECONDS, a list for LEFT_ALONE_LIST_SECONDS, however far another is behind: during a first copy of hours,
-what is small stays fresh for a few percent of the requests.
+what is small stays fresh for a few percent of the requests. First copies come one after the other, that of tickets
+first, and tickets are followed while others are copied.
 """
 
 import math
@@ -17,6 +18,8 @@ from ticketfeed.protocol.mirrors import StreamState
 __all__ = ["COMMENT_STREAMS", "MIRROR_STREAMS", "MirrorStream", "Turn", "behind_seconds", "choose_turn"]
 
 LEFT_ALONE_SECONDS, LEFT_ALONE_LIST_SECONDS = 900.0, 3600.0
+# Tickets, while other streams are behind: so long, and for so many requests, as a small budget is for all.
+LEFT_ALONE_TICKETS_SECONDS, LEFT_ALONE_TICKETS_REQUESTS = 60.0, 6
 # One in so many requests goes on with a list that is long, or reads it again.
 LIST_SHARE = 20
 # And of those that were read before, one in so many requests is read again at most, as they fall due together.
@@ -61,7 +64,7 @@ _LISTS = (
 )
 MIRROR_STREAMS = (
     MirrorStream(_with("tickets", ("include", "metric_sets")), 10),
-    MirrorStream(STREAMS["users"], 40),
+    MirrorStream(STREAMS["users"], 60),
     MirrorStream(STREAMS["organizations"], 90),
     MirrorStream(_with("groups", ("exclude_deleted", "false")), 1200),
     MirrorStream(_with("brands", ("include_deleted", "true")), 1200),
@@ -69,8 +72,8 @@ MIRROR_STREAMS = (
 )
 # With --comments.
 COMMENT_STREAMS = (
-    MirrorStream(_with("ticket_events", ("include", "comment_events")), 20),
-    MirrorStream(STREAMS["ticket_metric_events"], 60),
+    MirrorStream(_with("ticket_events", ("include", "comment_events")), 60),
+    MirrorStream(STREAMS["ticket_metric_events"], 120),
 )
 
 
@@ -93,11 +96,18 @@ def choose_turn(
     due = [each for each, wait in zip(asked, waits, strict=True) if wait <= 0]
     is_behind = any(not stream.is_list and not state.has_ended for stream, state in asked)
     left_alone = [each for each in due if is_behind and pace.is_left_alone(*each)]
+    if any(stream.name == "tickets" and not state.is_copied for stream, state in asked):
+        due = [each for each in due if not _is_copied_later(*each)]
     unfinished = [each for each in asked if each[0].is_list and not each[1].has_ended]
     for choice in (left_alone, due, unfinished):
         if choice:
             return Turn(max(choice, key=lambda each: pace.urgency(*each))[0])
     return Turn(None, min(min(waits, default=WAIT_SECONDS_MAX), WAIT_SECONDS_MAX))
+
+
+def _is_copied_later(stream: MirrorStream, state: StreamState) -> bool:
+    """Whether the first copy of a stream waits for that of tickets."""
+    return not stream.is_list and stream.name != "tickets" and not state.is_copied
 
 
 def behind_seconds(streams: Sequence[MirrorStream], states: Mapping[str, StreamState], now: float) -> int | None:
@@ -149,7 +159,10 @@ class _Pace:
         """Whether a stream that is due goes before those that are behind."""
         if stream.is_list:
             return not state.has_ended or _age(state, self.now) >= LEFT_ALONE_LIST_SECONDS
-        return state.has_ended and _age(state, self.now) >= LEFT_ALONE_SECONDS
+        seconds = LEFT_ALONE_SECONDS
+        if stream.name == "tickets":
+            seconds = max(LEFT_ALONE_TICKETS_SECONDS, LEFT_ALONE_TICKETS_REQUESTS * self.seconds_per_request)
+        return (state.has_ended or not state.is_copied) and _age(state, self.now) >= seconds
 
     def urgency(self, stream: MirrorStream, state: StreamState) -> float:
         """Lists that were never read come first, as there are few and they are short."""
