@@ -101,7 +101,7 @@ def kill_loads(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
 def kill_servers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
     """`ticketfeed serve` dies while clients page and writers write; a new one on the same port goes on."""
     asyncio.run(_prepare(url))
-    port = _free_port()
+    port = free_port()
     with Team(folder) as team:
         team.start(_plan(team, "writer", "writer", chance, url=url, clock="mild"))
         for number in range(2):
@@ -120,7 +120,7 @@ def kill_servers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
 
 def kill_postgres(server: PostgresServer, folder: Path, kills: int, chance: Random) -> Outcome:
     """The database dies under writers, readers and a server, which says 503 meanwhile and needs no restart."""
-    url, port = server.new_database(), _free_port()
+    url, port = server.new_database(), free_port()
     asyncio.run(_prepare(url))
     with Team(folder) as team, _serving(url, port, folder / "serve.errors"):
         for number in range(2):
@@ -268,7 +268,7 @@ def _await(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that stays free while a server is started again: the system gives its own ones to any connection."""
     for port in Random().sample(OWN_PORTS, len(OWN_PORTS)):  # unlike `chance`, it differs between processes
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):

@@ -346,7 +346,7 @@ def small(tmp_path: Path) -> Iterator[Callable[[str], dict[str, object]]]:
         if kind == "limit":
             size = 2 * 1024 * 1024
             return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
-        mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
         if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
             pytest.skip("a file system cannot be mounted here")
         mounted.append(folder)

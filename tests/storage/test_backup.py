@@ -317,7 +317,7 @@ def test_an_unreadable_page_is_a_finding(tmp_path: Path) -> None:
         file.write(b"\xff" * 32768)
     found = findings(url)
     assert any(line.startswith("SQLite reports: ") for line in found)
-    assert any(line.startswith("reading the tickets ended early") for line in found)
+    assert any(line.startswith("account acme: reading the tickets ended early") for line in found)
     assert "account acme: credential 1 belongs to user 7, which does not exist" in found
 
 

@@ -103,7 +103,7 @@ DAMAGE = [
         "UPDATE kind_state SET last_generated_timestamp = 1039 WHERE kind = 'users'",
         "account acme: users 5 has second 1040, after the account's record_last_timestamp 1039",
     ),
-    ("UPDATE mirror SET body = 'x' WHERE account_id = 1", "reading the mirrors ended early: "),
+    ("UPDATE mirror SET body = 'x' WHERE account_id = 1", "account acme: reading the mirror ended early: "),
     ("UPDATE kind_state SET account_id = 99", "kind_state has 4 rows of account_id 99, which does not exist"),
 ]
 
