@@ -20,10 +20,10 @@ from bench.world import HOST, Credentials, make_store
 from ticketfeed.protocol.model import Account, Filters, Position, Slice
 from ticketfeed.storage import Store
 
-__all__ = ["Network", "SourceServer", "VirtualTime", "call", "compare_stores", "positions_of"]
+__all__ = ["KINDS", "Network", "SourceServer", "VirtualTime", "call", "compare_stores", "positions_of"]
 
 _QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-_KINDS = (
+KINDS = (
     "users",
     "organizations",
     "groups",
@@ -207,7 +207,7 @@ async def compare_stores(source: Store, theirs: Account, target: Store, ours: Ac
         "other bytes": sum(there[id][1] != here[id][1] for id in both),
         "earlier": sum(there[id][0] > here[id][0] for id in both),
         "later": sum(there[id][0] < here[id][0] for id in both),
-        "other records": sum([await _differing(source, theirs, target, ours, kind) for kind in _KINDS]),
+        "other records": sum([await _differing(source, theirs, target, ours, kind) for kind in KINDS]),
     }
 
 

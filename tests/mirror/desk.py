@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from bench.mirror_world import KINDS as COPIED_KINDS
 from ticketfeed.client.sources import parse_source
 from ticketfeed.client.steps import Answer, Failed, Request
 from ticketfeed.data.demo import fill_demo
@@ -20,19 +21,8 @@ from ticketfeed.writing.tickets import TicketWriter
 
 SOURCE = parse_source("http://source.example")
 NOW = 1_790_000_000
-KINDS = (
-    "users",
-    "organizations",
-    "groups",
-    "brands",
-    "ticket_fields",
-    "ticket_forms",
-    "custom_statuses",
-    "group_memberships",
-    "organization_memberships",
-    "satisfaction_ratings",
-    "ticket_metrics",
-)
+# Beside tickets: what a mirror copies.
+KINDS = (*COPIED_KINDS, "ticket_metrics")
 
 # What a test does with a request before the source sees it: an answer of its own, or None.
 Intercept = Callable[[Request, float], Answer | Failed | None]

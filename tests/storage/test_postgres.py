@@ -9,15 +9,8 @@ import psycopg
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.storage.contract import ALL, NOON, START, ManualClock, StoreContract, putting, ticket
-from tests.storage.mirror_contract import MirrorContract
-from tests.storage.oauth_contract import OauthContract
-from tests.storage.rate_limits_contract import RateLimitsContract
-from tests.storage.records_contract import RecordsContract
-from tests.storage.saved_contract import SavedContract
-from tests.storage.search_contract import SearchContract
-from tests.storage.usage_contract import UsageContract
-from tests.storage.writing_contract import WritingContract
+from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
+from tests.storage.engine_contract import EngineContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.paging import PAGE_BYTES_MAX
@@ -31,17 +24,7 @@ from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.wait_budget import begin_waits
 
 
-class TestPostgres(
-    StoreContract,
-    RecordsContract,
-    WritingContract,
-    OauthContract,
-    SearchContract,
-    RateLimitsContract,
-    UsageContract,
-    MirrorContract,
-    SavedContract,
-):
+class TestPostgres(EngineContract):
     @pytest.fixture(autouse=True)
     def server(self, postgres: PostgresServer) -> None:
         self._server = postgres

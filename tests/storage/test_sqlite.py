@@ -13,15 +13,9 @@ import apsw
 import msgspec
 import pytest
 
-from tests.storage.contract import NOON, START, ManualClock, StoreContract, putting, ticket
-from tests.storage.mirror_contract import MirrorContract
-from tests.storage.oauth_contract import OauthContract
-from tests.storage.rate_limits_contract import RateLimitsContract
-from tests.storage.records_contract import RecordsContract
-from tests.storage.saved_contract import SavedContract
-from tests.storage.search_contract import SearchContract, found
-from tests.storage.usage_contract import UsageContract
-from tests.storage.writing_contract import WritingContract
+from tests.storage.contract import NOON, START, ManualClock, putting, ticket
+from tests.storage.engine_contract import EngineContract
+from tests.storage.search_contract import found
 from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, Slice, TicketList
 from ticketfeed.protocol.rate_limits import RateLimit
@@ -34,17 +28,7 @@ from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.store import SqliteStore
 
 
-class TestSqlite(
-    StoreContract,
-    RecordsContract,
-    WritingContract,
-    OauthContract,
-    SearchContract,
-    RateLimitsContract,
-    UsageContract,
-    MirrorContract,
-    SavedContract,
-):
+class TestSqlite(EngineContract):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self._names = (tmp_path / f"{number}.db" for number in itertools.count())

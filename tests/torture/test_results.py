@@ -12,7 +12,7 @@ from ticketfeed.torture.placeholders import CommandFacts, fill, find_output, nee
 from ticketfeed.torture.processes import CapturedOutput
 from ticketfeed.torture.results import Behaviour, ScenarioResult, ScenarioRun, compare, decide, exit_code
 
-FACTS = CommandFacts("demo", "a@example.com", "token", "client", "secret", Path("/work"))
+FACTS = CommandFacts("demo", "a@example.com", "token", "client", "secret", Path("/runs"))
 
 
 def run(outcome: Outcome, reason: str = "") -> ScenarioRun:
@@ -85,10 +85,10 @@ def test_before_and_after(before: Outcome, after: Outcome, wanted: Outcome) -> N
 def test_placeholders() -> None:
     """Placeholders are replaced inside words; other braces stay. The output has the ending that the words give it."""
     words = ["a", "--config={state}", '{"url": "{url}", "x": {y}}', "{output}.ndjson.gz"]
-    wanted = ["a", "--config=/work/state", '{"url": "https://demo.zendesk.com", "x": {y}}', "/work/output.ndjson.gz"]
+    wanted = ["a", "--config=/runs/state", '{"url": "https://demo.zendesk.com", "x": {y}}', "/runs/output.ndjson.gz"]
     assert fill(words, FACTS) == wanted
-    assert find_output([words], FACTS) == Path("/work/output.ndjson.gz")
-    assert find_output([["cat > {output}"]], FACTS) == Path("/work/output")
+    assert find_output([words], FACTS) == Path("/runs/output.ndjson.gz")
+    assert find_output([["cat > {output}"]], FACTS) == Path("/runs/output")
     assert find_output([["a"]], FACTS) is None
     with pytest.raises(BadInput, match="several outputs"):
         find_output([["{output}.csv"], ["{output}.json"]], FACTS)

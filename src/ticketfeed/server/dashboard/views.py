@@ -61,8 +61,9 @@ async def overview(request: Request, call: ApiCall) -> Values:
 async def _read_mirror(call: ApiCall) -> Values:
     """Read anew each time, so that whoever has changed something sees it."""
     service = call.service
-    read = lambda: service.store.read_mirror(call.account)  # noqa: E731
-    mirror = await service.recent_reads.get(("mirror", call.account), read, keep=lambda _seconds: 0.0)
+    mirror = await service.recent_reads.get(
+        ("mirror", call.account), lambda: service.store.read_mirror(call.account), keep=lambda _seconds: 0.0
+    )
     return {"mirror": mirror, "mirror_status": mirror and status_of(mirror, system_instant())}
 
 
