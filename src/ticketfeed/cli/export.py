@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ticketfeed.cli.output import print_err
+from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_clock
 from ticketfeed.protocol.errors import BadInput, TicketfeedError
 
@@ -81,10 +82,7 @@ def export(
         raise BadInput("--follow has no end, and --until sets one")
     if verify and (follow or resume_from is not None or compact):
         raise BadInput("--verify writes nothing, so it goes with none of --follow, --resume-from and --compact")
-    try:
-        import ticketfeed.client.transport  # noqa: F401 - whether the extra is installed
-    except ModuleNotFoundError as error:
-        raise BadInput(f"export needs {error.name}: pip install 'ticketfeed[export]'") from None
+    require_export_extra("export")
     from ticketfeed.client.sinks.contract import SinkOptions
 
     options = SinkOptions(format, custom_fields, exclude_deleted, compact)

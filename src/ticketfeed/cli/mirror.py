@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.account_names import check_account_name
 from ticketfeed.protocol.errors import BadInput, NotFound, SourceError
@@ -88,10 +89,7 @@ def run_mirror(
     read from where `ticketfeed export` has them; they are never stored. Readers of the mirror have credentials of their
     own: `ticketfeed token create`.
     """
-    try:
-        import ticketfeed.client.transport  # noqa: F401 - whether the extra is installed
-    except ModuleNotFoundError as error:
-        raise BadInput(f"mirror needs {error.name}: pip install 'ticketfeed[export]'") from None
+    require_export_extra("mirror")
     from ticketfeed.cli.export import parse_duration
     from ticketfeed.client.sources import parse_source
     from ticketfeed.mirror.run import MirrorOptions

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from ticketfeed.client.auth import find_credentials
+from ticketfeed.client.extra import require_export_extra
 from ticketfeed.client.sources import Source, mirror_name, parse_source
 from ticketfeed.clock import system_instant
 from ticketfeed.mirror.lease import is_alive
@@ -27,10 +28,7 @@ _LOG = logging.getLogger("ticketfeed.mirror")
 
 def check_mirror_source(text: str) -> Source:
     """The source of `--mirror`, for which there are credentials. Raises BadInput."""
-    try:
-        import ticketfeed.client.transport  # noqa: F401 - whether the extra is installed
-    except ModuleNotFoundError as error:
-        raise BadInput(f"--mirror needs {error.name}: pip install 'ticketfeed[export]'") from None
+    require_export_extra("--mirror")
     source = parse_source(text)
     if source.kind == "http":
         find_credentials(source.url)
