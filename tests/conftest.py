@@ -1,11 +1,14 @@
 """Fixtures that several folders share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.citus import CITUS_URL, NO_CITUS, CitusServer
+from tests.engines import ENGINES, EngineName, sqlite_url
 from tests.postgres import PostgresServer
 
 # A test never fails for its speed: that is measured in bench/.
@@ -22,3 +25,45 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     server = PostgresServer(folder / "postgres")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def citus() -> CitusServer:
+    """The Citus that TICKETFEED_TEST_CITUS_DSN names; skips where it names none."""
+    if not CITUS_URL:
+        pytest.skip(NO_CITUS)
+    return CitusServer()
+
+
+@pytest.fixture
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """The URL where a store of a named engine may be made; on Citus it is there, empty and distributed."""
+    on_citus: list[str] = []
+
+    def make(name: str) -> str:
+        if name == "memory":
+            return "memory:"
+        if name == "sqlite":
+            return sqlite_url(tmp_path)
+        if name == "postgres":
+            server: PostgresServer = request.getfixturevalue("postgres")
+            return server.new_database()
+        on_citus.append(request.getfixturevalue("citus").new_store())
+        return on_citus[-1]
+
+    yield make
+    if on_citus:
+        request.getfixturevalue("citus").take_back(on_citus)
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> EngineName:
+    """Every engine in turn."""
+    name: EngineName = request.param
+    return name
+
+
+@pytest.fixture
+def url(engine_name: EngineName, new_url: Callable[[str], str]) -> str:
+    """Where a store may be made, on every engine in turn."""
+    return new_url(engine_name)

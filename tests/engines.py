@@ -11,20 +11,23 @@ from typing import Any, Literal, get_args
 import apsw
 import psycopg
 
+from tests.citus import CITUS_URL, NO_CITUS, CitusServer
 from tests.postgres import PostgresServer
 from ticketfeed.protocol.model import Account
 
 # (second, body) by ticket id.
 Final = dict[int, tuple[int, bytes]]
-EngineName = Literal["sqlite", "postgres"]
+EngineName = Literal["sqlite", "postgres", "citus"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+# Those of the tests over HTTP, which are too many to be told that each was skipped.
+HTTP_ENGINES = ("memory", "sqlite", *(("citus",) if CITUS_URL else ()))
 
 
 class Engine:
-    """Makes stores in a folder of its own, on a server of its own where there is one; it may be killed."""
+    """Makes stores: in a folder of its own, on a server of its own, which may be killed, or on Citus."""
 
-    def __init__(self, folder: Path, server: PostgresServer | None) -> None:
-        self.server = server
+    def __init__(self, folder: Path, server: PostgresServer | None, citus: CitusServer | None = None) -> None:
+        self.server, self._citus = server, citus
         self._folders = (folder / str(number) for number in itertools.count())
 
     def new_folder(self) -> Path:
@@ -33,7 +36,10 @@ class Engine:
         return folder
 
     def new_url(self) -> str:
-        """Of a store that is not there yet."""
+        """Of a store that is not there yet, or is empty. On Citus all but this one are forgotten."""
+        if self._citus:
+            self._citus.take_back()
+            return self._citus.new_store()
         return self.server.new_database() if self.server else sqlite_url(self.new_folder())
 
 
@@ -43,6 +49,11 @@ def engine(name: EngineName) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="ticketfeed-", ignore_cleanup_errors=True) as folder:
         if name == "sqlite":
             yield Engine(Path(folder), None)
+            return
+        if name == "citus":
+            if not CITUS_URL:
+                raise SystemExit(NO_CITUS)
+            yield Engine(Path(folder), None, CitusServer())
             return
         with own_server(Path(folder)) as server:
             yield Engine(Path(folder), server)

@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.engines import ENGINES, EngineName, sqlite_url
+from tests.engines import EngineName
 from tests.postgres import PostgresServer
 from tests.process.conftest import Running, Start, run, wait_until
 from tests.process.test_waits import Asked, ask, fill
@@ -30,11 +31,9 @@ time.time = wrong
 """
 
 
-@pytest.fixture(params=ENGINES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    engine: EngineName = request.param
-    server: PostgresServer | None = None if engine == "sqlite" else request.getfixturevalue("postgres")
-    url = server.new_database() if server else sqlite_url(tmp_path)
+@pytest.fixture
+def url(engine_name: EngineName, new_url: Callable[[str], str]) -> str:
+    url = new_url(engine_name)
     asyncio.run(fill(url))
     return url
 

@@ -6,18 +6,8 @@ from random import Random
 
 import pytest
 
-from tests.engines import ENGINES, EngineName, own_server, sqlite_url
-from tests.postgres import PostgresServer
+from tests.engines import own_server
 from tests.process.crash import Outcome, kill_loads, kill_postgres, kill_servers, kill_writers
-
-
-@pytest.fixture(params=ENGINES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    name: EngineName = request.param
-    if name == "sqlite":
-        return sqlite_url(tmp_path)
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import http.client
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
@@ -16,8 +16,7 @@ import apsw
 import psycopg
 import pytest
 
-from tests.engines import ENGINES, EngineName, sqlite_url
-from tests.postgres import PostgresServer
+from tests.engines import EngineName
 from tests.process.conftest import COMMAND, ENVIRONMENT, TOKEN, Running, Start, run
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
@@ -26,15 +25,10 @@ from ticketfeed.writing.credentials import add_user_credential
 ACCOUNTS = ("acme", "other")
 
 
-@pytest.fixture(params=ENGINES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def url(engine_name: EngineName, new_url: Callable[[str], str]) -> str:
     """A store with two accounts, each with a token."""
-    engine: EngineName = request.param
-    if engine == "sqlite":
-        url = sqlite_url(tmp_path)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.new_database()
+    url = new_url(engine_name)
     asyncio.run(fill(url))
     return url
 

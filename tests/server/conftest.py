@@ -1,14 +1,15 @@
-"""Every test below runs on each store that needs no server: in memory, and on SQLite."""
+"""Every test below runs on each store that needs no server: in memory, and on SQLite; and on Citus, if there is one."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import HTTP_ENGINES
 from tests.server.desk import close_stores, use_engine
 from ticketfeed.server import recent_reads
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"], autouse=True)
+@pytest.fixture(scope="module", params=HTTP_ENGINES, autouse=True)
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     """The engine of the desks that a test makes."""
     use_engine(request.param)

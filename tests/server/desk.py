@@ -1,6 +1,7 @@
 """A help desk behind the whole app, under a clock that stands still."""
 
 import asyncio
+import functools
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from tests.citus import CitusServer
+from tests.server.own_loop import OwnLoop
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.protocol.credentials import hash_password, hash_token
 from ticketfeed.protocol.mirrors import Mirror, StreamState
@@ -23,6 +26,7 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.settings import Settings
+from ticketfeed.storage import open_store
 from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
@@ -42,30 +46,45 @@ ADMIN = basic("admin@example.com/token:admin-token")
 
 
 _engine = "memory"
-_open: list[tuple[SqliteStore, tempfile.TemporaryDirectory[str]]] = []
+_open: list[tuple[Store, Callable[[], None]]] = []
 
 
 def use_engine(name: str) -> None:
-    """From now on desks are made on this engine: memory or sqlite."""
+    """From now on desks are made on this engine, one of HTTP_ENGINES."""
     global _engine
     _engine = name
 
 
 def close_stores() -> None:
-    """Close every SQLite store that a desk has opened, and remove its file."""
+    """Close every store that a desk has opened, and remove its file; one on Citus is emptied and used again."""
     while _open:
-        store, folder = _open.pop()
+        store, remove = _open.pop()
         asyncio.run(store.close())
-        folder.cleanup()
+        remove()
 
 
 def _new_store(clock: Callable[[], int]) -> Store:
     if _engine == "memory":
         return MemoryStore(clock)
-    folder = tempfile.TemporaryDirectory(prefix="ticketfeed-")
-    store = SqliteStore.open(Path(folder.name) / "t.db", clock)
-    _open.append((store, folder))
+    store: Store
+    if _engine == "citus":
+        url, loop = _citus().new_store(), OwnLoop()
+        store = loop.open(open_store(url, clock))
+
+        def remove() -> None:
+            loop.close()
+            _citus().take_back([url])
+
+    else:
+        folder = tempfile.TemporaryDirectory(prefix="ticketfeed-")
+        store, remove = SqliteStore.open(Path(folder.name) / "t.db", clock), folder.cleanup
+    _open.append((store, remove))
     return store
+
+
+@functools.cache
+def _citus() -> CitusServer:
+    return CitusServer()
 
 
 class Desk:

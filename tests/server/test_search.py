@@ -5,12 +5,13 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.engines import HTTP_ENGINES
 from tests.server.desk import Desk, close_stores, tickets, use_engine
 
 V2 = "/api/v2"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=HTTP_ENGINES)
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     use_engine(request.param)
     desk = Desk()

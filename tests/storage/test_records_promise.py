@@ -2,12 +2,9 @@
 
 import asyncio
 import time
-from pathlib import Path
 
 import msgspec
-import pytest
 
-from tests.postgres import PostgresServer
 from tests.storage.contract import user
 from ticketfeed.clock import system_clock
 from ticketfeed.export.source import read_page
@@ -65,15 +62,9 @@ async def _step(store: Store, account: Account, after: Position, seen: dict[int,
     return page.after
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_nothing_is_missed(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_nothing_is_missed(url: str) -> None:
     """However writers and readers interleave, every reader that walks users from its cursor is given the latest
     state of each, and its position never goes back."""
-    if engine == "sqlite":
-        url = f"sqlite:///{tmp_path / 't.db'}"
-    else:
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        url = postgres.new_database()
 
     async def main() -> None:
         store = await open_store(url)

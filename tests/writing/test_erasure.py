@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from tests.postgres import PostgresServer
+from tests.engines import ENGINES
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.erasure import ERASED_USER_NAME, TICKET_KINDS
@@ -169,12 +169,9 @@ async def office(url: str) -> AsyncIterator[Office]:
         await store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return server.new_database()
-    return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 't.db'}"
+@pytest.fixture(params=["memory", *ENGINES])
+def url(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> str:
+    return new_url(request.param)
 
 
 def indexed_bytes(url: str) -> bytes:

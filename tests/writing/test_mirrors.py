@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
-from tests.postgres import PostgresServer
 from ticketfeed.protocol.audits import SYSTEM_ID
 from ticketfeed.protocol.erasure import erased_record, erased_ticket
 from ticketfeed.protocol.mirrors import Mirror, StreamState
@@ -62,13 +60,11 @@ async def copy(store: Store, account: Account, passed: int, *drafts: TicketDraft
     return await store.write(account, work, mirror=True)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_what_the_source_has_deleted_for_good(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_what_the_source_has_deleted_for_good(url: str) -> None:
     """No word of a scrubbed ticket, or of an erased person, is left anywhere; what others wrote is, and is served."""
 
     async def main() -> None:
-        server: PostgresServer | None = request.getfixturevalue("postgres") if engine == "postgres" else None
-        store = await open_store(server.new_database() if server else f"sqlite:///{tmp_path / 't.db'}")
+        store = await open_store(url)
         try:
             account = await store.create_account("acme")
             page = [ticket(TICKET), ticket(FOLLOWUP), ticket(OTHER), record("users", USER), record("audits", AUDIT)]
