@@ -15,7 +15,7 @@ import psycopg
 from ticketfeed.storage.distribution import distribute_store
 from ticketfeed.storage.queries import ACCOUNT_TABLES
 
-__all__ = ["CITUS_URL", "NO_CITUS", "CitusServer"]
+__all__ = ["CITUS_URL", "NO_CITUS", "CitusServer", "read_shards"]
 
 CITUS_URL = os.environ.get("TICKETFEED_TEST_CITUS_DSN", "")
 NO_CITUS = "TICKETFEED_TEST_CITUS_DSN names no Citus"
@@ -100,6 +100,14 @@ class CitusServer:
         return url
 
 
+def read_shards(connection: psycopg.Connection[Any], table: str, query: str) -> list[str]:
+    """The value of a query about each shard of a table, whose name stands for %s."""
+    sql = "SELECT success, result FROM run_command_on_shards(%s, %s)"
+    answers = connection.execute(sql.encode(), (f"ticketfeed.{table}", query)).fetchall()
+    assert all(is_done for is_done, _ in answers), answers
+    return [value for _, value in answers]
+
+
 def _empty(url: str, kept: list[Any]) -> bool:
     """Empty a store whose schema is as it was; returns whether it is."""
     schema, meta = kept
@@ -112,7 +120,7 @@ def _empty(url: str, kept: list[Any]) -> bool:
             connection.execute(f"DELETE FROM ticketfeed.{table}".encode())
         connection.execute("SELECT setval('ticketfeed.account_account_id_seq', 1, false)")
         connection.cursor().executemany("INSERT INTO ticketfeed.meta VALUES (%s, %s)", meta)
-        connection.execute("UPDATE ticketfeed.meta SET value = gen_random_uuid() WHERE name = 'store_id'")
+        connection.execute("UPDATE ticketfeed.meta SET value = md5(gen_random_uuid()::text) WHERE name = 'store_id'")
     return True
 
 

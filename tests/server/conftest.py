@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engines import HTTP_ENGINES
-from tests.server.desk import close_stores, use_engine
+from tests.server.desk import close_stores, count_stores, use_engine
 from ticketfeed.server import recent_reads
 
 
@@ -22,3 +22,11 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 def fresh_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is watched is read anew each time: tests do not wait for a moment to pass."""
     monkeypatch.setattr(recent_reads, "KEEP_SECONDS", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def closed_stores() -> Iterator[None]:
+    """What a test opens is closed with it, not what a module did before: there are few connections to Citus."""
+    kept = count_stores()
+    yield
+    close_stores(kept)

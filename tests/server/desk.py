@@ -55,9 +55,14 @@ def use_engine(name: str) -> None:
     _engine = name
 
 
-def close_stores() -> None:
-    """Close every store that a desk has opened, and remove its file; one on Citus is emptied and used again."""
-    while _open:
+def count_stores() -> int:
+    """How many stores desks have opened."""
+    return len(_open)
+
+
+def close_stores(kept: int = 0) -> None:
+    """Close the stores that desks have opened, but the first `kept`: files are removed, one on Citus is used again."""
+    while len(_open) > kept:
         store, remove = _open.pop()
         asyncio.run(store.close())
         remove()

@@ -5,7 +5,7 @@ from tests.simulation.observer import Figures
 from tests.simulation.script import Ask, Follow, Hold, Move, Reopen, Tick, Write, make_script
 from tests.simulation.world import STEPS, run_seed
 
-SEEDS = {"sqlite": range(1, 13), "postgres": range(101, 106)}
+SEEDS = {"sqlite": range(1, 13), "postgres": range(101, 106), "citus": range(101, 106)}
 
 
 def test_seeds(engine_name: EngineName, url: str) -> None:

@@ -13,6 +13,8 @@ import apsw
 import psycopg
 import pytest
 
+from tests.citus import CitusServer
+from tests.engines import EngineName
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket, user
 from ticketfeed.atomic_file import atomic_file
@@ -53,6 +55,12 @@ class Sqlite:
         finally:
             connection.close()
 
+    def new_store(self) -> str:
+        return self.new_url()
+
+    def release(self, url: str) -> None:
+        """The store is not needed any more."""
+
     def is_absent(self, url: str) -> bool:
         path = Path(url.removeprefix("sqlite:///"))
         return list(path.parent.glob(f"{path.name}*")) == []
@@ -61,11 +69,20 @@ class Sqlite:
 class Postgres:
     """Stores as databases of one server."""
 
-    def __init__(self, folder: Path, server: PostgresServer) -> None:
+    def __init__(self, folder: Path, server: PostgresServer | CitusServer) -> None:
         self.folder, self._server = folder, server
 
     def new_url(self) -> str:
+        """Where no store is yet."""
         return self._server.new_database()
+
+    def new_store(self) -> str:
+        """Where a store is to be made, or is, empty: on Citus it is distributed."""
+        return self._server.new_store() if isinstance(self._server, CitusServer) else self.new_url()
+
+    def release(self, url: str) -> None:
+        if isinstance(self._server, CitusServer):
+            self._server.take_back([url])
 
     def execute(self, url: str, sql: str, *values: object) -> list[Any]:
         for table in (
@@ -91,13 +108,19 @@ class Postgres:
 Engine = Sqlite | Postgres
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    if request.param == "sqlite":
-        return Sqlite(tmp_path)
-    server = request.getfixturevalue("postgres")
-    use_programs_of(server, monkeypatch)
-    return Postgres(tmp_path, server)
+@pytest.fixture
+def engine(
+    engine_name: EngineName, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    if engine_name == "sqlite":
+        yield Sqlite(tmp_path)
+        return
+    server = request.getfixturevalue(engine_name)
+    if engine_name == "postgres":
+        use_programs_of(server, monkeypatch)
+    yield Postgres(tmp_path, server)
+    if engine_name == "citus":
+        server.take_back()
 
 
 def nothing(_done: int, _total: int) -> None:
@@ -119,7 +142,7 @@ def filled(engine: Engine) -> str:
         await fill(store)
         await store.close()
 
-    url = engine.new_url()
+    url = engine.new_store()
     asyncio.run(main())
     return url
 
@@ -220,7 +243,8 @@ DAMAGE: list[tuple[str, tuple[object, ...], str]] = [
     ("UPDATE migration SET name = 'x'", (), "migration 1 (x) is recorded, but unknown to this release"),
 ]
 ORPHANS = [
-    "UPDATE ticket SET account_id = 99",
+    "INSERT INTO ticket (account_id, generated_timestamp, id, status, user_ids, body) "
+    "SELECT 99, generated_timestamp, id, status, user_ids, body FROM ticket ",
     "INSERT INTO record (account_id, kind, id, generated_timestamp, body) SELECT 99, kind, id, 0, body FROM record ",
     "INSERT INTO credential (account_id, id, user_id, kind, secret_hash, created_at) "
     "SELECT 99, 1, 7, 'password', 'h', 0",
@@ -239,6 +263,7 @@ def test_damage_is_named(engine: Engine) -> None:
         url = filled(engine)
         engine.execute(url, sql, *values)
         assert expected in findings(url), sql
+        engine.release(url)
 
 
 def test_orphans_are_named(engine: Engine) -> None:
@@ -390,7 +415,7 @@ def test_a_reader_misses_nothing_after_a_restore(engine: Engine, behind: int) ->
     """
     reader, clock = Reader(), ManualClock()
     file, url = engine.folder / "backup", engine.new_url()
-    asyncio.run(backup_while_busy(engine.new_url(), file, reader, clock))
+    asyncio.run(backup_while_busy(engine.new_store(), file, reader, clock))
     clock.now -= behind
     [(account, state)] = restore_store(url, file, 5, nothing, clock)
     assert (account.subdomain, state.watermark) == ("acme", clock.now + 5)
@@ -410,7 +435,7 @@ def test_without_a_fence_it_would_miss_some(tmp_path: Path) -> None:
 def test_a_backup_is_of_one_instant(engine: Engine) -> None:
     """A backup taken while a writer is busy restores to a store in which everything agrees."""
     clock, url = ManualClock(), engine.new_url()
-    asyncio.run(backup_while_busy(engine.new_url(), engine.folder / "backup", Reader(), clock))
+    asyncio.run(backup_while_busy(engine.new_store(), engine.folder / "backup", Reader(), clock))
     restore_store(url, engine.folder / "backup", 5, nothing, clock)
     count = engine.execute(url, "SELECT ticket_count FROM feed_state ")[0][0]
     assert count >= TICKETS
@@ -435,7 +460,7 @@ def test_accounts_without_tickets_are_fenced(engine: Engine) -> None:
         await store.create_account("acme")
         await store.close()
 
-    source, url = engine.new_url(), engine.new_url()
+    source, url = engine.new_store(), engine.new_url()
     asyncio.run(main())
     backup_store(source, engine.folder / "backup", nothing)
     [(_, state)] = restore_store(url, engine.folder / "backup", 7, nothing, ManualClock())
@@ -606,6 +631,11 @@ def test_programs_that_cannot_do_it(postgres: PostgresServer, tmp_path: Path, mo
         monkeypatch.setenv("PG_DUMP", old)
         with pytest.raises(StoreError, match="is 12, the server is"):
             backup_store(url, file, nothing)
+    with program(tmp_path / "new", "echo 'pg_restore (PostgreSQL) 17.1'") as new, monkeypatch.context() as patch:
+        patch.setattr(psycopg.ConnectionInfo, "server_version", 160_004)
+        patch.setenv("PG_RESTORE", new)
+        with pytest.raises(StoreError, match="is 17, the server is 16: say PG_RESTORE=/path/to/pg_restore of 16"):
+            restore_store(engine.new_url(), file_there, 5, nothing)
     failing = '[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.1" && exit; echo "no: $PGPASSWORD $1" >&2; exit 1'
     with program(tmp_path / "failing", failing) as bad:
         monkeypatch.setenv("PG_DUMP", bad)

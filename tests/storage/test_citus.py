@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.citus import CitusServer
+from tests.citus import CITUS_URL, NO_CITUS, CitusServer
 from tests.storage.contract import ManualClock
 from tests.storage.engine_contract import EngineContract
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.postgres.store import PostgresStore
+
+if not CITUS_URL:
+    pytest.skip(NO_CITUS, allow_module_level=True)
 
 
 class TestCitus(EngineContract):

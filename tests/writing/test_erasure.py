@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
+from tests.citus import read_shards
 from tests.engines import ENGINES
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.credentials import hash_token
@@ -29,6 +30,7 @@ from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.postgres.citus import distributed_tables
 
 NOON = 1_700_000_000
 OTHER_ADDRESS = "other@address.example"
@@ -174,17 +176,28 @@ def url(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> str:
     return new_url(request.param)
 
 
+# Of a shard, in hexadecimal.
+SHARD_INDEX = """
+SELECT encode(pg_read_binary_file(pg_relation_filepath(indexrelid)), 'hex') FROM pg_index
+WHERE indrelid = '%s'::regclass AND position('search_entry_words' IN indexrelid::regclass::text) > 0
+"""
+
+
 def indexed_bytes(url: str) -> bytes:
     """The bytes of the file that holds the index of words."""
     if url == "memory:":
         return b""
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite:///"))
-        return path.read_bytes() + path.with_name("t.db-wal").read_bytes()
+        return path.read_bytes() + path.with_name(f"{path.name}-wal").read_bytes()
+    query = "SELECT pg_read_binary_file(pg_relation_filepath('ticketfeed.search_entry_words'))"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-        query = "SELECT pg_read_binary_file(pg_relation_filepath('ticketfeed.search_entry_words'))"
-        return bytes(connection.execute(query).fetchall()[0][0])
+        own = bytes(connection.execute(query).fetchall()[0][0])
+        if not distributed_tables(connection):
+            return own
+        connection.execute("SELECT run_command_on_workers('CHECKPOINT')")
+        return own + b"".join(map(bytes.fromhex, read_shards(connection, "search_entry", SHARD_INDEX)))
 
 
 def holding(answers: dict[str, bytes]) -> list[str]:

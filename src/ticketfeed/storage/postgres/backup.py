@@ -36,6 +36,8 @@ CONNECT_SECONDS = 10
 # program -> the environment variable that says where it is
 PROGRAMS = {"pg_dump": "PG_DUMP", "pg_restore": "PG_RESTORE"}
 DEFERRED = ("migration", "feed_state")
+# From this version on pg_restore sets transaction_timeout, which older servers do not know.
+TIMEOUT_VERSION = 17
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _COPY = re.compile(r"COPY ticketfeed\.(\w+) \(.*\) FROM stdin;")
@@ -118,7 +120,7 @@ def _restore_others(program: str, file: Path, url: str) -> None:
 
 
 def _find_program(name: str, connection: psycopg.Connection[Any]) -> str:
-    """The program's path. Raises StoreError where it is absent, or older than the server."""
+    """The program's path. Raises StoreError where it is absent, or its version does not fit the server's."""
     variable = PROGRAMS[name]
     program = shutil.which(os.environ.get(variable) or name)
     if program is None:
@@ -127,7 +129,10 @@ def _find_program(name: str, connection: psycopg.Connection[Any]) -> str:
         )
     match = _VERSION.search(_run(program, ["--version"]))
     server = connection.info.server_version // 10000
-    if match is None or int(match[1]) < server:
+    fits = match is not None and int(match[1]) >= server
+    if fits and name == "pg_restore" and match is not None:
+        fits = not server < TIMEOUT_VERSION <= int(match[1])
+    if not fits:
         found = match[1] if match else "of an unknown version"
         raise StoreError(f"{program} is {found}, the server is {server}: say {variable}=/path/to/{name} of {server}")
     return program
