@@ -27,6 +27,10 @@ __all__ = [
 # How long other transactions that use the tables are waited for, and then those wait.
 LOCK_SECONDS = 10
 REFERENCE_TABLES = ("account",)
+# By the kind that pg_class names.
+_KINDS = {"r": "TABLE", "i": "INDEX", "S": "SEQUENCE"}
+# In the order in which they can be distributed.
+_TABLES = (*REFERENCE_TABLES, *ACCOUNT_TABLES)
 # Of each table; that of Citus itself. No more nodes than that can have a part of the accounts.
 SHARDS = 32
 
@@ -62,25 +66,48 @@ def distributed_tables(connection: psycopg.Connection[Any]) -> set[str]:
 def not_distributed(connection: psycopg.Connection[Any]) -> list[str]:
     """The tables that should be distributed and are not, in the order in which they can be."""
     there = distributed_tables(connection)
-    return [table for table in (*REFERENCE_TABLES, *ACCOUNT_TABLES) if table not in there]
+    return [table for table in _TABLES if table not in there]
 
 
 def undistribute_tables(connection: psycopg.Connection[Any]) -> list[str]:
     """Take all tables back to the coordinator, in the caller's transaction; returns them."""
     there = distributed_tables(connection)
-    tables = [table for table in (*reversed(ACCOUNT_TABLES), *REFERENCE_TABLES) if table in there]
+    tables = [table for table in reversed(_TABLES) if table in there]
     if tables:
         _lock(connection, tables)
     for table in tables:
-        connection.execute("SELECT undistribute_table(%s::regclass)", (f"ticketfeed.{table}",))
+        if table in REFERENCE_TABLES:
+            _copy_to_local(connection, table)
+        else:
+            connection.execute("SELECT undistribute_table(%s::regclass)", (f"ticketfeed.{table}",))
     return tables
 
 
+def _copy_to_local(connection: psycopg.Connection[Any], table: str) -> None:
+    """Replace a table by a local copy of it, which undistribute_table refuses where there is an identity column."""
+    copy = f"{table}_copy"
+    connection.execute(f"CREATE TABLE ticketfeed.{copy} (LIKE ticketfeed.{table} INCLUDING ALL)".encode())
+    connection.execute(
+        f"INSERT INTO ticketfeed.{copy} OVERRIDING SYSTEM VALUE SELECT * FROM ticketfeed.{table}".encode()
+    )
+    made = [(name, name.replace(copy, table, 1), kind) for name, kind in _fetch(connection, "list_of_table", table=copy)]
+    for name, of_table, kind in made:
+        if kind == "S":
+            position = f"SELECT setval('ticketfeed.{name}', last_value, is_called) FROM ticketfeed.{of_table}"
+            connection.execute(position.encode())
+    connection.execute(f"DROP TABLE ticketfeed.{table}".encode())
+    for name, of_table, kind in made:
+        connection.execute(f"ALTER {_KINDS[kind]} ticketfeed.{name} RENAME TO {of_table}".encode())
+
+
 def _lock(connection: psycopg.Connection[Any], tables: list[str]) -> None:
-    """Before anything is moved: else a transaction that holds one table and wants the next could never end."""
+    """Before anything is moved: else a transaction that holds one table and wants the next could never end.
+
+    In the order of writes, which lock feed_state first: else they and this would wait for each other.
+    """
     write_sequential(connection)
     connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'".encode())
-    names = ", ".join(f"ticketfeed.{table}" for table in tables)
+    names = ", ".join(f"ticketfeed.{table}" for table in _TABLES if table in tables)
     connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
     connection.execute("SET LOCAL lock_timeout = 0")
 
@@ -103,5 +130,5 @@ def is_citus(connection: psycopg.Connection[Any]) -> bool:
     return bool(list(_fetch(connection, "find_citus")))
 
 
-def _fetch(connection: psycopg.Connection[Any], name: str) -> Iterator[tuple[Any, ...]]:
-    return iter(connection.execute(QUERIES[name].encode()).fetchall())
+def _fetch(connection: psycopg.Connection[Any], name: str, **bindings: Any) -> Iterator[tuple[Any, ...]]:
+    return iter(connection.execute(QUERIES[name].encode(), bindings).fetchall())

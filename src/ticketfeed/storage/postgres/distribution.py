@@ -1,6 +1,10 @@
 """Distributing a PostgreSQL store over the nodes of Citus, and taking it back."""
 
+import time
+from typing import Any
+
 import psycopg
+from psycopg.errors import DeadlockDetected
 
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.postgres.citus import distribute_tables, erase_local_rows, is_citus, undistribute_tables
@@ -8,6 +12,10 @@ from ticketfeed.storage.postgres.pools import explain
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 
 __all__ = ["distribute_postgres"]
+
+# How often it begins anew when a statement that joins tables in another order stands in its way.
+ATTEMPTS = 10
+RETRY_SECONDS = 0.5
 
 
 def distribute_postgres(url: str, *, undo: bool, shards: int | None) -> list[str]:
@@ -21,10 +29,21 @@ def distribute_postgres(url: str, *, undo: bool, shards: int | None) -> list[str
             prepare_schema(connection, create=True)
             if not is_citus(connection):
                 raise StoreError("the database has no extension citus: its tables are all on one server")
-            with connection.transaction():
-                tables = undistribute_tables(connection) if undo else distribute_tables(connection, shards)
+            tables = _move(connection, undo=undo, shards=shards)
             if not undo:
                 erase_local_rows(connection, tables)
             return tables
     except psycopg.Error as error:
         raise StoreError(f"cannot distribute the store: {explain(error)}") from error
+
+
+def _move(connection: psycopg.Connection[Any], *, undo: bool, shards: int | None) -> list[str]:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with connection.transaction():
+                return undistribute_tables(connection) if undo else distribute_tables(connection, shards)
+        except DeadlockDetected:
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(RETRY_SECONDS)
+    raise AssertionError("unreachable")

@@ -189,6 +189,16 @@ JOIN pg_class AS class ON class.oid = part.logicalrelid
 JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
 WHERE namespace.nspname = 'ticketfeed' AND (part.partmethod = 'h' OR (part.partmethod = 'n' AND part.repmodel = 't'))
 
+-- name: list_of_table
+-- A table of ours, its indexes and the sequences of its columns, and the kind of each.
+SELECT class.relname, class.relkind::text FROM pg_class AS class
+WHERE class.oid = ('ticketfeed.' || :table)::regclass
+   OR class.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = ('ticketfeed.' || :table)::regclass)
+   OR (class.relkind = 'S' AND class.oid IN (
+       SELECT objid FROM pg_depend
+       WHERE classid = 'pg_class'::regclass AND refobjid = ('ticketfeed.' || :table)::regclass
+   ))
+
 -- name: list_node_groups
 -- The nodes of Citus; that of group 0 is the coordinator.
 SELECT DISTINCT groupid FROM pg_dist_node
