@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engines import HTTP_ENGINES
-from tests.server.desk import close_stores, count_stores, use_engine
+from tests.server.desk import closing_stores, use_engine
 from ticketfeed.server import recent_reads
 
 
@@ -13,8 +13,8 @@ from ticketfeed.server import recent_reads
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     """The engine of the desks that a test makes."""
     use_engine(request.param)
-    yield request.param
-    close_stores()
+    with closing_stores():
+        yield request.param
     use_engine("memory")
 
 
@@ -27,6 +27,5 @@ def fresh_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def closed_stores() -> Iterator[None]:
     """What a test opens is closed with it, not what a module did before: there are few connections to Citus."""
-    kept = count_stores()
-    yield
-    close_stores(kept)
+    with closing_stores():
+        yield

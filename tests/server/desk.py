@@ -4,7 +4,8 @@ import asyncio
 import functools
 import tempfile
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,17 +56,17 @@ def use_engine(name: str) -> None:
     _engine = name
 
 
-def count_stores() -> int:
-    """How many stores desks have opened."""
-    return len(_open)
-
-
-def close_stores(kept: int = 0) -> None:
-    """Close the stores that desks have opened, but the first `kept`: files are removed, one on Citus is used again."""
-    while len(_open) > kept:
-        store, remove = _open.pop()
-        asyncio.run(store.close())
-        remove()
+@contextmanager
+def closing_stores() -> Iterator[None]:
+    """Close the stores of desks that are made inside: files are removed, one on Citus is emptied and used again."""
+    kept = len(_open)
+    try:
+        yield
+    finally:
+        while len(_open) > kept:
+            store, remove = _open.pop()
+            asyncio.run(store.close())
+            remove()
 
 
 def _new_store(clock: Callable[[], int]) -> Store:

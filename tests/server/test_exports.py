@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.desk import NOON, Desk, ids, tickets
+from tests.server.desk import NOON, Desk, closing_stores, ids, tickets
 from tests.server.test_usage_tracker import consumers
 from ticketfeed.protocol import paging
 from ticketfeed.protocol.cursor import decode_cursor
@@ -60,7 +60,9 @@ def walk_by_time(desk: Desk, path: str, name: str, per_page: int) -> list[int]:
 @given(st.lists(st.integers(SECOND, SECOND + 6), max_size=40), st.integers(1, 12))
 def test_9_walking_by_time_misses_nothing(seconds: list[int], per_page: int) -> None:
     """Whatever seconds tickets share, and however small the pages, a walk by time ends and gives every ticket."""
-    assert set(walk_by_time(filled(seconds), "tickets.json", "tickets", per_page)) == set(range(1, len(seconds) + 1))
+    with closing_stores():
+        found = set(walk_by_time(filled(seconds), "tickets.json", "tickets", per_page))
+    assert found == set(range(1, len(seconds) + 1))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,11 @@ def test_9_filters_and_sideloads_by_time() -> None:
 @given(st.lists(st.integers(SECOND, SECOND + 6), max_size=30), st.integers(1, 9))
 def test_9_users_by_cursor_miss_nothing(seconds: list[int], per_page: int) -> None:
     """A walk behind the cursor gives every user once, by time and id; its cursor has the form of the tickets'."""
-    desk = filled(seconds, "users")
+    with closing_stores():
+        walk_users(filled(seconds, "users"), seconds, per_page)
+
+
+def walk_users(desk: Desk, seconds: list[int], per_page: int) -> None:
     target, found = f"{API}/users/cursor.json?start_time=0&per_page={per_page}", list[int]()
     while True:
         page = desk.page(target)

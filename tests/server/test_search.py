@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.engines import HTTP_ENGINES
-from tests.server.desk import Desk, close_stores, tickets, use_engine
+from tests.server.desk import Desk, closing_stores, tickets, use_engine
 
 V2 = "/api/v2"
 
@@ -14,13 +14,15 @@ V2 = "/api/v2"
 @pytest.fixture(params=HTTP_ENGINES)
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     use_engine(request.param)
-    desk = Desk()
-    desk.put("organizations", {"id": 3, "name": "Acme Inc", "external_id": "o3"}, {"id": 4, "name": "Acme"})
-    desk.put("users", {"id": 7, "name": "Ann Smith", "email": "ann@x.org", "organization_id": 3, "external_id": "u7"})
-    desk.put("users", {"id": 8, "name": "Joanna Ann", "email": "jo@x.org"})
-    desk.put("tickets", *tickets(1, 2, 3, subject="Paper jam", assignee_id=7, organization_id=3, status="open"))
-    yield desk
-    close_stores()
+    with closing_stores():
+        desk = Desk()
+        desk.put("organizations", {"id": 3, "name": "Acme Inc", "external_id": "o3"}, {"id": 4, "name": "Acme"})
+        desk.put(
+            "users", {"id": 7, "name": "Ann Smith", "email": "ann@x.org", "organization_id": 3, "external_id": "u7"}
+        )
+        desk.put("users", {"id": 8, "name": "Joanna Ann", "email": "jo@x.org"})
+        desk.put("tickets", *tickets(1, 2, 3, subject="Paper jam", assignee_id=7, organization_id=3, status="open"))
+        yield desk
     use_engine("memory")
 
 

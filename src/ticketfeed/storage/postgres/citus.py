@@ -90,7 +90,9 @@ def _copy_to_local(connection: psycopg.Connection[Any], table: str) -> None:
     connection.execute(
         f"INSERT INTO ticketfeed.{copy} OVERRIDING SYSTEM VALUE SELECT * FROM ticketfeed.{table}".encode()
     )
-    made = [(name, name.replace(copy, table, 1), kind) for name, kind in _fetch(connection, "list_of_table", table=copy)]
+    made = [
+        (name, name.replace(copy, table, 1), kind) for name, kind in _fetch(connection, "list_of_table", table=copy)
+    ]
     for name, of_table, kind in made:
         if kind == "S":
             position = f"SELECT setval('ticketfeed.{name}', last_value, is_called) FROM ticketfeed.{of_table}"
