@@ -11,8 +11,16 @@ from ticketfeed.storage.sql_session import SqlSession
 
 __all__ = ["write_entries"]
 
-# The weight of each field, and the place before its first word: further apart than a field has words.
-_FIELDS = (("title", "A", 0), ("text", "B", 1000), ("notes", "C", 4000), ("other", "D", 6000))
+# The weight of each field, and the places of its words, with the weight: further apart than a field has words.
+_FIELDS = tuple(
+    (name, [f"{place}{weight}" for place in range(first, end)])
+    for name, weight, first, end in (
+        ("title", "A", 1, 1000),
+        ("text", "B", 1001, 4000),
+        ("notes", "C", 4001, 6000),
+        ("other", "D", 6001, 16384),
+    )
+)
 
 
 class _EntryRow(NamedTuple):
@@ -46,10 +54,9 @@ def write_entries(session: SqlSession, account_id: int, new: Mapping[tuple[str, 
 
 
 def _tsvector(entry: SearchEntry) -> str:
-    places: dict[str, list[str]] = {}
-    for name, weight, before in _FIELDS:
+    """PostgreSQL puts the places of a word together."""
+    parts = [f"'{term}'" for term in entry.terms.split()]
+    for name, places in _FIELDS:
         text: str = getattr(entry, name)
-        for place, word in enumerate(text.split(), before + 1):
-            places.setdefault(word, []).append(f"{place}{weight}")
-    lexemes = [f"'{word}':{','.join(at)}" for word, at in places.items()]
-    return " ".join([*lexemes, *(f"'{term}'" for term in entry.terms.split())])
+        parts += [f"'{word}':{place}" for word, place in zip(text.split(), places, strict=False)]
+    return " ".join(parts)

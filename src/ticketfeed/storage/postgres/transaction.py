@@ -13,7 +13,7 @@ from ticketfeed.storage.postgres.write_session import WriteSession
 from ticketfeed.storage.search_changes import EntryKey
 from ticketfeed.storage.sql_transaction import SqlTransaction
 
-__all__ = ["NotShared", "PostgresTransaction"]
+__all__ = ["NeedsOwnTransaction", "PostgresTransaction"]
 
 # Kinds that get an id each when a ticket is made.
 _KINDS_OF_NEW = ("tickets", "audits", "ticket_metric_events")
@@ -22,7 +22,7 @@ _KINDS_OF_NEW = ("tickets", "audits", "ticket_metric_events")
 _ANALYZED_ENTRIES = 5000
 
 
-class NotShared(Exception):
+class NeedsOwnTransaction(Exception):
     """A work needs a transaction in which no other work has put anything that is not stored yet."""
 
 
@@ -69,7 +69,7 @@ class PostgresTransaction(SqlTransaction):
     def _count_earlier(self) -> None:
         """Store what earlier works have put, and count it."""
         if self._newest is not None:
-            raise NotShared
+            raise NeedsOwnTransaction
         self._write_session.store_kept_tickets()
         self._write_invalidations()
         self._state = replace(
@@ -81,7 +81,7 @@ class PostgresTransaction(SqlTransaction):
 
     def _start_alone(self) -> None:
         if self._write_session.is_shared:
-            raise NotShared
+            raise NeedsOwnTransaction
         self._write_session.store_kept_tickets()
 
     def _store_tickets(self, rows: list[TicketRow]) -> None:

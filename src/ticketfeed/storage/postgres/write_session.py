@@ -128,21 +128,23 @@ class WriteSession(PostgresSession):
         self._store("ticket")
 
     def store_all(self) -> None:
-        """Store all rows that are kept."""
+        """Store all rows that are kept: those of tables first, so that the server works while entries are made."""
+        self._store("ticket")
+        self._store("record")
         self.search_changes.write()
-        for table in _TABLES:
-            self._store(table)
+        self._store("search_entry")
 
     def renewed(self, account_id: int, *, is_shared: bool = False) -> "WriteSession":
         """A session of the same transaction that has kept nothing."""
         return WriteSession(self.connection, self._pipeline, account_id, is_shared=is_shared)
 
-    def roll_back_to(self, savepoint: str) -> bool:
-        """Undo all that was done since a savepoint; False if the connection is lost."""
-        if not _drain(self.connection, self._pipeline):
-            return False
+    def roll_back_to(self, savepoint: str, error: Exception) -> None:
+        """Undo all that was done since a savepoint, after an error. Raises it if that cannot be undone alone."""
+        if isinstance(error, psycopg.errors.QueryCanceled):  # it took a minute: nobody waits for more of that
+            raise error
+        if not _drain(self.connection, self._pipeline, error):
+            raise psycopg.OperationalError("the connection was lost") from error
         self.connection.execute(f"ROLLBACK TO SAVEPOINT {savepoint}".encode())
-        return True
 
     def sync(self) -> None:
         """Wait for all that was sent. Raises what failed of it."""
@@ -221,20 +223,28 @@ def write_transaction(connection: psycopg.Connection[Any]) -> Iterator[psycopg.P
             connection.execute("BEGIN")
             yield pipeline
             commit = connection.execute("COMMIT")
-            pipeline.sync()
-        except BaseException:
-            _drain(connection, pipeline)
+        except BaseException as error:
+            _drain(connection, pipeline, error)
             raise
+    # The end of the pipeline has waited for the commit.
     if commit.statusmessage != "COMMIT":
         raise StoreUnavailable("the store cannot serve: the transaction was rolled back")
 
 
-def _drain(connection: psycopg.Connection[Any], pipeline: psycopg.Pipeline) -> bool:
-    """Wait for all that was sent, though some of it fails; False if the connection is lost."""
+def _drain(connection: psycopg.Connection[Any], pipeline: psycopg.Pipeline, error: BaseException) -> bool:
+    """Wait for all that was sent, after an error; False if the connection is lost.
+
+    Statements behind one that failed were not run, though the driver takes them to be prepared on the server: it
+    prepares none any more on this connection. A statement that waited for a lock in vain was the last one.
+    """
+    has_failed = isinstance(error, psycopg.Error) and not isinstance(error, psycopg.errors.QueryCanceled)
     while not connection.broken:
         try:
             pipeline.sync()
         except psycopg.Error:  # of the first that failed; the others are still to come
+            has_failed = True
             continue
+        if has_failed:
+            connection.prepare_threshold = None
         return True
     return False

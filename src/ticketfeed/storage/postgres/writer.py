@@ -31,7 +31,7 @@ from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.postgres.pools import RETRY_SECONDS, explain, is_transient
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import lock_row
-from ticketfeed.storage.postgres.transaction import NotShared, PostgresTransaction
+from ticketfeed.storage.postgres.transaction import NeedsOwnTransaction, PostgresTransaction
 from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
 from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.sql_session import write_states
@@ -260,8 +260,7 @@ class PostgresWriter:
         try:
             after = self._run_shared(session.renewed(account.account_id, is_shared=True), account, states, group)
         except (_SavepointsNeeded, psycopg.Error) as error:
-            if isinstance(error, psycopg.errors.QueryCanceled) or not session.roll_back_to("works"):
-                raise
+            session.roll_back_to("works", error)
             after = states
             for queued in group:
                 after = self._run_behind_savepoint(session.renewed(account.account_id), account, after, queued)
@@ -298,7 +297,9 @@ class PostgresWriter:
                 continue
             try:
                 queued.result = queued.work(cast(WriteTransaction, transaction))
-            except (NotShared, psycopg.Error):
+            except psycopg.Error:
+                raise
+            except NeedsOwnTransaction:
                 raise _SavepointsNeeded from None
             except Exception as error:
                 if session.changes != changes:
@@ -319,8 +320,7 @@ class PostgresWriter:
             session.sync()
             return after
         except Exception as error:
-            if isinstance(error, psycopg.errors.QueryCanceled) or not session.roll_back_to("work"):
-                raise
+            session.roll_back_to("work", error)
             session.connection.execute("RELEASE SAVEPOINT work")
             queued.error = error
             if isinstance(error, psycopg.Error):
