@@ -41,6 +41,7 @@ from ticketfeed.cli import (
     torture,
     verdict,
 )
+from ticketfeed.cli.output import discard, print_err
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main"]
@@ -111,7 +112,12 @@ app.add_typer(config.app, name="config")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None = None) -> int:
@@ -130,10 +136,10 @@ def _run(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (BrokenPipeError, SystemExit):  # typer turns the first into the second
-        _discard_output()
+        discard(sys.stdout)
         return 0
     except OSError as error:
-        _discard_output()
+        discard(sys.stdout)
         return _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except UnicodeError as error:
         return _fail(f"a name or value is not UTF-8 text: {error}")
@@ -147,11 +153,6 @@ def _open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - lives as long as the process
 
 
-def _discard_output() -> None:
-    """Send buffered output to the null device: the interpreter would report an error when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _fail(text: str) -> int:
-    print(f"ticketfeed: {' '.join(text.split())}", file=sys.stderr)
+    print_err(f"ticketfeed: {' '.join(text.split())}")
     return 2
