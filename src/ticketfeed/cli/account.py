@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.output import print_err
 from ticketfeed.protocol.account_names import check_account_name
+from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.settings import Settings
 
 __all__ = ["app"]
@@ -29,17 +31,28 @@ def create(settings: Settings, name: Annotated[str, typer.Argument(metavar="NAME
 @app.command("list")
 @with_settings("store")
 def list_accounts(settings: Settings) -> None:
-    """List all accounts with their number of tickets; `default` marks the default account, if there are several."""
+    """List all accounts with their number of tickets; `default` marks the default account, if there are several.
 
-    async def work() -> None:
+    Exit code 0: done. 1: an account could not be reached; standard error says which.
+    """
+
+    async def work() -> int:
+        failed = 0
         async with opened(settings.store, create=False) as store:
             accounts, default = await store.list_accounts(), await store.find_default_account()
             for account in accounts:
-                state = await store.read_state(account)
+                try:
+                    state = await store.read_state(account)
+                except StoreUnavailable as error:
+                    failed += 1
+                    print_err(f"ticketfeed: account {account.subdomain}: {error}")
+                    continue
                 mark = "\tdefault" if account == default and len(accounts) > 1 else ""
                 print(f"{account.subdomain}\t{state.ticket_count} tickets{mark}")
+        return failed
 
-    run_async(work())
+    if run_async(work()):
+        raise typer.Exit(1)
 
 
 @app.command("default")

@@ -29,7 +29,7 @@ def maintain(
 
     `serve` runs it every minute when the rules of the same names enable it.
 
-    Exit code 0: done. 1: an account could not be reached; standard error says which.
+    Exit code 0: done. 1: an account, or a server that holds some, could not be reached; standard error says which.
     """
 
     async def work() -> int:
@@ -51,7 +51,11 @@ def maintain(
                     print_err(f"ticketfeed: account {account.subdomain}: {error}")
                 else:
                     print(f"{account.subdomain}: closed {done['closed']:,}, scrubbed {done['scrubbed']:,}")
-            await store.overwrite_erased()
+            try:
+                await store.overwrite_erased()
+            except StoreUnavailable as error:
+                failed += 1
+                print_err(f"ticketfeed: erased rows are not overwritten yet: {error}")
         return failed
 
     if run_async(work()):

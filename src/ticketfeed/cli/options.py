@@ -7,6 +7,7 @@ called with the resolved `Settings` as its first argument.
 import asyncio
 import functools
 import inspect
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -155,6 +156,7 @@ async def opened(
 ) -> AsyncIterator[Store]:
     """Open a store, and close it when the block ends. `test_clock`: go by the clocks of accounts that were moved."""
     clock_check = ClockCheck(is_accepted=accept_clock)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # lost connections are told by the errors of the store
     store = await open_store(store_url, read_urls=read_urls, create=create, clock_check=clock_check)
     try:
         if test_clock:

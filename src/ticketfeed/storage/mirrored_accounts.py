@@ -15,26 +15,38 @@ SECONDS_MAX = 1.0
 
 
 class MirroredAccounts:
-    """The mirrors of a store, read again once it has changed, or after a second where the engine cannot say."""
+    """The mirrors of a store, each read again once the store has changed, or after a second where it cannot say.
+
+    Each account by itself: another one may be out of reach.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = asyncio.Lock()
-        self._mirrors: dict[int, Mirror] | None = None
-        self._read: tuple[int | None, float] = (None, 0.0)
+        # By account_id: the store's change counter and the monotonic time when it was read, and the mirror.
+        self._found: dict[int, tuple[int | None, float, Mirror | None]] = {}
+        self._reading: dict[int, asyncio.Task[Mirror | None]] = {}
 
     async def find(self, account: Account) -> Mirror | None:
         """The account's mirror; None if it is none. Raises StoreUnavailable."""
-        counter = self._store.change_counter()
-        if self._mirrors is None or self._is_old(counter):
-            async with self._lock:
-                if self._mirrors is None or self._is_old(counter):
-                    read_at = time.monotonic()
-                    self._mirrors = await self._store.read_mirrors()
-                    self._read = counter, read_at
-        return self._mirrors.get(account.account_id)
+        counter, found = self._store.change_counter(), self._found.get(account.account_id)
+        if found is not None and not _is_old(counter, *found[:2]):
+            return found[2]
+        reading = self._reading.get(account.account_id)
+        if reading is None:  # else those who ask at once share it, and its wait where it waits in vain
+            reading = self._reading[account.account_id] = asyncio.create_task(self._read(account, counter))
+        return await asyncio.shield(reading)
 
-    def _is_old(self, counter: int | None) -> bool:
-        if counter is not None:
-            return counter != self._read[0]
-        return time.monotonic() - self._read[1] > SECONDS_MAX
+    async def _read(self, account: Account, counter: int | None) -> Mirror | None:
+        read_at = time.monotonic()
+        try:
+            mirror = await self._store.read_mirror(account)
+        finally:
+            del self._reading[account.account_id]
+        self._found[account.account_id] = counter, read_at, mirror
+        return mirror
+
+
+def _is_old(counter: int | None, read_counter: int | None, read_at: float) -> bool:
+    if counter is not None:
+        return counter != read_counter
+    return time.monotonic() - read_at > SECONDS_MAX

@@ -126,8 +126,11 @@ async def _read_mirrors(service: Service, only: Account | None) -> dict[str, dic
     """The status of each account that is a mirror, by its name; nothing if the store cannot be read."""
 
     async def read() -> dict[str, Mirror]:
-        mirrors = await service.store.inspect(lambda snapshot: dict(snapshot.mirrors()))
-        accounts = [only] if only else await service.store.list_accounts() if mirrors else []
+        if only is not None:
+            mirror = await service.store.read_mirror(only)
+            return {} if mirror is None else {only.subdomain: mirror}
+        mirrors = await service.store.read_mirrors()
+        accounts = await service.store.list_accounts() if mirrors else []
         return {each.subdomain: mirrors[each.account_id] for each in accounts if each.account_id in mirrors}
 
     try:

@@ -139,9 +139,12 @@ class PostgresReaders:
         settings: Sequence[str],
         slot: Slot | None,
     ) -> list[Any]:
+        reason: Exception | None = None
         while True:
             for pool in sorted(pools, key=self._is_avoided):
                 started = time.monotonic()
+                if reason is not None and started > deadline:
+                    raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from reason
                 try:
                     reading = _fetch(pool, sql, bindings, settings)
                     return await self.within(min(deadline - started, WAIT_SECONDS / len(pools)), reading, slot)
@@ -152,8 +155,8 @@ class PostgresReaders:
                     if not is_transient(error):
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
                     self._note_failure(pool, error)
-                    if time.monotonic() > deadline:
-                        raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
+                    if reason is None or isinstance(error, psycopg.Error):  # which says more than that time was over
+                        reason = error
             await asyncio.sleep(RETRY_SECONDS)
 
     def _note_failure(self, pool: Pool, error: Exception) -> None:
@@ -186,7 +189,7 @@ class PostgresReaders:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
             if done:
                 return task.result()
-            raise TimeoutError(f"no answer within {seconds:.1f} seconds")
+            raise TimeoutError(f"no answer within {max(0.0, seconds):.1f} seconds")
         finally:
             if not task.done():
                 task.cancel()  # it ends at some time

@@ -8,7 +8,7 @@ errors rest on SQLSTATE alone.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -19,7 +19,9 @@ from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
@@ -85,8 +87,8 @@ ERASED_TABLES = (
     *("ticket", "record", "search_entry", "job", "job_item", "idempotent_answer"),
     *("consumer", "request", "anonymous_request"),
 )
-# How long one account is waited for when all are fenced.
-FENCE_SECONDS = 1.0
+# How long one account of all is waited for.
+ALONE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
 # How long one attempt to close a second before a page takes.
@@ -167,6 +169,42 @@ class PostgresStore(SqlStore):
         if current:
             return await super().list_accounts()
         return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {}))
+
+    async def read_clocks(self) -> dict[int, MovedClock]:
+        """Without those that are out of reach. Raises StoreUnavailable if all are."""
+        clocks = await self._read_all(super().read_clocks(), self._read_clock)
+        return {account_id: clock for account_id, clock in clocks.items() if clock != MovedClock()}
+
+    async def _read_clock(self, account: Account) -> MovedClock | None:
+        return next(iter(await self._rows("find_clock", MovedClock, account, current=True)), None)
+
+    async def read_mirrors(self) -> dict[int, Mirror]:
+        """Without those that are out of reach. Raises StoreUnavailable if all are."""
+        return await self._read_all(super().read_mirrors(), self.read_mirror)
+
+    async def _read_all(
+        self, at_once: Awaitable[dict[int, T]], read: Callable[[Account], Awaitable[T | None]]
+    ) -> dict[int, T]:
+        """What accounts have, by account_id: at once, or each by itself where some are on a server that is away."""
+        try:
+            return await at_once
+        except StoreUnavailable as error:
+            reason, found, turns = error, dict[int, T](), asyncio.Semaphore(self._quick_writes)
+
+        async def read_one(account: Account) -> bool:
+            try:
+                async with turns, asyncio.timeout(ALONE_SECONDS):
+                    value = await read(account)
+            except (StoreUnavailable, TimeoutError):
+                return False
+            if value is not None:
+                found[account.account_id] = value
+            return True
+
+        reached = await asyncio.gather(*map(read_one, await self.list_accounts()))
+        if not any(reached):
+            raise reason
+        return found
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
@@ -255,7 +293,7 @@ class PostgresStore(SqlStore):
                 limit_statements(connection, WAIT_SECONDS)
                 fence_new_accounts(session, now, clock_error_seconds)
             with connection.transaction():
-                limit_statements(connection, FENCE_SECONDS)
+                limit_statements(connection, ALONE_SECONDS)
                 return fence_accounts(session, now, clock_error_seconds)
 
     async def _try_fence(
@@ -263,7 +301,7 @@ class PostgresStore(SqlStore):
     ) -> tuple[Account, FeedState | StoreUnavailable]:
         async with turns:
             try:
-                return account, await self.fence(account, clock_error_seconds, FENCE_SECONDS)
+                return account, await self.fence(account, clock_error_seconds, ALONE_SECONDS)
             except StoreUnavailable as error:
                 return account, error
 
