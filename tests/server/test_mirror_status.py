@@ -126,7 +126,7 @@ def test_metrics() -> None:
     assert found["ticketfeed_mirror_info", ("acme", SOURCE)] == 1
     assert found["ticketfeed_mirror_state", ("other", "archived")] == 1
     assert ("ticketfeed_mirror_behind_seconds", ("other",)) not in found
-    replaced(desk, inspect=away)
+    replaced(desk, inspect=away, read_mirrors=away)
     desk.app.state.service.recent_reads._reads.clear()
     assert not [
         name for name, _ in samples(desk.ask(METRICS_PATH, authorization=f"Bearer {TOKEN}")) if "mirror" in name

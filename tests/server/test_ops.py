@@ -128,6 +128,15 @@ def test_accounts_out_of_reach() -> None:
     assert (broken.accounts, broken.findings) == (2, {"unreadable": 1})
 
 
+def test_requests_read_no_other_account() -> None:
+    """Pages and writes of one account need nothing that is read of all."""
+    desk = Desk()
+    replaced(desk, read_mirrors=away, read_clocks=away, read_all_consumers=away, inspect=away)
+    desk.send("POST", "/tickets", {"ticket": {"comment": "x"}}, expect=201)
+    desk.now += 2
+    assert len(desk.page(ALL)["tickets"]) == 1
+
+
 def test_what_stands_beside_the_store_is_away() -> None:
     """Then consumers are not known, and everything else is."""
     desk = Desk()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import psycopg
@@ -12,7 +13,9 @@ from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
 from tests.storage.engine_contract import EngineContract
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
@@ -21,6 +24,7 @@ from ticketfeed.storage.connection_limits import ConnectionLimits
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
+from ticketfeed.storage.sql_store import SqlStore
 from ticketfeed.storage.wait_budget import begin_waits
 
 
@@ -399,6 +403,39 @@ def test_limits_of_connections(postgres: PostgresServer) -> None:
             prepared = await (await connection.execute("SELECT count(*) FROM pg_prepared_statements")).fetchone()
             assert prepared is not None
             assert prepared[0] > 0
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_accounts_out_of_reach(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all accounts have is read account by account while one is on a server that is away, and without that one."""
+
+    async def away(*_arguments: object) -> None:
+        raise StoreUnavailable("away")
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres.new_database(), ManualClock())
+        accounts = [await store.create_account(name) for name in ("acme", "away", "other")]
+        for account in accounts:
+            await store.write(account, lambda write: write.put_mirror(Mirror("https://x")), mirror=True)
+            await store.write(account, lambda write: write.put_clock(MovedClock(5)))
+        for name in ("read_clocks", "read_mirrors"):
+            assert set(await getattr(store, name)()) == {account.account_id for account in accounts}
+            monkeypatch.setattr(SqlStore, name, away)
+        rows = store._rows
+
+        async def reachable(name: str, row_type: Any, account: Account, **options: Any) -> Any:
+            return await (away() if account == accounts[1] else rows(name, row_type, account, **options))
+
+        monkeypatch.setattr(store, "_rows", reachable)
+        assert await store.read_clocks() == {1: MovedClock(5), 3: MovedClock(5)}
+        read_mirror = store.read_mirror
+        monkeypatch.setattr(store, "read_mirror", lambda each: away() if each == accounts[1] else read_mirror(each))
+        assert set(await store.read_mirrors()) == {1, 3}
+        monkeypatch.setattr(store, "read_mirror", away)
+        with pytest.raises(StoreUnavailable):
+            await store.read_mirrors()
         await store.close()
 
     asyncio.run(main())

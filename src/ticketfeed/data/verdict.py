@@ -52,7 +52,7 @@ async def read_verdict(store: Store, account: Account, *, now: int, options: Ver
     now = store.clocks.at(account, now)
 
     def read(snapshot: Snapshot) -> Verdict:
-        state = next((state for each, state in snapshot.accounts() if each == account), None) or FeedState()
+        state = snapshot.state(account) or FeedState()
         return make_verdict(
             consumers,
             requests,
