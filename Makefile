@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check tests quick connectors torture-matrix mutants bench soak docs format clean
+.PHONY: demo test check tests quick connectors torture-matrix mutants bench soak outages docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ticketfeed demo
@@ -44,6 +44,10 @@ bench: $(VENV)/.bench
 
 bench-export: $(VENV)/.bench
 	$(BIN)/python -m bench.export
+
+# make outages MINUTES=10: four servers on PostgreSQL with a replica, each part killed in turn.
+outages: $(READY)
+	$(BIN)/python -m tests.outages --minutes $(MINUTES)
 
 # make soak MINUTES=60: simulation, concurrency, crashes and attacks with new seeds, on both engines at once.
 MINUTES ?= 10

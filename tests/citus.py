@@ -15,7 +15,7 @@ import psycopg
 from ticketfeed.storage.distribution import distribute_store
 from ticketfeed.storage.queries import ACCOUNT_TABLES
 
-__all__ = ["CITUS_URL", "NO_CITUS", "CitusServer", "read_shards"]
+__all__ = ["CITUS_URL", "NO_CITUS", "CitusServer", "read_shards", "worker_urls"]
 
 CITUS_URL = os.environ.get("TICKETFEED_TEST_CITUS_DSN", "")
 NO_CITUS = "TICKETFEED_TEST_CITUS_DSN names no Citus"
@@ -98,6 +98,12 @@ class CitusServer:
                 added = "citus_add_node" if group else "citus_set_coordinator_host"
                 connection.execute(f"SELECT {added}(%s, %s)".encode(), (host, port))
         return url
+
+
+def worker_urls(url: str) -> list[str]:
+    """The same database on each node that has shards."""
+    with _connect(url) as connection:
+        return [_at(url, host, port) for host, port, group in connection.execute(_NODES).fetchall() if group]
 
 
 def read_shards(connection: psycopg.Connection[Any], table: str, query: str) -> list[str]:

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -100,7 +100,7 @@ def kill_loads(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
 
 def kill_servers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
     """`ticketfeed serve` dies while clients page and writers write; a new one on the same port goes on."""
-    asyncio.run(_prepare(url))
+    asyncio.run(prepare(url))
     port = free_port()
     with Team(folder) as team:
         team.start(_plan(team, "writer", "writer", chance, url=url, clock="mild"))
@@ -112,8 +112,8 @@ def kill_servers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
                 if number == kills:
                     team.stop()
                     verdict = Verdict(url, team.finish())
-                    _await_real_time(url)
-                    figures = verdict.give(_asker(port))
+                    await_real_time(url)
+                    figures = verdict.give(asker(port))
                 server.kill()
     return _outcome(verdict, figures, kills)
 
@@ -121,7 +121,7 @@ def kill_servers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
 def kill_postgres(server: PostgresServer, folder: Path, kills: int, chance: Random) -> Outcome:
     """The database dies under writers, readers and a server, which says 503 meanwhile and needs no restart."""
     url, port = server.new_database(), free_port()
-    asyncio.run(_prepare(url))
+    asyncio.run(prepare(url))
     with Team(folder) as team, _serving(url, port, folder / "serve.errors"):
         for number in range(2):
             team.start(_plan(team, "writer", f"writer{number}", chance, url=url, clock="mild"))
@@ -139,8 +139,8 @@ def kill_postgres(server: PostgresServer, folder: Path, kills: int, chance: Rand
             _await(lambda since=up: _page_since(folder, since, "client"), "a page from the server that stayed up")  # type: ignore[misc]
         team.stop()
         verdict = Verdict(url, team.finish())
-        _await_real_time(url)
-        figures = verdict.give(_asker(port))
+        await_real_time(url)
+        figures = verdict.give(asker(port))
     return _outcome(verdict, figures, kills)
 
 
@@ -188,11 +188,11 @@ def _tickets_of(account: str) -> tuple[list[bytes], dict[str, str]]:
     return lines, versions
 
 
-async def _prepare(url: str) -> None:
+async def prepare(url: str, accounts: Sequence[str] = ACCOUNTS) -> None:
     """The accounts, each with an admin who has the token."""
     store = await open_store(url)
     try:
-        for name in ACCOUNTS:
+        for name in accounts:
             account = await store.create_account(name)
             user = b'{"id":1,"email":"admin@example.com","role":"admin"}'
             record = parse_record("users", user, account=name, now=system_clock())
@@ -209,21 +209,30 @@ async def _prepare(url: str) -> None:
 @contextlib.contextmanager
 def _serving(url: str, port: int, errors: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real `ticketfeed serve`, once it answers."""
+    process = start_server(url, port, errors)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def start_server(url: str, port: int, errors: Path, read_urls: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """A real `ticketfeed serve`, which answers."""
     command = [sys.executable, "-m", "ticketfeed", "serve", "--store", url, "--port", str(port)]
-    with errors.open("wb") as stderr:
+    command += [option for read_url in read_urls for option in ("--read-store", read_url)]
+    with errors.open("ab") as stderr:
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
     assert process.stdout
     with process.stdout:
-        try:
-            select.select([process.stdout], [], [], PATIENCE_SECONDS)
-            assert process.stdout.readline().startswith(b"ready:"), errors.read_text()
-            yield process
-        finally:
+        select.select([process.stdout], [], [], PATIENCE_SECONDS)
+        if not process.stdout.readline().startswith(b"ready:"):
             process.kill()
-            process.wait()
+            raise AssertionError(errors.read_text()[-3000:])
+    return process
 
 
-def _asker(port: int) -> Callable[[Reader], GivenPage]:
+def asker(port: int) -> Callable[[Reader], GivenPage]:
     def ask(reader: Reader) -> GivenPage:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             given = reader.ask_server(connection, TOKEN, 1000)
@@ -233,7 +242,7 @@ def _asker(port: int) -> Callable[[Reader], GivenPage]:
     return ask
 
 
-def _await_real_time(url: str) -> None:
+def await_real_time(url: str) -> None:
     """Until the newest second of every account is over by this machine's clock, which is the server's."""
 
     async def newest() -> int:

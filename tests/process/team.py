@@ -77,8 +77,9 @@ class Team:
 class Verdict:
     """All journals against each other and against what the store holds, once everyone has ended."""
 
-    def __init__(self, url: str, entries: list[Entry]) -> None:
-        self._url = url
+    def __init__(self, url: str, entries: list[Entry], seen: Callable[[bytes], bytes] = bytes) -> None:
+        """`seen`: what of a ticket was compared; all of it, unless told otherwise."""
+        self._url, self._seen = url, seen
         self.observer = Observer()
         self.pages = list(journal.pages(entries))
         self.attempts = list(journal.attempts(entries))
@@ -103,12 +104,12 @@ class Verdict:
                 name = account.subdomain
                 readers = {page.reader: page for page in self.pages if page.account == name}
                 for last in readers.values():
-                    reader, ended = Reader(last.reader, name, last.filters, last.cursor), False
+                    reader, ended = Reader(last.reader, name, last.filters, last.cursor, self._seen), False
                     while not ended:
                         page = ask_server(reader) if ask_server else await reader.ask_store(store, account, 1000, now)
                         self.observer.page(page)
                         ended = page.end_of_stream
-                final = dump(self._url, account)
+                final = {id: (second, self._seen(body)) for id, (second, body) in dump(self._url, account).items()}
                 for page in readers.values():
                     self.observer.drained(page.reader, page.filters, final)
                 self.observer.finished(name, final)

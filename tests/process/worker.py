@@ -39,7 +39,7 @@ OPEN_SECONDS_MAX = 60.0
 class Plan(msgspec.Struct, kw_only=True):
     """What a process is to do, for `seconds` from when it is ready, or until the file `stop` lies beside its journal.
 
-    `clock`: how far its clock may be off and jump. `address`: of the server to read.
+    `clock`: how far its clock may be off and jump. `address`: of the server to read, or of several, behind commas.
     """
 
     role: str
@@ -138,8 +138,16 @@ def _slowly(drafts: list[TicketDraft], dwell: float) -> Iterator[TicketDraft]:
 class Reader:
     """One reader with its kept cursor; asks a store or a server, and tells what it was given."""
 
-    def __init__(self, name: str, account: str, filters: Filters = EVERYTHING, after: Position = START) -> None:
-        self.name, self.account, self.filters, self.after = name, account, filters, after
+    def __init__(
+        self,
+        name: str,
+        account: str,
+        filters: Filters = EVERYTHING,
+        after: Position = START,
+        seen: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        """`seen`: what of a ticket is compared; all of it, unless told otherwise."""
+        self.name, self.account, self.filters, self.after, self._seen = name, account, filters, after, seen
 
     async def ask_store(
         self, store: Store, account: Account, per_page: int, now: int, settle_seconds: int = 0
@@ -173,7 +181,7 @@ class Reader:
         rows = []
         for ticket in page.tickets:
             place = msgspec.json.decode(ticket, type=_Place)
-            version = version_of(bytes(ticket), place.generated_timestamp)
+            version = version_of(self._seen(bytes(ticket)), place.generated_timestamp)
             rows.append(Row(place.generated_timestamp, place.id, version))
         after = self.after
         if page.after_cursor is not None:
@@ -270,8 +278,16 @@ async def _open(plan: Plan, clock: OwnClock) -> tuple[Store, list[Account]]:
 
 
 def main() -> None:
+    from tests.process.http_work import run_http_reader, run_http_writer
+
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
-    roles: dict[str, Any] = {"writer": run_writer, "reader": run_reader, "client": run_client}
+    roles: dict[str, Any] = {
+        "writer": run_writer,
+        "reader": run_reader,
+        "client": run_client,
+        "http_writer": run_http_writer,
+        "http_reader": run_http_reader,
+    }
     asyncio.run(roles[plan.role](plan, Random(plan.seed), Journal(Path(plan.journal))))
 
 
