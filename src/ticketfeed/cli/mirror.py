@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.output import print_err
 from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.account_names import check_account_name
@@ -244,7 +245,7 @@ def verify(
     findings = run_async(work())
     for difference in findings.differences:
         print(difference.line())
-    print(_summary(findings), file=sys.stderr)
+    print_err(_summary(findings))
     if findings.differences:
         raise typer.Exit(1)
 
