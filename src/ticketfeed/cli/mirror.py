@@ -144,7 +144,7 @@ class _Command:
     async def _mirror(self, store: Store, name: str) -> None:
         from ticketfeed.mirror.run import MirrorRun
 
-        run = MirrorRun(store, name, self._source, _credentials(self._source), self._options, note=self._progress.print)
+        run = MirrorRun(store, name, self._source, self._credentials, self._options, note=self._progress.print)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, run.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt, loop, run.stop)
