@@ -27,7 +27,7 @@ if not URL:
 
 SIDECAR_TABLES = ("request_window", "consumer", "request", "anonymous_request", "login")
 # Rows of meta that belong to the store, not to what a test has done.
-KEPT = ("store_id", "search_index_version", "wal_timeline", "fenced_at")
+KEPT = ("store_id", "search_index_version", "wal_timeline", "fenced_at", "additive_migrations")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.list_query import range_bindings
-from ticketfeed.storage.migrations import migration_problems
+from ticketfeed.storage.migrations import migration_problems, parse_additive
 from ticketfeed.storage.queries import Queries, build, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
@@ -116,7 +116,8 @@ class SqlSnapshot(ABC):
                 yield from ((number, f"table {table}, row {key}") for number in sorted(numbers))
 
     def migration_problems(self) -> Iterator[str]:
-        return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")))
+        additive = parse_additive(next(iter(self._values("read_additive")), None))
+        return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")), additive)
 
     def _state(self, account: Account) -> StateRow | None:
         return next(map(StateRow._make, self._rows("read_state", StateRow, account)), None)

@@ -758,6 +758,14 @@ SELECT count(*), min(generated_timestamp) FROM (
     ORDER BY generated_timestamp, id LIMIT :limit
 ) AS pending
 
+-- name: read_additive
+-- The numbers of the applied migrations that a release may lack.
+SELECT value FROM ticketfeed.meta WHERE name = 'additive_migrations'
+
+-- name: write_additive
+INSERT INTO ticketfeed.meta (name, value) VALUES ('additive_migrations', :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- name: list_migrations
 -- The migrations that are recorded as applied.
 SELECT number, name FROM ticketfeed.migration ORDER BY number
