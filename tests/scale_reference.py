@@ -56,6 +56,8 @@ from them and measured, `python -m bench.scale_model --check`: {what}.
   it finds.
 * **Compression and TLS**: both cost processor time in servers, and compression saves most of the bytes sent.
 * **Peaks.** All rates are averages; `--use` is the room for peaks.
+* **Page images.** After each checkpoint PostgreSQL writes a page that is changed to its log as a whole, once. With many
+  accounts nearly every change touches other pages: the log is then several times as large as in the table.
 * **Dead rows.** Each change leaves one that VACUUM makes free again; of busy tables, keep a fifth of the bytes free
   for them.
 """

@@ -228,7 +228,10 @@ def test_every_metric_is_in_the_table() -> None:
     assert told.keys() == METRICS.keys()
     for name, (kind, labels, text) in METRICS.items():
         assert (told[name].type, told[name].documentation) == (kind, text)
-        assert set(told[name].samples[0].labels) - {"le"} == set(labels), name
+        if name.startswith(("ticketfeed_pool_", "ticketfeed_citus_")):  # of servers, which these engines have not
+            assert told[name].samples == []
+        else:
+            assert set(told[name].samples[0].labels) - {"le"} == set(labels), name
 
 
 def test_metrics_hold_no_secret() -> None:

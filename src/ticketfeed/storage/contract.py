@@ -42,6 +42,7 @@ from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.mirror_contract import MirrorStore, MirrorTransaction
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
+from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.sidecar_contract import SidecarStore
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -481,6 +482,9 @@ class MaintenanceStore(Protocol):
         `work` runs in another thread and may block. Writes use other threads and connections; so does a probe, a short
         look whether the store can be read at all, of which one runs at a time.
         """
+
+    def read_pools(self) -> list[PoolStatus]:
+        """How this process uses its connections to each server; nothing where there are none."""
 
     async def close(self) -> None:
         """Wait for writes in flight, then release connections. Idempotent; nothing may be called after it."""

@@ -50,6 +50,7 @@ from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
+from ticketfeed.storage.pool_status import NodeStatus, PoolStatus
 from ticketfeed.storage.sidecar_contract import LOGINS_MAX
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -88,6 +89,9 @@ class MemoryStore:
 
     def change_counter(self) -> int | None:
         return self._changes
+
+    def read_pools(self) -> list[PoolStatus]:
+        return []
 
     async def close(self) -> None:
         return None
@@ -554,6 +558,9 @@ class _MemorySnapshot:
         return iter(())
 
     def risks(self) -> Iterator[str]:
+        return iter(())
+
+    def nodes(self) -> Iterator[NodeStatus]:
         return iter(())
 
     def migration_problems(self) -> Iterator[str]:

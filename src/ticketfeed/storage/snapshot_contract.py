@@ -7,6 +7,7 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
+from ticketfeed.storage.pool_status import NodeStatus
 
 __all__ = ["Snapshot"]
 
@@ -83,6 +84,9 @@ class Snapshot(Protocol):
 
     def risks(self) -> Iterator[str]:
         """Settings of the engine with which acknowledged writes may be lost, one line each."""
+
+    def nodes(self) -> Iterator[NodeStatus]:
+        """The nodes that the tables are distributed over, but the one that is asked; none where they are not."""
 
     def migration_problems(self) -> Iterator[str]:
         """Only the migrations of `self_check`: whether the schema is the one that this release knows."""

@@ -14,6 +14,7 @@ from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems, parse_additive
+from ticketfeed.storage.pool_status import NodeStatus
 from ticketfeed.storage.queries import Queries, build, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
@@ -114,6 +115,9 @@ class SqlSnapshot(ABC):
                 numbers = {number for value in row for number, _ in words.find(value)}
                 key = " ".join(str(value) for value in row[:KEY_COLUMNS_MAX] if not isinstance(value, bytes))
                 yield from ((number, f"table {table}, row {key}") for number in sorted(numbers))
+
+    def nodes(self) -> Iterator[NodeStatus]:
+        return iter(())
 
     def migration_problems(self) -> Iterator[str]:
         additive = parse_additive(next(iter(self._values("read_additive")), None))
