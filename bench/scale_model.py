@@ -59,9 +59,9 @@ class Costs:
     """What was measured. Bytes on disk are with indexes.
 
     `history_bytes`: the audits, metrics and events of a generated ticket. `change_bytes`: what one more change leaves
-    for good. `wal_bytes`: what one writes to the log, but for images of pages after a checkpoint. `sent_bytes`: a ticket on the wire, uncompressed.
-    `maintenance_seconds`: how long looking after one account takes. `account_changes`: changes of one account a second,
-    one after the other behind the lock of its row.
+    for good. `wal_bytes`: what one writes to the log, but for images of pages after a checkpoint. `sent_bytes`: a
+    ticket on the wire, uncompressed. `maintenance_seconds`: how long looking after one account takes.
+    `account_changes`: changes of one account a second, one after the other behind the lock of its row.
     """
 
     server: Cpu
