@@ -1,7 +1,7 @@
 """A connection to an engine inside one transaction, and what any transaction does with an account's row."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class SqlSession(ABC):
-    """Runs queries by name. An engine implements the three abstract methods."""
+    """Runs queries by name. An engine may run what has no result when the next result is asked for."""
 
     queries: Queries
 
@@ -42,7 +42,7 @@ class SqlSession(ABC):
         """Run a query and return all its rows, as tuples."""
 
     @abstractmethod
-    def execute(self, name: str, bindings: Mapping[str, Any]) -> int:
+    def count(self, name: str, bindings: Mapping[str, Any]) -> int:
         """Run a statement by its name; returns how many rows it changed."""
 
     @abstractmethod
@@ -50,8 +50,14 @@ class SqlSession(ABC):
         """Run a statement that has no rows."""
 
     @abstractmethod
-    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
-        """Run a statement once for each of the rows, which are sequences or mappings of its parameters."""
+    def put_rows(
+        self, table: str, row_type: Any, account_id: int, rows: Sequence[Any], key: tuple[str, ...] = ()
+    ) -> None:
+        """Insert rows of an account, or replace those that exist by `key`: the columns that identify one within it."""
+
+    def execute(self, name: str, bindings: Mapping[str, Any]) -> None:
+        """Run a statement by its name."""
+        self.run(self.queries[name], bindings)
 
     def rows(self, name: str, row_type: type[T], bindings: Mapping[str, Any]) -> list[T]:
         """The rows of a query whose columns are those of `row_type`."""
@@ -84,7 +90,7 @@ def create_account(session: SqlSession, subdomain: str) -> tuple[Account, bool]:
     session.execute("create_account", {"subdomain": subdomain})
     (account,) = session.rows("find_account", Account, {"subdomain": subdomain})
     fenced_at = session.value("read_fenced_at", {})
-    added = session.execute("create_state", {"account_id": account.account_id, "watermark": fenced_at})
+    added = session.count("create_state", {"account_id": account.account_id, "watermark": fenced_at})
     return account, added > 0
 
 
