@@ -296,6 +296,7 @@ class _WorkerApp:
         service = app.state.service
         service.jobs.start_resuming()
         service.jobs.start_maintenance(settings, service.now)
+        service.jobs.start_measuring(service.now)
         service.usage_tracker.start()
         pool_metrics = PoolMetrics(store, service.metrics)
         pool_metrics.start()

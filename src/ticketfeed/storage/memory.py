@@ -44,6 +44,7 @@ from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_clocks import AccountClocks
+from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
@@ -559,6 +560,19 @@ class _MemorySnapshot:
 
     def risks(self) -> Iterator[str]:
         return iter(())
+
+    def measure(self, account: Account, now: int) -> AccountSize:
+        data = self._data[account.account_id]
+        ticket_bytes = sum(len(row.body) for row in data.tickets.values())
+        record_bytes = sum(len(row.body) for row in data.records.values())
+        return AccountSize(len(data.tickets), ticket_bytes, len(data.records), record_bytes, now)
+
+    def find_size(self, account: Account) -> AccountSize | None:
+        return self._data[account.account_id].size
+
+    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
+        found = ((account_id, data.size) for account_id, data in self._data.items())
+        return ((account_id, size) for account_id, size in found if size is not None)
 
     def nodes(self) -> Iterator[NodeStatus]:
         return iter(())

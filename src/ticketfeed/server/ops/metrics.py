@@ -82,6 +82,14 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_newest_change_timestamp_seconds": ("gauge", ("account",), "The second of the newest change."),
     "ticketfeed_watermark_timestamp_seconds": ("gauge", ("account",), "The watermark: the feed is complete up to it."),
     "ticketfeed_watermark_lag_seconds": ("gauge", ("account",), "Seconds between the watermark and the newest change."),
+    "ticketfeed_ticket_bytes": ("gauge", _ACCOUNT, "Bytes of the account's tickets when it was last measured."),
+    "ticketfeed_records": ("gauge", _ACCOUNT, "Records other than tickets that it had then."),
+    "ticketfeed_record_bytes": ("gauge", _ACCOUNT, "Bytes of those."),
+    "ticketfeed_measured_timestamp_seconds": (
+        "gauge",
+        _ACCOUNT,
+        "When an account was last measured: at most an hour before its newest change of a ticket, a day before others.",
+    ),
     "ticketfeed_store_bytes": ("gauge", (), "Size of the store on disk."),
     "ticketfeed_consumer_lag_tickets": (
         "gauge",
@@ -152,6 +160,13 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         _ACCOUNT,
         "Differences from the source that were found then, and again after the lag had cleared.",
     ),
+}
+# Metric -> the member of an account's size that it is.
+_SIZES = {
+    "ticketfeed_ticket_bytes": "ticket_bytes",
+    "ticketfeed_records": "records",
+    "ticketfeed_record_bytes": "record_bytes",
+    "ticketfeed_measured_timestamp_seconds": "measured_at",
 }
 # Gauges of processes: metric -> the member of a pool's status that it is. The first of them are counted on.
 _POOL_GAUGES = {
@@ -318,6 +333,9 @@ class Metrics:
             put("newest_change_timestamp_seconds", own, feed.state.last_generated_timestamp)
             put("watermark_timestamp_seconds", own, feed.state.watermark)
             put("watermark_lag_seconds", own, feed.open_seconds)
+            if feed.size is not None:
+                for name, member in _SIZES.items():
+                    families[name].add_metric(own, getattr(feed.size, member))
             for status in feed.consumers:
                 consumer = status.consumer
                 of = [*own, str(consumer.credential_id), consumer.reads, consumer.user_agent]
