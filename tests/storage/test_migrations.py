@@ -180,6 +180,15 @@ def test_releases_side_by_side(
         await store.close()
         return problems
 
+    def execute(url: str, sql: str) -> None:
+        if engine == "sqlite":
+            connection = apsw.Connection(url.removeprefix("sqlite:///"))
+            connection.execute(translate(SQLITE, sql))
+            connection.close()
+        else:
+            with psycopg.connect(url) as postgres:
+                postgres.execute(sql.encode())
+
     dialect = SQLITE if engine == "sqlite" else POSTGRES
     for number, (newer, older, is_served) in enumerate(SIDE_BY_SIDE):
         url = server.new_database() if server else f"sqlite:///{tmp_path}/{number}.db"
@@ -190,8 +199,10 @@ def test_releases_side_by_side(
         expected = [(name, is_additive(sql)) for _, name, sql in LATER[newer:older]]
         assert read_pending(url) == expected, (newer, older)
         if is_served:
-            assert asyncio.run(look(url)) == [], (newer, older)
-            assert read_pending(url) == []
+            for _ in range(2):  # after the search index was made anew, too
+                assert asyncio.run(look(url)) == [], (newer, older)
+                assert read_pending(url) == []
+                execute(url, "UPDATE ticketfeed.meta SET value = '0' WHERE name = 'search_index_version'")
         else:
             with pytest.raises(StoreError, match=f"schema is {9000 + newer}, this release knows up to .*; upgrade"):
                 asyncio.run(look(url))
