@@ -42,7 +42,7 @@ ADMIN = Credentials(f"{EMAIL}/token", "scale-model-token-0123456789")
 # Rounds take turns, so what else the machine does hits all kinds of requests.
 ROUNDS, SECONDS = 3, 6.0
 # Of the desk whose costs are measured, and of the one that they are checked with.
-ACCOUNTS, ACCOUNT_TICKETS = 20, 600
+ACCOUNTS, ACCOUNT_TICKETS = 20, 400
 CHECKED_ACCOUNTS, CHECKED_TICKETS = 6, 1500
 SIZES = (3_000, 9_000)
 PAGE_TICKETS = 100
@@ -184,7 +184,7 @@ def check_costs(costs: Costs, tell: Tell) -> dict[str, Any]:
 
 def _measure(server: PostgresServer, folder: Path, tell: Tell) -> Costs:
     sqlite, postgres = _measure_bytes(server, folder, tell)
-    desk = _make_desk(server, ACCOUNTS, ACCOUNT_TICKETS, tell)
+    desk = _make_desk(server, ACCOUNTS, ACCOUNT_TICKETS, tell, histories=True)
     with serve_ticketfeed(desk.url, set(), "--page-cache-mib", "0") as running:
         _learn(desk, running.address)
 

@@ -46,6 +46,10 @@ The costs were taken from single kinds of requests, one after the other. Then a 
 from them and measured, `python -m bench.scale_model --check`: {what}.
 
 {table}
+Processor time and bytes are nearly the same whatever else a machine does. The two costs that are times on the clock,
+how long looking after an account takes and how many changes of one account there can be, are not: they were taken
+while others used the disk, and are several times better on a machine of its own.
+
 ## What it leaves out
 
 * **Citus.** The shards are plain PostgreSQL servers here; what the coordinator takes to route a statement, and the
