@@ -1,30 +1,31 @@
 """How a page's cost, a process's memory and its start depend on how many tickets there are.
 
 A page is a range read in feed order, so neither where it lies nor how many others there are should matter, nor how
-often tickets were changed.
+often tickets were changed. With short tickets more of them fit, and less of a page's cost is that of its bytes.
 """
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from gzip import decompress
 from pathlib import Path
 
 import apsw
 
-from bench.filling import fill, update_all
+from bench.filling import fill, fill_short, update_all
 from bench.measure import Comparison, Side, measure
 from bench.processes import Cores, on_cores, resident_bytes
 from bench.report import plot, print_figures, print_table
 from bench.servers import Running, serve_ticketfeed
 from bench.world import Credentials, fetch, page_requests, ticketfeed
-from ticketfeed import Position, encode_cursor, open_store
+from ticketfeed import Account, Position, Store, encode_cursor, open_store
 
-__all__ = ["SIZES", "measure_growth"]
+__all__ = ["SHORT_SIZES", "SIZES", "measure_growth", "measure_short"]
 
 SIZES = (10_000, 100_000, 1_000_000, 3_000_000)
+SHORT_SIZES = (10_000, 1_000_000, 30_000_000)
 UPDATES = 3
 ROUNDS, SECONDS = 5, 1.0
 PAGE_TICKETS = 1000
@@ -33,6 +34,7 @@ PAGES = 3
 # A page may take one and a half times as long.
 AT_LEAST, AIM = 1 / 1.5, 1 / 1.1
 Tell = Callable[[str], None]
+Fill = Callable[[Store, Account, int], Awaitable[None]]
 
 
 def measure_growth(
@@ -46,7 +48,7 @@ def measure_growth(
             path = folder / f"{size}.db"
             tell(f"loading {size:,} tickets")
             with on_cores(cores.server):
-                asyncio.run(_make(f"sqlite:///{path}", size, credentials))
+                asyncio.run(_make(f"sqlite:///{path}", size, credentials, fill))
             for kept in ("kept", "unkept"):
                 options = () if kept == "kept" else ("--page-cache-mib", "0")
                 started = time.perf_counter()
@@ -63,23 +65,56 @@ def measure_growth(
         asyncio.run(_update(f"sqlite:///{path}", largest))
         server = stack.enter_context(serve_ticketfeed(f"sqlite:///{path}", cores.server, "--page-cache-mib", "0"))
         _add_sides(sides, server, path, largest, "updated", credentials)
-        comparisons = [
-            Comparison(
-                f"{place} page, {form}",
-                f"{size:,} tickets, against {smallest:,}",
-                side,
-                # What was updated stands beside what never was.
-                sides[place, "unkept" if form == "updated" else form, smallest],
-                AT_LEAST,
-                AIM,
-            )
-            for (place, form, size), side in sides.items()
-            if size != smallest
-        ]
+        comparisons = _compare(sides, smallest)
         measure(comparisons, ROUNDS, SECONDS, tell)
     print_table(comparisons)
     print_figures("Memory and start", figures)
-    _write(results, comparisons, sides, figures)
+    _write(results, "growth", comparisons, sides, figures)
+
+
+def measure_short(
+    folder: Path, credentials: Credentials, cores: Cores, sizes: Sequence[int], results: Path, tell: Tell
+) -> None:
+    """Page times of short tickets, never kept, beside those of the smallest size; and the bytes of a ticket on disk.
+
+    A store that is in `folder` already is used again.
+    """
+    sides: dict[tuple[str, str, int], Side] = {}
+    figures: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        for size in sizes:
+            path = folder / f"{size}.db"
+            if not path.exists():
+                tell(f"loading {size:,} short tickets")
+                asyncio.run(_make(f"sqlite:///{path}", size, credentials, fill_short))
+            else:
+                _add_token(f"sqlite:///{path}", credentials)
+            figures[f"bytes of a ticket on disk, {size:,} tickets"] = f"{path.stat().st_size / size:.0f}"
+            options = ("--page-cache-mib", "0")
+            server = stack.enter_context(serve_ticketfeed(f"sqlite:///{path}", cores.server, *options))
+            tell(f"finding pages of {size:,} tickets")
+            _add_sides(sides, server, path, size, "unkept", credentials)
+        comparisons = _compare(sides, min(sizes))
+        measure(comparisons, ROUNDS, SECONDS, tell)
+    print_table(comparisons)
+    print_figures("On disk", figures)
+    _write(results, "growth-short", comparisons, sides, figures)
+
+
+def _compare(sides: dict[tuple[str, str, int], Side], smallest: int) -> list[Comparison]:
+    """Each beside the smallest size; what was updated stands beside what never was."""
+    return [
+        Comparison(
+            f"{place} page, {form}",
+            f"{size:,} tickets, against {smallest:,}",
+            side,
+            sides[place, "unkept" if form == "updated" else form, smallest],
+            AT_LEAST,
+            AIM,
+        )
+        for (place, form, size), side in sides.items()
+        if size != smallest
+    ]
 
 
 def _add_sides(
@@ -138,10 +173,14 @@ def _walk(path: Path, size: int, credentials: Credentials, cores: Cores, tell: T
     return found
 
 
-async def _make(store_url: str, size: int, credentials: Credentials) -> None:
+async def _make(store_url: str, size: int, credentials: Credentials, fill: Fill) -> None:
     store = await open_store(store_url)
     await fill(store, await store.create_account("demo"), size)
     await store.close()
+    _add_token(store_url, credentials)
+
+
+def _add_token(store_url: str, credentials: Credentials) -> None:
     email = credentials.username.removesuffix("/token")
     ticketfeed("token", "create", "--email", email, "--token", credentials.password, "--store", store_url)
 
@@ -156,6 +195,7 @@ async def _update(store_url: str, size: int) -> None:
 
 def _write(
     results: Path,
+    name: str,
     comparisons: Sequence[Comparison],
     sides: dict[tuple[str, str, int], Side],
     figures: dict[str, str],
@@ -165,11 +205,11 @@ def _write(
     for (place, form, size), side in sorted(sides.items()):
         if form != "updated" and (cpu := side.median("cpu_ms")) is not None:
             series.setdefault(f"{place} page, {form}", []).append((size, cpu))
-    plot(results / "growth.svg", "A page costs the same, however many tickets there are", series)
+    plot(results / f"{name}.svg", "A page costs the same, however many tickets there are", series)
     rows = [
         {"name": each.name, "title": each.title, "ratio": each.ratio, "cpu_ratio": each.cpu_ratio}
         for each in comparisons
     ]
-    (results / "growth.json").write_text(
+    (results / f"{name}.json").write_text(
         json.dumps({"rows": rows, "figures": figures, "series": series}, indent=1) + "\n"
     )

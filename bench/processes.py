@@ -102,10 +102,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """What a process and its living children have used so far, in user and system mode."""
+    """What a process and its children have used so far, in user and system mode; also those that have ended."""
     if not (_PROC / str(pid) / "stat").exists():
         return None
-    ticks = sum(int(tick) for member in _family(pid) for tick in _stat(member)[11:13])
+    ticks = sum(int(tick) for member in _family(pid) for tick in _stat(member)[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

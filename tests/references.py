@@ -9,6 +9,7 @@ from tests import (
     compatibility_reference,
     endpoints_reference,
     errors_reference,
+    scale_reference,
     scenarios_reference,
 )
 from ticketfeed.server.api.password_checks import LINE_MAX
@@ -123,6 +124,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_reference.render,
     "limits.md": limits,
     "metrics.md": metrics,
+    "../why/scale.md": scale_reference.render,
     "scenarios.md": scenarios_reference.render,
     "settings.md": settings,
 }

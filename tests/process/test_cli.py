@@ -44,6 +44,26 @@ def lines(count: int, first: int = 1) -> bytes:
     return b"".join(b'{"id":%d,"generated_timestamp":1000}\n' % number for number in range(first, first + count))
 
 
+def test_migrate(tmp_path: Path) -> None:
+    """What a store lacks is listed, each with whether it is additive, and with --dry-run nothing is applied."""
+    store = tmp_path / "old.db"
+    url = ("--store", f"sqlite:///{store}")
+    assert run("migrate", *url, "--dry-run", cwd=tmp_path).out == b"there is no store yet\n"
+    assert not store.exists()
+    assert run("migrate", *url, cwd=tmp_path).out == b"the schema is up to date; 0 accounts\n"
+    connection = sqlite3.connect(store)
+    connection.execute("DROP TABLE account_clock")
+    connection.execute("DELETE FROM migration WHERE number = 11")
+    connection.commit()
+    before = rows(store)
+    listed = b"0011_account_clock.sql\tnot additive\n"
+    assert run("migrate", *url, "--dry-run", cwd=tmp_path).out == listed + b"1 migration to apply\n"
+    assert rows(store) == before
+    assert run("migrate", *url, cwd=tmp_path).out == listed + b"the schema is up to date; 0 accounts\n"
+    assert run("migrate", *url, "--dry-run", cwd=tmp_path).out == b"0 migrations to apply\n"
+    connection.close()
+
+
 def test_a_store_from_nothing(tmp_path: Path) -> None:
     """The commands in the order of a first day: account, token, load, get, list, revoke."""
 

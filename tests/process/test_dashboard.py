@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,9 @@ def test_overview(looking: Looking) -> None:
     """It shows the tickets, draws the chart, and tells another span of time when asked."""
     page = looking.go()
     expect(page.locator("dl.cards")).to_contain_text(f"{TICKETS:,}")
+    expect(page.locator("dl.cards")).to_contain_text(
+        re.compile(r"[1-9][\d.]* [KMG]i?B.*tickets and .* records, measured")
+    )
     expect(page.locator("#chart canvas")).to_be_visible()
     page.get_by_role("link", name="30 days").click()
     expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")

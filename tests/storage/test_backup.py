@@ -535,7 +535,7 @@ def test_a_failure_behind_pg_restore_leaves_nothing(
         # What a process meets that starts at this very moment: no store that it could open.
         assert engine.execute(url, "SELECT count(*) FROM ticket ") == [(TICKETS,)]
         assert engine.execute(url, "SELECT count(*) FROM feed_state ") == [(0,)]
-        assert engine.execute(url, "SELECT count(*) FROM meta ") == [(4,)]
+        assert engine.execute(url, "SELECT count(*) FROM meta ") == [(5,)]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -15,6 +15,7 @@ from tests.postgres import PostgresServer
 from tests.storage.contract import ManualClock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.distribution import distribute_store
+from ticketfeed.storage.pool_status import NodeStatus
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.queries import ACCOUNT_TABLES, load_migrations, split_statements
 
@@ -36,6 +37,14 @@ CREATE FUNCTION run_command_on_workers(
     query text, OUT nodename text, OUT nodeport int, OUT success bool, OUT result text
 ) RETURNS SETOF record LANGUAGE sql AS $$ VALUES ('worker1', 5432, query LIKE '%pg_index%', 'fsync = off') $$;
 """
+# Each node answers.
+REACHED = """
+CREATE OR REPLACE FUNCTION run_command_on_workers(
+    query text, OUT nodename text, OUT nodeport int, OUT success bool, OUT result text
+) RETURNS SETOF record LANGUAGE sql AS $$
+    SELECT 'worker1', 5432, true, CASE WHEN query LIKE '%pg_database_size%' THEN '8192' END
+$$;
+"""
 
 
 @pytest.fixture
@@ -56,6 +65,14 @@ async def _open(url: str) -> tuple[list[str], list[str], int]:
         return await store.inspect(
             lambda snapshot: (list(snapshot.risks()), list(snapshot.self_check()), snapshot.size_bytes())
         )
+    finally:
+        await store.close()
+
+
+async def _nodes(url: str) -> list[NodeStatus]:
+    store = await PostgresStore.open(url, ManualClock())
+    try:
+        return await store.inspect(lambda snapshot: list(snapshot.nodes()))
     finally:
         await store.close()
 
@@ -82,6 +99,10 @@ def test_a_store_is_distributed(url: str) -> None:
     ]
     assert problems == ["the node worker1:5432 has indexes that are not valid: fsync = off; rebuild them with REINDEX"]
     assert size > 1_000_000_000 * len(ACCOUNT_TABLES)
+    assert asyncio.run(_nodes(url)) == [NodeStatus("worker1:5432", None)]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(REACHED)
+    assert asyncio.run(_nodes(url)) == [NodeStatus("worker1:5432", 8192)]
     assert distribute_store(url) == []
     assert distribute_store(url, undo=True) == [*reversed(ACCOUNT_TABLES), "account"]
     assert distribute_store(url, undo=True) == []

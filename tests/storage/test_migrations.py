@@ -1,6 +1,7 @@
 """Stores of older releases are brought up to date with what is in them."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import psycopg
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.storage.contract import ManualClock
+from tests.storage.contract import ManualClock, putting, ticket
 from ticketfeed.data.integrity_check import check_store
+from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Slice
 from ticketfeed.protocol.records import make_lookup_key
+from ticketfeed.storage import migrations, open_store
 from ticketfeed.storage.contract import Store
-from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE
+from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, is_additive
+from ticketfeed.storage.pending import read_pending
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.queries import POSTGRES, SQLITE, load_migrations, translate
 from ticketfeed.storage.sqlite.file import APPLICATION_ID
@@ -132,3 +136,88 @@ def test_owners_and_keys_of_stored_records(engine: str, tmp_path: Path, request:
         await store.close()
 
     asyncio.run(main())
+
+
+# Releases by what they add to the migrations that there are. The newer one has opened a store; the older one is asked
+# to use it.
+MORE = "CREATE TABLE ticketfeed.more (x integer)"
+LATER = [
+    (9001, "9001_more.sql", f"-- Additive: nobody else knows the table.\n{MORE}"),
+    (9002, "9002_less.sql", "-- Not additive: the table is gone.\nDROP TABLE ticketfeed.more"),
+    (9003, "9003_again.sql", f"-- Additive: as the first.\n{MORE}"),
+]
+SIDE_BY_SIDE = [
+    (1, 0, True),  # an additive one more
+    (2, 1, False),  # one more that is not
+    (2, 0, False),
+    (3, 2, True),  # an additive one behind one that is known
+    (3, 1, False),
+    (0, 1, True),  # an older store is migrated
+    (1, 3, True),
+]
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_releases_side_by_side(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release serves a store of a newer one if it lacks additive migrations only; else it is refused in one line.
+
+    A store of an older one is migrated, and what it lacks can be asked for before.
+    """
+    known = load_migrations(engine)
+    server = request.getfixturevalue("postgres") if engine == "postgres" else None
+
+    def release(later: int) -> None:
+        added = [(number, name, translate(dialect, sql)) for number, name, sql in LATER[:later]]
+        monkeypatch.setattr(migrations, "load_migrations", lambda _dialect: [*known, *added])
+
+    async def look(url: str) -> list[str]:
+        store = await open_store(url, ManualClock())
+        account = await store.create_account("acme")
+        await store.write(account, putting([ticket(1)]))
+        problems = await store.inspect(lambda snapshot: list(snapshot.migration_problems()))
+        await store.close()
+        return problems
+
+    def execute(url: str, sql: str) -> None:
+        if engine == "sqlite":
+            connection = apsw.Connection(url.removeprefix("sqlite:///"))
+            connection.execute(translate(SQLITE, sql))
+            connection.close()
+        else:
+            with psycopg.connect(url) as postgres:
+                postgres.execute(sql.encode())
+
+    dialect = SQLITE if engine == "sqlite" else POSTGRES
+    for number, (newer, older, is_served) in enumerate(SIDE_BY_SIDE):
+        url = server.new_database() if server else f"sqlite:///{tmp_path}/{number}.db"
+        release(newer)
+        assert read_pending(url) is None
+        assert asyncio.run(look(url)) == []
+        release(older)
+        expected = [(name, is_additive(sql)) for _, name, sql in LATER[newer:older]]
+        assert read_pending(url) == expected, (newer, older)
+        if is_served:
+            for _ in range(2):  # after the search index was made anew, too
+                assert asyncio.run(look(url)) == [], (newer, older)
+                assert read_pending(url) == []
+                execute(url, "UPDATE ticketfeed.meta SET value = '0' WHERE name = 'search_index_version'")
+        else:
+            with pytest.raises(StoreError, match=f"schema is {9000 + newer}, this release knows up to .*; upgrade"):
+                asyncio.run(look(url))
+        # What the newer release may do is what it may do after the older one was there, too.
+        release(max(newer, older))
+        assert asyncio.run(look(url)) == []
+
+
+def test_headers_of_migrations() -> None:
+    """Each migration from the sixteenth on says whether it is additive, the same for both engines, and why."""
+    said: dict[str, set[str]] = {}
+    for dialect in ("sqlite", "postgres"):
+        for number, name, sql in load_migrations(dialect):
+            if number >= 16:
+                match = re.match(r"-- (Additive|Not additive): .{10}", sql)
+                assert match, name
+                said.setdefault(name, set()).add(match[1])
+    assert {name for name, kinds in said.items() if len(kinds) > 1} == set()

@@ -30,7 +30,8 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.connection import BoundedConnection
 from ticketfeed.server.connections import Connections
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
-from ticketfeed.server.ops.metrics import MULTIPROCESS_VARIABLE
+from ticketfeed.server.ops.metrics import MULTIPROCESS_VARIABLE, forget_process
+from ticketfeed.server.ops.pool_metrics import PoolMetrics
 from ticketfeed.server.ops.traces import trace
 from ticketfeed.server.session_key import find_session_key
 from ticketfeed.settings import Settings
@@ -219,8 +220,11 @@ class _Workers(Multiprocess):
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
         with _blocked(signal.SIGINT):
             super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            forget_process(pid)
 
     def join_all(self) -> None:
         """Wait for requests in flight; a second ^C kills the workers.
@@ -292,13 +296,17 @@ class _WorkerApp:
         service = app.state.service
         service.jobs.start_resuming()
         service.jobs.start_maintenance(settings, service.now)
+        service.jobs.start_measuring(service.now)
         service.usage_tracker.start()
+        pool_metrics = PoolMetrics(store, service.metrics)
+        pool_metrics.start()
         if settings.test_clock:
             service.clock_follower.start()
         service.mirror.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await service.mirror.stop()
+        await pool_metrics.stop()
         await service.clock_follower.stop()
         await service.jobs.stop()
         await service.usage_tracker.stop()

@@ -40,8 +40,10 @@ from ticketfeed.protocol.saved_accounts import SavedAccount
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_clocks import AccountClocks
+from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.mirror_contract import MirrorStore, MirrorTransaction
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
+from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.sidecar_contract import SidecarStore
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -238,6 +240,9 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
 
     def add_job(self, job: Job, items: Sequence[bytes]) -> None:
         """Store a new background job with its items, one JSON object each, and delete those of `delete_expired`."""
+
+    def put_size(self, size: AccountSize) -> None:
+        """Store what was measured of the account."""
 
     def delete_expired(self) -> None:
         """Delete idempotency answers older than IDEMPOTENCY_SECONDS, and jobs that finished longer ago than that."""
@@ -481,6 +486,9 @@ class MaintenanceStore(Protocol):
         `work` runs in another thread and may block. Writes use other threads and connections; so does a probe, a short
         look whether the store can be read at all, of which one runs at a time.
         """
+
+    def read_pools(self) -> list[PoolStatus]:
+        """How this process uses its connections to each server; nothing where there are none."""
 
     async def close(self) -> None:
         """Wait for writes in flight, then release connections. Idempotent; nothing may be called after it."""

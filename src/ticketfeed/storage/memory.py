@@ -44,12 +44,14 @@ from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_clocks import AccountClocks
+from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
+from ticketfeed.storage.pool_status import NodeStatus, PoolStatus
 from ticketfeed.storage.sidecar_contract import LOGINS_MAX
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -88,6 +90,9 @@ class MemoryStore:
 
     def change_counter(self) -> int | None:
         return self._changes
+
+    def read_pools(self) -> list[PoolStatus]:
+        return []
 
     async def close(self) -> None:
         return None
@@ -554,6 +559,22 @@ class _MemorySnapshot:
         return iter(())
 
     def risks(self) -> Iterator[str]:
+        return iter(())
+
+    def measure(self, account: Account, now: int) -> AccountSize:
+        data = self._data[account.account_id]
+        ticket_bytes = sum(len(row.body) for row in data.tickets.values())
+        record_bytes = sum(len(row.body) for row in data.records.values())
+        return AccountSize(len(data.tickets), ticket_bytes, len(data.records), record_bytes, now)
+
+    def find_size(self, account: Account) -> AccountSize | None:
+        return self._data[account.account_id].size
+
+    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
+        found = ((account_id, data.size) for account_id, data in self._data.items())
+        return ((account_id, size) for account_id, size in found if size is not None)
+
+    def nodes(self) -> Iterator[NodeStatus]:
         return iter(())
 
     def migration_problems(self) -> Iterator[str]:

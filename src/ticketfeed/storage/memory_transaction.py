@@ -27,6 +27,7 @@ from ticketfeed.protocol.saved_accounts import (
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
+from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.memory_oauth import MemoryOauthTransaction, OauthData
 from ticketfeed.storage.mirror_writes import MirrorWrites
@@ -53,6 +54,7 @@ class AccountData:
     clock: MovedClock = MovedClock()  # noqa: RUF009 - never changed in place
     mirror: Mirror | None = None
     kind_states: dict[str, FeedState] = field(default_factory=dict)
+    size: AccountSize | None = None
     saved: "dict[str, tuple[SavedAccount, AccountData]]" = field(default_factory=dict)
 
     def snapshot(self) -> "AccountData":
@@ -61,7 +63,7 @@ class AccountData:
         answers, oauth = dict(self.answers), self.oauth.snapshot()
         rest = self.rewound_at, self.clock, self.mirror, dict(self.kind_states)
         copied = AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
-        copied.saved = dict(self.saved)
+        copied.saved, copied.size = dict(self.saved), self.size
         return copied
 
 
@@ -292,6 +294,9 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self._check_writable()
         self.delete_expired()
         self._data.jobs[job.id] = job, [(item, None) for item in items]
+
+    def put_size(self, size: AccountSize) -> None:
+        self._data.size = size
 
     def delete_expired(self) -> None:
         data, since = self._data, self.now - IDEMPOTENCY_SECONDS

@@ -47,6 +47,7 @@ T = TypeVar("T")
 ACCOUNT_TABLES = (
     "feed_state",
     "account_clock",
+    "account_size",
     "mirror",
     "kind_state",
     "ticket",

@@ -7,6 +7,8 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
+from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.pool_status import NodeStatus
 
 __all__ = ["Snapshot"]
 
@@ -83,6 +85,18 @@ class Snapshot(Protocol):
 
     def risks(self) -> Iterator[str]:
         """Settings of the engine with which acknowledged writes may be lost, one line each."""
+
+    def measure(self, account: Account, now: int) -> AccountSize:
+        """Count all that an account holds, at the second `now`; it reads all of its rows."""
+
+    def find_size(self, account: Account) -> AccountSize | None:
+        """What was measured of an account last; None if it never was."""
+
+    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
+        """What was measured last, by account_id."""
+
+    def nodes(self) -> Iterator[NodeStatus]:
+        """The nodes that the tables are distributed over, but the one that is asked; none where they are not."""
 
     def migration_problems(self) -> Iterator[str]:
         """Only the migrations of `self_check`: whether the schema is the one that this release knows."""

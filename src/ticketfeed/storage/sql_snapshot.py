@@ -12,8 +12,10 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
+from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.list_query import range_bindings
-from ticketfeed.storage.migrations import migration_problems
+from ticketfeed.storage.migrations import migration_problems, parse_additive
+from ticketfeed.storage.pool_status import NodeStatus
 from ticketfeed.storage.queries import Queries, build, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
@@ -115,8 +117,25 @@ class SqlSnapshot(ABC):
                 key = " ".join(str(value) for value in row[:KEY_COLUMNS_MAX] if not isinstance(value, bytes))
                 yield from ((number, f"table {table}, row {key}") for number in sorted(numbers))
 
+    def measure(self, account: Account, now: int) -> AccountSize:
+        own = {"account_id": account.account_id}
+        ((tickets, ticket_bytes),) = self._query("measure_tickets", **own)
+        ((records, record_bytes),) = self._query("measure_records", **own)
+        return AccountSize(tickets, int(ticket_bytes), records, int(record_bytes), now)
+
+    def find_size(self, account: Account) -> AccountSize | None:
+        return next(map(AccountSize._make, self._rows("find_size", AccountSize, account)), None)
+
+    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
+        rows = self._scan(self.queries.select("list_sizes", AccountSize), {})
+        return ((account_id, AccountSize(*row)) for account_id, *row in rows)
+
+    def nodes(self) -> Iterator[NodeStatus]:
+        return iter(())
+
     def migration_problems(self) -> Iterator[str]:
-        return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")))
+        additive = parse_additive(next(iter(self._values("read_additive")), None))
+        return migration_problems(self.queries.dialect.name, list(self._query("list_migrations")), additive)
 
     def _state(self, account: Account) -> StateRow | None:
         return next(map(StateRow._make, self._rows("read_state", StateRow, account)), None)

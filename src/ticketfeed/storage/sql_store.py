@@ -23,6 +23,7 @@ from ticketfeed.storage.list_query import (
     ticket_bindings,
 )
 from ticketfeed.storage.oauth_contract import AccessToken
+from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.queries import Queries, build, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.sql_saved import SavedRow
@@ -57,6 +58,9 @@ class SqlStore(ABC):
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
     ) -> tuple[StateRow, LazyRows[RowT]]:
         """The account's row, and the rows of a page in the same snapshot, up to the feed's watermark."""
+
+    def read_pools(self) -> list[PoolStatus]:
+        return []
 
     async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
         sql = self.queries.select("list_accounts", Account)

@@ -22,6 +22,7 @@ from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.mirror_writes import MirrorWrites
@@ -298,6 +299,9 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
 
     def finish_job(self, job_id: str) -> None:
         self._execute("finish_job", job_id=job_id, finished_at=self.now)
+
+    def put_size(self, size: AccountSize) -> None:
+        self._execute("put_size", **size._asdict())
 
     def delete_expired(self) -> None:
         since = self.now - IDEMPOTENCY_SECONDS

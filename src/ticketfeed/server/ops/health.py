@@ -21,6 +21,7 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
+from ticketfeed.storage.pool_status import NodeStatus
 from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["HEALTH_ROUTES"]
@@ -29,6 +30,8 @@ __all__ = ["HEALTH_ROUTES"]
 PROBE_SECONDS = 0.4
 # How old an answer may be that serves while the store is slow, as when a server that vanished is given up.
 STALE_SECONDS = 5.0
+# How often nodes of Citus are asked: one that is away takes seconds to find out.
+NODES_SECONDS = 15.0
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -103,7 +106,9 @@ async def _metrics(request: Request) -> Response:
         missing = "metrics need prometheus-client: pip install 'ticketfeed[metrics]'\n"
         return Response(missing, 501, media_type="text/plain", headers=_NO_STORE)
     statuses, mirrors = await _read_statuses(service, account), await _read_mirrors(service, account)
-    text, content_type = service.metrics.text(statuses, mirrors, account.subdomain if account else None)
+    nodes = await _read_nodes(service) if account is None else []
+    service.metrics.note_pools(service.store.read_pools())
+    text, content_type = service.metrics.text(statuses, mirrors, account.subdomain if account else None, nodes)
     return Response(text, headers={**_NO_STORE, "content-type": content_type})
 
 
@@ -138,6 +143,18 @@ async def _read_mirrors(service: Service, only: Account | None) -> dict[str, dic
     except (StoreError, StoreUnavailable):
         return {}
     return {name: status_of(mirror, system_instant()) for name, mirror in found.items()}
+
+
+async def _read_nodes(service: Service) -> list[NodeStatus]:
+    """The nodes of Citus; none where there are none, or the store cannot be read."""
+
+    async def read() -> list[NodeStatus]:
+        return await service.store.inspect(lambda snapshot: list(snapshot.nodes()))
+
+    try:
+        return await service.recent_reads.get("nodes", read, keep=lambda _: NODES_SECONDS)
+    except (StoreError, StoreUnavailable):
+        return []
 
 
 HEALTH_ROUTES = [

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 
 from ticketfeed.data.maintenance import maintain
+from ticketfeed.data.sizes import measure_accounts
 from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
@@ -48,6 +49,7 @@ class Jobs:
         self._is_stopping = False
         self._maintenance: asyncio.Task[None] | None = None
         self._resuming: asyncio.Task[None] | None = None
+        self._measuring: asyncio.Task[None] | None = None
         # Accounts that the last maintenance could not reach.
         self._unreachable: set[Account] = set()
         self._is_due = asyncio.Event()
@@ -61,6 +63,10 @@ class Jobs:
     def start_maintenance(self, settings: Settings, now: Callable[[Account], int]) -> None:
         """Run maintenance every minute."""
         self._maintenance = asyncio.get_running_loop().create_task(self._maintain(settings, now))
+
+    def start_measuring(self, now: Callable[[Account], int]) -> None:
+        """Look every minute which accounts are to be measured."""
+        self._measuring = asyncio.get_running_loop().create_task(self._measure(now))
 
     def wake_maintenance(self) -> None:
         """Run it now: the clock of an account was moved."""
@@ -97,7 +103,7 @@ class Jobs:
     async def stop(self) -> None:
         """Finish the items in flight and start no others."""
         self._is_stopping = True
-        for task in (self._maintenance, self._resuming):
+        for task in (self._maintenance, self._resuming, self._measuring):
             if task is not None:
                 task.cancel()
         await self.wait()
@@ -140,6 +146,12 @@ class Jobs:
                 _log.warning("maintenance failed, retrying: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_due.wait(), MAINTENANCE_SECONDS)
+
+    async def _measure(self, now: Callable[[Account], int]) -> None:
+        while True:
+            with contextlib.suppress(StoreError, StoreUnavailable):  # maintenance meets the same, and tells
+                await measure_accounts(self._store, now)
+            await asyncio.sleep(MAINTENANCE_SECONDS)
 
     async def _warn_moved_clocks(self) -> None:
         """Say once of a process that it does not go by clocks that were moved."""

@@ -4,25 +4,30 @@ Counters are held by prometheus-client, with several worker processes in files t
 store at each scrape, so every process reports the same values.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from ticketfeed.data.status import FeedStatus
 from ticketfeed.mirror.status import STATES
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops.usage_tracker import Answered
+from ticketfeed.storage.pool_status import NodeStatus, PoolStatus
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-__all__ = ["METRICS", "MULTIPROCESS_VARIABLE", "Metrics", "make_metrics"]
+__all__ = ["METRICS", "MULTIPROCESS_VARIABLE", "Metrics", "forget_process", "make_metrics"]
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _ACCOUNT = ("account",)
 _CONSUMER = ("account", "credential", "export", "user_agent")
+_POOL = ("server", "role", "pool")
 # name -> (type, labels, what it is): the table of docs/reference/metrics.md.
 METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_requests_total": (
@@ -43,11 +48,48 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("account", "reason"),
         "Credentials refused: a wrong token, a wrong password, or unchecked, because too many were wrong before.",
     ),
+    "ticketfeed_server_info": (
+        "gauge",
+        ("host", "version"),
+        "1; the machine that the samples are from, and its release.",
+    ),
+    "ticketfeed_pool_connections": (
+        "gauge",
+        _POOL,
+        "Open connections of this server's processes to a PostgreSQL server.",
+    ),
+    "ticketfeed_pool_used_connections": ("gauge", _POOL, "Those of them that are in use."),
+    "ticketfeed_pool_waiting": ("gauge", _POOL, "Calls that wait for a connection."),
+    "ticketfeed_pool_avoided": (
+        "gauge",
+        _POOL,
+        "Processes that ask another server first, because this one failed in the last ten seconds.",
+    ),
+    "ticketfeed_pool_requests_total": ("counter", _POOL, "Uses of a connection."),
+    "ticketfeed_pool_errors_total": (
+        "counter",
+        _POOL,
+        "Connections that were not made, not given in time, or lost.",
+    ),
+    "ticketfeed_citus_node_up": (
+        "gauge",
+        ("node",),
+        "1 if the coordinator reaches a worker node of Citus, else 0; asked at most every 15 seconds.",
+    ),
+    "ticketfeed_citus_node_bytes": ("gauge", ("node",), "Size of the database on a node that is reached."),
     "ticketfeed_store_up": ("gauge", (), "1 if the store is readable, else 0 (store metrics are then omitted)."),
     "ticketfeed_tickets": ("gauge", ("account",), "Tickets stored, including deleted ones."),
     "ticketfeed_newest_change_timestamp_seconds": ("gauge", ("account",), "The second of the newest change."),
     "ticketfeed_watermark_timestamp_seconds": ("gauge", ("account",), "The watermark: the feed is complete up to it."),
     "ticketfeed_watermark_lag_seconds": ("gauge", ("account",), "Seconds between the watermark and the newest change."),
+    "ticketfeed_ticket_bytes": ("gauge", _ACCOUNT, "Bytes of the account's tickets when it was last measured."),
+    "ticketfeed_records": ("gauge", _ACCOUNT, "Records other than tickets that it had then."),
+    "ticketfeed_record_bytes": ("gauge", _ACCOUNT, "Bytes of those."),
+    "ticketfeed_measured_timestamp_seconds": (
+        "gauge",
+        _ACCOUNT,
+        "When an account was last measured: at most an hour before its newest change of a ticket, a day before others.",
+    ),
     "ticketfeed_store_bytes": ("gauge", (), "Size of the store on disk."),
     "ticketfeed_consumer_lag_tickets": (
         "gauge",
@@ -119,6 +161,21 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         "Differences from the source that were found then, and again after the lag had cleared.",
     ),
 }
+# Metric -> the member of an account's size that it is.
+_SIZES = {
+    "ticketfeed_ticket_bytes": "ticket_bytes",
+    "ticketfeed_records": "records",
+    "ticketfeed_record_bytes": "record_bytes",
+    "ticketfeed_measured_timestamp_seconds": "measured_at",
+}
+# Gauges of processes: metric -> the member of a pool's status that it is. The first of them are counted on.
+_POOL_GAUGES = {
+    "ticketfeed_pool_connections": "open",
+    "ticketfeed_pool_used_connections": "used",
+    "ticketfeed_pool_waiting": "waiting",
+    "ticketfeed_pool_avoided": "is_avoided",
+}
+_POOL_COUNTERS = {"ticketfeed_pool_requests_total": "requests", "ticketfeed_pool_errors_total": "errors"}
 # Counters that are stored, where all processes read them.
 _STORED_COUNTERS = {
     "ticketfeed_consumer_repeats_total",
@@ -137,6 +194,14 @@ _MIRROR_VALUES = {
     "mirror_verified_timestamp_seconds": "verified_at",
     "mirror_differences": "differences",
 }
+
+
+def forget_process(pid: int | None) -> None:
+    """Leave out the gauges of a process that has ended; what it counted stays counted."""
+    with contextlib.suppress(ModuleNotFoundError):
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def make_metrics() -> "Metrics | None":
@@ -168,6 +233,12 @@ class Metrics:
         self._pages = create(prometheus_client.Counter, "ticketfeed_pages_total")
         self._rows = create(prometheus_client.Counter, "ticketfeed_rows_total")
         self._refused = create(prometheus_client.Counter, "ticketfeed_credentials_refused_total")
+        self._pools = {
+            **{name: create(prometheus_client.Gauge, name, multiprocess_mode="livesum") for name in _POOL_GAUGES},
+            **{name: create(prometheus_client.Counter, name) for name in _POOL_COUNTERS},
+        }
+        # What the counters of pools have been raised to, by metric and labels.
+        self._counted: dict[tuple[str, ...], int] = {}
         self._children: dict[tuple[str, ...], tuple[Any, ...]] = {}
 
     def add(self, answered: Answered) -> None:
@@ -195,17 +266,32 @@ class Metrics:
         """Count credentials that were refused."""
         self._refused.labels(account.subdomain, reason).inc()
 
+    def note_pools(self, pools: Iterable[PoolStatus]) -> None:
+        """Take over how this process uses its connections now."""
+        for each in pools:
+            labels = each.server, each.role, each.pool
+            for name, member in _POOL_GAUGES.items():
+                self._pools[name].labels(*labels).set(getattr(each, member))
+            for name, member in _POOL_COUNTERS.items():
+                count, key = getattr(each, member), (name, *labels)
+                self._pools[name].labels(*labels).inc(max(0, count - self._counted.get(key, 0)))
+                self._counted[key] = count
+
     def text(
-        self, statuses: Sequence[FeedStatus] | None, mirrors: Mapping[str, Mapping[str, Any]], only: str | None = None
+        self,
+        statuses: Sequence[FeedStatus] | None,
+        mirrors: Mapping[str, Mapping[str, Any]],
+        only: str | None = None,
+        nodes: Iterable[NodeStatus] = (),
     ) -> tuple[bytes, str]:
         """The exposition text and its content type.
 
         `statuses`: None if the store cannot be read. `mirrors`: the status of each (mirror/status.py), by account.
-        `only`: the account to restrict the samples to.
+        `only`: the account to restrict the samples to. `nodes`: of Citus.
         """
         registry = self._client.CollectorRegistry()
         registry.register(_Filtered(self._counters(), only))
-        registry.register(_Filtered(self._gauges(statuses, mirrors), only))
+        registry.register(_Filtered(self._gauges(statuses, mirrors, nodes), only))
         return self._client.generate_latest(registry), self._client.CONTENT_TYPE_LATEST
 
     def _counters(self) -> Iterable["Metric"]:
@@ -219,19 +305,27 @@ class Metrics:
         return list(shared.collect())
 
     def _gauges(
-        self, statuses: Sequence[FeedStatus] | None, mirrors: Mapping[str, Mapping[str, Any]]
+        self,
+        statuses: Sequence[FeedStatus] | None,
+        mirrors: Mapping[str, Mapping[str, Any]],
+        nodes: Iterable[NodeStatus],
     ) -> Iterable["Metric"]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         families: dict[str, Any] = {}
         for name, (kind, labels, text) in METRICS.items():
-            if kind == "gauge" or name in _STORED_COUNTERS:
+            if (kind == "gauge" and name not in _POOL_GAUGES) or name in _STORED_COUNTERS:
                 family = GaugeMetricFamily if kind == "gauge" else CounterMetricFamily
                 families[name] = family(name, text, labels=labels)
 
         def put(name: str, labels: Sequence[str], value: float) -> None:
             families[f"ticketfeed_{name}"].add_metric(labels, value)
 
+        put("server_info", [gethostname(), version("ticketfeed")], 1)
+        for node, size_bytes in nodes:
+            put("citus_node_up", [node], size_bytes is not None)
+            if size_bytes is not None:
+                put("citus_node_bytes", [node], size_bytes)
         put("store_up", [], statuses is not None)
         for feed in statuses or ():
             own = [feed.account.subdomain]
@@ -239,6 +333,9 @@ class Metrics:
             put("newest_change_timestamp_seconds", own, feed.state.last_generated_timestamp)
             put("watermark_timestamp_seconds", own, feed.state.watermark)
             put("watermark_lag_seconds", own, feed.open_seconds)
+            if feed.size is not None:
+                for name, member in _SIZES.items():
+                    families[name].add_metric(own, getattr(feed.size, member))
             for status in feed.consumers:
                 consumer = status.consumer
                 of = [*own, str(consumer.credential_id), consumer.reads, consumer.user_agent]

@@ -23,7 +23,7 @@ from ticketfeed.atomic_file import atomic_file
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.errors import NoStore, StoreError
 from ticketfeed.protocol.model import Account, FeedState
-from ticketfeed.storage.migrations import apply_migrations
+from ticketfeed.storage.migrations import parse_additive, refuse_newer
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_encoding, refuse_unreadable
 from ticketfeed.storage.postgres.session import PostgresSession
 from ticketfeed.storage.sql_session import fence_copy
@@ -96,16 +96,17 @@ def _fence_copy(
 
 def _read_deferred(program: str, file: Path) -> dict[str, list[str]]:
     """Table -> its COPY statement and rows, in the backup. Raises StoreError when we cannot know what it holds."""
-    tables = [f"--table={table}" for table in DEFERRED]
+    tables = [f"--table={table}" for table in (*DEFERRED, "meta")]
     found: dict[str, list[str]] = {}
     lines = iter(_run(program, ["--data-only", "--schema=ticketfeed", *tables, "--file=-", str(file)]).splitlines())
     for line in lines:
         if match := _COPY.fullmatch(line):
             found[match[1]] = [line, *iter(lines.__next__, "\\.")]
-    if set(found) != set(DEFERRED):
+    if not found.keys() >= set(DEFERRED):
         raise StoreError(f"{file} is not a backup of a ticketfeed store")
     applied = {int(row.partition("\t")[0]) for row in found["migration"][1:]}
-    apply_migrations("postgres", applied, lambda _number, _name, _sql: None)  # refuses a newer store
+    meta = dict(row.split("\t", 1) for row in found.get("meta", ())[1:])
+    refuse_newer("postgres", applied, parse_additive(meta.get("additive_migrations")))
     return {table: found[table] for table in DEFERRED}
 
 

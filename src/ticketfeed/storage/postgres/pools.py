@@ -14,6 +14,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.storage.connection_limits import ConnectionLimits
+from ticketfeed.storage.pool_status import PoolStatus
+from ticketfeed.storage.postgres.pool_status import pool_status
 from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
@@ -72,6 +74,11 @@ class PostgresReaders:
     async def open(self) -> None:
         for pool in (self.primary, *self._replicas):
             await pool.open()
+
+    def statuses(self) -> list[PoolStatus]:
+        """How each of the pools is used."""
+        roles = [(self.primary, "primary"), *((pool, "replica") for pool in self._replicas)]
+        return [pool_status(pool, role, "reads", is_avoided=self._is_avoided(pool)) for pool, role in roles]
 
     async def close(self) -> None:
         for pool in (self.primary, *self._replicas):

@@ -14,14 +14,20 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Uni
 
 from ticketfeed.protocol.errors import NoStore, StoreError
 from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
-from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
+from ticketfeed.storage.migrations import (
+    CREATE_MIGRATION_TABLE,
+    additive_numbers,
+    apply_migrations,
+    is_current,
+    parse_additive,
+)
 from ticketfeed.storage.postgres.citus import distribute_tables, distributed_tables, write_sequential
 from ticketfeed.storage.postgres.search_index import write_entries
 from ticketfeed.storage.postgres.session import PostgresSession
-from ticketfeed.storage.queries import POSTGRES, load_migrations, split_statements, translate
+from ticketfeed.storage.queries import POSTGRES, split_statements, translate
 from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 
-__all__ = ["prepare_schema", "refuse_encoding", "refuse_unreadable"]
+__all__ = ["prepare_schema", "read_applied", "refuse_encoding", "refuse_unreadable"]
 
 
 def refuse_unreadable(url: str) -> None:
@@ -52,12 +58,14 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
             raise NoStore("there is no store in this database")
         _create_migration_table(connection)
     # Read without a lock first: a backup holds one on the table for as long as it takes, and a standby cannot lock.
-    known = {number for number, _, _ in load_migrations("postgres")}
-    if _applied(connection) == known and not needs_search_index(PostgresSession(connection)):
+    applied = read_applied(connection)
+    session = PostgresSession(connection)
+    if is_current("postgres", applied, _read_additive(session, applied)) and not needs_search_index(session):
         return _read_store_id(connection)
     with connection.transaction():
         connection.execute("LOCK TABLE ticketfeed.migration IN SHARE ROW EXCLUSIVE MODE")
-        applied = _applied(connection)
+        applied = read_applied(connection)
+        additive = _read_additive(session, applied)
         is_distributed = bool(distributed_tables(connection))
         if is_distributed:
             write_sequential(connection)
@@ -71,10 +79,11 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
                 with connection.cursor() as cursor:
                     cursor.executemany(translate(POSTGRES, WRITE_KEY).encode(), make_lookup_keys(rows))
 
-        apply_migrations("postgres", applied, apply)
+        apply_migrations("postgres", applied, additive, apply)
         if is_distributed:
             distribute_tables(connection)
-        session = PostgresSession(connection)
+        numbers = additive_numbers("postgres", read_applied(connection), additive)
+        session.execute("write_additive", {"value": numbers})
         if needs_search_index(session):
             build_search_index(session, partial(write_entries, session))
         if not applied:
@@ -82,8 +91,14 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
     return _read_store_id(connection)
 
 
-def _applied(connection: psycopg.Connection[Any]) -> set[int]:
+def read_applied(connection: psycopg.Connection[Any]) -> set[int]:
+    """The numbers of the migrations that a store has."""
     return {number for (number,) in connection.execute("SELECT number FROM ticketfeed.migration")}
+
+
+def _read_additive(session: PostgresSession, applied: set[int]) -> set[int]:
+    """Those of the applied migrations that a release may lack."""
+    return parse_additive(session.value("read_additive", {})) if applied else set()
 
 
 def _read_store_id(connection: psycopg.Connection[Any]) -> str:

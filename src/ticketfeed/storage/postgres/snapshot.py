@@ -13,6 +13,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.storage.pool_status import NodeStatus
 from ticketfeed.storage.postgres.citus import distributed_tables, is_citus, not_distributed
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
@@ -39,6 +40,10 @@ _INVALID = (
     " JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace"
     " WHERE namespace.nspname = 'ticketfeed' AND NOT (index.indisvalid AND index.indisready)"
 )
+
+_NODE_BYTES = "SELECT pg_database_size(current_database())"
+# How long a node is waited for that does not answer.
+NODE_SECONDS = 2
 
 
 def start_snapshot(connection: psycopg.Connection[Any]) -> None:
@@ -87,6 +92,13 @@ class PostgresSnapshot(SqlSnapshot):
         with contextlib.suppress(StoreError, StoreUnavailable):  # a node is away: what the coordinator has is known
             size += int(self._values("distributed_bytes")[0])
         return size
+
+    def nodes(self) -> Iterator[NodeStatus]:
+        if not distributed_tables(self._connection):
+            return
+        self._connection.execute(f"SET LOCAL citus.node_connection_timeout = '{NODE_SECONDS}s'".encode())
+        for host, port, is_done, value in self._scan(QUERIES["run_on_workers"], {"query": _NODE_BYTES}):
+            yield NodeStatus(f"{host}:{port}", int(value) if is_done else None)
 
     def _on_workers(self, query: str) -> Iterator[tuple[str, str]]:
         """Each other node on which a query has a value, with the value; one that is away has the reason."""

@@ -32,6 +32,8 @@ from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, Connection
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
+from ticketfeed.storage.pool_status import PoolStatus
+from ticketfeed.storage.postgres.pool_status import pool_status
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
     RETRY_SECONDS,
@@ -159,6 +161,11 @@ class PostgresStore(SqlStore):
 
     def change_counter(self) -> int | None:
         return None
+
+    def read_pools(self) -> list[PoolStatus]:
+        purposes = (("writes", self._writers), ("snapshots", self._inspectors), ("probes", self._prober))
+        own = [pool_status(threads.pool, "primary", purpose) for purpose, threads in purposes]
+        return [*self._readers.statuses(), *own]
 
     async def close(self) -> None:
         for threads in (self._writers, self._inspectors, self._prober):

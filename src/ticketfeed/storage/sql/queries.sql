@@ -757,6 +757,36 @@ SELECT count(*), min(generated_timestamp) FROM (
     ORDER BY generated_timestamp, id LIMIT :limit
 ) AS pending
 
+-- name: read_additive
+-- The numbers of the applied migrations that a release may lack.
+SELECT value FROM ticketfeed.meta WHERE name = 'additive_migrations'
+
+-- name: write_additive
+INSERT INTO ticketfeed.meta (name, value) VALUES ('additive_migrations', :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: measure_tickets
+-- The tickets of an account, and the bytes of their bodies.
+SELECT count(*), coalesce(sum(length(body)), 0) FROM ticketfeed.ticket WHERE account_id = :account_id
+
+-- name: measure_records
+-- The same of its records.
+SELECT count(*), coalesce(sum(length(body)), 0) FROM ticketfeed.record WHERE account_id = :account_id
+
+-- name: list_sizes
+-- What was measured, of all accounts.
+SELECT account_id, {row} FROM ticketfeed.account_size
+
+-- name: find_size
+-- What was measured of one.
+SELECT {row} FROM ticketfeed.account_size WHERE account_id = :account_id
+
+-- name: put_size
+INSERT INTO ticketfeed.account_size (account_id, tickets, ticket_bytes, records, record_bytes, measured_at)
+VALUES (:account_id, :tickets, :ticket_bytes, :records, :record_bytes, :measured_at)
+ON CONFLICT (account_id) DO UPDATE SET tickets = excluded.tickets, ticket_bytes = excluded.ticket_bytes,
+    records = excluded.records, record_bytes = excluded.record_bytes, measured_at = excluded.measured_at
+
 -- name: list_migrations
 -- The migrations that are recorded as applied.
 SELECT number, name FROM ticketfeed.migration ORDER BY number

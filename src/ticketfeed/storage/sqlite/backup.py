@@ -16,7 +16,7 @@ from ticketfeed.atomic_file import atomic_file
 from ticketfeed.clock import Clock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.model import Account, FeedState
-from ticketfeed.storage.migrations import apply_migrations
+from ticketfeed.storage.migrations import refuse_newer
 from ticketfeed.storage.sql_session import fence_copy
 from ticketfeed.storage.sqlite.file import (
     APPLICATION_ID,
@@ -24,6 +24,7 @@ from ticketfeed.storage.sqlite.file import (
     explain,
     prepare,
     put_file_id,
+    read_applied,
     snapshot,
     transaction,
 )
@@ -103,8 +104,7 @@ def _remove_log(part: Path) -> None:
 def _refuse_foreign(connection: apsw.Connection, path: Path) -> None:
     if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
         raise StoreError(f"{path} is not a ticketfeed store")
-    applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
-    apply_migrations("sqlite", applied, lambda _number, _name, _sql: None)  # refuses a newer store
+    refuse_newer("sqlite", *read_applied(connection))
 
 
 def _refuse_damaged(connection: apsw.Connection, file: Path) -> None:

@@ -11,8 +11,14 @@ import apsw
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
-from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
-from ticketfeed.storage.queries import SQLITE, load_migrations, translate
+from ticketfeed.storage.migrations import (
+    CREATE_MIGRATION_TABLE,
+    additive_numbers,
+    apply_migrations,
+    is_current,
+    parse_additive,
+)
+from ticketfeed.storage.queries import SQLITE, translate
 from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 from ticketfeed.storage.sqlite.file_id import new_file_id, refuse_foreign_log
 from ticketfeed.storage.sqlite.search_index import write_entries
@@ -27,6 +33,7 @@ __all__ = [
     "explain",
     "prepare",
     "put_file_id",
+    "read_applied",
     "snapshot",
     "transaction",
     "translated",
@@ -104,14 +111,18 @@ def use_write_ahead_log(connection: apsw.Connection, busy_seconds: float) -> Non
 def _is_current(connection: apsw.Connection) -> bool:
     if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'migration'").get == 0:
         return False
+    return is_current("sqlite", *read_applied(connection)) and not needs_search_index(SqliteSession(connection))
+
+
+def read_applied(connection: apsw.Connection) -> tuple[set[int], set[int]]:
+    """The numbers of the migrations that a store has, and of those that a release may lack."""
     applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
-    known = {number for number, _, _ in load_migrations("sqlite")}
-    return applied == known and not needs_search_index(SqliteSession(connection))
+    return applied, parse_additive(connection.execute(QUERIES["read_additive"]).get if applied else None)
 
 
 def _migrate(connection: apsw.Connection) -> None:
     connection.execute(translate(SQLITE, CREATE_MIGRATION_TABLE))
-    applied = {number for (number,) in connection.execute("SELECT number FROM migration")}
+    applied, additive = read_applied(connection)
 
     def apply(number: int, name: str, sql: str) -> None:
         connection.execute(sql)
@@ -120,8 +131,9 @@ def _migrate(connection: apsw.Connection) -> None:
             rows = connection.execute(translate(SQLITE, READ_NAMED)).fetchall()
             connection.executemany(translate(SQLITE, WRITE_KEY), make_lookup_keys(rows))
 
-    apply_migrations("sqlite", applied, apply)
+    apply_migrations("sqlite", applied, additive, apply)
     session = SqliteSession(connection)
+    session.execute("write_additive", {"value": additive_numbers("sqlite", read_applied(connection)[0], additive)})
     if needs_search_index(session):
         build_search_index(session, lambda account_id, new: write_entries(connection, QUERIES, account_id, {}, new))
     if not applied:
