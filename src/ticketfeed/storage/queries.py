@@ -35,8 +35,10 @@ __all__ = [
     "copy_rows_sql",
     "delete_rows_sql",
     "insert_rows",
+    "insert_values",
     "load_migrations",
     "orphans_sql",
+    "select_rows_sql",
     "split_statements",
     "translate",
 ]
@@ -136,6 +138,20 @@ def copy_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str
     values = (":target" if column == "account_id" else column for column in columns)
     sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM ticketfeed.{table}"
     return translate(dialect, f"{sql} WHERE account_id = :source")
+
+
+@cache
+def insert_values(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """An INSERT of a row with parameters without names, one for each of these columns."""
+    values = ", ".join([dialect.placeholder] * len(columns))
+    sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) VALUES ({values})"
+    return _SCHEMA.sub("", sql) if dialect is SQLITE else sql
+
+
+@cache
+def select_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """A SELECT of the rows of an account."""
+    return translate(dialect, f"SELECT {', '.join(columns)} FROM ticketfeed.{table} WHERE account_id = :account_id")
 
 
 @cache

@@ -1,15 +1,15 @@
 """A connection to an engine inside one transaction, and what any transaction does with an account's row."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from ticketfeed.protocol import watermark
-from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.errors import AccountFrozen, StoreUnavailable
 from ticketfeed.protocol.mirrors import decode_mirror, encode_mirror
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
@@ -24,6 +24,7 @@ __all__ = [
     "fence_new_accounts",
     "find_clock",
     "lock_states",
+    "lock_writable",
     "no_account_row",
     "state_bindings",
     "write_states",
@@ -63,10 +64,29 @@ class SqlSession(ABC):
 
 
 def lock_states(session: SqlSession, account: Account) -> States:
-    """Lock the account's row until the end of the transaction, and read it. Raises StoreUnavailable."""
-    for row in session.rows("lock_state", StateRow, {"account_id": account.account_id}):
+    """Lock the account's row until the end of the transaction, and read it, whether or not it is frozen.
+
+    Raises StoreUnavailable.
+    """
+    for row in session.rows("lock_state", StateRow, {"account_id": account.account_id, "frozen_max": INT64_MAX}):
         return row.states
     raise no_account_row(account)
+
+
+def lock_writable(session: SqlSession, account: Account, now: int) -> Sequence[Any]:
+    """The row of lock_state for a write at `now`, by the machine's clock. Raises AccountFrozen, StoreUnavailable."""
+    sql, own = session.queries.select("lock_state", StateRow), {"account_id": account.account_id}
+    row: Sequence[Any]
+    for row in session.fetch(sql, {**own, "frozen_max": 0}):
+        return row
+    lock_states(session, account)
+    frozen_until = session.value("read_freeze", own)
+    if frozen_until > now:
+        raise AccountFrozen(account.subdomain, is_moved=frozen_until == INT64_MAX)
+    # It is over. Whoever has frozen the account learns from this that it was written since.
+    session.execute("write_freeze", {**own, "frozen_until": 0})
+    (row,) = session.fetch(sql, {**own, "frozen_max": 0})
+    return row
 
 
 def write_states(session: SqlSession, account: Account, states: States) -> None:

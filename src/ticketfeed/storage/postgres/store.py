@@ -46,10 +46,12 @@ from ticketfeed.storage.postgres.session import QUERIES, PostgresSession, Postgr
 from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, lock_row, read_row, store_timeline
-from ticketfeed.storage.queries import POSTGRES, build
+from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build
 from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
+    SqlSession,
     create_account,
     fence_account,
     fence_accounts,
@@ -66,11 +68,12 @@ from ticketfeed.storage.sql_sidecar import (
     decode_consumers,
     decode_requests,
     end_login_steps,
+    erase_account_steps,
     erase_usage_steps,
     record_usage_steps,
     replace_consumers_steps,
 )
-from ticketfeed.storage.sql_store import SqlStore
+from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
 __all__ = ["PostgresStore"]
@@ -85,10 +88,7 @@ _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
 # The index of words. One that was interrupted while it was made anew has the same name with _ccnew.
 _WORDS = "search_entry_words"
 # Tables whose rows are erased.
-ERASED_TABLES = (
-    *("ticket", "record", "search_entry", "job", "job_item", "idempotent_answer"),
-    *("consumer", "request", "anonymous_request"),
-)
+ERASED_TABLES = (*ACCOUNT_TABLES, "account", "consumer", "request", "anonymous_request", "login")
 # How long one account is waited for when all are fenced.
 FENCE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
@@ -100,7 +100,7 @@ LOCK_SECONDS, CLOSE_SECONDS = 1.0, 2.0
 INSPECTORS_MAX = 4
 
 
-class PostgresStore(SqlStore):
+class PostgresStore(SqlAccountStore):
     """A Store in one PostgreSQL database. Open it with `PostgresStore.open`."""
 
     queries = QUERIES
@@ -179,17 +179,41 @@ class PostgresStore(SqlStore):
                 self._compare_clocks(connection)
                 self._clock_check.refuse()
                 session = PostgresSession(connection)
-                fence_new_timeline(session, self._newest())
-                account, is_new = create_account(session, subdomain)
-                if is_new:
-                    store_timeline(session, account)
+                account = self._add_account(session, subdomain)
                 if work is not None:
-                    states = lock_row(session, account, self._newest())
+                    states = lock_row(session, account, self.newest())
                     _limit_statements(connection, STATEMENT_SECONDS)
                     self._run(session, account, states, work)
                 return account
 
         return await self._writers.run(lambda: _translate_errors(create))
+
+    async def _transact(self, work: Callable[[SqlSession], T], *, erases: bool = False) -> T:  # noqa: ARG002
+        def transact() -> T:
+            with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
+                _limit_statements(connection, STATEMENT_SECONDS)
+                self._compare_clocks(connection)
+                self._clock_check.refuse()
+                return work(PostgresSession(connection))
+
+        return await self._writers.run(lambda: _translate_errors(transact))
+
+    def _add_account(self, session: SqlSession, subdomain: str) -> Account:
+        fence_new_timeline(session, self.newest())
+        account, is_new = create_account(session, subdomain)
+        if is_new:
+            store_timeline(session, account)
+        return account
+
+    def _transaction(self, session: SqlSession, account: Account, states: States) -> SqlTransaction:
+        assert isinstance(session, PostgresSession)
+        return PostgresTransaction(session, account, states, self.clocks.at(account, self._clock()))
+
+    def newest(self) -> int:
+        return self._clock_check.newest(self._clock())
+
+    async def _erase_sidecar(self, account: Account) -> None:
+        await self._run_sidecar(account, erase_account_steps(account))
 
     async def put_default_account(self, account: Account) -> None:
         def put() -> None:
@@ -404,7 +428,10 @@ class PostgresStore(SqlStore):
         return False
 
     async def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        return await self._with_row_locked(account, lambda session, states: self._run(session, account, states, work))
+        def run(session: PostgresSession, states: States) -> T:
+            return self._run(session, account, states, work)
+
+        return await self._with_row_locked(account, run, writes=True)
 
     def _run(
         self, session: PostgresSession, account: Account, states: States, work: Callable[[WriteTransaction], T]
@@ -417,14 +444,17 @@ class PostgresStore(SqlStore):
             write_states(session, account, after)
         return result
 
-    def _newest(self) -> int:
-        return self._clock_check.newest(self._clock())
-
     async def _with_row_locked(
-        self, account: Account, work: Callable[[PostgresSession, States], T], wait_seconds: float | None = None
+        self,
+        account: Account,
+        work: Callable[[PostgresSession, States], T],
+        wait_seconds: float | None = None,
+        *,
+        writes: bool = False,
     ) -> T:
         """Run `work` in a thread, in the account's turn. All waiting together is bounded, by WAIT_SECONDS at most.
 
+        `writes`: as of `lock_row`.
         An attempt that does not get the row in time gives its thread and its connection to others before the next.
         """
         deadline = wait_deadline(WAIT_SECONDS if wait_seconds is None else wait_seconds)
@@ -432,7 +462,7 @@ class PostgresStore(SqlStore):
         while True:
             started = time.monotonic()
             slot = await self._slots.take(account.account_id, deadline)
-            running = self._writers.start(partial(self._lock_and_run, account, work, deadline))
+            running = self._writers.start(partial(self._lock_and_run, account, work, deadline, writes))
             # The slot is given back when the thread is done, even if the caller was cancelled before.
             running.add_done_callback(partial(_release, slot, loop))
             try:
@@ -443,7 +473,9 @@ class PostgresStore(SqlStore):
                     raise StoreUnavailable(f"the store cannot serve: {error}") from error.__cause__
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _lock_and_run(self, account: Account, work: Callable[[PostgresSession, States], T], deadline: float) -> T:
+    def _lock_and_run(
+        self, account: Account, work: Callable[[PostgresSession, States], T], deadline: float, writes: bool
+    ) -> T:
         """Raises _NotLocked if the row was not locked, and may be in a moment."""
         locked = False
         seconds = max(RETRY_SECONDS, min(LOCK_SECONDS, deadline - time.monotonic()))
@@ -452,7 +484,7 @@ class PostgresStore(SqlStore):
                 _limit_statements(connection, seconds)
                 self._compare_clocks(connection)
                 session = PostgresSession(connection)
-                states = lock_row(session, account, self._newest())
+                states = lock_row(session, account, self.newest(), writes=writes)
                 locked = True
                 self._clock_check.refuse()
                 _limit_statements(connection, STATEMENT_SECONDS)
@@ -507,5 +539,7 @@ def _limit_statements(connection: psycopg.Connection[Any], seconds: float) -> No
 def _translate_errors(work: Callable[[], T]) -> T:
     try:
         return work()
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise StoreUnavailable(f"the store cannot serve: {READ_ONLY}") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error

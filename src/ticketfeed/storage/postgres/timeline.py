@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ticketfeed.protocol import watermark
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import INT64_MAX, Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.sql_session import (
     SqlSession,
     fence_new_accounts,
     find_clock,
+    lock_writable,
     no_account_row,
     write_states,
 )
@@ -42,12 +43,13 @@ def read_row(row: Sequence[Any]) -> tuple[States, str | None]:
     return StateRow(*columns).states, timeline
 
 
-def lock_row(session: SqlSession, account: Account, now: int) -> States:
+def lock_row(session: SqlSession, account: Account, now: int, *, writes: bool = True) -> States:
     """Lock the account's row until the end of the transaction, and fence it if its server is another one.
 
-    `now`: the newest time that any clock shows. Raises StoreUnavailable.
+    `now`: the newest time that any clock shows. `writes`: the account is to be written, which a frozen one is not.
+    Raises StoreUnavailable.
     """
-    states, timeline = _lock(session, account)
+    states, timeline = read_row(lock_writable(session, account, now)) if writes else _lock(session, account)
     if timeline is None:
         return states
     newest = max(now, find_clock(session, account.account_id).time(now))
@@ -80,7 +82,7 @@ def fence_new_timeline(session: SqlSession, now: int) -> None:
 
 def _lock(session: SqlSession, account: Account) -> tuple[States, str | None]:
     sql = session.queries.select("lock_state", StateRow)
-    for row in session.fetch(sql, {"account_id": account.account_id}):
+    for row in session.fetch(sql, {"account_id": account.account_id, "frozen_max": INT64_MAX}):
         return read_row(row)
     raise no_account_row(account)
 

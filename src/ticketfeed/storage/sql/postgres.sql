@@ -21,11 +21,16 @@ SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND position(:ne
 SELECT id FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND position(:needle::bytea IN body) > 0
 
+-- name: create_account
+-- Add an account, unless there is one of this name.
+INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subdomain) DO NOTHING
+
 -- name: lock_state
 -- The account's row, locked until the end of the transaction: writes of one account run one after the other. Its last
 -- column: the WAL timeline, if it is another one than at the last write. In a SELECT, Citus evaluates that where the row is.
+-- No row if it is frozen for longer.
 SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
-FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
+FROM ticketfeed.feed_state WHERE account_id = :account_id AND frozen_until <= :frozen_max FOR UPDATE
 
 -- name: lock_state_nowait
 -- The same, or an error at once if a write holds it.
