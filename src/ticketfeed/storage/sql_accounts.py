@@ -7,15 +7,16 @@ What an interrupted one leaves is erased by the next fill or erasure of that nam
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
 
 from ticketfeed.protocol import watermark
-from ticketfeed.protocol.consumers import TEST_REQUESTS_KEPT, Consumer, RequestRecord
+from ticketfeed.protocol.consumers import TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import decode_mirror, encode_mirror
-from ticketfeed.protocol.model import INT64_MAX, Account
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.saved_accounts import account_exists, saved_subdomain
 from ticketfeed.protocol.watermark import States
@@ -102,10 +103,12 @@ class SqlAccountStore(SqlStore):
 
     async def begin_account(self, subdomain: str) -> Account:
         """Create an account that nobody sees, to be filled. Raises BadInput if there is one of this name."""
-        await self._refuse_existing(subdomain)
-        for left in await self._find_hidden(subdomain):
-            await self._erase_rows(left, is_indexed=True)
-        return await self._transact(lambda session: self._add_account(session, hidden_subdomain(subdomain)))
+        hidden = hidden_subdomain(subdomain)
+        if await self._find_all(subdomain):
+            raise account_exists(subdomain)
+        for left in await self._find_all(hidden):
+            await self._erase_rows(left, hidden, is_indexed=True)
+        return await self._transact(lambda session: self._add_account(session, hidden))
 
     async def fill_account(self, hidden: Account, rows: Sequence[TicketRow | RecordRow]) -> None:
         """Put rows into an account that was begun, in place of those with their ids."""
@@ -193,37 +196,63 @@ class SqlAccountStore(SqlStore):
 
     async def has_account(self, subdomain: str) -> bool:
         """Whether the store has anything of an account: itself, or what an interrupted copy or erasure has left."""
-        found = await self._find_account(subdomain) or await self._find_account(hidden_subdomain(subdomain))
-        return found is not None
+        return bool(await self._find_all(subdomain, hidden_subdomain(subdomain)))
 
-    async def erase_account(self, subdomain: str) -> bool:
+    async def erase_account(self, subdomain: str) -> None:
         """Erase all that the store has of an account, of what was saved of it, and of unfinished copies.
 
-        Whether there was anything. It may be repeated and interrupted at any time: from its beginning on nobody sees
-        the account any more.
+        It may be repeated and interrupted at any time: from its beginning on nobody sees the account any more.
         """
-        erased: list[Account] = []
-        for left in await self._find_hidden(subdomain):
-            await self._erase_rows(left, is_indexed=True)
-            erased.append(left)
-        account = await self._find_account(subdomain)
-        saved = await self._transact(
-            lambda session: session.fetch(
-                session.queries["list_saved"], {"pattern": saved_subdomain(Account(0, subdomain), "%")}
-            )
-        )
-        if account is not None:
-            await self._transact(lambda session: _hide(session, account), erases=True)
-            await self._erase_rows(Account(account.account_id, hidden_subdomain(subdomain)), is_indexed=True)
-            erased.append(account)
-        for row in (SavedRow(*each) for each in saved):
-            await self._erase_rows(Account(row.account_id, row.subdomain), is_indexed=False)
-            erased.append(Account(row.account_id, row.subdomain))
-        for each in erased:
-            await self._erase_sidecar(each)
-        if erased:
-            await self.overwrite_erased()
-        return bool(erased)
+        saved = await self._transact(lambda session: _saved_accounts(session, subdomain))
+        erased = [*await self._find_all(hidden_subdomain(subdomain), subdomain), *saved]
+        for account in erased:
+            await self._erase_rows(account, hidden_subdomain(subdomain), is_indexed=account not in saved)
+        for account in erased:
+            await self._erase_sidecar(account)
+        await self.overwrite_erased()
+
+    async def read_usage(self, account: Account) -> _Usage:
+        """The consumers and the recent requests of an account: those of the sidecar, else those that a file of the
+        account has itself."""
+        consumers, requests = await self.read_consumers(account), await self.read_requests(account)
+        if not consumers and not requests:
+            sql, bindings = self.queries["read_meta"], {"name": usage_key(account)}
+            for (value,) in await self._fetch(sql, bindings, current=True):
+                return msgspec.json.decode(value, type=_Usage)
+        return consumers, requests
+
+    async def write_usage(self, account: Account, usage: _Usage, now: float) -> None:
+        """Store what `read_usage` returned."""
+        consumers, requests = usage
+        await self.replace_consumers(account, consumers)
+        await self.record_usage(account, {}, requests[::-1], now, keep=TEST_REQUESTS_KEPT)
+
+    async def _find_all(self, *subdomains: str) -> list[Account]:
+        """The accounts of these names that exist."""
+
+        def find(session: SqlSession) -> list[Account]:
+            found = (session.rows("find_account", Account, {"subdomain": each}) for each in subdomains)
+            return list(chain.from_iterable(found))
+
+        return await self._transact(find)
+
+    async def _erase_rows(self, account: Account, hidden: str, *, is_indexed: bool) -> None:
+        """Delete all rows of an account; it is called `hidden` until then. `is_indexed`: the search index has it."""
+        await self._transact(lambda session: _hide(session, account, hidden), erases=True)
+        while is_indexed and await self._transact(lambda session: self._erase_batch(session, account), erases=True):
+            pass
+        await self._transact(lambda session: _erase_rest(session, account), erases=True)
+
+    def _erase_batch(self, session: SqlSession, account: Account) -> bool:
+        """Delete some tickets or records with their entries in the search index; whether there were any."""
+        bindings = {"account_id": account.account_id, "limit": BATCH}
+        write, by_kind = self._transaction(session, account, (FeedState(), FeedState())), dict[str, list[int]]()
+        for kind, id in session.fetch(session.queries["list_some_rows"], bindings):
+            by_kind.setdefault(kind, []).append(id)
+        for kind, ids in by_kind.items():
+            write.remove_rows(kind, ids)
+        write.finish()
+        return bool(by_kind)
 
     # Of the contract, as an engine implements them.
 
@@ -251,61 +280,12 @@ class SqlAccountStore(SqlStore):
     async def record_usage(
         self,
         account: Account,
-        consumers: Mapping[str, Any],
+        consumers: Mapping[str, UsageUpdate],
         requests: Sequence[RequestRecord],
         now: float,
         *,
-        keep: int,
+        keep: int = ...,
     ) -> None: ...
-
-    async def read_usage(self, account: Account) -> _Usage:
-        """The consumers and the recent requests of an account: those of the sidecar, else those that a file of the
-        account has itself."""
-        consumers, requests = await self.read_consumers(account), await self.read_requests(account)
-        if not consumers and not requests:
-            sql, bindings = self.queries["read_meta"], {"name": usage_key(account)}
-            for (value,) in await self._fetch(sql, bindings, current=True):
-                return msgspec.json.decode(value, type=_Usage)
-        return consumers, requests
-
-    async def write_usage(self, account: Account, usage: _Usage, now: float) -> None:
-        """Store what `read_usage` returned."""
-        consumers, requests = usage
-        await self.replace_consumers(account, consumers)
-        await self.record_usage(account, {}, requests[::-1], now, keep=TEST_REQUESTS_KEPT)
-
-    async def _find_account(self, subdomain: str) -> Account | None:
-        def find(session: SqlSession) -> Account | None:
-            return next(iter(session.rows("find_account", Account, {"subdomain": subdomain})), None)
-
-        return await self._transact(find)
-
-    async def _refuse_existing(self, subdomain: str) -> None:
-        if await self._find_account(subdomain) is not None:
-            raise account_exists(subdomain)
-
-    async def _find_hidden(self, subdomain: str) -> list[Account]:
-        """What an interrupted fill or erasure has left."""
-        left = await self._find_account(hidden_subdomain(subdomain))
-        return [] if left is None else [left]
-
-    async def _erase_rows(self, account: Account, *, is_indexed: bool) -> None:
-        """Delete all rows of an account that nobody sees. `is_indexed`: whether the search index has it."""
-        while is_indexed and await self._transact(lambda session: self._erase_batch(session, account)):
-            pass
-        await self._transact(lambda session: _erase_rest(session, account), erases=True)
-
-    def _erase_batch(self, session: SqlSession, account: Account) -> bool:
-        """Delete some tickets or records with their entries in the search index; whether there were any."""
-        states = lock_states(session, account)
-        bindings = {"account_id": account.account_id, "limit": BATCH}
-        write, by_kind = self._transaction(session, account, states), dict[str, list[int]]()
-        for kind, id in session.fetch(session.queries["list_some_rows"], bindings):
-            by_kind.setdefault(kind, []).append(id)
-        for kind, ids in by_kind.items():
-            write.remove_rows(kind, ids)
-        write.finish()
-        return bool(by_kind)
 
 
 def hidden_subdomain(subdomain: str) -> str:
@@ -327,13 +307,20 @@ def usage_key(account: Account) -> str:
     return f"usage_{account.account_id}"
 
 
-def _hide(session: SqlSession, account: Account) -> None:
-    """From here on nobody sees the account."""
-    lock_states(session, account)
+def _saved_accounts(session: SqlSession, subdomain: str) -> list[Account]:
+    rows = session.fetch(session.queries["list_saved"], {"pattern": saved_subdomain(Account(0, subdomain), "%")})
+    return [Account(row.account_id, row.subdomain) for row in (SavedRow(*each) for each in rows)]
+
+
+def _hide(session: SqlSession, account: Account, hidden: str) -> None:
+    """From here on nobody sees the account, not even who has found it before: its row and its credentials are gone."""
+    own = {"account_id": account.account_id}
+    for table in ("feed_state", *COPIED_TABLES):
+        session.run(delete_rows_sql(session.queries.dialect, table), own)
     session.execute("forget_default_account", {"subdomain": account.subdomain})
     session.execute("add_erasure", {})
-    hidden = hidden_subdomain(account.subdomain)
-    session.execute("rename_account", {"account_id": account.account_id, "subdomain": hidden})
+    if "@" not in account.subdomain:
+        session.execute("rename_account", {**own, "subdomain": hidden})
 
 
 def _erase_rest(session: SqlSession, account: Account) -> None:
