@@ -29,7 +29,7 @@ from ticketfeed.storage.account_copy import copy_account, with_accounts
 from ticketfeed.storage.contract import FeedRows, WriteTransaction
 
 _VERSION = re.compile(rb'"(?:subject|name)":"v(\d+)"')
-KINDS = ("tickets", "users")
+KINDS = ("users", "tickets")
 USERS = 200
 # The clock at the target is behind that at the source.
 BEHIND_SECONDS = 40
@@ -116,7 +116,7 @@ class _Move:
             await asyncio.sleep(0.01)
             return
         self.figures.writes += 1
-        for kind, changed in zip(KINDS, (ids, users), strict=True):
+        for kind, changed in zip(KINDS, (users, ids), strict=True):
             self.acknowledged.update({(kind, id): version for id in changed})
 
     async def write_on(self, account: Account, tickets: int) -> None:

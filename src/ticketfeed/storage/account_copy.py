@@ -121,6 +121,7 @@ class _Copy:
         self._source, self._account, self._target, self._hidden = source, account, target, hidden
         self._loop = asyncio.get_running_loop()
         self._counts: dict[str, int] = {}
+        self._columns: dict[str, tuple[str, ...]] = {}
         self._meta: dict[str, str] = {}
         self.is_stopped = False
 
@@ -154,6 +155,8 @@ class _Copy:
     def _pass(self, seen: _Seen | None, is_last: bool, snapshot: Snapshot) -> _Seen:
         assert isinstance(snapshot, SqlSnapshot)
         now = self._look(snapshot)
+        if seen is None:
+            self._columns = {table: self._list_columns(snapshot, table) for table in COPIED_TABLES}
         since = seen if seen is not None and seen.is_followed_by(now) else None
         self._counts = dict(self._rows(snapshot, "count_rows"))
         for kind in ("tickets", *sorted(self._counts.keys() - {"tickets"})):
@@ -190,12 +193,14 @@ class _Copy:
                 ids = [id for id in self._call(self._target.list_kind_ids(self._hidden, kind)) if id not in there]
                 self._call(self._target.remove_rows(self._hidden, kind, ids))
 
+    def _list_columns(self, snapshot: SqlSnapshot, table: str) -> tuple[str, ...]:
+        """The columns that both engines have; what only one of them has is its own affair."""
+        mine = {name for (name,) in snapshot.scan("list_columns", name=table)} - {"account_id"}
+        return tuple(name for name in self._call(self._target.list_columns(table)) if name in mine)
+
     def _copy_table(self, snapshot: SqlSnapshot, table: str) -> None:
-        """Copy the columns that both engines have; what only one of them has is its own affair."""
-        mine = {name for (name,) in snapshot.scan("list_columns", name=table)}
-        columns = tuple(name for name in self._call(self._target.list_columns(table)) if name in mine - {"account_id"})
-        for batch in batches(snapshot.rows_of(self._account, table, columns), BATCH):
-            self._call(self._target.fill_table(self._hidden, table, columns, batch))
+        for batch in batches(snapshot.rows_of(self._account, table, self._columns[table]), BATCH):
+            self._call(self._target.fill_table(self._hidden, table, self._columns[table], batch))
 
     def _rows(self, snapshot: SqlSnapshot, name: str) -> Iterator[Any]:
         return snapshot.scan(name, account_id=self._account.account_id)
