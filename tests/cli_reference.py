@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from ticketfeed.cli import app
+from ticketfeed.cli import make_app
 from ticketfeed.cli.options import RULE_HELP
 from ticketfeed.cli.resolver import RULE
 from ticketfeed.settings import SETTINGS, variable_name
@@ -20,7 +20,7 @@ precedence over the variable, the variable over the file. This page is generated
 
 def render() -> str:
     """The page, from the same objects that parse the command line."""
-    return "\n".join([HEAD, *_commands("ticketfeed", typer.main.get_command(app))])
+    return "\n".join([HEAD, *_commands("ticketfeed", typer.main.get_command(make_app()))])
 
 
 def _commands(name: str, command: Any) -> list[str]:

@@ -13,7 +13,7 @@ import typer
 from tests.errors_reference import provoked_errors
 from tests.references import FOLDER
 from tests.references import PAGES as MADE_PAGES
-from ticketfeed.cli import app
+from ticketfeed.cli import make_app
 from ticketfeed.protocol import errors
 from ticketfeed.protocol.embedded_sideloads import EMBEDDED
 from ticketfeed.protocol.query import REPEATED_PARAMETERS
@@ -79,7 +79,7 @@ def _commands() -> list[str]:
 @pytest.mark.parametrize("line", _commands())
 def test_commands_exist(line: str) -> None:
     """Every `ticketfeed ...` in the docs names a command and options that there are."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app())
     words = shlex.split(line.partition(" -- ")[0])  # what follows is a command of its own
     if words[0] == "--config":
         words = words[2:]

@@ -59,7 +59,8 @@ class Forks:
 
     PROGRAM = """
 import json, os, sys
-from ticketfeed.cli import main
+from ticketfeed.cli import main, make_app
+make_app()
 for line in sys.stdin:
     folder, *arguments = json.loads(line)
     if os.fork() == 0:

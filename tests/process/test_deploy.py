@@ -21,7 +21,7 @@ import yaml
 from tests.postgres import PostgresServer
 from tests.process.conftest import Start, run
 from tests.test_docs import ROOT
-from ticketfeed.cli import app
+from ticketfeed.cli import make_app
 from ticketfeed.cli.resolver import RULE
 from ticketfeed.settings import SETTINGS, variable_name
 from ticketfeed.storage.queries import ACCOUNT_TABLES, load_migrations
@@ -39,7 +39,7 @@ def known_variables() -> set[str]:
 
 def check_arguments(arguments: list[str]) -> None:
     """Raises for a command line that this release does not take."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app())
     words = list(arguments)
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]

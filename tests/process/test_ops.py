@@ -294,6 +294,18 @@ def test_doctor_on_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_doctor_on_something_else(tmp_path: Path) -> None:
+    """A store that cannot be opened is named with the reason, once, and no other is offered."""
+    (tmp_path / "ticketfeed.db").write_text("hello")
+    for store, reason in (("sqlite:///ticketfeed.db", "not an SQLite"), ("postgresql://a@127.0.0.1:1/a", "refused")):
+        done = run("doctor", "--port", "0", "--store", store, cwd=tmp_path)
+        assert done.code == 1
+        (line,) = [line for line in done.out.decode().splitlines() if line.startswith("fail")]
+        assert reason in line
+        assert line.count("cannot open the store") <= 1
+        assert "create one" not in line
+
+
 @pytest.mark.usefixtures("folder")
 def test_doctor_sees_a_consumer_that_skips(serve: Start, tmp_path: Path) -> None:
     """A consumer that goes on from behind what it was given is worth a warning, and a store that others can read."""

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from ticketfeed.protocol.errors import InvalidValue
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.search import (
-    QUERY_CHARACTERS_MAX,
-    TERMS_MAX,
     Clause,
     Compare,
     Named,
@@ -21,7 +19,6 @@ from ticketfeed.protocol.search import (
     Term,
     Words,
     lookup_query,
-    parse_search,
 )
 from ticketfeed.protocol.search_index import (
     INDEXED_KINDS,
@@ -34,6 +31,7 @@ from ticketfeed.protocol.search_index import (
     split_words,
 )
 from ticketfeed.protocol.search_match import search_entries
+from ticketfeed.protocol.search_parser import QUERY_CHARACTERS_MAX, TERMS_MAX, parse_search
 from ticketfeed.protocol.search_times import parse_search_time
 from ticketfeed.protocol.tickets import parse_ticket
 

@@ -9,7 +9,8 @@ import msgspec
 from tests.storage.contract import NOON, ManualClock, StoreCase, ticket
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.records import RecordDraft, parse_record, wire_second
-from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery, parse_search
+from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
+from ticketfeed.protocol.search_parser import parse_search
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.memory import MemoryStore

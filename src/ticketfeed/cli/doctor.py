@@ -25,7 +25,7 @@ from ticketfeed.cli.options import opened, run_async, with_settings
 from ticketfeed.cli.output import consumer_problems, masked, utc_time
 from ticketfeed.clock import system_clock
 from ticketfeed.data.status import read_status
-from ticketfeed.protocol.errors import BadInput, OperatorError, StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import BadInput, NoStore, OperatorError, StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import NEW_ID_MAX, Account
 from ticketfeed.protocol.resources import KINDS
@@ -95,8 +95,10 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("ok", f"opened the store {url} in {seconds * 1000:.0f} ms")
             async for finding in _check_store(store):
                 yield finding
+    except NoStore as error:
+        yield Finding("fail", f"{url}: {error}", "create one with: ticketfeed load FILE")
     except OperatorError as error:
-        yield Finding("fail", f"cannot open the store {url}: {error}", "create one with: ticketfeed load FILE")
+        yield Finding("fail", f"{url}: {error}")
     yield await asyncio.to_thread(_check_port, settings.host, settings.port)
 
 

@@ -563,6 +563,10 @@ class StoreError(OperatorError):
     """The store cannot be opened, read or written."""
 
 
+class NoStore(StoreError):
+    """There is no store where one is to be opened."""
+
+
 class SourceError(OperatorError):
     """The source of an export refuses, gives what cannot be used, or did not answer for too long."""
 

@@ -1,6 +1,6 @@
 """Searches: GET /search with its count and its export, and the searches of users and organizations.
 
-All are queries of the search language (protocol/search.py) or made of its conditions, run by the store's index.
+All are queries of the search language (protocol/search_parser.py) or made of its conditions, run by the store's index.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ from ticketfeed.protocol.search import (
     Term,
     Words,
     lookup_query,
-    parse_search,
 )
 from ticketfeed.protocol.search_index import encode_term, split_words
+from ticketfeed.protocol.search_parser import parse_search
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler
 from ticketfeed.server.api.lists import list_response, sideload
 from ticketfeed.server.api.parameters import RECORD_INCLUDES_REFUSED

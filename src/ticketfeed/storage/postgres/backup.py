@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ticketfeed.atomic_file import atomic_file
 from ticketfeed.clock import Clock
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import NoStore, StoreError
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.migrations import apply_migrations
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_encoding, refuse_unreadable
@@ -45,7 +45,7 @@ def backup_postgres(url: str, file: Path) -> None:
     """Dump the schema of ours into the new `file`, in pg_dump's custom format. Raises StoreError."""
     with _connected(url) as connection:
         if connection.execute("SELECT to_regclass('ticketfeed.migration')").fetchone() == (None,):
-            raise StoreError("there is no store in this database")
+            raise NoStore("there is no store in this database")
         program = _find_program("pg_dump", connection)
     with atomic_file(file, BACKUP_MODE) as part:
         _run(program, ["--format=custom", "--schema=ticketfeed", f"--file={part}"], url)

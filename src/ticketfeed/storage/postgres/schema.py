@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, UniqueViolation
 
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import NoStore, StoreError
 from ticketfeed.storage.lookup_fill import LOOKUP_MIGRATION, READ_NAMED, WRITE_KEY, make_lookup_keys
 from ticketfeed.storage.migrations import CREATE_MIGRATION_TABLE, apply_migrations
 from ticketfeed.storage.postgres.citus import distribute_tables, distributed_tables, write_sequential
@@ -49,7 +49,7 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
     refuse_encoding(connection)
     if connection.execute("SELECT to_regclass('ticketfeed.migration')").fetchone() == (None,):
         if not create:
-            raise StoreError("there is no store in this database")
+            raise NoStore("there is no store in this database")
         _create_migration_table(connection)
     # Read without a lock first: a backup holds one on the table for as long as it takes, and a standby cannot lock.
     known = {number for number, _, _ in load_migrations("postgres")}

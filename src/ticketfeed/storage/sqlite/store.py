@@ -18,7 +18,7 @@ import apsw
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
-from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import NoStore, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
@@ -94,7 +94,7 @@ class SqliteStore(SqlAccountStore):
     ) -> "SqliteStore":
         """Open the file, create it if `create`, and bring its schema up to date. Raises StoreError."""
         if not create and not path.exists():
-            raise StoreError(f"there is no store at {path}")
+            raise NoStore(f"there is no store at {path}")
         try:
             prepare(path, busy_seconds)
             return cls(path, clock, busy_seconds, clock_check or ClockCheck())
