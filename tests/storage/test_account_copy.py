@@ -240,6 +240,53 @@ def test_writes_of_a_frozen_account_are_refused(engine: EngineName, stores: Stor
     stores.run(scenario)
 
 
+def deleting(write: WriteTransaction) -> None:
+    """What only a mirror does, to lists."""
+    write.delete_records("organizations", [9])
+    write.delete_tickets([1])
+
+
+CHANGES: dict[str, Callable[[WriteTransaction], object]] = {
+    "in the same second": lambda write: write.put_tickets([ticket(3, subject="again"), ticket(900)]),
+    "with seconds of their own": lambda write: write.put_records([user(3, "renamed@example.com")]),
+    "to what it was": lambda write: write.rewind_account("saved", fences=True),
+    "of everything else": changes(7),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_while_it_is_copied(name: str, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever changes of an account during a pass, however it is changed, the copy has it, and nothing more."""
+
+    async def scenario() -> None:
+        source, target = await stores.open("sqlite"), await stores.open("sqlite")
+        account, mirror = await fill(source, stores.clock)
+        await save_account(source, account, "saved")
+        await source.write(account, putting([ticket(4, subject="after the save"), ticket(901)]))
+        copies = {account: CHANGES[name], mirror: deleting}
+        fill_account = target.fill_account
+        for each, change in copies.items():
+            calls = 0
+
+            async def changing(hidden: Account, rows: Any, each: Account = each, change: Any = change) -> None:
+                nonlocal calls
+                calls += 1
+                await fill_account(hidden, rows)
+                if calls == 2:
+                    await source.write(each, change, exclusive=True, mirror=each == mirror)
+
+            monkeypatch.setattr(target, "fill_account", changing)
+            await copy_account(source, each, target, each.subdomain, clock_error_seconds=5, freeze_seconds=30)
+            assert calls > 2
+        for each, copied in zip(copies, await target.list_accounts(), strict=True):
+            assert await rows_of(target, copied.account_id) == await rows_of(source, each.account_id)
+            for text in ("printer", "again", "renamed", "makers", "after the save"):
+                assert await found(target, copied, text) == await found(source, each, text)
+        assert await problems(target) == []
+
+    stores.run(scenario)
+
+
 def test_copies_in_the_way(engine: EngineName, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that fails or is overtaken shows nothing at the target and leaves the source writable; a later one of the
     same account is whole. Nothing is copied to an account that exists, or within one store."""

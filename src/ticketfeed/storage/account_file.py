@@ -16,7 +16,7 @@ __all__ = ["open_account_file", "write_account_file"]
 @contextlib.asynccontextmanager
 async def write_account_file(file: Path, clock: Clock = system_clock) -> AsyncIterator[SqlAccountStore]:
     """A new store, to be filled, which becomes the file at the end, or nothing on any error. Raises StoreError."""
-    from ticketfeed.storage.sqlite.backup import remove_log
+    from ticketfeed.storage.sqlite.backup import delete_log
     from ticketfeed.storage.sqlite.file import PRIVATE_MODE
     from ticketfeed.storage.sqlite.store import SqliteStore
 
@@ -26,7 +26,7 @@ async def write_account_file(file: Path, clock: Clock = system_clock) -> AsyncIt
             yield store
         finally:
             await store.close()
-        remove_log(part)
+        delete_log(part)
 
 
 @contextlib.asynccontextmanager

@@ -25,6 +25,6 @@ def isolate_account(url: str, account: Account) -> int:
     if not url.startswith(("postgresql://", "postgres://")):
         raise StoreError("only a PostgreSQL store on Citus has shards")
     with needs_driver():
-        from ticketfeed.storage.postgres.distribution import isolate_on_citus
+        from ticketfeed.storage.postgres.distribution import isolate_postgres
 
-    return isolate_on_citus(url, account)
+    return isolate_postgres(url, account)

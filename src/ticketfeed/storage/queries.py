@@ -36,9 +36,9 @@ __all__ = [
     "delete_rows_sql",
     "insert_rows",
     "insert_values",
+    "list_rows_sql",
     "load_migrations",
     "orphans_sql",
-    "select_rows_sql",
     "split_statements",
     "translate",
 ]
@@ -149,7 +149,7 @@ def insert_values(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str
 
 
 @cache
-def select_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+def list_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
     """A SELECT of the rows of an account."""
     return translate(dialect, f"SELECT {', '.join(columns)} FROM ticketfeed.{table} WHERE account_id = :account_id")
 

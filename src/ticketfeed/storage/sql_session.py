@@ -23,8 +23,8 @@ __all__ = [
     "fence_copy",
     "fence_new_accounts",
     "find_clock",
+    "lock_for_write",
     "lock_states",
-    "lock_writable",
     "no_account_row",
     "state_bindings",
     "write_states",
@@ -73,7 +73,7 @@ def lock_states(session: SqlSession, account: Account) -> States:
     raise no_account_row(account)
 
 
-def lock_writable(session: SqlSession, account: Account, now: int) -> Sequence[Any]:
+def lock_for_write(session: SqlSession, account: Account, now: int) -> Sequence[Any]:
     """The row of lock_state for a write at `now`, by the machine's clock. Raises AccountFrozen, StoreUnavailable."""
     sql, own = session.queries.select("lock_state", StateRow), {"account_id": account.account_id}
     row: Sequence[Any]

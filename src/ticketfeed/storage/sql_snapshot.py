@@ -14,7 +14,7 @@ from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems
-from ticketfeed.storage.queries import Queries, build, orphans_sql, select_rows_sql, translate
+from ticketfeed.storage.queries import Queries, build, list_rows_sql, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
 
@@ -49,7 +49,7 @@ class SqlSnapshot(ABC):
 
     def rows_of(self, account: Account, table: str, columns: Sequence[str]) -> Iterator[Any]:
         """What a table has of an account."""
-        sql = select_rows_sql(self.queries.dialect, table, tuple(columns))
+        sql = list_rows_sql(self.queries.dialect, table, tuple(columns))
         return self._scan(sql, {"account_id": account.account_id})
 
     def list_accounts(self) -> list[Account]:

@@ -15,7 +15,7 @@ from ticketfeed.storage.postgres.pools import explain
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.queries import ACCOUNT_TABLES
 
-__all__ = ["distribute_postgres", "isolate_on_citus"]
+__all__ = ["distribute_postgres", "isolate_postgres"]
 
 
 def distribute_postgres(url: str, *, undo: bool, shards: int | None) -> list[str]:
@@ -38,7 +38,7 @@ def distribute_postgres(url: str, *, undo: bool, shards: int | None) -> list[str
         raise StoreError(f"cannot distribute the store: {explain(error)}") from error
 
 
-def isolate_on_citus(url: str, account: Account) -> int:
+def isolate_postgres(url: str, account: Account) -> int:
     """Move the rows of an account to a shard of their own; returns the shard's id. Raises StoreError.
 
     Writes of the shard's accounts wait: the form that lets them go on never ends while they do.

@@ -17,7 +17,7 @@ from ticketfeed.storage.sql_session import (
     SqlSession,
     fence_new_accounts,
     find_clock,
-    lock_writable,
+    lock_for_write,
     no_account_row,
     write_states,
 )
@@ -49,7 +49,7 @@ def lock_row(session: SqlSession, account: Account, now: int, *, writes: bool = 
     `now`: the newest time that any clock shows. `writes`: the account is to be written, which a frozen one is not.
     Raises StoreUnavailable.
     """
-    states, timeline = read_row(lock_writable(session, account, now)) if writes else _lock(session, account)
+    states, timeline = read_row(lock_for_write(session, account, now)) if writes else _lock(session, account)
     if timeline is None:
         return states
     newest = max(now, find_clock(session, account.account_id).time(now))

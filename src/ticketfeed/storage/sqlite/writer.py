@@ -30,7 +30,7 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.storage.sql_session import lock_states, lock_writable, write_states
+from ticketfeed.storage.sql_session import lock_for_write, lock_states, write_states
 from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
 from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
@@ -316,7 +316,7 @@ class SqliteWriter:
         states[queued.account] = write.finish()
 
     def _lock_row(self, account: Account) -> States:
-        return StateRow(*lock_writable(self.session, account, self._clock())).states
+        return StateRow(*lock_for_write(self.session, account, self._clock())).states
 
     def _write_states(self, states: dict[Account, States]) -> None:
         for account, after in states.items():
