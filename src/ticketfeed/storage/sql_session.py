@@ -171,4 +171,6 @@ def find_clock(session: SqlSession, account_id: int) -> MovedClock:
 
 
 def no_account_row(account: Account) -> StoreUnavailable:
-    return StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
+    return StoreUnavailable(
+        f"account {account.subdomain} has no row in feed_state: was it erased, or the store restored?"
+    )
