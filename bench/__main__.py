@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part in asked.parts or PARTS:
         with tempfile.TemporaryDirectory(prefix="ticketfeed-bench-") as folder:
             if part == "writes":
-                writes.compare_writes(Path(folder), asked.rounds, RESULTS / "writes.json", _tell)
+                names = [name for name in asked.rows or () if name in writes.NAMES]
+                writes.compare_writes(Path(folder), asked.rounds, RESULTS / "writes.json", _tell, names)
                 continue
             cores = pin_load()
             if part == "growth":
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 pages=asked.pages,
                 rounds=asked.rounds,
                 seconds=asked.seconds,
-                names=asked.rows or list(pages.ROWS),
+                names=[name for name in asked.rows or pages.ROWS if name in pages.ROWS],
                 tell=_tell,
             )
             print(f"{asked.pages} pages, median of {asked.rounds} rounds of {asked.seconds:g} s")
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios, measured side by side.")
     parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure [all]")
-    parser.add_argument("--rows", nargs="+", choices=list(pages.ROWS), help="of pages, these rows alone")
+    names = [*pages.ROWS, *writes.NAMES]
+    parser.add_argument("--rows", nargs="+", choices=names, help="of pages or writes, these rows alone")
     parser.add_argument("--pages", type=int, default=200, help="distinct pages of 1000 tickets [200]")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured [5]")
     parser.add_argument("--seconds", type=float, default=1.5, help="how long a side takes in a round [1.5]")

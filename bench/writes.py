@@ -1,7 +1,8 @@
 """Durable writes a second through the store, beside the raw engine; and how soon a change can be read.
 
 Every write goes through the store: the account row is locked, the second chosen, the row written back. The raw engine
-is given the same rows of the same bytes into the same tables, and does nothing else. Rounds take turns.
+is given the same rows of the same bytes into the same tables, and does nothing else. Rounds take turns. Beside a load
+with histories it is given tickets and records, 250 in a statement.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,12 @@ from rich.table import Table
 
 from bench.filling import drafts
 from tests.postgres import PostgresServer
-from ticketfeed import Account, Filters, Position, Store, open_store, system_clock
+from ticketfeed import Account, Filters, Position, Store, generate_world, open_store, parse_ticket, system_clock
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import INT64_MAX, Identity
 from ticketfeed.protocol.query import ExportRequest
-from ticketfeed.protocol.rows import TicketRow
+from ticketfeed.protocol.records import RecordDraft, parse_record
+from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import WriteTransaction
@@ -40,6 +43,8 @@ __all__ = ["compare_writes"]
 
 WRITES = 6400
 LOADED = 1_000_000
+HISTORY_TICKETS = 3000
+HISTORIES, LOAD = "load with histories", "bulk load"
 SAMPLES = 30
 UNTIL = 1_780_272_000
 Works = Sequence[Sequence[TicketDraft]]
@@ -48,8 +53,8 @@ Work = Callable[[WriteTransaction], object]
 
 @dataclass(slots=True)
 class _Row:
-    """Tickets a second of both. `writers` at once, each transaction with `group` tickets; the raw engine commits
-    `raw_group` at a time."""
+    """Tickets a second of both. `writers` at once, over `accounts`, each transaction with `group` tickets; the raw
+    engine commits `raw_group` at a time."""
 
     name: str
     engine: str
@@ -61,32 +66,48 @@ class _Row:
     aim: float | None = None
     ours: float = 0.0
     raw: float = 0.0
+    accounts: int = 1
+
+    @property
+    def title(self) -> str:
+        """What it is chosen by."""
+        return f"{self.name}, {self.engine}"
 
 
 ROWS = (
     _Row("group commit", "SQLite", 64, 1, 100, WRITES, 0.40, 0.70),
-    _Row("group commit", "PostgreSQL", 64, 1, 100, WRITES // 4),
+    _Row("group commit", "PostgreSQL", 64, 1, 100, WRITES // 4, 0.25, 0.40),
+    _Row("group commit, 8 accounts", "PostgreSQL", 64, 1, 100, WRITES // 4, accounts=8),
     _Row("tickets made, API", "SQLite", 64, 1, 100, WRITES // 4),
     _Row("tickets made, API", "PostgreSQL", 64, 1, 100, WRITES // 16),
+    _Row("tickets made, API, 8 accounts", "PostgreSQL", 64, 1, 100, WRITES // 16, accounts=8),
     _Row("one by one", "SQLite", 1, 1, 1, WRITES // 4),
     _Row("one by one", "PostgreSQL", 1, 1, 1, WRITES // 4),
     _Row("hundreds", "SQLite", 1, 100, 100, 200),
     _Row("hundreds", "PostgreSQL", 1, 100, 100, 100),
+    _Row(HISTORIES, "PostgreSQL", 1, HISTORY_TICKETS, HISTORY_TICKETS, 1),
+    _Row(LOAD, "SQLite", 1, LOADED, LOADED, 1, 0.50, 0.80),
 )
+NAMES = [row.title for row in ROWS]
 
 
-def compare_writes(folder: Path, rounds: int, results: Path, tell: Callable[[str], None]) -> None:
-    """Measure, print and write what was found."""
+def compare_writes(
+    folder: Path, rounds: int, results: Path, tell: Callable[[str], None], names: Sequence[str] = ()
+) -> None:
+    """Measure, print and write what was found: of these rows alone, or of all, and how soon a change can be read."""
+    rows = [row for row in ROWS if not names or row.title in names]
     server = PostgresServer(folder / "postgres")
     try:
-        latencies = asyncio.run(_run(folder, server, rounds, tell))
+        latencies = asyncio.run(_run(folder, server, rows, rounds, tell, has_latencies=not names))
     finally:
         server.stop()
-    loaded = _bulk_row(folder, rounds, tell)
+    for row in rows:
+        if row.name == LOAD:
+            _measure_load(row, folder, rounds, tell)
     table = Table(box=box.SIMPLE_HEAD, title=f"tickets a second, median of {rounds} rounds")
     for column in ("row", "engine", "writers", "tickets each", "ours", "raw engine", "ratio", "at least", "aim"):
         table.add_column(column, justify="left" if column in ("row", "engine") else "right")
-    for row in (*ROWS, loaded):
+    for row in rows:
         ratios = [f"{value:.2f} x" if value else "-" for value in (row.ours / row.raw, row.at_least, row.aim)]
         table.add_row(
             row.name, row.engine, str(row.writers), f"{row.group:,}", f"{row.ours:,.0f}", f"{row.raw:,.0f}", *ratios
@@ -94,35 +115,54 @@ def compare_writes(folder: Path, rounds: int, results: Path, tell: Callable[[str
     Console(width=120).print(table)
     print("\n".join(latencies))
     results.parent.mkdir(exist_ok=True)
-    found = {"rows": [asdict(row) for row in (*ROWS, loaded)], "latencies": latencies}
+    found = {"rows": [asdict(row) for row in rows], "latencies": latencies}
     results.write_text(json.dumps(found, indent=1) + "\n")
 
 
-async def _run(folder: Path, server: PostgresServer, rounds: int, tell: Callable[[str], None]) -> list[str]:
+async def _run(
+    folder: Path,
+    server: PostgresServer,
+    rows: Sequence[_Row],
+    rounds: int,
+    tell: Callable[[str], None],
+    *,
+    has_latencies: bool,
+) -> list[str]:
     urls = {"SQLite": f"sqlite:///{folder}/ours.db", "PostgreSQL": server.new_database()}
     stores = {engine: await open_store(url) for engine, url in urls.items()}
-    accounts = {engine: await store.create_account("demo") for engine, store in stores.items()}
+    accounts = {
+        engine: [await store.create_account(name) for name in ("demo", *(f"demo{number}" for number in range(2, 9)))]
+        for engine, store in stores.items()
+    }
     raws: dict[str, Callable[[Works], None]] = {
         "SQLite": await _raw_sqlite(folder / "raw.db"),
         "PostgreSQL": await _raw_postgres(server.new_database()),
     }
     endless = _endless()
-    for row in ROWS:
-        tell(f"{row.name}, {row.engine}")
+    for row in rows:
+        if row.name == LOAD:
+            continue
+        tell(row.title)
         ours, raw = [], []
-        for _ in range(rounds):
+        for number in range(rounds):
+            if row.name == HISTORIES:
+                ours.append(row.group / await _load_histories(stores[row.engine], f"{number}-{len(ours)}"))
+                raw.append(row.group / await asyncio.to_thread(_load_raw_histories, server.new_database()))
+                continue
             count = row.writes * row.group
             work = [[next(endless) for _ in range(row.group)] for _ in range(row.writes)]
             put = _make_ticket if "API" in row.name else _put
-            ours.append(count / await _time_ours(stores[row.engine], accounts[row.engine], row.writers, work, put))
+            own = accounts[row.engine][: row.accounts]
+            ours.append(count / await _time_ours(stores[row.engine], own, row.writers, work, put))
             flat = [draft for group in work for draft in group]
             groups = [flat[at : at + row.raw_group] for at in range(0, count, row.raw_group)]
             raw.append(count / await asyncio.to_thread(_time, raws[row.engine], groups))
         row.ours, row.raw = statistics.median(ours), statistics.median(raw)
     latencies = []
     for engine, store in stores.items():
-        tell(f"latency, {engine}")
-        latencies.append(await _latency(engine, store, accounts[engine], endless))
+        if has_latencies:
+            tell(f"latency, {engine}")
+            latencies.append(await _latency(engine, store, accounts[engine][0], endless))
         await store.close()
     return latencies
 
@@ -148,17 +188,17 @@ def _make_ticket(group: Sequence[TicketDraft]) -> Work:
 
 async def _time_ours(
     store: Store,
-    account: Account,
+    accounts: Sequence[Account],
     writers: int,
     work: Works,
     put: Callable[[Sequence[TicketDraft]], Work],
 ) -> float:
-    async def write(groups: Works) -> None:
+    async def write(account: Account, groups: Works) -> None:
         for group in groups:
             await store.write(account, put(group))
 
     started = time.perf_counter()
-    await asyncio.gather(*(write(work[at::writers]) for at in range(writers)))
+    await asyncio.gather(*(write(accounts[at % len(accounts)], work[at::writers]) for at in range(writers)))
     return time.perf_counter() - started
 
 
@@ -168,10 +208,9 @@ def _time(run: Callable[[Works], None], work: Works) -> float:
     return time.perf_counter() - started
 
 
-def _bulk_row(folder: Path, rounds: int, tell: Callable[[str], None]) -> _Row:
+def _measure_load(row: _Row, folder: Path, rounds: int, tell: Callable[[str], None]) -> None:
     """A million tickets into an empty store, in one transaction; their drafts are made beforehand, a part at a time,
     for both, and that time is not counted."""
-    row = _Row("bulk load", "SQLite", 1, LOADED, LOADED, 1, 0.50, 0.80)
     ours, raw = [], []
     for number in range(min(rounds, 3)):
         tell(f"bulk load, round {number + 1}")
@@ -180,7 +219,43 @@ def _bulk_row(folder: Path, rounds: int, tell: Callable[[str], None]) -> _Row:
         for path in folder.glob("load-*"):
             path.unlink()
     row.ours, row.raw = statistics.median(ours), statistics.median(raw)
-    return row
+
+
+@cache
+def _histories() -> list[TicketDraft | RecordDraft]:
+    """What `ticketfeed generate` stores: tickets with audits, metric sets and metric events, and the people."""
+    world = generate_world(HISTORY_TICKETS, seed=1, until=UNTIL, account="demo")
+    return [
+        parse_ticket(data, account="demo", now=UNTIL)
+        if kind == "tickets"
+        else parse_record(kind, data, account="demo", now=UNTIL)
+        for kind, data in ((kind, msgspec.json.encode(record)) for kind, record in world)
+    ]
+
+
+async def _load_histories(store: Store, name: str) -> float:
+    """In one transaction, which makes the account too."""
+    given = _histories()
+    started = time.perf_counter()
+    await store.create_account(f"load-{name}", lambda write: write.load(given, keep_generated_timestamp=True))
+    return time.perf_counter() - started
+
+
+def _load_raw_histories(url: str) -> float:
+    asyncio.run(_make_tables(url))
+    rows: dict[str, list[Any]] = {"ticket": [], "record": []}
+    for draft in _histories():
+        rows["ticket" if isinstance(draft, TicketDraft) else "record"].append(draft)
+    started = time.perf_counter()
+    with _connection(url) as connection:
+        for table, row_type in (("ticket", TicketRow), ("record", RecordRow)):
+            for at in range(0, len(rows[table]), BATCH):
+                part = rows[table][at : at + BATCH]
+                values = [value for each in part for value in (1, *getattr(each, "row", each))]
+                sql = insert_rows(POSTGRES, table, row_type, count=len(part))
+                connection.execute(sql.encode(), values)
+        connection.commit()
+    return time.perf_counter() - started
 
 
 class _Timed:

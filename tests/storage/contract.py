@@ -494,9 +494,10 @@ class StoreContract(StoreCase):
         self.run(scenario)
 
     def test_concurrent_writes_fail_alone(self) -> None:
-        """Each of many concurrent writes that raises gets its own error and leaves nothing; the others are whole."""
+        """Each of many concurrent writes that raises gets its own error and leaves nothing; the others are whole, and
+        in the feed once each."""
 
-        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+        async def scenario(store: Store, account: Account, clock: ManualClock) -> None:
             def work(transaction: WriteTransaction, number: int) -> int:
                 if number % 7 == 3:
                     raise BadInput(f"early {number}")
@@ -528,6 +529,11 @@ class StoreContract(StoreCase):
             assert (await store.read_state(account)).ticket_count == len(good)
             assert [row.id for row in await store.read_tickets(account, list(numbers))] == good
             assert [row.id for row in await store.read_records(account, "users", list(numbers))] == good
+            clock.now += 1
+            await store.close_newest(account)
+            found = await self.positions(store, account)
+            assert found == sorted(set(found))
+            assert sorted(id for _, id in found) == good
 
         self.run(scenario)
 

@@ -126,9 +126,14 @@ def after_write(
     """Both parts of the row after a write: its newest ticket and record, or None; how many tickets are new, and how
     many left a closed place; whether it stored what FeedState.record_changes counts."""
     state, records = states
-    state = replace(state, record_changes=state.record_changes + bumps_record_changes)
+    state = replace(
+        state,
+        ticket_count=state.ticket_count + added,
+        invalidations=state.invalidations + departed,
+        record_changes=state.record_changes + bumps_record_changes,
+    )
     if newest is not None:
-        state = written(state, newest, now, state.ticket_count + added, departed)
+        state = written(state, newest, now, state.ticket_count)
     if newest_record is not None:
         records = written_records(records, newest_record, now)
     return state, records

@@ -29,10 +29,5 @@ class ConnectionLimits(NamedTuple):
         """How many of the quick reads one account may have at once."""
         return max(1, self.quick_reads // 2)
 
-    @property
-    def writes_of_account(self) -> int:
-        """One works, while the other waits to be next."""
-        return min(2, self.quick_writes)
-
 
 DEFAULT_CONNECTIONS = ConnectionLimits()

@@ -72,7 +72,7 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         MirrorWrites.__init__(self)
         MemoryOauthTransaction.__init__(self, data.oauth, now)
         self.account_id, self._data = account_id, data
-        self.state, self._record_state = data.state, data.record_state
+        self._state, self._record_state = data.state, data.record_state
         self._invalidations = InvalidationLog(data.state)
         self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
@@ -91,7 +91,7 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
         if self._copies:
             return self._copy(list(drafts))
-        if keep_generated_timestamp and not watermark.allows_own_times(self.state):
+        if keep_generated_timestamp and not watermark.allows_own_times(self._state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         newest_by_id: dict[int, int] = {}
         count = 0
@@ -207,12 +207,12 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
 
     def rewind(self, clock_error_seconds: int) -> int | None:
         self._check_writable()
-        before = self.state, self._record_state
+        before = self._state, self._record_state
         after = watermark.rewind_states(before, self.now, clock_error_seconds)
         if after == before:
             return None
-        self.state, self._record_state = after
-        self._invalidations = InvalidationLog(self.state)
+        self._state, self._record_state = after
+        self._invalidations = InvalidationLog(self._state)
         second = self.now + clock_error_seconds
         self._data.rewound_at = self._data.rewound_at or second
         return second
@@ -357,12 +357,12 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self._check_writable()
         known = self.list_saved()
         check_saved_name(name, known)
-        closed = watermark.close_states((self.state, self._record_state), self.now)
+        closed = watermark.close_states((self._state, self._record_state), self.now)
         if closed is not None:
-            self.state, self._record_state = self._data.state, self._data.record_state = closed
+            self._state, self._record_state = self._data.state, self._data.record_state = closed
         used = {each.account.account_id for each in known}
         free = next(id for id in count(-self.account_id * SAVED_MAX, -1) if id not in used)
-        saved = SavedAccount(name, self.now, self.state.ticket_count, Account(free, name))
+        saved = SavedAccount(name, self.now, self._state.ticket_count, Account(free, name))
         copied = replace(self._data.snapshot(), saved={})
         self._data.saved[name] = saved, copied
         return saved
@@ -371,7 +371,7 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         self._check_writable()
         before, copied = self._data, self._find_copy(name)
         states = (copied.state, copied.record_state)
-        copied.state, copied.record_state = rewound_states((self.state, self._record_state), states, fences=fences)
+        copied.state, copied.record_state = rewound_states((self._state, self._record_state), states, fences=fences)
         self._data = replace(copied, saved=before.saved, rewound_at=before.rewound_at)
         self._is_rewound = True
 
@@ -393,12 +393,12 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
             return self._data
         self._search_changes.write()
         data, log = self._data, self._invalidations
-        added = len(data.tickets) - self.state.ticket_count
+        added = len(data.tickets) - self._state.ticket_count
         if self._copies:
             after = self._after_copy(self._newest, added, bumps_record_changes=self._bumps_record_changes)
         else:
             after = watermark.after_write(
-                (self.state, self._record_state),
+                (self._state, self._record_state),
                 self._newest,
                 self._newest_record,
                 self.now,

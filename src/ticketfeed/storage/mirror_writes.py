@@ -34,10 +34,10 @@ def with_copies(work: Callable[[WriteTransaction], T]) -> Callable[[WriteTransac
 class MirrorWrites(ABC):
     """A MirrorTransaction, but for the deletions.
 
-    `state`, `_record_state`: the account's row when the transaction locked it.
+    `_state`, `_record_state`: the account's row when the transaction locked it.
     """
 
-    state: FeedState
+    _state: FeedState
     now: int
     _record_state: FeedState
     _invalidations: InvalidationLog
@@ -68,11 +68,16 @@ class MirrorWrites(ABC):
         """Store these."""
 
     @property
+    def state(self) -> FeedState:
+        """As WriteTransaction."""
+        return self._state
+
+    @property
     def second(self) -> int:
         """Of a mirror: the end of what is stored, where what an erasure rewrites is put."""
-        if self.state.is_mirror:
-            return max(self.state.last_generated_timestamp, self.state.watermark + 1, self._newest or 0)
-        return watermark.next_generated_timestamp(self.state, self.now)
+        if self._state.is_mirror:
+            return max(self._state.last_generated_timestamp, self._state.watermark + 1, self._newest or 0)
+        return watermark.next_generated_timestamp(self._state, self.now)
 
     def start_copying(self) -> None:
         """Make this the write of a mirror, before its work begins."""
@@ -80,26 +85,26 @@ class MirrorWrites(ABC):
 
     @property
     def mirror(self) -> Mirror | None:
-        if self._put is None and self.state.is_mirror:
+        if self._put is None and self._state.is_mirror:
             self._put = self._find_mirror()
         return self._put
 
     def put_mirror(self, mirror: Mirror) -> None:
         self._check_copies()
-        if not self.state.is_mirror:
-            if self.state.ticket_count or self._record_state.last_generated_timestamp:
+        if not self._state.is_mirror:
+            if self._state.ticket_count or self._record_state.last_generated_timestamp:
                 raise BadInput("the account holds tickets or records of its own, and cannot be a mirror; name another")
             # A fence protects what was given out before; a source gives it again as it was.
-            self.state = replace(self.state, last_generated_timestamp=0, watermark=0, is_mirror=True)
+            self._state = replace(self._state, last_generated_timestamp=0, watermark=0, is_mirror=True)
             self._record_state = FeedState(is_mirror=True)
-            self._invalidations = InvalidationLog(self.state)
+            self._invalidations = InvalidationLog(self._state)
         self._put = mirror
         self._store_mirror(mirror)
 
     def fence_mirror(self, clock_error_seconds: int) -> None:
         self._check_copies()
-        self.state = watermark.fence(self.state, self.now, clock_error_seconds)
-        self._invalidations = InvalidationLog(self.state)
+        self._state = watermark.fence(self._state, self.now, clock_error_seconds)
+        self._invalidations = InvalidationLog(self._state)
         for kind in FEED_KINDS.values():
             fenced = watermark.fence(self._state_of(kind), self.now, clock_error_seconds)
             self._kind_states()[kind] = replace(fenced, invalidations=0, record_changes=0)
@@ -114,7 +119,7 @@ class MirrorWrites(ABC):
 
     def _check_writable(self) -> None:
         """Raises AccountIsMirror if the account is a mirror, and this is no write of it."""
-        if self.state.is_mirror and not self._copies:
+        if self._state.is_mirror and not self._copies:
             mirror = self.mirror
             assert mirror is not None
             raise mirror.refusal()
@@ -128,7 +133,7 @@ class MirrorWrites(ABC):
     def _choose_tickets(self, drafts: Sequence[TicketDraft], stored: Mapping[int, ChangeRow]) -> list[TicketRow]:
         """The rows of a batch that are to be stored; of each id there is one."""
         options = {"overwrites": self._overwrites, "is_archive": self._is_archive}
-        chosen = (choose_ticket(draft, stored.get(draft.id), self.state, **options) for draft in drafts)
+        chosen = (choose_ticket(draft, stored.get(draft.id), self._state, **options) for draft in drafts)
         return [row for row in chosen if row is not None]
 
     def _choose_records(
@@ -163,7 +168,7 @@ class MirrorWrites(ABC):
             for stream, kind in FEED_KINDS.items()
         }
         self._store_kind_states({kind: each for kind, each in after.items() if each != self._kinds_before.get(kind)})
-        tickets = self._copied("tickets", self.state, newest or 0, mirror)
+        tickets = self._copied("tickets", self._state, newest or 0, mirror)
         tickets = replace(
             tickets,
             ticket_count=tickets.ticket_count + added,

@@ -35,7 +35,6 @@ __all__ = [
     "copy_rows_sql",
     "delete_rows_sql",
     "insert_rows",
-    "insert_values",
     "list_rows_sql",
     "load_migrations",
     "orphans_sql",
@@ -138,14 +137,6 @@ def copy_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str
     values = (":target" if column == "account_id" else column for column in columns)
     sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM ticketfeed.{table}"
     return translate(dialect, f"{sql} WHERE account_id = :source")
-
-
-@cache
-def insert_values(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
-    """An INSERT of a row with parameters without names, one for each of these columns."""
-    values = ", ".join([dialect.placeholder] * len(columns))
-    sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) VALUES ({values})"
-    return _SCHEMA.sub("", sql) if dialect is SQLITE else sql
 
 
 @cache

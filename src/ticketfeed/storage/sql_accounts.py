@@ -6,7 +6,9 @@ What an interrupted one leaves is erased by the next fill or erasure of that nam
 """
 
 from abc import abstractmethod
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -20,7 +22,7 @@ from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.saved_accounts import account_exists, saved_subdomain
 from ticketfeed.protocol.watermark import States
-from ticketfeed.storage.queries import ACCOUNT_TABLES, delete_rows_sql, insert_values
+from ticketfeed.storage.queries import ACCOUNT_TABLES, delete_rows_sql
 from ticketfeed.storage.snapshot_contract import Snapshot
 from ticketfeed.storage.sql_saved import SavedRow
 from ticketfeed.storage.sql_session import SqlSession, find_clock, lock_states, write_states
@@ -55,8 +57,10 @@ class SqlAccountStore(SqlStore):
         """Create an account that does not exist, with its row."""
 
     @abstractmethod
-    def _transaction(self, session: SqlSession, account: Account, states: States) -> SqlTransaction:
-        """A write of an account whose row is locked."""
+    def _run_write(
+        self, session: SqlSession, account: Account, states: States, work: Callable[[SqlTransaction], T]
+    ) -> T:
+        """Run `work` in a write of an account whose row is locked. The row stays as it was."""
 
     @abstractmethod
     def newest(self) -> int:
@@ -114,9 +118,8 @@ class SqlAccountStore(SqlStore):
         """Put rows into an account that was begun, in place of those with their ids."""
 
         def put(session: SqlSession) -> None:
-            write = self._transaction(session, hidden, _lock_hidden(session, hidden))
-            write.put_rows(rows)
-            write.finish()
+            states = _lock_hidden(session, hidden)
+            self._run_write(session, hidden, states, lambda write: write.put_rows(rows))
 
         await self._transact(put)
 
@@ -124,9 +127,8 @@ class SqlAccountStore(SqlStore):
         """Remove tickets ("tickets") or records from an account that was begun."""
 
         def remove(session: SqlSession) -> None:
-            write = self._transaction(session, hidden, _lock_hidden(session, hidden))
-            write.remove_rows(kind, ids)
-            write.finish()
+            states = _lock_hidden(session, hidden)
+            self._run_write(session, hidden, states, lambda write: write.remove_rows(kind, ids))
 
         await self._transact(remove)
 
@@ -137,8 +139,7 @@ class SqlAccountStore(SqlStore):
 
         def put(session: SqlSession) -> None:
             _lock_hidden(session, hidden)
-            sql = insert_values(session.queries.dialect, table, ("account_id", *columns))
-            session.execute_many(sql, [(hidden.account_id, *row) for row in rows])
+            session.put_rows(table, _row_type(tuple(columns)), hidden.account_id, rows)
 
         await self._transact(put)
 
@@ -246,12 +247,15 @@ class SqlAccountStore(SqlStore):
     def _erase_batch(self, session: SqlSession, account: Account) -> bool:
         """Delete some tickets or records with their entries in the search index; whether there were any."""
         bindings = {"account_id": account.account_id, "limit": BATCH}
-        write, by_kind = self._transaction(session, account, (FeedState(), FeedState())), dict[str, list[int]]()
+        by_kind: dict[str, list[int]] = {}
         for kind, id in session.fetch(session.queries["list_some_rows"], bindings):
             by_kind.setdefault(kind, []).append(id)
-        for kind, ids in by_kind.items():
-            write.remove_rows(kind, ids)
-        write.finish()
+
+        def remove(write: SqlTransaction) -> None:
+            for kind, ids in by_kind.items():
+                write.remove_rows(kind, ids)
+
+        self._run_write(session, account, (FeedState(), FeedState()), remove)
         return bool(by_kind)
 
     # Of the contract, as an engine implements them.
@@ -300,6 +304,11 @@ def _lock_hidden(session: SqlSession, hidden: Account) -> States:
         raise StoreError(
             f"another copy to {hidden.subdomain.removeprefix('@')} has begun, and ended this one"
         ) from error
+
+
+@cache
+def _row_type(columns: tuple[str, ...]) -> Any:
+    return namedtuple("_Row", columns)
 
 
 def usage_key(account: Account) -> str:

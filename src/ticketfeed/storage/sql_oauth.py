@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import KEEP_SECONDS, OAUTH_ID_MIN, AuthorizationCode, OauthClient, OauthToken
-from ticketfeed.storage.queries import insert_rows
 from ticketfeed.storage.sql_session import SqlSession
 
 __all__ = ["SqlOauthTransaction"]
@@ -39,7 +38,7 @@ class SqlOauthTransaction:
         self._execute("delete_codes_of_client", id=client_id)
         self._execute("delete_tokens_of_client", id=client_id)
         self._bumps_record_changes = True
-        return self._execute("delete_client", id=client_id) > 0
+        return self._count("delete_client", id=client_id) > 0
 
     def find_oauth_token(self, token_id: int) -> OauthToken | None:
         return next(iter(self._rows("find_oauth_token", OauthToken, id=token_id)), None)
@@ -59,7 +58,7 @@ class SqlOauthTransaction:
 
     def _end(self, name: str, **bindings: Any) -> int:
         self._bumps_record_changes = True
-        return self._execute(name, ended_at=self.now, keep_until=self.now + KEEP_SECONDS, **bindings)
+        return self._count(name, ended_at=self.now, keep_until=self.now + KEEP_SECONDS, **bindings)
 
     def use_oauth_token(self, token_id: int, used_at: int) -> None:
         self._execute("use_token", id=token_id, used_at=used_at)
@@ -75,9 +74,7 @@ class SqlOauthTransaction:
         self._execute("use_code", code_hash=code_hash, token_id=token_id)
 
     def _insert(self, table: str, row: Any, *, key: tuple[str, ...] = ()) -> None:
-        row_type: Any = type(row)
-        sql = insert_rows(self._session.queries.dialect, table, row_type, key=key)
-        self._session.execute_many(sql, [(self._account_id, *astuple(row))])
+        self._session.put_rows(table, type(row), self._account_id, [astuple(row)], key)
 
     def _list(self, values: Sequence[Any]) -> Any:
         return self._session.queries.bind_list(values)
@@ -95,8 +92,11 @@ class SqlOauthTransaction:
         body: bytes | None = self._value(name, **bindings)
         return body
 
-    def _execute(self, name: str, **bindings: Any) -> int:
-        return self._session.execute(name, self._bind(bindings))
+    def _execute(self, name: str, **bindings: Any) -> None:
+        self._session.execute(name, self._bind(bindings))
+
+    def _count(self, name: str, **bindings: Any) -> int:
+        return self._session.count(name, self._bind(bindings))
 
     def _bind(self, bindings: dict[str, Any]) -> Mapping[str, Any]:
         return {"account_id": self._account_id, **bindings}

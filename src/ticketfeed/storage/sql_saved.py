@@ -78,7 +78,7 @@ class SavedRow(NamedTuple):
 class SqlSavedWrites(ABC):
     """The part of a write transaction that saves, rewinds and forks its account."""
 
-    state: FeedState
+    _state: FeedState
     now: int
     _record_state: FeedState
     _session: SqlSession
@@ -90,6 +90,10 @@ class SqlSavedWrites(ABC):
     @abstractmethod
     def _check_writable(self) -> None:
         """Raises AccountIsMirror."""
+
+    @abstractmethod
+    def _start_alone(self) -> None:
+        """Called before the account's row is changed otherwise than by what is put."""
 
     @abstractmethod
     def _put_tickets(self, rows: list[TicketRow]) -> None:
@@ -116,20 +120,22 @@ class SqlSavedWrites(ABC):
 
     def save_account(self, name: str) -> SavedAccount:
         self._check_writable()
+        self._start_alone()
         check_saved_name(name, self.list_saved())
-        states = watermark.close_states((self.state, self._record_state), self.now)
+        states = watermark.close_states((self._state, self._record_state), self.now)
         if states is not None:
-            self.state, self._record_state = states
+            self._state, self._record_state = states
         account, _ = create_account(self._session, saved_subdomain(self._account, name))
         self._copy(self._account.account_id, account.account_id, _COPIED)
-        write_states(self._session, account, (self.state, self._record_state))
-        watermarks = f"{self.state.watermark} {self._record_state.watermark}"
+        write_states(self._session, account, (self._state, self._record_state))
+        watermarks = f"{self._state.watermark} {self._record_state.watermark}"
         row = SavedRow(account.account_id, account.subdomain, f"{self.now} 1 {watermarks}")
         self._session.execute("put_meta", {"name": _key(row), "value": row.value})
-        return row.saved(self.state)
+        return row.saved(self._state)
 
     def rewind_account(self, name: str, *, fences: bool) -> None:
         self._check_writable()
+        self._start_alone()
         saved = self._find_row(name)
         states = self._saved_states(saved)
         tickets_after, records_after = saved.watermarks if saved.is_on_line else (_EVERYTHING, _EVERYTHING)
@@ -140,7 +146,7 @@ class SqlSavedWrites(ABC):
             self._delete(self._account.account_id, table)
         self._copy(saved.account_id, self._account.account_id, _SMALL)
         self._leave_saved(keep=saved)
-        self._rewound = rewound_states((self.state, self._record_state), states, fences=fences)
+        self._rewound = rewound_states((self._state, self._record_state), states, fences=fences)
 
     def fork_account(self, name: str, subdomain: str) -> None:
         saved = self._find_row(name)

@@ -1,7 +1,7 @@
 """A connection to an engine inside one transaction, and what any transaction does with an account's row."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,12 +18,12 @@ from ticketfeed.storage.queries import Queries, build
 __all__ = [
     "SqlSession",
     "create_account",
+    "end_freeze",
     "fence_account",
     "fence_accounts",
     "fence_copy",
     "fence_new_accounts",
     "find_clock",
-    "lock_for_write",
     "lock_states",
     "no_account_row",
     "state_bindings",
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class SqlSession(ABC):
-    """Runs queries by name. An engine implements the three abstract methods."""
+    """Runs queries by name. An engine may run what has no result when the next result is asked for."""
 
     queries: Queries
 
@@ -43,7 +43,7 @@ class SqlSession(ABC):
         """Run a query and return all its rows, as tuples."""
 
     @abstractmethod
-    def execute(self, name: str, bindings: Mapping[str, Any]) -> int:
+    def count(self, name: str, bindings: Mapping[str, Any]) -> int:
         """Run a statement by its name; returns how many rows it changed."""
 
     @abstractmethod
@@ -51,8 +51,14 @@ class SqlSession(ABC):
         """Run a statement that has no rows."""
 
     @abstractmethod
-    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
-        """Run a statement once for each of the rows, which are sequences or mappings of its parameters."""
+    def put_rows(
+        self, table: str, row_type: Any, account_id: int, rows: Sequence[Any], key: tuple[str, ...] = ()
+    ) -> None:
+        """Insert rows of an account, or replace those that exist by `key`: the columns that identify one within it."""
+
+    def execute(self, name: str, bindings: Mapping[str, Any]) -> None:
+        """Run a statement by its name."""
+        self.run(self.queries[name], bindings)
 
     def rows(self, name: str, row_type: type[T], bindings: Mapping[str, Any]) -> list[T]:
         """The rows of a query whose columns are those of `row_type`."""
@@ -68,25 +74,20 @@ def lock_states(session: SqlSession, account: Account) -> States:
 
     Raises StoreUnavailable.
     """
-    for row in session.rows("lock_state", StateRow, {"account_id": account.account_id, "frozen_max": INT64_MAX}):
+    for row in session.rows("lock_state", StateRow, {"account_id": account.account_id}):
         return row.states
     raise no_account_row(account)
 
 
-def lock_for_write(session: SqlSession, account: Account, now: int) -> Sequence[Any]:
-    """The row of lock_state for a write at `now`, by the machine's clock. Raises AccountFrozen, StoreUnavailable."""
-    sql, own = session.queries.select("lock_state", StateRow), {"account_id": account.account_id}
-    row: Sequence[Any]
-    for row in session.fetch(sql, {**own, "frozen_max": 0}):
-        return row
-    lock_states(session, account)
-    frozen_until = session.value("read_freeze", own)
+def end_freeze(session: SqlSession, account: Account, frozen_until: int, now: int) -> None:
+    """End the freeze of an account whose row is locked, if its time is over. Raises AccountFrozen if it is not.
+
+    Whoever has frozen the account learns from this that it was written since.
+    """
     if frozen_until > now:
         raise AccountFrozen(account.subdomain, is_moved=frozen_until == INT64_MAX)
-    # It is over. Whoever has frozen the account learns from this that it was written since.
-    session.execute("write_freeze", {**own, "frozen_until": 0})
-    (row,) = session.fetch(sql, {**own, "frozen_max": 0})
-    return row
+    if frozen_until:
+        session.execute("write_freeze", {"account_id": account.account_id, "frozen_until": 0})
 
 
 def write_states(session: SqlSession, account: Account, states: States) -> None:
@@ -104,7 +105,7 @@ def create_account(session: SqlSession, subdomain: str) -> tuple[Account, bool]:
     session.execute("create_account", {"subdomain": subdomain})
     (account,) = session.rows("find_account", Account, {"subdomain": subdomain})
     fenced_at = session.value("read_fenced_at", {})
-    added = session.execute("create_state", {"account_id": account.account_id, "watermark": fenced_at})
+    added = session.count("create_state", {"account_id": account.account_id, "watermark": fenced_at})
     return account, added > 0
 
 

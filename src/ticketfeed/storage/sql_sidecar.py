@@ -123,8 +123,8 @@ def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) ->
 def erase_account_steps(account: Account) -> Steps[None]:
     """Forget all of an account."""
     own = {"account_id": account.account_id}
-    for name in ("requests", "anonymous_requests", "consumers", "windows", "logins"):
-        yield Statement(f"erase_{name}", [own])
+    for name in ("erase_requests", "erase_anonymous_requests", "erase_consumers", "erase_windows", "erase_logins"):
+        yield Statement(name, [own])
 
 
 def replace_consumers_steps(dialect: Dialect, account: Account, consumers: Sequence[Consumer]) -> Steps[None]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
+import msgspec
+
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswer
@@ -23,7 +25,6 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.mirror_writes import MirrorWrites
-from ticketfeed.storage.queries import insert_rows
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
 from ticketfeed.storage.sql_saved import SqlSavedWrites
@@ -44,8 +45,8 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         MirrorWrites.__init__(self)
         SqlSavedWrites.__init__(self, account)
         SqlOauthTransaction.__init__(self, session, account, now)
-        self.state, self._record_state = states
-        self._invalidations = InvalidationLog(self.state)
+        self._state, self._record_state = states
+        self._invalidations = InvalidationLog(self._state)
         self._search_changes = SearchChanges(self._write_entries)
         self._newest: int | None = None
         self._newest_record: int | None = None
@@ -53,8 +54,8 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         self.erased_users: set[int] | None = None
 
     @abstractmethod
-    def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
-        """Store rows, each of another ticket; returns the positions that those had which existed.
+    def _store_tickets(self, rows: list[TicketRow]) -> None:
+        """Store rows, each of another ticket, and tell `_count_stored` of them.
 
         Adds those that existed to the changes of the search index, where the engine needs them.
         """
@@ -75,7 +76,7 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
 
     def load(self, drafts: Iterable[TicketDraft | RecordDraft], *, keep_generated_timestamp: bool = False) -> int:
         self._check_writable()
-        if keep_generated_timestamp and not self._copies and not watermark.allows_own_times(self.state):
+        if keep_generated_timestamp and not self._copies and not watermark.allows_own_times(self._state):
             raise ValueError("only an account without tickets, never fenced, keeps their generated_timestamp")
         last_wins, count = LastWins(_WrittenTable(self._session)), 0
         for batch in batches(drafts, BATCH):
@@ -95,24 +96,27 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         """Store rows of different tickets."""
         if not rows:
             return
-        left = self._store_tickets(rows)
+        self._store_tickets(rows)
         for row in rows:
             self._search_changes.add(("tickets", row.id), indexed_ticket(row.id, row.status, row.body))
         self._search_changes.write_batch()
+        self._newest = max(self._newest or 0, *(row.generated_timestamp for row in rows))
+
+    def _count_stored(self, count: int, left: Sequence[Position]) -> None:
+        """Count tickets that were stored. `left`: the positions that those had which existed."""
         for position in left:
             self._invalidations.add(position)
-        self._added += len(rows) - len(left)
-        self._newest = max(self._newest or 0, *(row.generated_timestamp for row in rows))
+        self._added += count - len(left)
 
     def put_rows(self, rows: Sequence[TicketRow | RecordRow]) -> None:
         """Store rows of another store as they are. The account's row stays as it was."""
-        self._rewound = self.state, self._record_state
+        self._rewound = self._state, self._record_state
         self._put_tickets([row for row in rows if isinstance(row, TicketRow)])
         self._store_records([row for row in rows if isinstance(row, RecordRow)])
 
     def remove_rows(self, kind: str, ids: Sequence[int]) -> None:
         """Delete tickets ("tickets") or records as if they had never been. The account's row stays as it was."""
-        self._rewound = self.state, self._record_state
+        self._rewound = self._state, self._record_state
         if kind == "tickets":
             self._remove_tickets(ids)
         else:
@@ -124,7 +128,7 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         for batch in batches(drafts, BATCH):
             if self._copies:
                 rows = self._choose_records(batch, self._find_changes(batch))
-            elif self.state.is_mirror:
+            elif self._state.is_mirror:
                 rows = self._check_own_users(batch)
             else:
                 rows = batch if keep else [_at(draft, second) for draft in batch]
@@ -136,11 +140,10 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
 
     def _store_records(self, rows: Sequence[RecordRow]) -> None:
         """Store rows as they are."""
-        sql = insert_rows(self._session.queries.dialect, "record", RecordRow, key=("kind", "id"))
         indexed = [row for row in rows if row.kind in INDEXED_KINDS]
         for row in self._find_indexed(self._search_changes.missing((row.kind, row.id) for row in indexed)):
             self._search_changes.add_stored((row.kind, row.id), indexed_record(row))
-        self._session.execute_many(sql, [(self._account_id, *row) for row in rows])
+        self._session.put_rows("record", RecordRow, self._account_id, rows, ("kind", "id"))
         for row in indexed:
             self._search_changes.add((row.kind, row.id), indexed_record(row))
         self._search_changes.write_batch()
@@ -258,11 +261,12 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
 
     def rewind(self, clock_error_seconds: int) -> int | None:
         self._check_writable()
-        before = self.state, self._record_state
-        self.state, self._record_state = watermark.rewind_states(before, self.now, clock_error_seconds)
-        if before == (self.state, self._record_state):
+        self._start_alone()
+        before = self._state, self._record_state
+        self._state, self._record_state = watermark.rewind_states(before, self.now, clock_error_seconds)
+        if before == (self._state, self._record_state):
             return None
-        self._invalidations = InvalidationLog(self.state)
+        self._invalidations = InvalidationLog(self._state)
         second = self.now + clock_error_seconds
         self._leave_saved()
         self._session.execute("put_rewound_at", {"name": rewound_key(self.account_id), "value": str(second)})
@@ -342,23 +346,20 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         self._bumps_record_changes = True
 
     def revoke_credential(self, credential_id: int) -> bool:
-        was_in_force = self._execute("revoke_credential", id=credential_id, revoked_at=self.now) > 0
+        was_in_force = self._count("revoke_credential", id=credential_id, revoked_at=self.now) > 0
         self._bumps_record_changes |= was_in_force
         return was_in_force
 
     def finish(self) -> States:
         """Store the invalidations and what is left of the search index; returns the states after the transaction."""
-        self._search_changes.write()
+        self._write_search_changes()
         if self._rewound is not None:
             return self._rewound
-        if self._invalidations.count:
-            self._execute("forget_invalidations", forgotten=self._invalidations.forgotten)
-            sql = insert_rows(self._session.queries.dialect, "invalidation", Invalidation)
-            self._session.execute_many(sql, [(self._account_id, *entry) for entry in self._invalidations.entries()])
+        self._write_invalidations()
         if self._copies:
             return self._after_copy(self._newest, self._added, bumps_record_changes=self._bumps_record_changes)
         return watermark.after_write(
-            (self.state, self._record_state),
+            (self._state, self._record_state),
             self._newest,
             self._newest_record,
             self.now,
@@ -366,6 +367,14 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
             self._invalidations.count,
             bumps_record_changes=self._bumps_record_changes,
         )
+
+    def _write_search_changes(self) -> None:
+        self._search_changes.write()
+
+    def _write_invalidations(self) -> None:
+        if self._invalidations.count:
+            self._execute("forget_invalidations", forgotten=self._invalidations.forgotten)
+            self._session.put_rows("invalidation", Invalidation, self._account_id, self._invalidations.entries())
 
 
 def _at(draft: RecordDraft, second: int) -> RecordDraft:
@@ -381,14 +390,14 @@ class _WrittenTable:
 
     def start(self) -> None:
         self._session.execute("start_written", {})
+        self._session.execute("clear_written", {})
 
     def find(self, ids: Sequence[int]) -> dict[int, int]:
         queries = self._session.queries
         return dict(self._session.fetch(queries["find_written"], {"ids": queries.bind_list(ids)}))
 
     def add(self, written: Mapping[int, int]) -> None:
-        rows = [{"id": id, "generated_timestamp": second} for id, second in written.items()]
-        self._session.execute_many(self._session.queries["add_written"], rows)
+        self._session.execute("add_written", {"written": msgspec.json.encode(written).decode()})
 
 
 def rewound_key(account_id: int) -> str:

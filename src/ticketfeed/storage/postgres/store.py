@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
@@ -37,17 +35,19 @@ from ticketfeed.storage.postgres.pools import (
     RETRY_SECONDS,
     WAIT_SECONDS,
     PostgresReaders,
-    connect_options,
     explain,
-    is_transient,
 )
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
-from ticketfeed.storage.postgres.session import QUERIES, PostgresSession, PostgresTransaction
+from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
 from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
-from ticketfeed.storage.postgres.timeline import fence_new_timeline, lock_row, read_row, store_timeline
+from ticketfeed.storage.postgres.threads import ConnectionThreads
+from ticketfeed.storage.postgres.timeline import fence_new_timeline, read_row, store_timeline
+from ticketfeed.storage.postgres.transaction import PostgresTransaction
+from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
+from ticketfeed.storage.postgres.writer import READ_ONLY, STATEMENT_SECONDS, PostgresWriter, limit_statements
 from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build
-from ticketfeed.storage.shares import AccountSlots, Slot
+from ticketfeed.storage.shares import AccountSlots
 from ticketfeed.storage.snapshot_contract import Snapshot
 from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
@@ -58,7 +58,6 @@ from ticketfeed.storage.sql_session import (
     fence_new_accounts,
     no_account_row,
     state_bindings,
-    write_states,
 )
 from ticketfeed.storage.sql_sidecar import (
     Steps,
@@ -81,8 +80,6 @@ __all__ = ["PostgresStore"]
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
-# No single statement of a write may take longer, once it holds the account's row.
-STATEMENT_SECONDS = 60.0
 # A search is no page: it gathers rows by the index of words, and sorts them.
 _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
 # The index of words. One that was interrupted while it was made anew has the same name with _ccnew.
@@ -93,9 +90,8 @@ ERASED_TABLES = (*ACCOUNT_TABLES, "account", "consumer", "request", "anonymous_r
 FENCE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
-READ_ONLY = "the server is a standby: name its primary, or all hosts with target_session_attrs=read-write"
-# How long one attempt to lock an account's row takes, and to close a second before a page.
-LOCK_SECONDS, CLOSE_SECONDS = 1.0, 2.0
+# How long one attempt to close a second before a page takes.
+CLOSE_SECONDS = 2.0
 # ConnectionLimits of one process for snapshots; and one for the readiness check, which waits for nothing else.
 INSPECTORS_MAX = 4
 
@@ -119,15 +115,16 @@ class PostgresStore(SqlAccountStore):
         self._erased = ErasedUsage()
         self._readers = PostgresReaders(url, read_urls, connections)
         self._quick_writes = quick = connections.quick_writes
-        self._slots = AccountSlots(quick, connections.writes_of_account, connections.writes - quick)
         self._writers, self._inspectors, self._prober = (
-            _Threads(url, name, count, connections)
+            ConnectionThreads(url, name, count, connections)
             for name, count in (
                 ("writer", connections.writes),
                 ("inspector", INSPECTORS_MAX),
                 ("prober", 1),
             )
         )
+        slots = AccountSlots(quick, 1, connections.writes - quick)
+        self._writer = PostgresWriter(self._writers, slots, self._now, self.newest, self._compare_clocks)
 
     @classmethod
     async def open(
@@ -174,29 +171,20 @@ class PostgresStore(SqlAccountStore):
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
-            with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
-                _limit_statements(connection, WAIT_SECONDS)
+            with (
+                self._writers.pool.connection(WAIT_SECONDS) as connection,
+                write_transaction(connection) as pipeline,
+            ):
+                limit_statements(connection, WAIT_SECONDS)
                 self._compare_clocks(connection)
                 self._clock_check.refuse()
-                session = PostgresSession(connection)
+                session = WriteSession(connection, pipeline, 0)
                 account = self._add_account(session, subdomain)
                 if work is not None:
-                    states = lock_row(session, account, self.newest())
-                    _limit_statements(connection, STATEMENT_SECONDS)
-                    self._run(session, account, states, work)
+                    self._writer.run_first(session, account, work)
                 return account
 
         return await self._writers.run(lambda: _translate_errors(create))
-
-    async def _transact(self, work: Callable[[SqlSession], T], *, erases: bool = False) -> T:  # noqa: ARG002
-        def transact() -> T:
-            with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
-                _limit_statements(connection, STATEMENT_SECONDS)
-                self._compare_clocks(connection)
-                self._clock_check.refuse()
-                return work(PostgresSession(connection))
-
-        return await self._writers.run(lambda: _translate_errors(transact))
 
     def _add_account(self, session: SqlSession, subdomain: str) -> Account:
         fence_new_timeline(session, self.newest())
@@ -205,12 +193,27 @@ class PostgresStore(SqlAccountStore):
             store_timeline(session, account)
         return account
 
-    def _transaction(self, session: SqlSession, account: Account, states: States) -> SqlTransaction:
-        assert isinstance(session, PostgresSession)
-        return PostgresTransaction(session, account, states, self.clocks.at(account, self._clock()))
+    async def _transact(self, work: Callable[[SqlSession], T], *, erases: bool = False) -> T:  # noqa: ARG002
+        def transact() -> T:
+            with (
+                self._writers.pool.connection(WAIT_SECONDS) as connection,
+                write_transaction(connection) as pipeline,
+            ):
+                limit_statements(connection, STATEMENT_SECONDS)
+                self._compare_clocks(connection)
+                self._clock_check.refuse()
+                return work(WriteSession(connection, pipeline, 0))
 
-    def newest(self) -> int:
-        return self._clock_check.newest(self._clock())
+        return await self._writers.run(lambda: _translate_errors(transact))
+
+    def _run_write(
+        self, session: SqlSession, account: Account, states: States, work: Callable[[SqlTransaction], T]
+    ) -> T:
+        assert isinstance(session, WriteSession)
+        write = PostgresTransaction(session.renewed(account.account_id), account, states, self._now(account))
+        result = work(write)
+        write.finish_last()
+        return result
 
     async def _erase_sidecar(self, account: Account) -> None:
         await self._run_sidecar(account, erase_account_steps(account))
@@ -218,7 +221,7 @@ class PostgresStore(SqlAccountStore):
     async def put_default_account(self, account: Account) -> None:
         def put() -> None:
             with self._writers.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
-                _limit_statements(connection, WAIT_SECONDS)
+                limit_statements(connection, WAIT_SECONDS)
                 PostgresSession(connection).execute("put_default_account", {"subdomain": account.subdomain})
 
         await self._writers.run(lambda: _translate_errors(put))
@@ -229,7 +232,7 @@ class PostgresStore(SqlAccountStore):
             async with self._readers.slot_of(account.account_id, started + RETRY_SECONDS) as slot:
                 closed = await self._readers.within(CLOSE_SECONDS, self._close_newest(account), slot)
             if closed is None:
-                await self._with_row_locked(account, lambda _session, _states: None)
+                await self._with_row_locked(account, lambda _session, _states: None, WAIT_SECONDS)
         except (psycopg.Error, PoolTimeout, TimeoutError, StoreUnavailable) as error:
             if not isinstance(error, psycopg.errors.LockNotAvailable):
                 spend_wait(started)
@@ -241,11 +244,12 @@ class PostgresStore(SqlAccountStore):
         account: Account,
         work: Callable[[WriteTransaction], T],
         *,
-        exclusive: bool = False,  # noqa: ARG002
+        exclusive: bool = False,
         mirror: bool = False,
     ) -> T:
         watched, erased = with_erasure(with_copies(work) if mirror else work)
-        result = await self._write(account, watched)
+        deadline = wait_deadline(WAIT_SECONDS)
+        result = await self._writer.write(account, watched, deadline, is_alone=exclusive or mirror)
         for user_ids in erased:
             self._erased.add(account, self._clock(), user_ids)
             with contextlib.suppress(StoreUnavailable):
@@ -256,10 +260,10 @@ class PostgresStore(SqlAccountStore):
         await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
 
     async def fence(self, account: Account, clock_error_seconds: int, wait_seconds: float | None = None) -> FeedState:
-        def locked(session: PostgresSession, states: States) -> FeedState:
+        def locked(session: WriteSession, states: States) -> FeedState:
             return fence_account(session, account, states, self._clock(), clock_error_seconds)
 
-        return await self._with_row_locked(account, locked, wait_seconds)
+        return await self._with_row_locked(account, locked, WAIT_SECONDS if wait_seconds is None else wait_seconds)
 
     async def fence_accounts(self, clock_error_seconds: int) -> list[tuple[Account, FeedState | StoreUnavailable]]:
         problem = await self.clock_problem()
@@ -278,10 +282,10 @@ class PostgresStore(SqlAccountStore):
             session = PostgresSession(connection)
             # First, in a transaction of its own: an account that is being created is there when the others are fenced.
             with connection.transaction():
-                _limit_statements(connection, WAIT_SECONDS)
+                limit_statements(connection, WAIT_SECONDS)
                 fence_new_accounts(session, now, clock_error_seconds)
             with connection.transaction():
-                _limit_statements(connection, FENCE_SECONDS)
+                limit_statements(connection, FENCE_SECONDS)
                 return fence_accounts(session, now, clock_error_seconds)
 
     async def _try_fence(
@@ -418,7 +422,7 @@ class PostgresStore(SqlAccountStore):
         own = {"account_id": account.account_id}
         async with self._readers.primary.connection(CLOSE_SECONDS) as connection, connection.transaction():
             sql = QUERIES.select("lock_state_nowait", StateRow).encode()
-            for states, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
+            for states, _, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
                 closed = watermark.close_states(states, self.clocks.at(account, self._clock()))
                 if closed is not None and timeline is not None:
                     return None
@@ -427,113 +431,18 @@ class PostgresStore(SqlAccountStore):
                     return True
         return False
 
-    async def _write(self, account: Account, work: Callable[[WriteTransaction], T]) -> T:
-        def run(session: PostgresSession, states: States) -> T:
-            return self._run(session, account, states, work)
-
-        return await self._with_row_locked(account, run, writes=True)
-
-    def _run(
-        self, session: PostgresSession, account: Account, states: States, work: Callable[[WriteTransaction], T]
-    ) -> T:
-        """Run the work of a write while the account's row is locked."""
-        transaction = PostgresTransaction(session, account, states, self.clocks.at(account, self._clock()))
-        result = work(transaction)
-        after = transaction.finish()
-        if after != states:
-            write_states(session, account, after)
-        return result
-
     async def _with_row_locked(
-        self,
-        account: Account,
-        work: Callable[[PostgresSession, States], T],
-        wait_seconds: float | None = None,
-        *,
-        writes: bool = False,
+        self, account: Account, work: Callable[[WriteSession, States], T], wait_seconds: float
     ) -> T:
-        """Run `work` in a thread, in the account's turn. All waiting together is bounded, by WAIT_SECONDS at most.
+        return await self._writer.with_row_locked(account, work, wait_deadline(wait_seconds))
 
-        `writes`: as of `lock_row`.
-        An attempt that does not get the row in time gives its thread and its connection to others before the next.
-        """
-        deadline = wait_deadline(WAIT_SECONDS if wait_seconds is None else wait_seconds)
-        loop = asyncio.get_running_loop()
-        while True:
-            started = time.monotonic()
-            slot = await self._slots.take(account.account_id, deadline)
-            running = self._writers.start(partial(self._lock_and_run, account, work, deadline, writes))
-            # The slot is given back when the thread is done, even if the caller was cancelled before.
-            running.add_done_callback(partial(_release, slot, loop))
-            try:
-                return await asyncio.wrap_future(running)
-            except _NotLocked as error:
-                spend_wait(started)
-                if time.monotonic() >= deadline:
-                    raise StoreUnavailable(f"the store cannot serve: {error}") from error.__cause__
-            await asyncio.sleep(RETRY_SECONDS)
+    def newest(self) -> int:
+        return self._clock_check.newest(self._clock())
 
-    def _lock_and_run(
-        self, account: Account, work: Callable[[PostgresSession, States], T], deadline: float, writes: bool
-    ) -> T:
-        """Raises _NotLocked if the row was not locked, and may be in a moment."""
-        locked = False
-        seconds = max(RETRY_SECONDS, min(LOCK_SECONDS, deadline - time.monotonic()))
-        try:
-            with self._writers.pool.connection(seconds) as connection, connection.transaction():
-                _limit_statements(connection, seconds)
-                self._compare_clocks(connection)
-                session = PostgresSession(connection)
-                states = lock_row(session, account, self.newest(), writes=writes)
-                locked = True
-                self._clock_check.refuse()
-                _limit_statements(connection, STATEMENT_SECONDS)
-                return work(session, states)
-        except (psycopg.Error, PoolTimeout) as error:
-            if not locked and isinstance(error, psycopg.errors.QueryCanceled):
-                raise _NotLocked("another write holds the account") from error
-            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-                self._writers.pool.drain()  # of several hosts in the URL, another one may be the primary now
-                raise _NotLocked(READ_ONLY) from error
-            if not locked and is_transient(error):
-                raise _NotLocked(explain(error)) from error
-            raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
-
-
-class _NotLocked(Exception):
-    """An attempt to lock an account's row has failed, before anything was done."""
-
-
-def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -> None:
-    slot.has_failed = done.cancelled() or done.exception() is not None
-    with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
-        loop.call_soon_threadsafe(slot.release)
-
-
-class _Threads:
-    """Threads of one purpose, and as many connections to the primary."""
-
-    def __init__(self, url: str, name: str, count: int, connections: ConnectionLimits) -> None:
-        options = connect_options(connections)
-        self.pool = ConnectionPool(
-            url, min_size=0, max_size=count, open=False, kwargs=options, reconnect_timeout=WAIT_SECONDS
-        )
-        self._executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"postgres-{name}")
-
-    def start(self, work: Callable[[], T]) -> "Future[T]":
-        return self._executor.submit(work)
-
-    async def run(self, work: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self.start(work))
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self.pool.close()
-
-
-def _limit_statements(connection: psycopg.Connection[Any], seconds: float) -> None:
-    """End each further statement of the transaction that takes longer, or waits longer for a lock."""
-    connection.execute(f"SET LOCAL statement_timeout = {round(seconds * 1000)}".encode())
+    def _now(self, account: Account) -> int:
+        """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
+        self._clock_check.refuse()
+        return self.clocks.at(account, self._clock())
 
 
 def _translate_errors(work: Callable[[], T]) -> T:

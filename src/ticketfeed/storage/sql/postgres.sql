@@ -27,15 +27,24 @@ INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subd
 
 -- name: lock_state
 -- The account's row, locked until the end of the transaction: writes of one account run one after the other. Its last
--- column: the WAL timeline, if it is another one than at the last write. In a SELECT, Citus evaluates that where the row is.
--- No row if it is frozen for longer.
-SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
-FROM ticketfeed.feed_state WHERE account_id = :account_id AND frozen_until <= :frozen_max FOR UPDATE
+-- columns: until when it is frozen; and the WAL timeline, if it is another one than at the last write. In a SELECT, Citus
+-- evaluates that where the row is.
+SELECT {row}, frozen_until, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
+FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
 
 -- name: lock_state_nowait
 -- The same, or an error at once if a write holds it.
-SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
+SELECT {row}, frozen_until, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
 FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
+
+-- name: max_ids_of_new
+-- The largest ids, no larger than id_max, of what gets one when a ticket is made: max_ticket_id and max_record_id at once.
+SELECT
+    (SELECT coalesce(max(id), 0) FROM ticketfeed.ticket WHERE account_id = :account_id AND id <= :id_max),
+    (SELECT coalesce(max(id), 0) FROM ticketfeed.record
+     WHERE account_id = :account_id AND kind = 'audits' AND id <= :id_max),
+    (SELECT coalesce(max(id), 0) FROM ticketfeed.record
+     WHERE account_id = :account_id AND kind = 'ticket_metric_events' AND id <= :id_max)
 
 -- name: write_timeline
 -- Store the timeline of the account's row, which the transaction has locked.
@@ -118,20 +127,6 @@ SELECT coalesce(max(value::bigint), 0) FROM ticketfeed.meta WHERE name = 'overwr
 INSERT INTO ticketfeed.meta (name, value) VALUES ('overwritten', :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
--- name: put_entry
--- Add or replace an entry of the search index.
-INSERT INTO ticketfeed.search_entry (
-    account_id, kind, id, target_id,
-    created_at, updated_at, due_at, solved_at, status, priority, ticket_type, words
-) VALUES (
-    :account_id, :kind, :id, :target_id,
-    :created_at, :updated_at, :due_at, :solved_at, :status, :priority, :ticket_type, :words::tsvector
-)
-ON CONFLICT (account_id, kind, id) DO UPDATE
-SET target_id = excluded.target_id, created_at = excluded.created_at, updated_at = excluded.updated_at,
-    due_at = excluded.due_at, solved_at = excluded.solved_at, status = excluded.status,
-    priority = excluded.priority, ticket_type = excluded.ticket_type, words = excluded.words
-
 -- name: delete_entries
 -- Delete the entries of tickets or records of one kind.
 DELETE FROM ticketfeed.search_entry WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
@@ -145,8 +140,16 @@ ANALYZE ticketfeed.search_entry
 TRUNCATE ticketfeed.search_entry
 
 -- name: start_written
--- An empty table of the tickets that a long write has stored. It ends with the transaction.
-CREATE TEMPORARY TABLE written_ticket (id bigint PRIMARY KEY, generated_timestamp bigint NOT NULL) ON COMMIT DROP
+-- A table of the tickets that a long write has stored. It ends with the transaction.
+CREATE TEMPORARY TABLE IF NOT EXISTS written_ticket (
+    id bigint PRIMARY KEY, generated_timestamp bigint NOT NULL
+) ON COMMIT DROP
+
+-- name: add_written
+-- Note stored tickets: a JSON object of their ids and seconds.
+INSERT INTO written_ticket (id, generated_timestamp)
+SELECT CAST(key AS bigint), CAST(value AS bigint) FROM json_each_text(CAST(:written AS json))
+ON CONFLICT (id) DO UPDATE SET generated_timestamp = excluded.generated_timestamp
 
 -- name: lock_windows
 -- Rate-limit windows, locked in the order of their names, so that two processes cannot block each other for good.

@@ -239,15 +239,14 @@ SELECT coalesce(max(id), 0) FROM ticketfeed.record WHERE account_id = :account_i
 -- Delete the oldest entries of the invalidation log.
 DELETE FROM ticketfeed.invalidation WHERE account_id = :account_id AND number <= :forgotten
 
+-- name: clear_written
+-- Empty the table of start_written, which an earlier load may have used.
+DELETE FROM written_ticket
+
 -- name: find_written
 -- Which of these tickets an earlier batch of the same write has stored, and what second their input carried. The table is
 -- temporary: start_written makes it.
 SELECT id, generated_timestamp FROM written_ticket WHERE id = ANY (:ids)
-
--- name: add_written
--- Note a stored ticket.
-INSERT INTO written_ticket (id, generated_timestamp) VALUES (:id, :generated_timestamp)
-ON CONFLICT (id) DO UPDATE SET generated_timestamp = excluded.generated_timestamp
 
 -- Reads of a feed and of lists. The pages themselves are in sqlite.sql and postgres.sql, lists in list_query.py.
 

@@ -37,8 +37,8 @@ INSERT INTO account (account_id, subdomain) VALUES (
 ) ON CONFLICT (subdomain) DO NOTHING
 
 -- name: lock_state
--- The account's row in a write, which holds the lock of the file already; no row if it is frozen for longer.
-SELECT {row} FROM feed_state WHERE account_id = :account_id AND frozen_until <= :frozen_max
+-- The account's row in a write, which holds the lock of the file already; and until when it is frozen.
+SELECT {row}, frozen_until FROM feed_state WHERE account_id = :account_id
 
 -- name: fence_states
 -- Fence every account at once, as watermark.fence_states does one: a mirror stays where it is.
@@ -127,9 +127,14 @@ DELETE FROM search_entry;
 INSERT INTO search_text (search_text) VALUES ('delete-all')
 
 -- name: start_written
--- An empty table of the tickets that a long write has stored. It lasts as long as the connection.
-CREATE TEMP TABLE IF NOT EXISTS written_ticket (id INTEGER PRIMARY KEY, generated_timestamp INTEGER NOT NULL);
-DELETE FROM written_ticket
+-- A table of the tickets that a long write has stored. It lasts as long as the connection.
+CREATE TEMP TABLE IF NOT EXISTS written_ticket (id INTEGER PRIMARY KEY, generated_timestamp INTEGER NOT NULL)
+
+-- name: add_written
+-- Note stored tickets: a JSON object of their ids and seconds.
+INSERT INTO written_ticket (id, generated_timestamp)
+SELECT CAST(key AS INTEGER), value FROM json_each(:written) WHERE true
+ON CONFLICT (id) DO UPDATE SET generated_timestamp = excluded.generated_timestamp
 
 -- name: create_sidecar
 -- The tables of the sidecar file.

@@ -1,6 +1,6 @@
 """Queries on a connection to SQLite, and how a write stores tickets there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -32,15 +32,18 @@ class SqliteSession(SqlSession):
     def fetch(self, sql: str, bindings: Mapping[str, Any]) -> list[Any]:
         return self.connection.execute(sql, bindings).fetchall()
 
-    def execute(self, name: str, bindings: Mapping[str, Any]) -> int:
+    def count(self, name: str, bindings: Mapping[str, Any]) -> int:
         self.connection.execute(QUERIES[name], bindings)
         return self.connection.changes()
 
     def run(self, sql: str, bindings: Mapping[str, Any]) -> None:
         self.connection.execute(sql, bindings)
 
-    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
-        self.connection.executemany(sql, rows)
+    def put_rows(
+        self, table: str, row_type: Any, account_id: int, rows: Sequence[Any], key: tuple[str, ...] = ()
+    ) -> None:
+        sql = insert_rows(SQLITE, table, row_type, key=key)
+        self.connection.executemany(sql, [(account_id, *row) for row in rows])
 
 
 class SqliteTransaction(SqlTransaction):
@@ -50,7 +53,7 @@ class SqliteTransaction(SqlTransaction):
         super().__init__(session, account, states, now)
         self._connection = session.connection
 
-    def _store_tickets(self, rows: list[TicketRow]) -> list[Position]:
+    def _store_tickets(self, rows: list[TicketRow]) -> None:
         """The position is the key, so a changed ticket is deleted and inserted."""
         account_id, execute = self._account_id, self._connection.execute
         if len(rows) == 1:
@@ -63,7 +66,10 @@ class SqliteTransaction(SqlTransaction):
                 self._search_changes.add_stored(("tickets", id), indexed_ticket(id, status, body))
         # In feed order: inserts into a clustered table in another order take twice the time.
         self._connection.executemany(_INSERT_TICKET, [(account_id, *row) for row in sorted(rows)])
-        return left
+        self._count_stored(len(rows), left)
+
+    def _start_alone(self) -> None:
+        pass
 
     def _find_indexed(self, keys: Iterable[EntryKey]) -> list[RecordRow]:
         """To remove the words of an entry, which the index does not have, they are made again."""

@@ -162,9 +162,14 @@ class SqliteStore(SqlAccountStore):
         account, _ = create_account(session, subdomain)
         return account
 
-    def _transaction(self, session: SqlSession, account: Account, states: States) -> SqlTransaction:
+    def _run_write(
+        self, session: SqlSession, account: Account, states: States, work: Callable[[SqlTransaction], T]
+    ) -> T:
         assert isinstance(session, SqliteSession)
-        return SqliteTransaction(session, account, states, self._account_now(account))
+        write = SqliteTransaction(session, account, states, self._account_now(account))
+        result = work(write)
+        write.finish()
+        return result
 
     def newest(self) -> int:
         return self._clock()

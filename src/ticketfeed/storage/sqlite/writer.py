@@ -30,7 +30,7 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.storage.sql_session import lock_for_write, lock_states, write_states
+from ticketfeed.storage.sql_session import end_freeze, lock_states, no_account_row, write_states
 from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
 from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
@@ -316,7 +316,12 @@ class SqliteWriter:
         states[queued.account] = write.finish()
 
     def _lock_row(self, account: Account) -> States:
-        return StateRow(*lock_for_write(self.session, account, self._clock())).states
+        """The account's row, for a write. Raises AccountFrozen, StoreUnavailable."""
+        sql = QUERIES.select("lock_state", StateRow)
+        for *columns, frozen_until in self.session.fetch(sql, {"account_id": account.account_id}):
+            end_freeze(self.session, account, frozen_until, self._clock())
+            return StateRow(*columns).states
+        raise no_account_row(account)
 
     def _write_states(self, states: dict[Account, States]) -> None:
         for account, after in states.items():

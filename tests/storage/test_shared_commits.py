@@ -1,0 +1,162 @@
+"""Writes that share a transaction on PostgreSQL: each by itself to whoever called, in few round trips."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.postgres import PostgresServer
+from tests.storage.contract import ManualClock, putting, ticket
+from ticketfeed.protocol.errors import BadInput, StoreUnavailable
+from ticketfeed.protocol.model import Account, Identity
+from ticketfeed.protocol.ticket_input import NEW_TICKET
+from ticketfeed.storage.connection_limits import ConnectionLimits
+from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.postgres.store import PostgresStore
+from ticketfeed.writing.tickets import TicketWriter
+
+Work = Callable[[WriteTransaction], object]
+Scenario = Callable[[PostgresStore, Account], Awaitable[None]]
+
+
+def run(postgres: PostgresServer, scenario: Scenario, *, has_prepared: bool = False) -> None:
+    async def main() -> None:
+        limits = ConnectionLimits(has_prepared=has_prepared)
+        store = await PostgresStore.open(postgres.new_database(), ManualClock(), connections=limits)
+        await scenario(store, await store.create_account("acme"))
+        await store.close()
+
+    asyncio.run(main())
+
+
+async def write_together(store: PostgresStore, account: Account, works: Sequence[Work]) -> list["asyncio.Task[object]"]:
+    """Tasks of writes that are queued, in this order, while another one runs."""
+    is_running, is_queued = threading.Event(), threading.Event()
+
+    def wait(_write: WriteTransaction) -> None:
+        is_running.set()
+        assert is_queued.wait(30)
+
+    first = asyncio.create_task(store.write(account, wait))
+    assert await asyncio.to_thread(is_running.wait, 30)
+    tasks = [asyncio.create_task(store.write(account, work)) for work in works]
+    await asyncio.sleep(0)
+    is_queued.set()
+    await first
+    return tasks
+
+
+def failing(sql: str) -> Work:
+    """A work with a statement of its own, whose error comes later, as nobody asks for a result."""
+
+    def work(write: WriteTransaction) -> None:
+        write.put_tickets([ticket(99)])
+        write._session.run(sql, {})  # type: ignore[attr-defined]
+
+    return work
+
+
+def refused(_write: WriteTransaction) -> None:
+    raise BadInput("refused")
+
+
+def make_ticket(write: WriteTransaction) -> int:
+    """As POST /tickets does."""
+    new = NEW_TICKET.parse_body(b'{"ticket":{"subject":"x","comment":{"body":"words of it"}}}')
+    return TicketWriter(write, "acme", Identity(1, "", "admin")).create(new).draft.id
+
+
+@pytest.mark.parametrize("has_prepared", [False, True])
+def test_which_write_gets_which_error(postgres: PostgresServer, has_prepared: bool) -> None:
+    """A statement that fails is the error of the write that sent it alone, and that write leaves nothing."""
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        for _ in range(8 if has_prepared else 1):  # until statements are prepared
+            works = [putting([ticket(1)]), refused, failing("SELECT 1/0"), putting([ticket(2)])]
+            ended = await asyncio.gather(*await write_together(store, account, works), return_exceptions=True)
+            assert [type(each) for each in ended] == [int, BadInput, StoreUnavailable, int]
+            assert "division by zero" in str(ended[2])
+        assert [row.id for row in await store.read_tickets(account, [1, 2, 99])] == [1, 2]
+        assert (await store.read_state(account)).ticket_count == 2
+
+    run(postgres, scenario, has_prepared=has_prepared)
+
+
+def test_an_error_that_a_work_hides(postgres: PostgresServer) -> None:
+    """A write whose transaction was rolled back is never told that it was stored, alone or in a group."""
+
+    def hides(write: WriteTransaction) -> None:
+        write.put_tickets([ticket(99)])
+        try:
+            write._session.fetch("SELECT 1/0", {})  # type: ignore[attr-defined]
+        except psycopg.Error:
+            return
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        works = [hides, putting([ticket(1)])]
+        ended = await asyncio.gather(*await write_together(store, account, works), return_exceptions=True)
+        assert [type(each) for each in ended] == [StoreUnavailable, int]
+        with pytest.raises(StoreUnavailable):
+            await store.write(account, hides)
+        assert (await store.read_state(account)).ticket_count == 1
+
+    run(postgres, scenario)
+
+
+def test_a_connection_that_is_lost(postgres: PostgresServer) -> None:
+    """All writes of the group fail, and nothing of them is stored; later ones have another connection."""
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        works = [putting([ticket(1)]), failing("SELECT pg_terminate_backend(pg_backend_pid())"), refused]
+        ended = await asyncio.gather(*await write_together(store, account, works), return_exceptions=True)
+        assert [type(each) for each in ended] == [StoreUnavailable, StoreUnavailable, BadInput]
+        assert (await store.read_state(account)).ticket_count == 0
+        await store.write(account, putting([ticket(1)]))
+
+    run(postgres, scenario)
+
+
+def test_callers_that_are_cancelled(postgres: PostgresServer) -> None:
+    """One that waits writes nothing; the others are not disturbed, and are told in time when the row is locked."""
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        with psycopg.connect(store._writers.pool.conninfo) as stranger:
+            stranger.execute("SELECT FROM ticketfeed.feed_state FOR UPDATE")
+            tasks = [asyncio.create_task(store.write(account, putting([ticket(id)]))) for id in range(1, 6)]
+            await asyncio.sleep(0.2)
+            tasks[0].cancel()
+            tasks[2].cancel()
+            await asyncio.sleep(0)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in ended] == [asyncio.CancelledError, int, asyncio.CancelledError, int, int]
+        assert [row.id for row in await store.read_tickets(account, [1, 2, 3, 4, 5])] == [2, 4, 5]
+
+    run(postgres, scenario)
+
+
+def test_round_trips(postgres: PostgresServer, tmp_path: Path) -> None:
+    """To make one ticket takes five, and to make fifty at once hardly more, as the server's own protocol shows."""
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        assert await store.write(account, make_ticket) == 1
+        trips = {}
+        for count in (1, 50):
+            file = tmp_path / f"{count}.txt"
+            with file.open("w") as trace:
+                with store._writers.pool.connection() as connection:  # the only one there is
+                    connection.pgconn.trace(trace.fileno())
+                ids = await asyncio.gather(*(store.write(account, make_ticket) for _ in range(count)))
+                with store._writers.pool.connection() as connection:
+                    connection.pgconn.untrace()
+            assert ids == list(range(ids[0], ids[0] + count))
+            sent = re.findall(r"\tF\t\d+\t(\w+)", file.read_text("utf-8"))
+            trips[count] = sent.count("Sync") + sent.count("Flush") - 1  # the end of a pipeline is both
+            assert "Query" not in sent
+        assert trips[1] <= 5, trips
+        assert trips[50] <= 12, trips  # the first ticket may have a transaction of its own
+
+    run(postgres, scenario)
