@@ -1,9 +1,10 @@
-"""ticketfeed account: create and list accounts, and choose the default one."""
+"""ticketfeed account: create and list accounts, choose the default one; copy, move and erase whole accounts."""
 
 from typing import Annotated
 
 import typer
 
+from ticketfeed.cli import account_units
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.protocol.account_names import check_account_name
@@ -12,7 +13,7 @@ from ticketfeed.settings import Settings
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Create and list accounts, and choose the default one.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, copy, move and erase accounts, and choose the default one.", no_args_is_help=True)
 
 
 @app.command()
@@ -68,3 +69,11 @@ def choose_default(settings: Settings, name: Annotated[str, typer.Argument(metav
             await store.put_default_account(await choose_account(store, name))
 
     run_async(work())
+
+
+app.command()(account_units.export)
+app.command("import")(account_units.import_)
+app.command()(account_units.copy)
+app.command()(account_units.unfreeze)
+app.command()(account_units.erase)
+app.command()(account_units.isolate)

@@ -40,6 +40,7 @@ TicketfeedError
 │   ├── APIRateLimitExceeded  429  carries Retry-After
 │   ├── InternalServerError   500
 │   ├── StoreUnavailable      503  carries Retry-After
+│   │   └── AccountFrozen     503  a write to an account that is being moved to another store
 │   └── ServerBusy            503  carries Retry-After
 └── OperatorError             shown as one line on standard error, exit code 2
     ├── BadRecord             one record of an input cannot be used
@@ -61,6 +62,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "APIRateLimitExceeded",
+    "AccountFrozen",
     "AccountIsMirror",
     "ApiTokensEnded",
     "BadInput",
@@ -529,6 +531,16 @@ class StoreUnavailable(_Unavailable):
     """The store cannot answer: busy, restarting, disk full."""
 
     description = "The store is not available. Try again later"
+
+
+class AccountFrozen(StoreUnavailable):
+    """A write to an account while the end of it is copied to another store, or after it was moved (`is_moved`)."""
+
+    description = "The account is being moved, and takes no changes. Try again later"
+
+    def __init__(self, subdomain: str, *, is_moved: bool) -> None:
+        state = "was moved to another store" if is_moved else "is being copied to another store"
+        super().__init__(f"account {subdomain} {state}, and takes no changes here", 30 if is_moved else 1)
 
 
 class ServerBusy(_Unavailable):

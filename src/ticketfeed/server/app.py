@@ -68,12 +68,14 @@ def create_app(
     metrics, jobs = make_metrics(), Jobs(store, exports.clear_cache)
     checked = authenticate or Authenticator(store, now, *([metrics.add_refusal] if metrics else []))
     kept = TEST_REQUESTS_KEPT if settings.test_clock else REQUESTS_KEPT
-    usage_tracker = UsageTracker(store, system_instant if clock is system_clock else clock, kept)
+    accounts = Accounts(store)
+    instant = system_instant if clock is system_clock else clock
+    usage_tracker = UsageTracker(store, instant, kept, accounts.forget)
     service = Service(
         settings,
         store,
         clock,
-        Accounts(store),
+        accounts,
         checked,
         rate_limiter,
         exports,

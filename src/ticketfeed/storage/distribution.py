@@ -1,9 +1,10 @@
 """Distribution of a store by its URL, whose scheme names the engine as in `open_store`."""
 
 from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.model import Account
 from ticketfeed.storage import needs_driver
 
-__all__ = ["distribute_store"]
+__all__ = ["distribute_store", "isolate_account"]
 
 
 def distribute_store(url: str, *, undo: bool = False, shards: int | None = None) -> list[str]:
@@ -17,3 +18,13 @@ def distribute_store(url: str, *, undo: bool = False, shards: int | None = None)
         from ticketfeed.storage.postgres.distribution import distribute_postgres
 
     return distribute_postgres(url, undo=undo, shards=shards)
+
+
+def isolate_account(url: str, account: Account) -> int:
+    """Move the rows of an account to a shard of their own; returns its id. Raises StoreError."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise StoreError("only a PostgreSQL store on Citus has shards")
+    with needs_driver():
+        from ticketfeed.storage.postgres.distribution import isolate_postgres
+
+    return isolate_postgres(url, account)

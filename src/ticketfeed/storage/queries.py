@@ -35,6 +35,7 @@ __all__ = [
     "copy_rows_sql",
     "delete_rows_sql",
     "insert_rows",
+    "list_rows_sql",
     "load_migrations",
     "orphans_sql",
     "split_statements",
@@ -137,6 +138,12 @@ def copy_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str
     values = (":target" if column == "account_id" else column for column in columns)
     sql = f"INSERT INTO ticketfeed.{table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM ticketfeed.{table}"
     return translate(dialect, f"{sql} WHERE account_id = :source")
+
+
+@cache
+def list_rows_sql(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """A SELECT of the rows of an account."""
+    return translate(dialect, f"SELECT {', '.join(columns)} FROM ticketfeed.{table} WHERE account_id = :account_id")
 
 
 @cache

@@ -130,7 +130,7 @@ class SqlSavedWrites(ABC):
         write_states(self._session, account, (self._state, self._record_state))
         watermarks = f"{self._state.watermark} {self._record_state.watermark}"
         row = SavedRow(account.account_id, account.subdomain, f"{self.now} 1 {watermarks}")
-        self._session.execute("put_saved", {"name": _key(row), "value": row.value})
+        self._session.execute("put_meta", {"name": _key(row), "value": row.value})
         return row.saved(self._state)
 
     def rewind_account(self, name: str, *, fences: bool) -> None:
@@ -164,7 +164,7 @@ class SqlSavedWrites(ABC):
         saved = row.saved(self._saved_states(row)[0])
         for table in ("feed_state", *_COPIED):
             self._delete(row.account_id, table)
-        self._session.execute("forget_saved", {"name": _key(row)})
+        self._session.execute("forget_meta", {"name": _key(row)})
         self._session.execute("delete_account", {"account_id": row.account_id})
         return saved
 
@@ -175,7 +175,7 @@ class SqlSavedWrites(ABC):
             is_before = keep is not None and keep.is_on_line and row.account_id <= keep.account_id and row.is_on_line
             moved = row.moved(is_on_line=row == keep or is_before)
             if moved != row:
-                self._session.execute("put_saved", {"name": _key(row), "value": moved.value})
+                self._session.execute("put_meta", {"name": _key(row), "value": moved.value})
 
     def _rewind_tickets(self, saved_id: int, after: int) -> None:
         changed = self._changed("list_ticket_ids_after", saved_id, after=after)

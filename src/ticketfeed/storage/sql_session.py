@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from ticketfeed.protocol import watermark
-from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.errors import AccountFrozen, StoreUnavailable
 from ticketfeed.protocol.mirrors import decode_mirror, encode_mirror
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
@@ -18,6 +18,7 @@ from ticketfeed.storage.queries import Queries, build
 __all__ = [
     "SqlSession",
     "create_account",
+    "end_freeze",
     "fence_account",
     "fence_accounts",
     "fence_copy",
@@ -69,10 +70,24 @@ class SqlSession(ABC):
 
 
 def lock_states(session: SqlSession, account: Account) -> States:
-    """Lock the account's row until the end of the transaction, and read it. Raises StoreUnavailable."""
+    """Lock the account's row until the end of the transaction, and read it, whether or not it is frozen.
+
+    Raises StoreUnavailable.
+    """
     for row in session.rows("lock_state", StateRow, {"account_id": account.account_id}):
         return row.states
     raise no_account_row(account)
+
+
+def end_freeze(session: SqlSession, account: Account, frozen_until: int, now: int) -> None:
+    """End the freeze of an account whose row is locked, if its time is over. Raises AccountFrozen if it is not.
+
+    Whoever has frozen the account learns from this that it was written since.
+    """
+    if frozen_until > now:
+        raise AccountFrozen(account.subdomain, is_moved=frozen_until == INT64_MAX)
+    if frozen_until:
+        session.execute("write_freeze", {"account_id": account.account_id, "frozen_until": 0})
 
 
 def write_states(session: SqlSession, account: Account, states: States) -> None:
@@ -157,4 +172,6 @@ def find_clock(session: SqlSession, account_id: int) -> MovedClock:
 
 
 def no_account_row(account: Account) -> StoreUnavailable:
-    return StoreUnavailable(f"account {account.subdomain} has no row in feed_state; is the store being restored?")
+    return StoreUnavailable(
+        f"account {account.subdomain} has no row in feed_state: was it erased, or the store restored?"
+    )

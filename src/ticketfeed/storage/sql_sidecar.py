@@ -34,6 +34,7 @@ __all__ = [
     "decode_consumers",
     "decode_requests",
     "end_login_steps",
+    "erase_account_steps",
     "erase_usage_steps",
     "record_usage_steps",
     "replace_consumers_steps",
@@ -117,6 +118,13 @@ def erase_usage_steps(dialect: Dialect, account: Account, user_ids: set[int]) ->
         rows = yield Statement("read_consumers", [own])
         keys = [consumer_key(consumer) for consumer in decode_consumers(rows) if consumer.user_id in user_ids]
         yield Statement("forget_consumers", [{**own, "keys": dialect.bind_list(keys)}])
+
+
+def erase_account_steps(account: Account) -> Steps[None]:
+    """Forget all of an account."""
+    own = {"account_id": account.account_id}
+    for name in ("erase_requests", "erase_anonymous_requests", "erase_consumers", "erase_windows", "erase_logins"):
+        yield Statement(name, [own])
 
 
 def replace_consumers_steps(dialect: Dialect, account: Account, consumers: Sequence[Consumer]) -> Steps[None]:

@@ -1,7 +1,7 @@
 """A snapshot of an engine with SQL: all of the Snapshot but what the engine says of itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems, parse_additive
 from ticketfeed.storage.pool_status import NodeStatus
-from ticketfeed.storage.queries import Queries, build, orphans_sql, translate
+from ticketfeed.storage.queries import Queries, build, list_rows_sql, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
 
@@ -40,6 +40,19 @@ class SqlSnapshot(ABC):
     @abstractmethod
     def risks(self) -> Iterator[str]:
         """As in the contract."""
+
+    def scan(self, name: str, /, **bindings: Any) -> Iterator[Any]:
+        """The rows of a query by its name."""
+        return self._scan(self.queries[name], bindings)
+
+    def scan_into(self, name: str, row_type: type[Any], /, **bindings: Any) -> Iterator[Any]:
+        """The same, of the columns of a class."""
+        return self._scan(self.queries.select(name, row_type), bindings)
+
+    def rows_of(self, account: Account, table: str, columns: Sequence[str]) -> Iterator[Any]:
+        """What a table has of an account."""
+        sql = list_rows_sql(self.queries.dialect, table, tuple(columns))
+        return self._scan(sql, {"account_id": account.account_id})
 
     def list_accounts(self) -> list[Account]:
         return build(Account, self._scan(self.queries.select("list_accounts", Account), {}))

@@ -18,7 +18,7 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, RecordRow, TicketRecordRow, TicketRow
-from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
+from ticketfeed.protocol.search_index import INDEXED_KINDS, WORDLESS_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
@@ -109,6 +109,20 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
             self._invalidations.add(position)
         self._added += count - len(left)
 
+    def put_rows(self, rows: Sequence[TicketRow | RecordRow]) -> None:
+        """Store rows of another store as they are. The account's row stays as it was."""
+        self._rewound = self._state, self._record_state
+        self._put_tickets([row for row in rows if isinstance(row, TicketRow)])
+        self._store_records([row for row in rows if isinstance(row, RecordRow)])
+
+    def remove_rows(self, kind: str, ids: Sequence[int]) -> None:
+        """Delete tickets ("tickets") or records as if they had never been. The account's row stays as it was."""
+        self._rewound = self._state, self._record_state
+        if kind == "tickets":
+            self._remove_tickets(ids)
+        else:
+            self._remove_records(kind, ids)
+
     def put_records(self, drafts: Iterable[RecordDraft]) -> int:
         second, count = watermark.next_generated_timestamp(self._record_state, self.now), 0
         keep = watermark.allows_own_record_times(self._record_state)
@@ -172,7 +186,8 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         for batch in batches(ids, BATCH):
             rows = self._rows("find_record_rows", RecordRow, kind=kind, ids=self._list(batch))
             for row in rows if kind in INDEXED_KINDS else ():
-                self._search_changes.add_stored((kind, row.id), indexed_record(row))
+                if kind not in WORDLESS_KINDS:
+                    self._search_changes.add_stored((kind, row.id), indexed_record(row))
                 self._search_changes.add((kind, row.id), None)
             self._execute("remove_records", kind=kind, ids=self._list(batch))
             count += len(rows)

@@ -20,7 +20,7 @@ DEFAULT_SECONDS_MAX = 1.0
 
 
 class Accounts:
-    """The accounts of a store, cached for good: none is ever deleted or renamed."""
+    """The accounts of a store, cached until one is erased: none gets another name or id."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,6 +39,11 @@ class Accounts:
         if account is None:
             raise UnknownAccount(host)
         return account
+
+    def forget(self) -> None:
+        """Read them again: accounts may have been erased."""
+        self._cache.clear()
+        self._default = None
 
     async def _find_named(self, label: str) -> Account | None:
         if label not in self._cache:

@@ -50,6 +50,8 @@ class Jobs:
         self._maintenance: asyncio.Task[None] | None = None
         self._resuming: asyncio.Task[None] | None = None
         self._measuring: asyncio.Task[None] | None = None
+        # Those that were there at the last maintenance: one that is new may be a copy that came with open jobs.
+        self._known: set[Account] | None = None
         # Accounts that the last maintenance could not reach.
         self._unreachable: set[Account] = set()
         self._is_due = asyncio.Event()
@@ -117,7 +119,9 @@ class Jobs:
         """Run it once for every account, those last that could not be reached before."""
         if await self._follow_erasures():
             await self._store.overwrite_erased()
-        for account in sorted(await self._store.list_accounts(), key=self._unreachable.__contains__):
+        accounts = await self._store.list_accounts()
+        await self._resume_new(accounts)
+        for account in sorted(accounts, key=self._unreachable.__contains__):
             try:
                 counts = await maintain(
                     self._store,
@@ -134,6 +138,12 @@ class Jobs:
             self._unreachable.discard(account)
             if any(counts.values()):
                 _log.info("maintenance of %s: %s", account.subdomain, counts)
+
+    async def _resume_new(self, accounts: list[Account]) -> None:
+        known, self._known = self._known, set(accounts)
+        for account in self._known - known if known is not None else ():
+            if not await self._resume(account, asyncio.Semaphore()):
+                self._known.discard(account)
 
     async def _maintain(self, settings: Settings, now: Callable[[Account], int]) -> None:
         while True:

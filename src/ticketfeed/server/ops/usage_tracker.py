@@ -73,11 +73,17 @@ class _Buffer:
 
 class UsageTracker:
     """The usage records of one process. `instant` returns the current time in Unix seconds, with fractions. `keep`: how
-    many requests are stored of an account.
+    many requests are stored of an account. `on_erasure` is called after any process has erased.
     """
 
-    def __init__(self, store: Store, instant: Callable[[], float], keep: int = REQUESTS_KEPT) -> None:
-        self._store, self._instant, self._keep = store, instant, keep
+    def __init__(
+        self,
+        store: Store,
+        instant: Callable[[], float],
+        keep: int = REQUESTS_KEPT,
+        on_erasure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._instant, self._keep, self._on_erasure = store, instant, keep, on_erasure
         self._token_uses = TokenUses(store)
         self._erasures: int | None = None
         self._buffers: dict[Account, _Buffer] = {}
@@ -151,13 +157,19 @@ class UsageTracker:
         await self._token_uses.flush()
 
     async def _drop_erased(self) -> None:
-        """Drop the buffered requests if any process has erased since: they may carry what was erased."""
+        """If any process has erased since, drop the buffered requests, which may carry what was erased, and all that is
+        buffered of accounts that are gone."""
         with contextlib.suppress(StoreError, StoreUnavailable):
             before, self._erasures = self._erasures, await self._store.count_erasures()
-            if before not in (None, self._erasures):
-                for buffer in self._buffers.values():
-                    buffer.requests.clear()
-                    buffer.anonymous.clear()
+            if before in (None, self._erasures):
+                return
+            self._on_erasure()
+            for buffer in self._buffers.values():
+                buffer.requests.clear()
+                buffer.anonymous.clear()
+            known = set(await self._store.list_accounts())
+            for account in self._buffers.keys() - known:
+                del self._buffers[account]
 
     async def _flush_account(self, account: Account) -> str:
         """Flush one account; returns the reason if the store was unavailable, else an empty text."""

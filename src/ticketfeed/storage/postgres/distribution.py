@@ -1,4 +1,4 @@
-"""Distributing a PostgreSQL store over the nodes of Citus, and taking it back."""
+"""Distributing a PostgreSQL store over the nodes of Citus, taking it back, and shards of single accounts."""
 
 import time
 from typing import Any
@@ -7,11 +7,19 @@ import psycopg
 from psycopg.errors import DeadlockDetected
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.storage.postgres.citus import distribute_tables, erase_local_rows, is_citus, undistribute_tables
+from ticketfeed.protocol.model import Account
+from ticketfeed.storage.postgres.citus import (
+    distribute_tables,
+    distributed_tables,
+    erase_local_rows,
+    is_citus,
+    undistribute_tables,
+)
 from ticketfeed.storage.postgres.pools import explain
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
+from ticketfeed.storage.queries import ACCOUNT_TABLES
 
-__all__ = ["distribute_postgres"]
+__all__ = ["distribute_postgres", "isolate_postgres"]
 
 # How often it begins anew when a statement that joins tables in another order stands in its way.
 ATTEMPTS = 10
@@ -47,3 +55,22 @@ def _move(connection: psycopg.Connection[Any], *, undo: bool, shards: int | None
                 raise
             time.sleep(RETRY_SECONDS)
     raise AssertionError("unreachable")
+
+
+def isolate_postgres(url: str, account: Account) -> int:
+    """Move the rows of an account to a shard of their own; returns the shard's id. Raises StoreError.
+
+    Writes of the shard's accounts wait: the form that lets them go on never ends while they do.
+    """
+    refuse_unreadable(url)
+    try:
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+            if ACCOUNT_TABLES[0] not in distributed_tables(connection):
+                raise StoreError("the store is not distributed over the nodes of Citus: it has no shards")
+            row = connection.execute(
+                "SELECT isolate_tenant_to_new_shard(%s::regclass, %s::bigint, 'CASCADE', 'block_writes')",
+                (f"ticketfeed.{ACCOUNT_TABLES[0]}", account.account_id),
+            ).fetchone()
+            return int(row[0]) if row else 0
+    except psycopg.Error as error:
+        raise StoreError(f"cannot isolate the account {account.subdomain}: {explain(error)}") from error

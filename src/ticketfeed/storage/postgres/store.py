@@ -47,12 +47,15 @@ from ticketfeed.storage.postgres.sidecar import run_steps
 from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, read_row, store_timeline
+from ticketfeed.storage.postgres.transaction import PostgresTransaction
 from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
-from ticketfeed.storage.postgres.writer import PostgresWriter, limit_statements
-from ticketfeed.storage.queries import POSTGRES, build
+from ticketfeed.storage.postgres.writer import READ_ONLY, STATEMENT_SECONDS, PostgresWriter, limit_statements
+from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build
 from ticketfeed.storage.shares import AccountSlots
 from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
+    SqlSession,
     create_account,
     fence_account,
     fence_accounts,
@@ -68,11 +71,12 @@ from ticketfeed.storage.sql_sidecar import (
     decode_consumers,
     decode_requests,
     end_login_steps,
+    erase_account_steps,
     erase_usage_steps,
     record_usage_steps,
     replace_consumers_steps,
 )
-from ticketfeed.storage.sql_store import SqlStore
+from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
 __all__ = ["PostgresStore"]
@@ -85,10 +89,7 @@ _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
 # The index of words. One that was interrupted while it was made anew has the same name with _ccnew.
 _WORDS = "search_entry_words"
 # Tables whose rows are erased.
-ERASED_TABLES = (
-    *("ticket", "record", "search_entry", "job", "job_item", "idempotent_answer"),
-    *("consumer", "request", "anonymous_request"),
-)
+ERASED_TABLES = (*ACCOUNT_TABLES, "account", "consumer", "request", "anonymous_request", "login")
 # How long one account of all is waited for.
 ALONE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
@@ -99,7 +100,7 @@ CLOSE_SECONDS = 2.0
 INSPECTORS_MAX = 4
 
 
-class PostgresStore(SqlStore):
+class PostgresStore(SqlAccountStore):
     """A Store in one PostgreSQL database. Open it with `PostgresStore.open`."""
 
     queries = QUERIES
@@ -127,7 +128,7 @@ class PostgresStore(SqlStore):
             )
         )
         slots = AccountSlots(quick, 1, connections.writes - quick)
-        self._writer = PostgresWriter(self._writers, slots, self._now, self._newest, self._compare_clocks)
+        self._writer = PostgresWriter(self._writers, slots, self._now, self.newest, self._compare_clocks)
 
     @classmethod
     async def open(
@@ -223,15 +224,44 @@ class PostgresStore(SqlStore):
                 self._compare_clocks(connection)
                 self._clock_check.refuse()
                 session = WriteSession(connection, pipeline, 0)
-                fence_new_timeline(session, self._newest())
-                account, is_new = create_account(session, subdomain)
-                if is_new:
-                    store_timeline(session, account)
+                account = self._add_account(session, subdomain)
                 if work is not None:
                     self._writer.run_first(session, account, work)
                 return account
 
         return await self._writers.run(lambda: _translate_errors(create))
+
+    def _add_account(self, session: SqlSession, subdomain: str) -> Account:
+        fence_new_timeline(session, self.newest())
+        account, is_new = create_account(session, subdomain)
+        if is_new:
+            store_timeline(session, account)
+        return account
+
+    async def _transact(self, work: Callable[[SqlSession], T], *, erases: bool = False) -> T:  # noqa: ARG002
+        def transact() -> T:
+            with (
+                self._writers.pool.connection(WAIT_SECONDS) as connection,
+                write_transaction(connection) as pipeline,
+            ):
+                limit_statements(connection, STATEMENT_SECONDS)
+                self._compare_clocks(connection)
+                self._clock_check.refuse()
+                return work(WriteSession(connection, pipeline, 0))
+
+        return await self._writers.run(lambda: _translate_errors(transact))
+
+    def _run_write(
+        self, session: SqlSession, account: Account, states: States, work: Callable[[SqlTransaction], T]
+    ) -> T:
+        assert isinstance(session, WriteSession)
+        write = PostgresTransaction(session.renewed(account.account_id), account, states, self._now(account))
+        result = work(write)
+        write.finish_last()
+        return result
+
+    async def _erase_sidecar(self, account: Account) -> None:
+        await self._run_sidecar(account, erase_account_steps(account))
 
     async def put_default_account(self, account: Account) -> None:
         def put() -> None:
@@ -437,7 +467,7 @@ class PostgresStore(SqlStore):
         own = {"account_id": account.account_id}
         async with self._readers.primary.connection(CLOSE_SECONDS) as connection, connection.transaction():
             sql = QUERIES.select("lock_state_nowait", StateRow).encode()
-            for states, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
+            for states, _, timeline in map(read_row, await (await connection.execute(sql, own)).fetchall()):
                 closed = watermark.close_states(states, self.clocks.at(account, self._clock()))
                 if closed is not None and timeline is not None:
                     return None
@@ -451,7 +481,7 @@ class PostgresStore(SqlStore):
     ) -> T:
         return await self._writer.with_row_locked(account, work, wait_deadline(wait_seconds))
 
-    def _newest(self) -> int:
+    def newest(self) -> int:
         return self._clock_check.newest(self._clock())
 
     def _now(self, account: Account) -> int:
@@ -463,5 +493,7 @@ class PostgresStore(SqlStore):
 def _translate_errors(work: Callable[[], T]) -> T:
     try:
         return work()
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise StoreUnavailable(f"the store cannot serve: {READ_ONLY}") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error

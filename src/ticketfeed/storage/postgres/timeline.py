@@ -7,7 +7,7 @@ every position that can have been given out, before anything else is written.
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ticketfeed.protocol import watermark
 from ticketfeed.protocol.model import Account
@@ -36,20 +36,28 @@ CLOCK_ERROR_SECONDS = watermark.CLOCK_BEHIND_SECONDS - 1
 _log = logging.getLogger("ticketfeed.storage")
 
 
-def read_row(row: Sequence[Any]) -> tuple[States, str | None]:
-    """The row of lock_state or lock_state_nowait; and the server's timeline if it is not that of the last write."""
-    *columns, timeline = row
-    return StateRow(*columns).states, timeline
+class _LockedRow(NamedTuple):
+    """The row of lock_state or lock_state_nowait. `timeline`: the server's if it is not that of the last write."""
+
+    states: States
+    frozen_until: int
+    timeline: str | None
 
 
-def lock_row(session: SqlSession, account: Account, now: int) -> States:
+def read_row(row: Sequence[Any]) -> _LockedRow:
+    """What a row of these queries says."""
+    *columns, frozen_until, timeline = row
+    return _LockedRow(StateRow(*columns).states, frozen_until, timeline)
+
+
+def lock_row(session: SqlSession, account: Account, now: int) -> tuple[States, int]:
     """Lock the account's row until the end of the transaction, and fence it if its server is another one.
 
-    `now`: the newest time that any clock shows. Raises StoreUnavailable.
+    Returns it, and until when it is frozen. `now`: the newest time that any clock shows. Raises StoreUnavailable.
     """
-    states, timeline = _lock(session, account)
+    states, frozen_until, timeline = _lock(session, account)
     if timeline is None:
-        return states
+        return states, frozen_until
     newest = max(now, find_clock(session, account.account_id).time(now))
     states = watermark.fence_states(states, newest, CLOCK_ERROR_SECONDS)
     write_states(session, account, states)
@@ -60,12 +68,12 @@ def lock_row(session: SqlSession, account: Account, now: int) -> States:
         timeline,
         states[0].watermark,
     )
-    return states
+    return states, frozen_until
 
 
 def store_timeline(session: SqlSession, account: Account) -> None:
     """Store the timeline of an account that this transaction has made."""
-    _, timeline = _lock(session, account)
+    timeline = _lock(session, account).timeline
     if timeline is not None:
         _write_timeline(session, account, timeline)
 
@@ -78,7 +86,7 @@ def fence_new_timeline(session: SqlSession, now: int) -> None:
         session.execute("write_new_timeline", {"timeline": timeline})
 
 
-def _lock(session: SqlSession, account: Account) -> tuple[States, str | None]:
+def _lock(session: SqlSession, account: Account) -> _LockedRow:
     sql = session.queries.select("lock_state", StateRow)
     for row in session.fetch(sql, {"account_id": account.account_id}):
         return read_row(row)

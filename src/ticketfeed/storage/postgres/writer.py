@@ -34,10 +34,10 @@ from ticketfeed.storage.postgres.timeline import lock_row
 from ticketfeed.storage.postgres.transaction import NeedsOwnTransaction, PostgresTransaction
 from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
 from ticketfeed.storage.shares import AccountSlots, Slot
-from ticketfeed.storage.sql_session import write_states
+from ticketfeed.storage.sql_session import end_freeze, write_states
 from ticketfeed.storage.wait_budget import spend_wait
 
-__all__ = ["STATEMENT_SECONDS", "PostgresWriter", "limit_statements"]
+__all__ = ["READ_ONLY", "STATEMENT_SECONDS", "PostgresWriter", "limit_statements"]
 
 T = TypeVar("T")
 Work = Callable[[WriteTransaction], T]
@@ -128,7 +128,8 @@ class PostgresWriter:
     def run_first(self, session: WriteSession, account: Account, work: Work[T]) -> T:
         """Lock the row of an account that this transaction has created, and run `work`."""
         session = session.renewed(account.account_id)
-        states = lock_row(session, account, self._newest())
+        states, frozen_until = lock_row(session, account, self._newest())
+        end_freeze(session, account, frozen_until, self._newest())
         limit_statements(session.connection, STATEMENT_SECONDS)
         result, after = self._run_work(session, account, states, work)
         if after != states:
@@ -220,8 +221,10 @@ class PostgresWriter:
                 limit_statements(connection, seconds)
                 self._compare_clocks(connection)
                 session = WriteSession(connection, pipeline, queue.account.account_id)
-                states = lock_row(session, queue.account, self._newest())
+                states, frozen_until = lock_row(session, queue.account, self._newest())
                 group = self._take_group(queue)
+                if any(queued.work is not None for queued in group):
+                    end_freeze(session, queue.account, frozen_until, self._newest())
                 limit_statements(connection, STATEMENT_SECONDS)
                 self._run_group(session, queue.account, states, group)
         except (psycopg.Error, PoolTimeout) as error:

@@ -21,15 +21,20 @@ SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND position(:ne
 SELECT id FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = :kind AND position(:needle::bytea IN body) > 0
 
+-- name: create_account
+-- Add an account, unless there is one of this name.
+INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subdomain) DO NOTHING
+
 -- name: lock_state
 -- The account's row, locked until the end of the transaction: writes of one account run one after the other. Its last
--- column: the WAL timeline, if it is another one than at the last write. In a SELECT, Citus evaluates that where the row is.
-SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
+-- columns: until when it is frozen; and the WAL timeline, if it is another one than at the last write. In a SELECT, Citus
+-- evaluates that where the row is.
+SELECT {row}, frozen_until, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
 FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE
 
 -- name: lock_state_nowait
 -- The same, or an error at once if a write holds it.
-SELECT {row}, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
+SELECT {row}, frozen_until, nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), wal_timeline)
 FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
 
 -- name: max_ids_of_new

@@ -8,10 +8,6 @@
 -- Every account but those that were saved; the table is small, and the same on every node.
 SELECT {row} FROM ticketfeed.account WHERE subdomain NOT LIKE '%@%' ORDER BY account_id
 
--- name: create_account
--- Add an account, unless there is one of this name.
-INSERT INTO ticketfeed.account (subdomain) VALUES (:subdomain) ON CONFLICT (subdomain) DO NOTHING
-
 -- name: find_account
 -- The account of this name.
 SELECT {row} FROM ticketfeed.account WHERE subdomain = :subdomain
@@ -34,17 +30,47 @@ FROM ticketfeed.account JOIN ticketfeed.meta ON meta.name = 'saved_' || CAST(acc
 WHERE account.subdomain LIKE :pattern
 ORDER BY account.account_id
 
--- name: put_saved
--- Store when an account was saved, and whether the one that it was made of has the same rows up to there.
+-- name: put_meta
+-- Store what the store as a whole has under a name: when an account was saved, and whether the one that it was made of has
+-- the same rows up to there; or, in a file of one account, its consumers.
 INSERT INTO ticketfeed.meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
--- name: forget_saved
+-- name: forget_meta
 -- Delete that.
 DELETE FROM ticketfeed.meta WHERE name = :name
 
 -- name: delete_account
 -- Delete an account, whose rows are deleted.
 DELETE FROM ticketfeed.account WHERE account_id = :account_id
+
+-- name: rename_account
+-- Give an account another name: that of one that nobody sees, or its own.
+UPDATE ticketfeed.account SET subdomain = :subdomain WHERE account_id = :account_id
+
+-- name: forget_default_account
+-- Choose no account, if it is this one.
+DELETE FROM ticketfeed.meta WHERE name = 'default_account' AND value = :subdomain
+
+-- name: put_erased_account_id
+-- Note the id of an account that is erased, where the engine would use it again (SQLite).
+UPDATE ticketfeed.meta SET value = CAST(:account_id AS text)
+WHERE name = 'erased_account_id' AND CAST(value AS bigint) < :account_id
+
+-- name: read_meta
+-- What the store as a whole has under a name.
+SELECT value FROM ticketfeed.meta WHERE name = :name
+
+-- name: list_some_rows
+-- Some tickets, then some records.
+SELECT kind, id FROM (
+    SELECT 'tickets' AS kind, id FROM (
+        SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id LIMIT :limit
+    ) AS some_tickets
+    UNION ALL
+    SELECT kind, id FROM (
+        SELECT kind, id FROM ticketfeed.record WHERE account_id = :account_id LIMIT :limit
+    ) AS some_records
+) AS found
 
 -- name: list_ticket_ids_after
 -- Tickets that were changed after a second, in any order: a sort by id would not use the index of the feed.
@@ -113,6 +139,14 @@ SET last_generated_timestamp = :last_generated_timestamp,
     record_watermark = :record_watermark,
     is_mirror = :is_mirror
 WHERE account_id = :account_id
+
+-- name: read_freeze
+-- Until when writes of the account are refused.
+SELECT frozen_until FROM ticketfeed.feed_state WHERE account_id = :account_id
+
+-- name: write_freeze
+-- Store that of an account whose row is locked.
+UPDATE ticketfeed.feed_state SET frozen_until = :frozen_until WHERE account_id = :account_id
 
 -- Accounts that are mirrors.
 
@@ -665,6 +699,18 @@ DELETE FROM ticketfeed.request WHERE account_id = :account_id
 -- Delete all recent requests of nobody who is known.
 DELETE FROM ticketfeed.anonymous_request WHERE account_id = :account_id
 
+-- name: erase_consumers
+-- Delete all consumers.
+DELETE FROM ticketfeed.consumer WHERE account_id = :account_id
+
+-- name: erase_windows
+-- Delete all rate-limit windows.
+DELETE FROM ticketfeed.request_window WHERE account_id = :account_id
+
+-- name: erase_logins
+-- Delete all logins.
+DELETE FROM ticketfeed.login WHERE account_id = :account_id
+
 -- name: add_login
 -- Store a login.
 INSERT INTO ticketfeed.login (account_id, token_hash, ends_at) VALUES (:account_id, :token_hash, :ends_at)
@@ -786,6 +832,28 @@ INSERT INTO ticketfeed.account_size (account_id, tickets, ticket_bytes, records,
 VALUES (:account_id, :tickets, :ticket_bytes, :records, :record_bytes, :measured_at)
 ON CONFLICT (account_id) DO UPDATE SET tickets = excluded.tickets, ticket_bytes = excluded.ticket_bytes,
     records = excluded.records, record_bytes = excluded.record_bytes, measured_at = excluded.measured_at
+
+-- name: count_rows
+-- How many tickets an account has, and how many records of each kind.
+SELECT 'tickets' AS kind, count(*) FROM ticketfeed.ticket WHERE account_id = :account_id
+UNION ALL
+SELECT kind, count(*) FROM ticketfeed.record WHERE account_id = :account_id GROUP BY kind
+
+-- name: list_kind_ids
+-- The ids of all tickets, or of all records of a kind.
+SELECT id FROM ticketfeed.ticket WHERE account_id = :account_id AND :kind = 'tickets'
+UNION ALL
+SELECT id FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind
+
+-- name: scan_changed_tickets
+-- Tickets that were changed after a second.
+SELECT {row} FROM ticketfeed.ticket
+WHERE account_id = :account_id AND generated_timestamp > :after ORDER BY generated_timestamp, id
+
+-- name: scan_changed_records
+-- Records of a kind that were.
+SELECT {row} FROM ticketfeed.record
+WHERE account_id = :account_id AND kind = :kind AND generated_timestamp > :after ORDER BY generated_timestamp, id
 
 -- name: list_migrations
 -- The migrations that are recorded as applied.

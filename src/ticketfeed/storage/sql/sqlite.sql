@@ -26,9 +26,19 @@ SELECT id FROM ticket WHERE account_id = :account_id AND instr(body, :needle) > 
 -- Records whose body contains these bytes.
 SELECT id FROM record WHERE account_id = :account_id AND kind = :kind AND instr(body, :needle) > 0
 
+-- name: create_account
+-- Add an account, unless there is one of this name. SQLite by itself gives the id of an erased account to the next one.
+INSERT INTO account (account_id, subdomain) VALUES (
+    1 + max(
+        (SELECT coalesce(max(account_id), 0) FROM account),
+        (SELECT CAST(value AS bigint) FROM meta WHERE name = 'erased_account_id')
+    ),
+    :subdomain
+) ON CONFLICT (subdomain) DO NOTHING
+
 -- name: lock_state
--- The account's row in a write, which holds the lock of the file already.
-SELECT {row} FROM feed_state WHERE account_id = :account_id
+-- The account's row in a write, which holds the lock of the file already; and until when it is frozen.
+SELECT {row}, frozen_until FROM feed_state WHERE account_id = :account_id
 
 -- name: fence_states
 -- Fence every account at once, as watermark.fence_states does one: a mirror stays where it is.

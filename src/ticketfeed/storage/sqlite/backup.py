@@ -30,7 +30,7 @@ from ticketfeed.storage.sqlite.file import (
 )
 from ticketfeed.storage.sqlite.session import SqliteSession
 
-__all__ = ["backup_sqlite", "restore_sqlite"]
+__all__ = ["backup_sqlite", "delete_log", "restore_sqlite"]
 
 BUSY_SECONDS = 10.0
 # Copied between two reports of progress, which also are when an interrupt is noticed: some tens of megabytes.
@@ -49,7 +49,7 @@ def backup_sqlite(path: Path, file: Path, advance: Callable[[int, int], None]) -
             _copy(source, copy, advance)
             with transaction(copy):
                 put_file_id(copy, anew=True)
-        _remove_log(part)
+        delete_log(part)
 
 
 def restore_sqlite(
@@ -68,7 +68,7 @@ def restore_sqlite(
         with _opened(part) as copy:
             _refuse_damaged(copy, file)
             fenced = _fence_copy(copy, clock, clock_error_seconds)
-        _remove_log(part)
+        delete_log(part)
     return fenced
 
 
@@ -95,7 +95,7 @@ def _copy(source: apsw.Connection, copy: apsw.Connection, advance: Callable[[int
                 advance(backup.page_count - backup.remaining, backup.page_count)
 
 
-def _remove_log(part: Path) -> None:
+def delete_log(part: Path) -> None:
     """Take the copy out of WAL mode; its first write puts it back."""
     with _opened(part) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")

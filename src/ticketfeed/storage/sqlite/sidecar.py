@@ -27,6 +27,7 @@ from ticketfeed.storage.sql_sidecar import (
     decode_consumers,
     decode_requests,
     end_login_steps,
+    erase_account_steps,
     erase_usage_steps,
     record_usage_steps,
     replace_consumers_steps,
@@ -75,6 +76,10 @@ class SqliteSidecar:
     def erase_usage(self, account: Account, user_ids: set[int]) -> None:
         if self._path.exists():
             self._run(erase_usage_steps(SQLITE, account, user_ids))
+
+    def erase_account(self, account: Account) -> None:
+        if self._path.exists():
+            self._run(erase_account_steps(account))
 
     def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
         if consumers or self._path.exists():

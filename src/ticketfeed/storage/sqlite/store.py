@@ -22,6 +22,7 @@ from ticketfeed.protocol.errors import NoStore, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
+from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
@@ -30,7 +31,9 @@ from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
 from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
+    SqlSession,
     create_account,
     fence_account,
     fence_accounts,
@@ -38,10 +41,10 @@ from ticketfeed.storage.sql_session import (
     no_account_row,
     write_states,
 )
-from ticketfeed.storage.sql_store import SqlStore
+from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.sqlite.file import connect, explain, prepare, snapshot, transaction, translated
 from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders
-from ticketfeed.storage.sqlite.session import QUERIES
+from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
 from ticketfeed.storage.sqlite.sidecar import SqliteSidecar
 from ticketfeed.storage.sqlite.snapshot import SqliteSnapshot
 from ticketfeed.storage.sqlite.writer import SqliteWriter
@@ -57,7 +60,7 @@ WAIT_SECONDS = 5.0
 INSPECTORS_MAX = 4
 
 
-class SqliteStore(SqlStore):
+class SqliteStore(SqlAccountStore):
     """A Store in one SQLite file. Open it with `SqliteStore.open`."""
 
     queries = QUERIES
@@ -66,7 +69,7 @@ class SqliteStore(SqlStore):
         self._path, self._clock, self._busy_seconds = path, clock, busy_seconds
         self._clock_check, self.clocks = clock_check, AccountClocks()
         self._reader = connect(path, busy_seconds, READ_CACHE_KIB)
-        self._writer = SqliteWriter(path, self._account_now, busy_seconds, clock_check)
+        self._writer = SqliteWriter(path, clock, self._account_now, busy_seconds, clock_check)
         self._file_id, self._is_closed = self._writer.file_id, False
         self._readers = SqliteReaders(path, busy_seconds, self._file_id)
         self._inspectors, self._prober, self._sidecar_thread = (
@@ -144,6 +147,35 @@ class SqliteStore(SqlStore):
                 return account
 
         return await self._writer.run(create)
+
+    async def _transact(self, work: Callable[[SqlSession], T], *, erases: bool = False) -> T:
+        def transact() -> T:
+            with translated(self._path), self._writer.transaction():
+                self._clock_check.refuse()
+                if erases:
+                    self._writer.note_erasure()
+                return work(self._writer.session)
+
+        return await self._writer.run(transact)
+
+    def _add_account(self, session: SqlSession, subdomain: str) -> Account:
+        account, _ = create_account(session, subdomain)
+        return account
+
+    def _run_write(
+        self, session: SqlSession, account: Account, states: States, work: Callable[[SqlTransaction], T]
+    ) -> T:
+        assert isinstance(session, SqliteSession)
+        write = SqliteTransaction(session, account, states, self._account_now(account))
+        result = work(write)
+        write.finish()
+        return result
+
+    def newest(self) -> int:
+        return self._clock()
+
+    async def _erase_sidecar(self, account: Account) -> None:
+        await self._run_sidecar(lambda sidecar: sidecar.erase_account(account))
 
     async def put_default_account(self, account: Account) -> None:
         def put() -> None:

@@ -24,11 +24,13 @@ from typing import Any, TypeVar, cast
 
 import apsw
 
+from ticketfeed.clock import Clock
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
-from ticketfeed.storage.sql_session import lock_states, write_states
+from ticketfeed.storage.sql_session import end_freeze, lock_states, no_account_row, write_states
 from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
 from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
@@ -83,8 +85,16 @@ class _Queued:
 class SqliteWriter:
     """Runs jobs and writes one after the other, in order."""
 
-    def __init__(self, path: Path, now: Callable[[Account], int], busy_seconds: float, clock_check: ClockCheck) -> None:
-        self._path, self._account_now, self._busy_seconds = path, now, busy_seconds
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        now: Callable[[Account], int],
+        busy_seconds: float,
+        clock_check: ClockCheck,
+    ) -> None:
+        """`now`: by the clock of an account."""
+        self._path, self._clock, self._account_now, self._busy_seconds = path, clock, now, busy_seconds
         self._clock_check = clock_check
         self.connection = connect(path, busy_seconds, WRITE_CACHE_KIB)
         self.session = SqliteSession(self.connection)
@@ -183,6 +193,10 @@ class SqliteWriter:
         except (apsw.Error, OSError):  # the write itself is done; the next one tries again
             return
 
+    def note_erasure(self) -> None:
+        """The transaction in progress erases rows."""
+        self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = True
+
     def _empty_log(self) -> bool:
         """Whether the log is empty; only tried after an erasure."""
         if self._must_empty_log:
@@ -196,7 +210,7 @@ class SqliteWriter:
 
     def run_in_transaction(self, account: Account, work: Work) -> None:
         """Run the work of a write in the transaction that a job has begun."""
-        before = lock_states(self.session, account)
+        before = self._lock_row(account)
         write = SqliteTransaction(self.session, account, before, self._now(account))
         work(write)
         write_states(self.session, account, write.finish())
@@ -294,12 +308,20 @@ class SqliteWriter:
         """`states` are the accounts' rows as of now in this transaction: each is read once, and written at its end."""
         assert queued.account is not None
         assert queued.work is not None
-        before = states.get(queued.account) or lock_states(self.session, queued.account)
+        before = states.get(queued.account) or self._lock_row(queued.account)
         write = SqliteTransaction(self.session, queued.account, before, self._now(queued.account))
         queued.result = queued.work(write)
         if write.erased_users is not None:
-            self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = True
+            self.note_erasure()
         states[queued.account] = write.finish()
+
+    def _lock_row(self, account: Account) -> States:
+        """The account's row, for a write. Raises AccountFrozen, StoreUnavailable."""
+        sql = QUERIES.select("lock_state", StateRow)
+        for *columns, frozen_until in self.session.fetch(sql, {"account_id": account.account_id}):
+            end_freeze(self.session, account, frozen_until, self._clock())
+            return StateRow(*columns).states
+        raise no_account_row(account)
 
     def _write_states(self, states: dict[Account, States]) -> None:
         for account, after in states.items():
