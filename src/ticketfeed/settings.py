@@ -173,7 +173,7 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 picks a free one.", minimum=0, maximum=65535)
-    workers: int = _setting(1, "Number of server processes.", minimum=1)
+    workers: int = _setting(1, "Number of server processes.", minimum=1, maximum=1000)
     connections: int = _setting(
         4000,
         "Open connections of each process. Beyond, the oldest one without credentials is closed for a new one.",

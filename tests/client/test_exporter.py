@@ -83,13 +83,22 @@ def test_iterating_again_continues(desk: FeedServer) -> None:
 
 
 def test_sources() -> None:
-    """What may be asked how often goes by the host; a name never has a secret."""
+    """What may be asked how often goes by the host; a name never has a secret, nor has a message."""
     acme = parse_source("https://Acme.zendesk.com/")
     assert (acme.url, acme.account, acme.requests_per_minute) == ("https://acme.zendesk.com", "acme", 10)
     assert parse_source("https://notzendesk.com").requests_per_minute is None
     assert parse_source("http://127.0.0.1:8080").account is None
     store = parse_source("postgresql://feed:secret@db.example.com/desk?password=secret")
     assert (store.kind, store.name) == ("store", "postgresql://db.example.com/desk")
+    for text in (
+        "postgresql://feed:secret@[::1",
+        "https://feed:secret@[::1",
+        "https://feed:secret@",
+        "ftp://feed:secret@x",
+    ):
+        with pytest.raises(BadInput) as refused:
+            parse_source(text)
+        assert "secret" not in str(refused.value)
     with pytest.raises(BadInput, match="per_page"):
         Exporter("https://acme.zendesk.com", per_page=1001)
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ TEXTS: list[tuple[str, bytes]] = [
         f"id;status;subject;updated_at;generated_timestamp\r\n1;open;a, b;{TIME};{SECOND}\r\n".encode(),
     ),
     (
+        "CSV, carriage returns",
+        f"id\tstatus\tsubject\tupdated_at\tgenerated_timestamp\r1\topen\ta, b\t{TIME}\t{SECOND}\r".encode(),
+    ),
+    (
         "CSV, compressed",
         gzip.compress(
             f'x,id,subject,status,updated_at,generated_timestamp\n"1\n2",1,"a, b",open,{TIME},{SECOND}\n'.encode()
@@ -105,7 +110,7 @@ def write_duckdb(path: Path, table: str) -> None:
 
 
 def write_parquet(path: Path, _table: str) -> None:
-    pq.write_table(pa.Table.from_pylist([NORMALISED]), path)
+    pq.write_table(pa.Table.from_pylist([{**NORMALISED, "id": Decimal(1)}]), path)
 
 
 @pytest.mark.parametrize("write", [write_sqlite, write_duckdb, write_parquet])
@@ -125,6 +130,7 @@ def test_tables(write: Callable[[Path, str], None], table: str, tmp_path: Path) 
         (lines(RECORD, {"id": 3}, {"status": "open"}, 7, "x", {**RECORD, "id": None}), 5),
         (lines(RECORD) + b"\x00\x00\x00\n", 1),
         (b"id,status\n1,open\n2\n", 1),
+        (b"id,status\n1,open\rtwo,of\n", 1),
         (gzip.compress(lines(*[{**RECORD, "id": id, "subject": str(id**5)} for id in range(3000)]))[:-20], 1),
         (lines(SINGER[3]) + b'{"type": "RECORD", "stream": "tick\n', 1),
         (lines({"type": "RECORD", "stream": "tickets", "record": None}), 1),
@@ -156,6 +162,19 @@ def test_bad_files(data: bytes | None, text: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=text) as refused:
         read_output(str(path))
     assert "\n" not in str(refused.value)
+
+
+def test_bad_values(tmp_path: Path) -> None:
+    """A database or Parquet file with a value that cannot be read is refused in one line."""
+    sqlite, parquet = tmp_path / "tickets.sqlite", tmp_path / "tickets.parquet"
+    connection = apsw.Connection(str(sqlite))
+    connection.execute("CREATE TABLE tickets AS SELECT 1 AS id, CAST(x'ff' AS TEXT) AS subject")
+    connection.close()
+    pq.write_table(pa.table({"id": [1], "updated_at": pa.array([2**62], pa.timestamp("us"))}), parquet)
+    for path in (sqlite, parquet):
+        with pytest.raises(BadInput, match=f"{path.name} cannot be read: .*") as refused:
+            read_output(str(path))
+        assert "\n" not in str(refused.value)
 
 
 def test_empty(tmp_path: Path) -> None:

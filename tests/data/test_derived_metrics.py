@@ -52,7 +52,7 @@ def metric_set(desk: Desk) -> dict[str, Any]:
     assert page["ticket"]["dates"] == {name: shown[name] for name in page["ticket"]["dates"]}
     assert desk.page("/api/v2/ticket_metrics.json")["ticket_metrics"] == [shown]
     found: list[str] = []
-    asyncio.run(desk.store.inspect(lambda snapshot: check_store(snapshot, found.append)))
+    asyncio.run(desk.store.inspect(lambda snapshot: check_store(snapshot, found.append, now=lambda _account: desk.now)))
     assert found == []
     return shown
 
@@ -132,6 +132,11 @@ CASES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         "changed by a later load",
         [{"tickets": [{**TICKET, "status": "open", "updated_at": ASSIGNED}]}, {"tickets": [TICKET]}],
         {"solved_at": SOLVED, "updated_at": SOLVED},
+    ),
+    (
+        "with a time in the future",
+        [{"tickets": [{**TICKET, "generated_timestamp": NOON, "updated_at": "2990-01-01T00:00:00Z"}]}],
+        {"solved_at": "2990-01-01T00:00:00Z"},
     ),
 ]
 

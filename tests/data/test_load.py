@@ -171,6 +171,8 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "array without end": (b"[" + GOOD.strip().replace(b"\n", b","), r"^f, line 1: expected"),
     "page without end": (b'{"users":[{"id":1}],\n"tickets":[{"id":1}', r"^f, line 2: expected"),
     "future": (GOOD + lines(ticket(50, NOON + FUTURE_SECONDS_MAX + 1)), r"^f, line 50: .* lies in the future"),
+    "metric set": (lines({**ticket(1, 5), "metric_set": {"id": "x"}}), r"^f, line 1: its metric set: .*\$\.id"),
+    "half of a pair": (b'{"id":1,"subject":"\\ud83d\\ude00 \\\\ \\ud83d"}', r"^f, line 1: .*half of a surrogate pair"),
     "truncated gzip": (PACKED[:-20], "truncated"),
     "gzip without its check sum": (PACKED[:-8], "truncated"),
     "damaged gzip": (PACKED[:40] + bytes(40) + PACKED[80:], "corrupt gzip"),

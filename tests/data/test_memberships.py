@@ -48,8 +48,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def test_derived_and_replaced(store: Store) -> None:
-    """A user's organization is a membership with the id of the user, until one is loaded that says the same."""
-    load(store, "users", {"id": 5, "organization_id": 7}, {"id": 6}, {"id": 8, "organization_id": 7, "active": False})
+    """A user's organization is a membership with the id of the user, until one is loaded that says the same.
+
+    Also of a user who says to be made in the future.
+    """
+    future = {"created_at": "2990-01-01T00:00:00Z", "updated_at": "2020-01-01T00:00:00Z"}
+    left = {"id": 8, "organization_id": 7, "active": False}
+    load(store, "users", {"id": 5, "organization_id": 7, **future}, {"id": 6}, left)
     assert members(store) == [(5, 5, 7, True)]
     load(store, KIND, {"id": 70, "user_id": 5, "organization_id": 7, "default": True})
     assert members(store) == [(70, 5, 7, True)]

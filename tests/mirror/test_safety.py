@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import os
 import random
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.mirror.desk import SOURCE, Desk, tickets_of
+from tests.mirror.desk import NOW, SOURCE, Desk, tickets_of
 from ticketfeed.client.sources import parse_source
 from ticketfeed.client.steps import Answer, Failed, Request
+from ticketfeed.mirror.lease import is_alive
 from ticketfeed.mirror.run import MirrorOptions, MirrorRun
 from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Lease, Mirror
@@ -281,6 +284,35 @@ def test_a_store_that_cannot_be_written_for_some_time(monkeypatch: pytest.Monkey
     asyncio.run(main())
 
 
+def test_a_full_disk_while_a_source_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an accepted source lacks is removed, although every page had to be written twice."""
+
+    async def main() -> None:
+        desk = await copied_desk()
+        replace_source(desk, await Desk.make(40, seed=8, clock=desk.clock))
+        write, has_failed = desk.target.write, [False]
+
+        async def fails_first(account: Account, work: object, **options: bool) -> object:
+            if options.get("exclusive"):
+                has_failed[0] = not has_failed[0]
+                if has_failed[0]:
+                    raise StoreUnavailable("database or disk is full")
+            return await write(account, work, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(desk.target, "write", fails_first)
+        run, copy = desk.run(per_page=15, follow=True, accepts_source=True), await desk.copy()
+        task = asyncio.create_task(run.run())
+        while (mirror := await desk.target.read_mirror(copy)) is None or not mirror.is_accepted_anew:
+            await asyncio.sleep(0.002)
+        while (mirror := await desk.target.read_mirror(copy)) is None or mirror.is_accepted_anew:
+            await asyncio.sleep(0.002)
+        run.stop()
+        await task
+        assert (await tickets_of(desk.target, copy)).keys() == (await tickets_of(desk.source, desk.account)).keys()
+
+    asyncio.run(main())
+
+
 def test_credentials_that_are_refused() -> None:
     """They end a run with the source's words; a first run leaves no account behind."""
 
@@ -312,6 +344,22 @@ def test_another_account_in_the_middle_of_a_first_copy() -> None:
         assert await desk.target.count_tickets(await desk.copy(), TicketList()) <= 30
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "age", "alive"),
+    [
+        ("elsewhere", 1, 59, True),
+        ("elsewhere", 1, 61, False),
+        (socket.gethostname(), os.getppid(), 61, True),
+        (socket.gethostname(), os.getppid(), 601, False),
+        (socket.gethostname(), os.getpid(), 1, False),
+        (socket.gethostname(), 2**22 + 1, 1, False),
+    ],
+)
+def test_leases(host: str, pid: int, age: float, alive: bool) -> None:
+    """A process on this machine is looked for, unless its lease is so old that its number may be another one's."""
+    assert is_alive(Lease("owner", host, pid, NOW - 1000, NOW - age), NOW) is alive
 
 
 def test_a_process_that_was_replaced_writes_nothing_more() -> None:

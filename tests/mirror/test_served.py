@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.mirror.desk import Desk
 from ticketfeed.inprocess import call_app
 from ticketfeed.server.app import create_app
+from ticketfeed.server.ops.served_mirror import ServedMirror
 from ticketfeed.settings import Settings
+from ticketfeed.storage import open_store
 from ticketfeed.writing.credentials import add_user_credential
 
 TOKEN = "a-token-of-the-mirror-itself"
@@ -68,3 +73,18 @@ def test_addresses_of_a_mirror() -> None:
         assert refused["description"] == "This account mirrors http://source.example and is read-only"
 
     asyncio.run(main())
+
+
+def test_a_source_that_cannot_be_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told and tried again, and neither ends the server nor keeps it from ending at once."""
+
+    async def main() -> None:
+        served = ServedMirror(await open_store("memory:"), f"sqlite:///{tmp_path}/none.db")
+        served.start()
+        while not caplog.messages:
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(served.stop(), 1)
+
+    asyncio.run(main())
+    (message,) = caplog.messages
+    assert message.startswith("the mirror has ended, and is tried again in a minute: there is no store at ")

@@ -465,6 +465,28 @@ def test_after_an_event(desk: FeedServer) -> None:
         assert walker.met == ["503 "], after
 
 
+def test_what_is_not_there_stays_away(desk: FeedServer) -> None:
+    """Several scenarios may change one page, and one that removes keys is not about an answer without any."""
+    pages = [
+        {"after_url": "missing"},
+        {"cursor": "stuck"},
+        {"records": "none"},
+        {"records": "repeat"},
+        {"cursor": "null"},
+    ]
+    effects: list[dict[str, Any]] = [*({"page": page} for page in pages), {"remove_keys": ["tickets", "count"]}]
+    for order in (effects, effects[::-1]):
+        for number, what in enumerate(order):
+            desk.faults.add({"name": f"edit-{number}", "description": "Edits.", "times": 9, "what": what})
+        for export in ("tickets/cursor", "tickets", "users", "ticket_events"):
+            address = f"{desk.url}/api/v2/incremental/{export}?start_time=0"
+            assert [requests.get(address, auth=desk.auth).status_code for _ in range(2)] == [200, 200], (export, order)
+        desk.faults.clear()
+    desk.faults.add({"name": "keys", "description": "Keys.", "when": {"address": "*"}, "what": effects[-1]})
+    assert requests.delete(f"{desk.url}/api/v2/tickets/1", auth=desk.auth).status_code == 204
+    assert desk.faults.fired("keys") == 0
+
+
 def test_other_requests_are_left_alone(desk: FeedServer) -> None:
     """Scenarios of exports do not touch the rest, and none touches the clock, the scenarios or the process itself."""
     anything = {"name": "all", "description": "All.", "times": 100, "when": {"address": "*"}, "what": {"cut": "head"}}

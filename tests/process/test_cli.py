@@ -227,6 +227,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("token", "list", "--store", "nonsense"), "'nonsense'"),
     (("serve", "--port", "70000"), "--port"),
     (("serve", "--workers", "0"), "--workers"),
+    (("serve", "--workers", "9999999"), "--workers"),
     (("serve", "--host", "a..b"), "cannot listen on a..b"),
     (("serve", "--host", "192.0.2.1", "--port", "0"), "cannot listen on 192.0.2.1"),
     (("serve", "--store", "memory:", "--workers", "2", "--port", "0"), "memory:"),
@@ -397,13 +398,21 @@ def test_interrupted_load(source: str, folder: Path) -> None:
 
 
 def test_output_that_goes_nowhere(folder: Path) -> None:
-    """A reader that goes away is no error; a full disk behind standard output is, and says so once."""
+    """A reader that goes away is no error; a full disk behind standard output is, and says so once.
+
+    Messages that cannot be written change no exit code.
+    """
     pipe = f"{' '.join(COMMAND)} get '{ALL}' | head -c 10; echo; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", pipe], cwd=folder, env=ENVIRONMENT, capture_output=True, check=False)
     assert (done.stdout, done.stderr) == (b'{"tickets"\n0\n', b"")
     for arguments in (["get", ALL], ["account", "list"], ["generate", "3", "--out", "-"]):
         with open("/dev/full", "wb") as full:
             assert run(*arguments, cwd=folder, stdout=full).problem == "No space left on device\n"
+    for arguments, code in ((["get", "nope"], 2), (["export", "sqlite:///ticketfeed.db", "--to", "-"], 0)):
+        with open("/dev/full", "wb") as full:
+            assert subprocess.run(
+                [*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=full, check=False
+            ).returncode == code  # fmt: skip
     closed = f"{' '.join(COMMAND)} account list >&- <&-"
     done = subprocess.run(["sh", "-c", closed], cwd=folder, env=ENVIRONMENT, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

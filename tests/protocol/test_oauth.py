@@ -283,10 +283,12 @@ def test_lifetimes(created_at: int, lifetimes: Lifetimes, expires_at: int | None
         ("https://a b/", False),
         ("https://a/\n", False),
         ("https://user@example.com/", False),
+        ("https://example.com/#callback", False),
+        ("http://localhost/?x=1#", False),
     ],
 )
 def test_redirect_uris(uri: str, is_right: bool) -> None:
-    """Absolute, and encrypted unless it leads to this machine."""
+    """Absolute, without a fragment, and encrypted unless it leads to this machine."""
     assert is_redirect_uri(uri) == is_right
 
 

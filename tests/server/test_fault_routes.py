@@ -47,6 +47,9 @@ def test_on_and_off() -> None:
     assert [each["name"] for each in shown(ask(desk, "DELETE", query="?scenario=stuck-cursor"))] == ["mine"]
     missing = ask(desk, "DELETE", query="?scenario=min")
     assert (missing.status, b"did you mean mine?" in missing.body) == (400, True)
+    unknown = ask(desk, "DELETE", query="?name=mine")
+    assert (unknown.status, b"there is no parameter name; there is: scenario" in unknown.body) == (400, True)
+    assert [each["name"] for each in shown(ask(desk))] == ["mine"]
     assert shown(ask(desk, "DELETE")) == []
     assert shown(ask(desk, "DELETE")) == []
 
@@ -67,6 +70,10 @@ def test_bad_bodies() -> None:
         ({"scenario": "stuck-cursor", "times": 0}, "times must be"),
         ({"scenario": "stuck-cursor", "seed": "x"}, "$.seed"),
         ({"scenario": {**OWN, "what": {}}}, "what: must have one effect"),
+        (
+            {"scenario": {**OWN, "what": {"world": {"create": 11, "description_bytes": 20_000_000}}}},
+            "description_bytes: ",
+        ),
         ({"scenario": {**OWN, "what": {"satus": 503}}}, "what.satus: there is no such key"),
     ):
         answer = ask(desk, "POST", body)

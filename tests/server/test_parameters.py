@@ -275,7 +275,8 @@ def test_pages_of_jobs() -> None:
         "satisfaction_ratings?sort=score", "groups?exclude_deleted=x", "brands?include_deleted=x",
         "ticket_forms?associated_to_brand=x", "ticket_forms?fallback_to_default=x",
         "tickets/1?remove_duplicate_fields=x", "tickets/1/comments?include_inline_images=x",
-        "users/show_many?external_ids=,",
+        "users/show_many?external_ids=,", "users/show_many?ids[]=1", "users?include[0]=groups", "users?page[number]=2",
+        "users?role[][]=agent", "search/export?query=a&filter[type]=user&filter[type][]=group", "tickets?sort_by[]=id",
         "users/show_many?external_ids=" + ",".join(map(str, range(101))),
     ],
 )  # fmt: skip

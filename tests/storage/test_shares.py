@@ -71,6 +71,19 @@ def test_slow_accounts() -> None:
     asyncio.run(main())
 
 
+def test_an_account_that_failed() -> None:
+    """An account that failed gets a slot again, however few there are for slow ones."""
+
+    async def main() -> None:
+        slots = AccountSlots(1, 1, 1)
+        slot = await slots.take(1, time.monotonic())
+        slot.has_failed = True
+        slot.release()
+        assert await take(slots, 1) is not None
+
+    asyncio.run(main())
+
+
 def test_a_slot_of_several() -> None:
     """A slot is free when the last of its holders has released it; one who gives up waiting takes none."""
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ticketfeed.cli import config
+from ticketfeed.cli.output import discard, print_err
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main", "make_app"]
@@ -95,7 +96,12 @@ def _print_version(is_given: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None = None) -> int:
@@ -115,10 +121,10 @@ def _run(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (BrokenPipeError, SystemExit):  # typer turns the first into the second
-        _discard_output()
+        discard(sys.stdout)
         return 0
     except OSError as error:
-        _discard_output()
+        discard(sys.stdout)
         return _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except UnicodeError as error:
         return _fail(f"a name or value is not UTF-8 text: {error}")
@@ -132,11 +138,6 @@ def _open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - lives as long as the process
 
 
-def _discard_output() -> None:
-    """Send buffered output to the null device: the interpreter would report an error when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _fail(text: str) -> int:
-    print(f"ticketfeed: {' '.join(text.split())}", file=sys.stderr)
+    print_err(f"ticketfeed: {' '.join(text.split())}")
     return 2

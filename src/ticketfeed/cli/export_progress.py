@@ -10,6 +10,7 @@ from collections.abc import Set
 from types import TracebackType
 from typing import Any, Self
 
+from ticketfeed.cli.output import write_err
 from ticketfeed.client.session import Session
 from ticketfeed.client.steps import ExportPage, Wait
 from ticketfeed.client.totals import RunCounts
@@ -52,15 +53,13 @@ class ExportProgress:
     def leave(self, text: str) -> None:
         """Show nothing more but this line, if any."""
         self._end()
-        sys.stderr.write(f"{text}\n" if text else "")
-        sys.stderr.flush()
+        write_err(f"{text}\n" if text else "")
 
     def _end(self) -> None:
         if not self._ended.is_set():
             self._ended.set()
             self._thread.join()
-            sys.stderr.write("\r\x1b[K" if self._is_terminal else "")
-            sys.stderr.flush()
+            write_err("\r\x1b[K" if self._is_terminal else "")
 
     def seen(self, page: ExportPage, held: Set[Any] | None) -> None:
         """A page was stored; `held` as Sink.write returns it."""
@@ -91,10 +90,9 @@ class ExportProgress:
     def _show(self) -> None:
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write("\r\x1b[K" + self._line()[:width])
+            write_err("\r\x1b[K" + self._line()[:width])
         else:
-            sys.stderr.write(json.dumps(self._values()) + "\n")
-        sys.stderr.flush()
+            write_err(json.dumps(self._values()) + "\n")
 
     def _values(self) -> dict[str, Any]:
         now = time.monotonic()

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.output import print_err
 from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.account_names import check_account_name
@@ -142,7 +143,7 @@ class _Command:
     async def _mirror(self, store: Store, name: str) -> None:
         from ticketfeed.mirror.run import MirrorRun
 
-        run = MirrorRun(store, name, self._source, _credentials(self._source), self._options, note=self._progress.print)
+        run = MirrorRun(store, name, self._source, self._credentials, self._options, note=self._progress.print)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, run.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt, loop, run.stop)
@@ -242,7 +243,7 @@ def verify(
     findings = run_async(work())
     for difference in findings.differences:
         print(difference.line())
-    print(_summary(findings), file=sys.stderr)
+    print_err(_summary(findings))
     if findings.differences:
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from ticketfeed.cli.export_progress import JSON_SECONDS, duration_text
+from ticketfeed.cli.output import write_err
 from ticketfeed.mirror.run import MirrorRun
 
 __all__ = ["MirrorProgress", "status_line"]
@@ -29,21 +30,18 @@ class MirrorProgress:
                 continue
             if self._is_terminal:
                 width = shutil.get_terminal_size().columns - 1
-                sys.stderr.write("\r\x1b[K" + status_line(values, run.total, run.wait_seconds)[:width])
+                write_err("\r\x1b[K" + status_line(values, run.total, run.wait_seconds)[:width])
             else:
-                sys.stderr.write(json.dumps({"event": "progress", **values}) + "\n")
-            sys.stderr.flush()
+                write_err(json.dumps({"event": "progress", **values}) + "\n")
 
     def print(self, text: str) -> None:
         """A line of its own, above the one that is kept up to date."""
-        sys.stderr.write(("\r\x1b[K" if self._is_terminal else "") + f"ticketfeed: {text}\n")
-        sys.stderr.flush()
+        write_err(("\r\x1b[K" if self._is_terminal else "") + f"ticketfeed: {text}\n")
 
     def leave(self) -> None:
         """Take the line away."""
         if self._is_terminal:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            write_err("\r\x1b[K")
 
 
 def status_line(values: dict[str, Any], total: int | None = None, wait_seconds: float = 0.0) -> str:

@@ -1,15 +1,17 @@
 """Output of several commands: messages on standard error, times, settings without secrets, problems of consumers."""
 
+import os
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from ticketfeed.data.status import ConsumerStatus
 from ticketfeed.protocol.model import FeedState
 from ticketfeed.settings import SETTINGS
 
-__all__ = ["consumer_problems", "count_noun", "masked", "print_err", "print_fenced", "utc_time"]
+__all__ = ["consumer_problems", "count_noun", "discard", "masked", "print_err", "print_fenced", "utc_time", "write_err"]
 
 _MASK = "***"
 # The password of a URL, wherever a URL can hold it. A password with unescaped @ or / makes the end of it ambiguous;
@@ -20,7 +22,22 @@ _QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|sslpassword)=)[^&#]*")
 
 def print_err(text: str) -> None:
     """Print a line to standard error; standard output is for results."""
-    print(text, file=sys.stderr)
+    write_err(f"{text}\n")
+
+
+def write_err(text: str) -> None:
+    """Write to standard error at once, or at the next call if it cannot be written now, as on a full disk.
+
+    Nobody can be told of that, and the command goes on: its exit code says how it ended.
+    """
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def discard(stream: TextIO) -> None:
+    """Send buffered output to the null device: the interpreter would report an error when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def utc_time(seconds: float) -> str:

@@ -50,7 +50,10 @@ def _read_file(path: Path, output: Output) -> None:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         if reader := _table_reader(head):
-            reader(path, output)
+            try:
+                reader(path, output)
+            except (ValueError, OverflowError) as error:  # a text that is not UTF-8, a time that Python does not have
+                raise BadInput(f"{path} cannot be read: {error}") from None
             return
         file.seek(0)
         _read_text(path, _unpacked(path, file, head), output)

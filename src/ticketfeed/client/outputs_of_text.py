@@ -1,9 +1,10 @@
 """Outputs of connectors as text: JSON lines in several layouts, and CSV."""
 
 import csv
-import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from ticketfeed.protocol.output_check import Output, parse_output_ticket
@@ -14,6 +15,8 @@ _MESSAGES = {"RECORD", "SCHEMA", "STATE", "ACTIVATE_VERSION", "LOG", "TRACE", "S
 _MESSAGES |= {"CONNECTION_STATUS"}
 # A cell of CSV may be a whole comment; the csv module takes none above 128 KB by default.
 _CELL_CHARS_MAX = 1 << 30
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_END = re.compile(r"(?<=\r)(?!\n|$)")
 
 
 def is_of_tickets(stream: str) -> bool:
@@ -24,7 +27,7 @@ def is_of_tickets(stream: str) -> bool:
 
 def read_json(name: str, first: bytes, lines: Iterable[bytes], output: Output) -> None:
     """Lines of JSON, or one document over several lines."""
-    for number, line in enumerate(_chain(first, lines), 1):
+    for number, line in enumerate(chain([first.removeprefix(_BYTE_ORDER_MARK)], lines), 1):
         if not line.strip():
             continue
         place = f"line {number} of {name}"
@@ -40,7 +43,7 @@ def read_json(name: str, first: bytes, lines: Iterable[bytes], output: Output) -
 
 
 def _document(first: bytes, lines: Iterable[bytes]) -> Any:
-    """A JSON document of which this is only the first line; None if it is none, and then its lines are read."""
+    """A JSON document of which this is only the first line; None if it is none, or not whole."""
     if first.strip() not in (b"{", b"[") and not first.lstrip().startswith(b"["):
         return None
     try:
@@ -98,14 +101,14 @@ def _parsed(data: Any) -> Any:
 def read_csv(name: str, first: bytes, lines: Iterable[bytes], output: Output) -> bool:
     """CSV, whose first line names the columns; False if there is no column `id`."""
     csv.field_size_limit(_CELL_CHARS_MAX)
-    header = next(csv.reader(io.StringIO(first.decode("utf-8-sig", "replace"))), [])
-    delimiter = (
-        ";" if len(header) == 1 and ";" in header[0] else "\t" if len(header) == 1 and "\t" in header[0] else ","
-    )
-    names = [each.strip() for each in next(csv.reader([first.decode("utf-8-sig", "replace")], delimiter=delimiter), [])]
+    texts = _texts(chain([first.removeprefix(_BYTE_ORDER_MARK)], lines))
+    head = next(texts)
+    header = next(csv.reader([head]))
+    delimiter = next((each for each in ";\t" if len(header) == 1 and each in header[0]), ",")
+    names = [each.strip() for each in next(csv.reader([head], delimiter=delimiter))]
     if "id" not in names:
         return False
-    for number, row in enumerate(csv.reader(_texts(lines), delimiter=delimiter), 2):
+    for number, row in enumerate(csv.reader(texts, delimiter=delimiter), 2):
         if not row:
             continue
         if len(row) != len(names):
@@ -117,9 +120,6 @@ def read_csv(name: str, first: bytes, lines: Iterable[bytes], output: Output) ->
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[str]:
-    return (line.decode("utf-8", "replace").replace("\x00", "") for line in lines)
-
-
-def _chain(first: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
-    yield first.removeprefix(b"\xef\xbb\xbf")
-    yield from lines
+    """Lines as the csv module needs them: a carriage return ends one, too."""
+    for line in lines:
+        yield from _LINE_END.split(line.decode("utf-8", "replace").replace("\x00", ""))

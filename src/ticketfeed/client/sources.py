@@ -36,19 +36,19 @@ def mirror_name(source: Source) -> str:
 
 def parse_source(text: str) -> Source:
     """Raises BadInput."""
-    if text.startswith(_STORES):
-        return Source("store", text, _without_user(text), None)
     try:
+        if text.startswith(_STORES):
+            return Source("store", text, _without_user(text), None)
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise BadInput(f"SOURCE {text!r} is no address: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise BadInput(f"SOURCE is https://NAME.zendesk.com, another base address, or a store URL; {text!r} is none")
+        raise BadInput(f"SOURCE is no address: {error}") from None
     if parts.username or parts.password:
         raise BadInput(
             "credentials do not belong into SOURCE, where others can read them; see: ticketfeed export --help"
         )
+    if parts.scheme not in ("http", "https") or not host:
+        raise BadInput(f"SOURCE is https://NAME.zendesk.com, another base address, or a store URL; {text!r} is none")
     if parts.query or parts.fragment:
         raise BadInput("SOURCE is a base address, without ? and #")
     base = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))

@@ -188,7 +188,10 @@ class _Load:
         _check_id(kind, ticket.id)
         if ticket.metric_set is None:
             return [ticket]
-        metric_set = parse_record("ticket_metrics", ticket.metric_set, account=self._account, now=self._now)
+        try:
+            metric_set = parse_record("ticket_metrics", ticket.metric_set, account=self._account, now=self._now)
+        except BadRecord as error:
+            raise BadRecord(f"its metric set: {error}") from None
         if metric_set.id != ticket.id:  # which is the ticket's
             raise BadRecord(f"its metric set is that of ticket {metric_set.id} - at `$.metric_set.ticket_id`")
         return [ticket, metric_set]

@@ -14,6 +14,8 @@ __all__ = ["LOST", "LeaseHolder", "is_alive", "refuse_running"]
 LOST = "another process has taken over this mirror"
 # The owners of the leases that this process holds: a process that was started again may have the same number.
 _HELD: set[str] = set()
+# And after a restart of the machine any other program may have it: a lease this old is nobody's.
+_REUSED_SECONDS = 600.0
 
 
 class LeaseHolder:
@@ -40,10 +42,13 @@ class LeaseHolder:
 
 def is_alive(lease: Lease, now: float) -> bool:
     """Whether the process of a lease still runs: here it is looked for, elsewhere the lease's age has to tell."""
+    age = now - lease.renewed_at
     if lease.host != socket.gethostname():
-        return now - lease.renewed_at < LEASE_SECONDS
+        return age < LEASE_SECONDS
     if lease.pid == os.getpid():
         return lease.owner in _HELD
+    if age >= _REUSED_SECONDS:
+        return False
     try:
         os.kill(lease.pid, 0)
     except ProcessLookupError:

@@ -315,6 +315,8 @@ class MirrorRun:
         self._mirror = await self._store.write(
             self._account, lambda transaction: apply_page(transaction, write), exclusive=True, mirror=True
         )
+        if page.end_of_stream:  # not before: what could not be written is asked for again from this page on
+            self._listed.pop(page.stream, None)
         return self._mirror
 
     def _note_listed(self, page: ExportPage, before: StreamState, ids: list[int]) -> set[int] | None:
@@ -327,7 +329,7 @@ class MirrorRun:
             self._listed[page.stream] = set()
         if page.stream in self._listed:
             self._listed[page.stream].update(ids)
-        return self._listed.pop(page.stream, None) if page.end_of_stream and not page.skipped else None
+        return self._listed.get(page.stream) if page.end_of_stream and not page.skipped else None
 
     async def _count(self) -> int | None:
         """How many tickets the source counts; None where it does not say. Raises SourceError."""

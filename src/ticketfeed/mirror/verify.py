@@ -39,6 +39,7 @@ _SHOWN_AT = {name: f"/api/v2/{name}/show_many.json" for name in ("tickets", "use
 _FAR_FUTURE = 2**40
 # A mirror that is further behind is not verified.
 TAIL_PAGES = 100
+_ROWS = 1000
 
 T = TypeVar("T")
 Ask = Callable[[Flow[Any]], Awaitable[Any]]
@@ -252,21 +253,21 @@ class Verifier:
     async def _look_at_list(self, stream: MirrorStream) -> Look:
         look, kind = self._look(stream, lambda: self._look_at_list(stream)), kind_of(stream.name)
         walked = (await self.mirror()).stream(stream.name)
-        there: dict[int, Draft] = {}
+        read_at = (walked.ended_at or 0.0) - walked.pages * PAGE_SECONDS
+        there: set[int] = set()
         state: Mapping[str, Any] = {}
         while True:
             page, drafts = await self._read(Window(stream, state))
             if page.skipped:
-                return look
-            there.update((draft.id, draft) for draft in drafts)
+                return self._look(stream, look.repeat)
+            known = [draft for draft in drafts if _changed_at(draft) <= read_at]
+            look.add(compare(stream.name, known, await self.find(map(key_of, known))))
+            there.update(draft.id for draft in drafts)
             if page.end_of_stream:
                 break
             state = page.state
         look.count = len(there)
-        read_at = (walked.ended_at or 0.0) - walked.pages * PAGE_SECONDS
-        known = [draft for draft in there.values() if _changed_at(draft) <= read_at]
-        look.add(compare(stream.name, known, await self.find(map(key_of, known))))
-        extra = set(await self.held.list_ids(kind)) - there.keys()
+        extra = set(await self.held.list_ids(kind)) - there
         held = await self.held.find(kind, extra)
         look.add(Difference(stream.name, kind, id, here, None) for id, here in held.items())
         return look
@@ -284,9 +285,11 @@ class Verifier:
         """Metric sets that are held of tickets that are not."""
         look = self._look(tickets, lambda: self.look_at_bare_metric_sets(tickets))
         ids = await self.held.list_ids("ticket_metrics")
-        bare = set(ids) - (await self.held.find("tickets", ids)).keys()
-        found = await self.held.find("ticket_metrics", bare)
-        look.add(Difference("ticket_metrics", "ticket_metrics", id, here, None) for id, here in found.items())
+        for begin in range(0, len(ids), _ROWS):  # some at a time: the tickets may not fit in memory
+            part = ids[begin : begin + _ROWS]
+            bare = set(part) - (await self.held.find("tickets", part)).keys()
+            found = await self.held.find("ticket_metrics", bare)
+            look.add(Difference("ticket_metrics", "ticket_metrics", id, here, None) for id, here in found.items())
         return look
 
     async def count(self, kind: str) -> int | None:

@@ -45,6 +45,7 @@ TicketfeedError
     ├── BadRecord             one record of an input cannot be used
     ├── BadInput              an input as a whole cannot be used
     ├── StoreError            the store cannot be opened, read or written
+    │   └── NoStore           there is none where one is to be opened
     ├── SourceError           the source of an export cannot be read
     │   ├── SourceRefused     its final answer is an error
     │   └── SourceChanged     it is not the one that a mirror was copied from, or not in the state it was in
@@ -85,6 +86,7 @@ __all__ = [
     "InvalidValue",
     "MalformedRequest",
     "MissingScope",
+    "NoStore",
     "NotAuthenticated",
     "NotFound",
     "OperatorError",

@@ -58,7 +58,10 @@ SHOWN_SECRET_CHARS = 9
 # A JWT of about a kilobyte: its signature is as long as that of a 4096-bit key.
 SIGNATURE_BYTES = 512
 
-_URI = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
+# Without a fragment, RFC 6749 3.1.2: what is appended to one never reaches the client's server.
+_URI = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:[/?][!\"$-~]*)?"
+)
 _OWN_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ACCESS_TOKEN = re.compile(r"[0-9a-f]{64}|ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -254,7 +257,7 @@ def choose_scopes(client: OauthClient, asked: str | None, granted: str | None) -
 
 
 def is_redirect_uri(text: str) -> bool:
-    """Whether it is absolute, and https unless its host is this machine."""
+    """Whether it is absolute and without a fragment, and https unless its host is this machine."""
     match = _URI.fullmatch(text)
     return match is not None and (match["scheme"] == "https" or match["host"].lower() in _OWN_HOSTS)
 

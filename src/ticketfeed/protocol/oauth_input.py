@@ -62,7 +62,9 @@ def _check_client(client: ClientInput) -> None:
         need_identifier(client.identifier or "")
     uris = client.redirect_uris()
     if len(uris) > LIST_MAX or not all(map(is_redirect_uri, uris)):
-        raise RecordInvalid(redirect_uri=("must be absolute and begin with https://", "InvalidFormat"))
+        raise RecordInvalid(
+            redirect_uri=("must be absolute and begin with https://, without a fragment", "InvalidFormat")
+        )
     if isinstance(client.allowed_scopes, list):
         wrong = next((scope for scope in client.allowed_scopes if not is_scope(scope)), None)
         if wrong is not None:

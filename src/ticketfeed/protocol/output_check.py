@@ -5,8 +5,10 @@ which names one state; else its updated_at with its status and subject. A delete
 deleted, or be absent.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -103,8 +105,8 @@ def _number(value: Any) -> int | None:
     if isinstance(value, str):
         value = value.strip()
         return int(value) if value.removeprefix("-").isdecimal() and len(value) < _DIGITS_MAX else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
+    if isinstance(value, float | Decimal):
+        return int(value) if math.isfinite(value) and value == int(value) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -69,6 +69,9 @@ _STORED = {kind: StoredDecoder(resource.record) for kind, resource in RESOURCES.
 _SPLIT = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# A pair of surrogates counts as one escape; what is left of the others is half of a pair.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u....|.)")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]..")
 _BRACKETS = re.compile(rb"[\[\]{}]")
 # Far more than any record has, and far less than decoding can take.
 NESTING_MAX = 100
@@ -272,9 +275,16 @@ def decode_as(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     except msgspec.ValidationError as error:
         raise BadRecord(str(error)) from None
     except msgspec.DecodeError as error:
-        raise BadRecord(f"not valid JSON: {error}") from None
+        problem = "half of a surrogate pair" if _has_half_pair(data) else error
+        raise BadRecord(f"not valid JSON: {problem}") from None
     except RecursionError:
         raise BadRecord("nested too deeply") from None
+
+
+def _has_half_pair(data: bytes) -> bool:
+    """Whether a text was cut inside a character, as programs do that count in UTF-16; the decoder's words mislead."""
+    escapes = _ESCAPE.findall(data)
+    return any(_SURROGATE.fullmatch(escape) for escape in escapes)
 
 
 def serialize(

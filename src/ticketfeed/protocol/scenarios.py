@@ -46,6 +46,7 @@ _SECONDS_MAX = 3600
 # Changes of one write, which holds the account's lock meanwhile.
 _CHANGES_MAX = 10_000
 _BYTES_MAX = 20_000_000
+_BYTES_OF_ALL_MAX = 200_000_000
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NAME_CHARS_MAX = 60
@@ -274,6 +275,9 @@ def _world_problem(world: FaultWorld) -> str | None:
     """What a ticket cannot have."""
     if "id" in world.values:
         return "values: cannot have an id"
+    size = world.description_bytes + len(msgspec.json.encode(world.values))
+    if size * (world.create + world.touch) > _BYTES_OF_ALL_MAX:
+        return f"description_bytes: all tickets together may have {_BYTES_OF_ALL_MAX:,} bytes at most"
     field = None if world.custom_field is msgspec.UNSET else world.custom_field
     for key, values in (("values", world.values), ("custom_field", {"custom_fields": [{"id": 1, "value": field}]})):
         try:

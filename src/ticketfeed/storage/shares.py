@@ -96,7 +96,8 @@ class AccountSlots:
     """At most `count` slots in use, at most `share` of them by one account. For one event loop.
 
     A slot that is held for longer than SLOW_SECONDS moves to `slow_count` others, as far as there is room. Accounts
-    whose last attempt failed, so that the next will probably take as long, together get only half of those others.
+    whose last attempt failed, so that the next will probably take as long, together get only half of those others,
+    and one at least.
     """
 
     def __init__(self, count: int, share: int, slow_count: int) -> None:
@@ -148,7 +149,7 @@ class AccountSlots:
     def _has_room(self, line: _Line) -> bool:
         if line.count >= self._share:
             return False
-        return self._slow_used < self._slow_count // 2 if line.has_failed else self._free > 0
+        return self._slow_used < max(1, self._slow_count // 2) if line.has_failed else self._free > 0
 
     def _give(self, account_id: int, line: _Line) -> Slot:
         line.count += 1

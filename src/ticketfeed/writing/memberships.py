@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.record_types import OrganizationMembershipRecord
-from ticketfeed.protocol.records import RecordDraft, make_record, parse_record, split_record
+from ticketfeed.protocol.records import RecordDraft, make_record, parse_record, split_record, wire_second
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.storage.contract import WriteTransaction
 
@@ -62,7 +62,7 @@ def _derived(write: WriteTransaction, account: str, user: _User, id: int) -> Rec
         "default": not any(membership.default for membership in others),
     }
     if user.created_at is not None:
-        values |= {"created_at": user.created_at, "updated_at": user.created_at}
+        values |= {"created_at": user.created_at, "updated_at": min(user.created_at, wire_second(write.now))}
     return parse_record(KIND, msgspec.json.encode(values), account=account, now=write.now)
 
 

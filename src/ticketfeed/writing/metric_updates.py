@@ -96,7 +96,7 @@ def derived_metrics(write: WriteTransaction, account: str, ticket_ids: Iterable[
     for id, (body, ticket) in missing.items():
         state, derived_steps = derived_state(body, audits.get(id, []))
         stored = _Stored(_FIRST_SET_ID + id, _types_of_reply_time(events.get(id, [])), state, derived_steps)
-        drafts.append(_set_draft(account, id, ticket.requester_id, stored))
+        drafts.append(_set_draft(write, account, id, ticket.requester_id, stored))
     return drafts
 
 
@@ -141,23 +141,32 @@ def _drafts(
     state = stored.state
     missing = [event for event in metric_events(state, requester_id, None) if event["type"] not in stored.event_types]
     stored.event_types += [event["type"] for event in missing]
-    drafts = [_set_draft(account, ticket_id, requester_id, stored)]
+    drafts = [_set_draft(write, account, ticket_id, requester_id, stored)]
     first_id = write.next_id("ticket_metric_events") if missing else 0
     for number, event in enumerate(missing, first_id):
         moment = state.created_at if event["type"] == "activate" else state.first_reply_at(requester_id) or 0
         body = msgspec.json.encode({"id": number, "ticket_id": ticket_id, **event})
-        drafts.append(RecordDraft("ticket_metric_events", number, max(0, moment), ticket_id, None, None, None, 0, body))
+        drafts.append(
+            RecordDraft("ticket_metric_events", number, _second(write, moment), ticket_id, None, None, None, 0, body)
+        )
     return drafts
 
 
-def _set_draft(account: str, ticket_id: int, requester_id: int | None, stored: _Stored) -> RecordDraft:
+def _second(write: WriteTransaction, moment: int) -> int:
+    """The second of a record of this moment: a ticket may say that it was created or changed in the future."""
+    return min(max(0, moment), write.now)
+
+
+def _set_draft(
+    write: WriteTransaction, account: str, ticket_id: int, requester_id: int | None, stored: _Stored
+) -> RecordDraft:
     state = stored.state
     head = {"url": f"https://{account}.zendesk.com/api/v2/ticket_metrics/{stored.set_id}.json", "id": stored.set_id}
     body = msgspec.json.encode({**head, "ticket_id": ticket_id, **metric_set(state, requester_id)})
     return RecordDraft(
         kind="ticket_metrics",
         id=ticket_id,
-        generated_timestamp=max(0, state.updated_at),
+        generated_timestamp=_second(write, state.updated_at),
         ticket_id=None,
         comment_count=None,
         email=None,

@@ -142,9 +142,10 @@ class ApiRoute:
     any token will do.
 
     Query parameters: `parameters` are those that it uses, by their names in `parameters.PARAMETERS`; the handler gets
-    no others. `includes`: the sideloads that `include` can name. `refused`: what Zendesk documents and this server does
-    not imitate, a name, or NAME=VALUE for one value; it is answered with 400. `ignored`: what clients send although
-    Zendesk ignores it. Parameters that are in none of them are ignored, too.
+    no others; NAME[..] of one of them is answered with 400. `includes`: the sideloads that `include` can name.
+    `refused`: what Zendesk documents and this server does not imitate, a name, or NAME=VALUE for one value; it is
+    answered with 400. `ignored`: what clients send although Zendesk ignores it. Parameters that are in none of them are
+    ignored, too.
     """
 
     method: str
@@ -199,6 +200,7 @@ class _Endpoint:
 
     def __init__(self, route: ApiRoute) -> None:
         self._route, self._used, self._scopes = route, frozenset(route.parameters), route.required_scopes
+        self._known = self._used.union(route.ignored)
         self._numbers = tuple(name for name, is_number in _PARAMETER.findall(route.path) if is_number)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,12 +222,19 @@ class _Endpoint:
             await _refuse_mirror(call)
         if call.query:
             _refuse(route.refused, call.query)
+            self._refuse_lists(call.query)
         if not self._used.issuperset(call.query):
             call = replace(call, query={name: text for name, text in call.query.items() if name in self._used})
         _parse_path(request, route, self._numbers)
         _check_numbers(call, route)
         response = await route.handler(request, call)
         await response(scope, receive, send)
+
+    def _refuse_lists(self, query: Mapping[str, str]) -> None:
+        """Raises InvalidValue for a list or an object where the route takes one value: ids[]=1, page[number]=2."""
+        for name in query:
+            if "[" in name and name not in self._known and any(name.startswith(f"{used}[") for used in self._used):
+                raise InvalidValue(f"{name} is not supported here")
 
 
 def refuse_cross_site(request: Request) -> None:

@@ -22,6 +22,7 @@ class FaultAnswer:
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
+    _pieces: list[bytes] = field(default_factory=list)
 
     def header(self, name: bytes) -> bytes | None:
         return next((value for found, value in self.headers if found.lower() == name), None)
@@ -37,7 +38,13 @@ class FaultAnswer:
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], list(message["headers"])
         else:
-            self.body += message.get("body", b"")
+            self._pieces.append(message.get("body", b""))
+            if not message.get("more_body"):
+                self.body = b"".join(self._pieces)
+
+    @property
+    def is_json(self) -> bool:
+        return bool(self.body) and (self.header(b"content-type") or b"").startswith(b"application/json")
 
     def decode(self) -> Any:
         """The JSON of the body."""

@@ -140,6 +140,8 @@ class _Exchange:
         what, page, served = active.scenario.what, active.scenario.when.page, request_context(self.scope).served
         if what.truncate_gzip and answer.header(b"content-encoding") != b"gzip":
             return False
+        if what.remove_keys and not answer.is_json:
+            return False
         if what.page is None and page is None:
             return True
         if served is None:

@@ -90,7 +90,8 @@ def _point_to_itself(page: Page, after: Position, asked: Mapping[str, str]) -> N
         _set_cursor(page, asked.get("cursor") or encode_cursor(after))
     if "end_time" in page:
         page["end_time"] = after.generated_timestamp
-        page["next_page"] = _with_parameter(page["next_page"], "start_time", str(after.generated_timestamp))
+        if page.get("next_page"):
+            page["next_page"] = _with_parameter(page["next_page"], "start_time", str(after.generated_timestamp))
 
 
 def _set_cursor(page: Page, cursor: str) -> None:

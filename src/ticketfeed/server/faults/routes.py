@@ -8,12 +8,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ticketfeed.faults import find_scenario, shipped_scenarios
-from ticketfeed.protocol.errors import FaultsMissing, InvalidValue
+from ticketfeed.protocol.errors import FaultsMissing
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.scenarios import Scenario, parse_scenario, unknown_scenario
-from ticketfeed.server.api.admin_calls import admit_admin
-from ticketfeed.server.api.call import refuse_cross_site
-from ticketfeed.server.api.requests import read_body
+from ticketfeed.server.api.admin_calls import admit_admin, read_json
 from ticketfeed.server.faults.engine import ActiveScenario, Faults
 
 __all__ = ["FAULT_ROUTES", "fault_status", "find_faults"]
@@ -43,33 +41,21 @@ async def _show(request: Request) -> Response:
 
 
 async def _add(request: Request) -> Response:
-    refuse_cross_site(request)
     call = await admit_admin(request, PATH, "write")
     faults = find_faults(request)
-    body = _parse(await read_body(request))
+    body: _Body = await read_json(request, _Body)
     scenario = _scenario(body.scenario)
     faults.add(call.account, scenario, seed=body.seed, token=body.token, times=body.times)
     return _answer(faults, call.account)
 
 
 async def _clear(request: Request) -> Response:
-    refuse_cross_site(request)
-    call = await admit_admin(request, PATH, "write")
+    call = await admit_admin(request, PATH, "write", "scenario")
     faults = find_faults(request)
-    name = request.query_params.get("scenario")
+    name = call.query.get("scenario")
     if not faults.clear(call.account, name) and name is not None:
         raise unknown_scenario(name, [active.scenario.name for active in faults.active(call.account)])
     return _answer(faults, call.account)
-
-
-def _parse(data: bytes) -> _Body:
-    """Raises InvalidValue."""
-    try:
-        return msgspec.json.decode(data, type=_Body)
-    except msgspec.ValidationError as error:
-        raise InvalidValue(f"the body must be an object with scenario, seed, token and times: {error}") from None
-    except (msgspec.DecodeError, RecursionError):
-        raise InvalidValue("the body must be JSON") from None
 
 
 def _scenario(value: str | dict[str, Any]) -> Scenario:

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ticketfeed.protocol.errors import InvalidValue
 from ticketfeed.protocol.moved_clock import parse_clock_move
 from ticketfeed.protocol.records import wire_second
-from ticketfeed.server.api.admin_calls import admit_admin
-from ticketfeed.server.api.call import ApiCall, refuse_cross_site
-from ticketfeed.server.api.requests import read_body
+from ticketfeed.server.api.admin_calls import admit_admin, read_json
+from ticketfeed.server.api.call import ApiCall
 
 __all__ = ["CLOCK_ROUTES"]
 
@@ -24,14 +21,9 @@ async def _show(request: Request) -> Response:
 
 
 async def _move(request: Request) -> Response:
-    refuse_cross_site(request)
     call = await admit_admin(request, _ENDPOINT, "write")
-    try:
-        body = msgspec.json.decode(await read_body(request))
-    except (msgspec.DecodeError, RecursionError):
-        raise InvalidValue("the body must be JSON") from None
-    service = call.service
-    await service.clock_follower.move(call.account, parse_clock_move(body), service.clock())
+    move, service = parse_clock_move(await read_json(request)), call.service
+    await service.clock_follower.move(call.account, move, service.clock())
     return _answer(call)
 
 

@@ -10,9 +10,8 @@ from ticketfeed.mirror.knobs import change_settings
 from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.errors import InvalidValue, RecordNotFound
 from ticketfeed.protocol.model import Account
-from ticketfeed.server.api.admin_calls import admit_admin
-from ticketfeed.server.api.call import ApiCall, refuse_cross_site
-from ticketfeed.server.api.requests import read_body
+from ticketfeed.server.api.admin_calls import admit_admin, read_json
+from ticketfeed.server.api.call import ApiCall
 from ticketfeed.storage.contract import Store
 
 __all__ = ["MIRROR_ROUTES", "change_mirror"]
@@ -31,12 +30,8 @@ async def _show(request: Request) -> Response:
 
 
 async def _change(request: Request) -> Response:
-    refuse_cross_site(request)
     call = await admit_admin(request, PATH, "write")
-    try:
-        change = msgspec.json.decode(await read_body(request), type=_Change)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"the body must be JSON with paused or requests_per_minute: {error}") from None
+    change: _Change = await read_json(request, _Change)
     store, account = call.service.store, call.account
     await change_mirror(store, account, paused=change.paused, requests_per_minute=change.requests_per_minute)
     return await _answer(call)

@@ -13,7 +13,7 @@ from ticketfeed.client.extra import require_export_extra
 from ticketfeed.client.sources import Source, mirror_name, parse_source
 from ticketfeed.clock import system_instant
 from ticketfeed.mirror.lease import is_alive
-from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import SourceChanged, TicketfeedError
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.storage.contract import Store
 
@@ -23,6 +23,8 @@ __all__ = ["ServedMirror", "check_mirror_source"]
 TAKE_OVER_SECONDS = 5.0
 # After an end that may pass, as when the source refuses the credentials.
 AGAIN_SECONDS = 60.0
+# For how long a page may go on when the server ends.
+STOP_SECONDS = 5.0
 _LOG = logging.getLogger("ticketfeed.mirror")
 
 
@@ -40,6 +42,7 @@ class ServedMirror:
 
     def __init__(self, store: Store, source: str | None) -> None:
         self._store, self._source = store, source
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._run: Any = None
 
@@ -50,46 +53,50 @@ class ServedMirror:
 
     async def stop(self) -> None:
         """End behind the page that is in progress. Idempotent."""
+        self._stopping.set()
         if self._run is not None:
             self._run.stop()
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=TAKE_OVER_SECONDS)
+            await asyncio.wait({self._task}, timeout=STOP_SECONDS)
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
     async def _keep(self, source: Source) -> None:
+        while not self._stopping.is_set():
+            wait = TAKE_OVER_SECONDS
+            try:
+                if await self._walk(source):
+                    return
+            except SourceChanged as error:
+                _LOG.error("the mirror has ended: %s", error)
+                return
+            except TicketfeedError as error:
+                _LOG.error("the mirror has ended, and is tried again in a minute: %s", error)
+                wait = AGAIN_SECONDS
+            except Exception:
+                _LOG.exception("the mirror has ended unexpectedly, and is tried again in a minute")
+                wait = AGAIN_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+
+    async def _walk(self, source: Source) -> bool:
+        """Whether there was no other process that does; until stopped. Raises SourceError, BadInput, StoreError."""
         from ticketfeed.mirror.run import MirrorOptions, MirrorRun
 
+        name, mirror = await self._find(source)
+        if mirror is not None and mirror.lease is not None and is_alive(mirror.lease, system_instant()):
+            return False
         credentials = find_credentials(source.url) if source.kind == "http" else None
-        while True:
-            name = await self._find_name(source)
-            wait, mirror = TAKE_OVER_SECONDS, await self._find_mirror(name)
-            if mirror is None or mirror.lease is None or not is_alive(mirror.lease, system_instant()):
-                self._run = MirrorRun(self._store, name, source, credentials, MirrorOptions(), note=_LOG.warning)
-                try:
-                    await self._run.run()
-                    return  # stopped
-                except SourceChanged as error:
-                    _LOG.error("the mirror has ended: %s", error)
-                    return
-                except (SourceError, BadInput, StoreError, StoreUnavailable) as error:
-                    _LOG.error("the mirror has ended, and is tried again in a minute: %s", error)
-                    wait = AGAIN_SECONDS
-            await asyncio.sleep(wait)
+        self._run = MirrorRun(self._store, name, source, credentials, MirrorOptions(), note=_LOG.warning)
+        await self._run.run()
+        return True
 
-    async def _find_name(self, source: Source) -> str:
-        """Of the account that mirrors the source already, whatever it is called, else as `mirror` names it."""
-        with contextlib.suppress(StoreError, StoreUnavailable):
-            mirrors = await self._store.read_mirrors()
-            for account in await self._store.list_accounts():
-                if account.account_id in mirrors and mirrors[account.account_id].source == source.name:
-                    return account.subdomain
-        return mirror_name(source)
-
-    async def _find_mirror(self, name: str) -> Mirror | None:
-        with contextlib.suppress(StoreError, StoreUnavailable):
-            for account in await self._store.list_accounts():
-                if account.subdomain == name:
-                    return await self._store.read_mirror(account)
-        return None
+    async def _find(self, source: Source) -> tuple[str, Mirror | None]:
+        """The account that mirrors the source already, whatever it is called, else the one that `mirror` takes."""
+        mirrors = await self._store.read_mirrors()
+        accounts = {each.subdomain: mirrors.get(each.account_id) for each in await self._store.list_accounts()}
+        for name, mirror in accounts.items():
+            if mirror is not None and mirror.source == source.name:
+                return name, mirror
+        return mirror_name(source), accounts.get(mirror_name(source))

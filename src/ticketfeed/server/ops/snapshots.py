@@ -12,9 +12,8 @@ from starlette.routing import Route
 from ticketfeed.data.saved_accounts import delete_saved_account, fork_account, rewind_account, save_account
 from ticketfeed.protocol.errors import InvalidValue, OperatorError, SnapshotsOff
 from ticketfeed.protocol.records import wire_second
-from ticketfeed.server.api.admin_calls import admit_admin
-from ticketfeed.server.api.call import ApiCall, refuse_cross_site
-from ticketfeed.server.api.requests import read_body
+from ticketfeed.server.api.admin_calls import admit_admin, read_json
+from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.ops.clock_follower import FOLLOW_SECONDS
 
 __all__ = ["SNAPSHOT_ROUTES"]
@@ -36,12 +35,8 @@ async def _show(request: Request) -> Response:
 
 
 async def _do(request: Request) -> Response:
-    refuse_cross_site(request)
     call = _refuse_elsewhere(await admit_admin(request, _ENDPOINT, "write"))
-    try:
-        body = msgspec.json.decode(await read_body(request), type=_Body)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
-        raise InvalidValue(f"the body is not a snapshot's: {error}") from None
+    body: _Body = await read_json(request, _Body)
     if (body.account is not None) is not (body.do == "fork"):
         raise InvalidValue("account is the name of the account to be made by a fork, and of nothing else")
     if body.with_consumers is not None and body.do != "rewind":
@@ -51,9 +46,8 @@ async def _do(request: Request) -> Response:
 
 
 async def _delete(request: Request) -> Response:
-    refuse_cross_site(request)
-    call = _refuse_elsewhere(await admit_admin(request, _ENDPOINT, "write"))
-    name = request.query_params.get("name")
+    call = _refuse_elsewhere(await admit_admin(request, _ENDPOINT, "write", "name"))
+    name = call.query.get("name")
     if name is None:
         raise InvalidValue("name must be that of a snapshot")
     await _run(call, delete_saved_account(call.service.store, call.account, name))

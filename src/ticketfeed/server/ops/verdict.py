@@ -8,7 +8,6 @@ from starlette.routing import Route
 from ticketfeed.data.verdict import VerdictOptions, read_verdict
 from ticketfeed.protocol.errors import BadInput, InvalidValue
 from ticketfeed.server.api.admin_calls import admit_admin
-from ticketfeed.server.api.call import query_of
 
 __all__ = ["VERDICT_ROUTES"]
 
@@ -16,12 +15,9 @@ _ENDPOINT = "/_ticketfeed/verdict"
 
 
 async def _show(request: Request) -> Response:
-    call = await admit_admin(request, _ENDPOINT, "read")
-    query = query_of(request)
-    if unknown := sorted(query.keys() - {"consumer"}):
-        raise InvalidValue(f"there is no parameter {unknown[0]}; there is: consumer")
+    call = await admit_admin(request, _ENDPOINT, "read", "consumer")
     service = call.service
-    options = VerdictOptions(query.get("consumer"), settle_seconds=service.settings.settle_seconds)
+    options = VerdictOptions(call.query.get("consumer"), settle_seconds=service.settings.settle_seconds)
     await service.usage_tracker.flush_all(service.settings.workers)
     try:
         verdict = await read_verdict(service.store, call.account, now=service.clock(), options=options)
