@@ -13,12 +13,12 @@ import msgspec
 import typer
 from typer.core import TyperGroup
 
-from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import REQUESTS_PER_MINUTE_MAX, choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.account_names import check_account_name
-from ticketfeed.protocol.errors import BadInput, NotFound, SourceError
+from ticketfeed.protocol.errors import BadInput, NotFound, SourceChanged, SourceError
 from ticketfeed.protocol.mirrors import Mirror, MirrorSettings
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
@@ -73,6 +73,7 @@ def run_mirror(
         int | None,
         typer.Option(
             min=0,
+            max=REQUESTS_PER_MINUTE_MAX,
             help="At most so many; 0 is unlimited. The source's own limit holds where it is lower.",
             show_default="what the source allows, 10 until it says so",
         ),
@@ -133,6 +134,8 @@ class _Command:
                 raise BadInput(f"{name} is no mirror, so there is nothing to close")
             try:
                 await self._mirror(store, name)
+            except SourceChanged:  # and so not the one to close it by
+                raise
             except SourceError as error:
                 self._progress.print(f"closed as far as it was copied; {error}")
             if not self._interrupted:
@@ -281,7 +284,13 @@ def resume(settings: Settings) -> None:
 def budget(
     settings: Settings,
     requests_per_minute: Annotated[
-        int, typer.Argument(metavar="N", min=0, help="Requests a minute; 0 for the source's own limit alone.")
+        int,
+        typer.Argument(
+            metavar="N",
+            min=0,
+            max=REQUESTS_PER_MINUTE_MAX,
+            help="Requests a minute; 0 for the source's own limit alone.",
+        ),
     ],
 ) -> None:
     """Change how many requests a minute a mirror may send; a running one follows within seconds."""

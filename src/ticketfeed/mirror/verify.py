@@ -8,7 +8,7 @@ last there is left out: only what differs both times, with neither side changed 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ from ticketfeed.mirror.comparison import Difference, Draft, compare, is_deleted,
 from ticketfeed.mirror.drafts import kind_of, make_drafts, position_of_state
 from ticketfeed.mirror.held import HeldRecord, HeldRecords, Shown
 from ticketfeed.mirror.schedule import MirrorStream
+from ticketfeed.mirror.source_check import count_records, parse_answer
 from ticketfeed.protocol.errors import SourceRefused
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, Position
@@ -41,7 +42,6 @@ _FAR_FUTURE = 2**40
 TAIL_PAGES = 100
 _ROWS = 1000
 
-T = TypeVar("T")
 Ask = Callable[[Flow[Any]], Awaitable[Any]]
 
 
@@ -294,13 +294,16 @@ class Verifier:
 
     async def count(self, kind: str) -> int | None:
         """How many the source counts, as of some minutes ago; None if it does not say. Raises SourceError."""
-        count: int | None = await self._ask(_count(self._session, f"/api/v2/{kind}/count.json"))
+        try:
+            count: int = await self._ask(count_records(self._session, kind))
+        except SourceRefused:
+            return None
         return count
 
 
 def _show_many(session: Session, target: str, key: str) -> Flow[dict[int, Shown]]:
     def parse(answer: Answer) -> dict[int, Shown]:
-        found = _parsed(answer, dict[str, msgspec.Raw]).get(key)
+        found = parse_answer(answer, dict[str, msgspec.Raw]).get(key)
         if found is None:
             raise NotAPage(f"the answer has no {key}")
         try:
@@ -309,29 +312,6 @@ def _show_many(session: Session, target: str, key: str) -> Flow[dict[int, Shown]
             raise NotAPage(f"the answer cannot be used: {error}") from None
 
     return (yield from session.ask(lambda _per_page: Request(target), parse))
-
-
-class _CountValue(msgspec.Struct):
-    value: int
-
-
-class _Count(msgspec.Struct):
-    count: _CountValue
-
-
-def _count(session: Session, target: str) -> Flow[int | None]:
-    try:
-        found = yield from session.ask(lambda _per_page: Request(target), lambda answer: _parsed(answer, _Count))
-    except SourceRefused:
-        return None
-    return found.count.value
-
-
-def _parsed(answer: Answer, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotAPage(f"the answer cannot be used: {error}") from None
 
 
 def _changed_at(draft: Draft) -> int:
