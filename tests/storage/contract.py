@@ -24,6 +24,7 @@ from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.protocol.watermark import FENCED
 from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.dedup import IDS_MAX
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -280,8 +281,10 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
-    def test_a_load_of_tickets_and_records(self) -> None:
+    @pytest.mark.parametrize("ids_max", [100, IDS_MAX])
+    def test_a_load_of_tickets_and_records(self, ids_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """Tickets and records come in one pass; of those with one id the newest is stored, however far apart."""
+        monkeypatch.setattr("ticketfeed.storage.dedup.IDS_MAX", ids_max)
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             others = [ticket(id, 50) for id in range(1000, 1600)]
@@ -306,15 +309,17 @@ class StoreContract(StoreCase):
 
         self.run(scenario)
 
-    def test_a_second_load_starts_anew(self) -> None:
-        """What one load has stored says nothing of the drafts of the next."""
+    def test_a_second_load_starts_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What one load has stored says nothing of the drafts of the next, be it in the same write."""
+        monkeypatch.setattr("ticketfeed.storage.dedup.IDS_MAX", 100)
 
         async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
             others = [ticket(id, 50) for id in range(1000, 1700)]
-            for second, subject in ((200, "newer"), (100, "older")):
-                drafts = [*others[:350], ticket(1, second, subject=subject), *others[350:]]
-                await store.write(account, lambda write, drafts=drafts: write.load(drafts), exclusive=True)  # type: ignore[misc]
+            for seconds, subject in (([200], "newer"), ([100], "older"), ([300, 99], "together")):
+                loads = [[*others[:350], ticket(1, second, subject=subject), *others[350:]] for second in seconds]
+                await store.write(account, lambda write, loads=loads: [write.load(each) for each in loads])  # type: ignore[misc]
                 (row,) = await store.read_tickets(account, [1])
+                assert msgspec.json.decode(row.body)["generated_timestamp"] == NOON
                 assert msgspec.json.decode(row.body)["subject"] == subject
 
         self.run(scenario)

@@ -31,7 +31,8 @@ __all__ = ["LoadSummary", "OnError", "load_records"]
 
 OnError = Literal["stop", "skip"]
 
-_DERIVED_AT_ONCE = 1000
+# Tickets whose audits are read at once.
+_DERIVED_AT_ONCE = 250
 # What an archive is one of that was never copied from a source.
 EXPORTED_FILES = "exported files"
 

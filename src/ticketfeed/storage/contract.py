@@ -145,6 +145,9 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
     def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
         """The `metric_state` of a ticket's metric set, None if it is not known; and how many audits the ticket has."""
 
+    def find_metric_states(self, ticket_ids: Sequence[int]) -> dict[int, bytes | None]:
+        """The `metric_state` of the metric sets that these tickets have, by ticket; None where it is not known."""
+
     def find_external(self, kind: str, external_id: str) -> bytes | None:
         """The body of the user or organization with this external_id; None if there is none.
 
@@ -162,6 +165,9 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         """The bodies of all audits, metric events or satisfaction ratings of one ticket, in order of their ids."""
+
+    def find_of_tickets(self, kind: str, ticket_ids: Sequence[int]) -> dict[int, list[bytes]]:
+        """The same of several tickets, by ticket; those without any are left out."""
 
     def find_containing(self, kind: str, needles: Sequence[bytes]) -> list[int]:
         """The ids of the tickets ("tickets") or records of this kind whose body contains one of these, byte for byte.

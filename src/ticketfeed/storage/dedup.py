@@ -1,7 +1,7 @@
 """Last-wins deduplication of a load: of several drafts with one id, the newest is stored.
 
-The drafts come in batches of any number, and memory is bounded by one batch: the ids of the batches before it are in a
-temporary table of the engine, which is created only when there is a second batch.
+The drafts come in batches of any number, and memory is bounded: the ids of the latest batches are kept in memory, those
+of the batches before them in a temporary table of the engine, which is created only when there are that many.
 """
 
 import itertools
@@ -13,6 +13,9 @@ from ticketfeed.protocol.tickets import TicketDraft
 __all__ = ["LastWins", "WrittenTable", "batches"]
 
 T = TypeVar("T")
+
+# Ids that are kept in memory: some megabytes. An engine that is asked for each batch does nothing else meanwhile.
+IDS_MAX = 50_000
 
 
 class WrittenTable(Protocol):
@@ -34,25 +37,26 @@ class LastWins:
     def __init__(self, table: WrittenTable) -> None:
         self._table = table
         self._has_table = False
-        self._last_batch: dict[int, int] = {}
+        self._latest: dict[int, int] = {}
 
     def newest(self, batch: Sequence[TicketDraft]) -> list[TicketDraft]:
         """Of each id the newest draft, unless an earlier batch had a newer one.
 
         Newer is a draft with a larger `generated_timestamp`, or with the same one, and later.
         """
-        if self._last_batch:
+        if len(self._latest) > IDS_MAX:
             if not self._has_table:
                 self._table.start()
                 self._has_table = True
-            self._table.add(self._last_batch)
+            self._table.add(self._latest)
+            self._latest = {}
         written = self._table.find([draft.id for draft in batch]) if self._has_table else {}
         newest: dict[int, TicketDraft] = {}
         for draft in batch:
-            known = newest[draft.id].generated_timestamp if draft.id in newest else written.get(draft.id, 0)
+            known = self._latest.get(draft.id, written.get(draft.id, 0))
             if draft.generated_timestamp >= known:
                 newest[draft.id] = draft
-        self._last_batch = {id: draft.generated_timestamp for id, draft in newest.items()}
+                self._latest[draft.id] = draft.generated_timestamp
         return list(newest.values())
 
 

@@ -240,6 +240,10 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
         return [row.body for row in self._records(kind) if row.ticket_id == ticket_id]
 
+    def find_of_tickets(self, kind: str, ticket_ids: Sequence[int]) -> dict[int, list[bytes]]:
+        found = {id: self.find_of_ticket(kind, id) for id in ticket_ids}
+        return {id: bodies for id, bodies in found.items() if bodies}
+
     def find_of_user(self, kind: str, user_id: int, *, deleted: bool | None = False) -> list[bytes]:
         of_user = (row for row in self._records(kind) if row.user_id == user_id)
         return [row.body for row in of_user if deleted in (None, bool(row.is_deleted))]
@@ -269,6 +273,10 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
         metric_set = self._data.records.get(("ticket_metrics", ticket_id))
         state = None if metric_set is None else metric_set.metric_state
         return state, len(self.find_of_ticket("audits", ticket_id))
+
+    def find_metric_states(self, ticket_ids: Sequence[int]) -> dict[int, bytes | None]:
+        keys = (("ticket_metrics", id) for id in ticket_ids)
+        return {key[1]: self._data.records[key].metric_state for key in keys if key in self._data.records}
 
     def find_external(self, kind: str, external_id: str) -> bytes | None:
         return _first(row for row in self._records(kind) if row.external_id == external_id)

@@ -231,8 +231,13 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
         return [row.body for row in self._rows("find_all", BodyRow, kind=kind)]
 
     def find_of_ticket(self, kind: str, ticket_id: int) -> list[bytes]:
-        rows = self._rows("read_of_tickets", TicketRecordRow, kind=kind, ids=self._list([ticket_id]))
-        return [row.body for row in rows]
+        return self.find_of_tickets(kind, [ticket_id]).get(ticket_id, [])
+
+    def find_of_tickets(self, kind: str, ticket_ids: Sequence[int]) -> dict[int, list[bytes]]:
+        found: dict[int, list[bytes]] = {}
+        for row in self._rows("read_of_tickets", TicketRecordRow, kind=kind, ids=self._list(ticket_ids)):
+            found.setdefault(row.ticket_id, []).append(row.body)
+        return found
 
     def find_of_user(self, kind: str, user_id: int, *, deleted: bool | None = False) -> list[bytes]:
         states = self._list([0, 1] if deleted is None else [int(deleted)])
@@ -253,6 +258,9 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
     def find_metric_state(self, ticket_id: int) -> tuple[bytes | None, int]:
         state: bytes | None = self._value("find_metric_state", ticket_id=ticket_id)
         return state, int(self._value("count_records_of_ticket", kind="audits", ticket_id=ticket_id))
+
+    def find_metric_states(self, ticket_ids: Sequence[int]) -> dict[int, bytes | None]:
+        return dict(self._fetch("find_metric_states", kind="ticket_metrics", ids=self._list(ticket_ids)))
 
     def find_tickets_after(self, after: Position, limit: int) -> list[TicketRow]:
         return self._rows("find_tickets_after", TicketRow, limit=limit, **_after(after))

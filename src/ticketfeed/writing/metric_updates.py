@@ -81,16 +81,21 @@ def changed_metrics(
 def derived_metrics(write: WriteTransaction, account: str, ticket_ids: Iterable[int]) -> list[RecordDraft]:
     """The metric sets of those of these tickets that were loaded without one, and of those that have a derived one."""
     ids = sorted(set(ticket_ids))
-    tickets, sets = write.find_tickets(ids), write.find_records("ticket_metrics", ids)
+    tickets, states = write.find_tickets(ids), write.find_metric_states(ids)
+    missing = {
+        id: (body, ticket)
+        for id, body in tickets.items()
+        if (ticket := _TICKET.decode(body)).status != "deleted" and (id not in states or states[id] is not None)
+    }
+    if not missing:
+        return []
     has_audits = write.next_id("audits") > 1
+    audits = write.find_of_tickets("audits", list(missing)) if has_audits else {}
+    events = write.find_of_tickets("ticket_metric_events", list(missing))
     drafts = []
-    for id, body in tickets.items():
-        ticket = _TICKET.decode(body)
-        data, _ = write.find_metric_state(id) if id in sets else (None, 0)
-        if ticket.status == "deleted" or (id in sets and data is None):
-            continue
-        state, derived_steps = derived_state(body, write.find_of_ticket("audits", id) if has_audits else [])
-        stored = _Stored(_FIRST_SET_ID + id, _reply_time_events(write, id), state, derived_steps)
+    for id, (body, ticket) in missing.items():
+        state, derived_steps = derived_state(body, audits.get(id, []))
+        stored = _Stored(_FIRST_SET_ID + id, _types_of_reply_time(events.get(id, [])), state, derived_steps)
         drafts.append(_set_draft(write, account, id, ticket.requester_id, stored))
     return drafts
 
@@ -111,11 +116,13 @@ def _stored(write: WriteTransaction, ticket_id: int) -> _Stored | None:
         return None
     body = write.find_records("ticket_metrics", [ticket_id]).get(ticket_id)
     set_id = _FIRST_SET_ID + ticket_id if body is None else _RECORD.decode(body).id
-    return _Stored(set_id, _reply_time_events(write, ticket_id), state, derived_steps)
+    events = write.find_of_ticket("ticket_metric_events", ticket_id)
+    return _Stored(set_id, _types_of_reply_time(events), state, derived_steps)
 
 
-def _reply_time_events(write: WriteTransaction, ticket_id: int) -> list[str]:
-    found = _EVENT.decode_all(write.find_of_ticket("ticket_metric_events", ticket_id))
+def _types_of_reply_time(events: Sequence[bytes]) -> list[str]:
+    """Those of the metric events of a ticket that are kept in its state."""
+    found = _EVENT.decode_all(events)
     return sorted({event.type for event in found if (event.metric, event.instance_id) == ("reply_time", 1)})
 
 

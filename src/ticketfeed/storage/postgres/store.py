@@ -1,8 +1,7 @@
 """The PostgreSQL store: stateless server processes around one database, reads from replicas where there are any.
 
-A read is one statement, hence one snapshot, and is retried for a bounded time while the database is away. A write runs
-in a thread, locks the account's row, and is retried only until it holds the lock: its work runs once. Decisions on
-errors rest on SQLSTATE alone.
+A read is one statement, hence one snapshot, and is retried for a bounded time while the database is away. Writes run in
+threads (`writer.py`). Decisions on errors rest on SQLSTATE alone.
 """
 
 import asyncio

@@ -51,6 +51,7 @@ LOCK_SECONDS = 1.0
 GROUP_MAX = 100
 READ_ONLY = "the server is a standby: name its primary, or all hosts with target_session_attrs=read-write"
 _LOCKED = "another write holds the account"
+_BUSY = "writes of other accounts use all connections"
 
 
 @dataclass(slots=True, eq=False)
@@ -78,12 +79,12 @@ class _Queued:
 
 @dataclass(slots=True)
 class _Queue:
-    """What one account waits for. `reason`: why the last attempt to lock its row has failed."""
+    """What one account waits for. `reason`: why it waits, as far as is known."""
 
     account: Account
     waiting: deque[_Queued] = field(default_factory=deque)
     runner: "asyncio.Task[None] | None" = None
-    reason: str = _LOCKED
+    reason: str = _BUSY
 
 
 class _NotLocked(Exception):
@@ -138,13 +139,14 @@ class PostgresWriter:
 
     async def _enqueue(self, account: Account, deadline: float, **what: Any) -> Any:
         loop, started = asyncio.get_running_loop(), time.monotonic()
+        deadline = max(deadline, started + RETRY_SECONDS)
         queued = _Queued(loop.create_future(), deadline, **what)
         queue = self._queues.setdefault(account.account_id, _Queue(account))
         with self._lock:
             queue.waiting.append(queued)
         if queue.runner is None:
             queue.runner = asyncio.create_task(self._run_queue(queue))
-        timer = loop.call_later(max(0.0, deadline - started), self._give_up, queue, queued)
+        timer = loop.call_later(deadline - started, self._give_up, queue, queued)
         try:
             return await queued.future
         except StoreUnavailable:
@@ -177,13 +179,14 @@ class PostgresWriter:
                     slot = await self._slots.take(queue.account.account_id, deadline)
                 except StoreUnavailable:
                     continue
+                queue.reason = _LOCKED if queue.reason == _BUSY else queue.reason
                 running = self._threads.start(partial(self._run_next, queue, deadline))
                 # The slot is given back when the thread is done, even if the loop ends before.
                 running.add_done_callback(partial(_release, slot, asyncio.get_running_loop()))
                 try:
                     for queued in await asyncio.wrap_future(running):
                         queued.settle()
-                    queue.reason = _LOCKED
+                    queue.reason = _BUSY
                 except _NotLocked as error:
                     queue.reason = str(error)
                     await asyncio.sleep(RETRY_SECONDS)

@@ -39,12 +39,16 @@ FROM ticketfeed.feed_state WHERE account_id = :account_id FOR UPDATE NOWAIT
 
 -- name: max_ids_of_new
 -- The largest ids, no larger than id_max, of what gets one when a ticket is made: max_ticket_id and max_record_id at once.
-SELECT
-    (SELECT coalesce(max(id), 0) FROM ticketfeed.ticket WHERE account_id = :account_id AND id <= :id_max),
-    (SELECT coalesce(max(id), 0) FROM ticketfeed.record
-     WHERE account_id = :account_id AND kind = 'audits' AND id <= :id_max),
-    (SELECT coalesce(max(id), 0) FROM ticketfeed.record
-     WHERE account_id = :account_id AND kind = 'ticket_metric_events' AND id <= :id_max)
+SELECT newest_ticket.id, newest_audit.id, newest_event.id
+FROM (
+    SELECT coalesce(max(id), 0) AS id FROM ticketfeed.ticket WHERE account_id = :account_id AND id <= :id_max
+) AS newest_ticket, (
+    SELECT coalesce(max(id), 0) AS id FROM ticketfeed.record
+    WHERE account_id = :account_id AND kind = 'audits' AND id <= :id_max
+) AS newest_audit, (
+    SELECT coalesce(max(id), 0) AS id FROM ticketfeed.record
+    WHERE account_id = :account_id AND kind = 'ticket_metric_events' AND id <= :id_max
+) AS newest_event
 
 -- name: write_timeline
 -- Store the timeline of the account's row, which the transaction has locked.

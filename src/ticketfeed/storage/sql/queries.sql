@@ -227,6 +227,10 @@ ORDER BY is_deleted, id LIMIT 1
 SELECT metric_state FROM ticketfeed.record
 WHERE account_id = :account_id AND kind = 'ticket_metrics' AND id = :ticket_id
 
+-- name: find_metric_states
+-- The same of several tickets.
+SELECT id, metric_state FROM ticketfeed.record WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
+
 -- name: max_ticket_id
 -- The largest id of a ticket that is no larger than id_max.
 SELECT coalesce(max(id), 0) FROM ticketfeed.ticket WHERE account_id = :account_id AND id <= :id_max
