@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import json
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from tests.mirror.desk import Desk, records_of, seconds_of, tickets_of
 from ticketfeed.client.steps import Failed, Request
@@ -264,6 +268,35 @@ def test_what_a_list_no_longer_has_goes() -> None:
         assert len(await records_of(desk.target, copy, "organization_memberships")) == len(members) - 3
 
     asyncio.run(main())
+
+
+def test_a_source_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is stopped does not wait for an answer for minutes, and nor does the end of the process."""
+    monkeypatch.setattr("ticketfeed.mirror.run.STOP_SECONDS", 0.1)
+    is_over = threading.Event()
+
+    async def main() -> None:
+        desk = await Desk.make(5)
+        desk.clock.now += 120
+
+        def silent(request: Request, now: float) -> Failed | None:
+            return Failed("silence", True, now) if "/users" in request.target and is_over.wait(60) else None
+
+        desk.transport.intercept = silent
+        run = desk.run(follow=True)
+        running = asyncio.create_task(run.run())
+        while not any("/users" in target for target, _ in desk.transport.requests):
+            await asyncio.sleep(0.01)
+        run.stop()
+        await asyncio.wait_for(running, 5)
+        mirror = await desk.target.read_mirror(await desk.copy())
+        assert mirror is not None
+        assert (mirror.lease, mirror.status.state) == (None, "stopped")
+
+    started = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() < started + 50
+    is_over.set()
 
 
 def test_a_source_that_is_away() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +15,7 @@ from ticketfeed.client.session import Flow
 from ticketfeed.client.steps import (
     Answer,
     ExportPage,
+    Failed,
     ReadTokens,
     ReleaseTokens,
     RenewTokens,
@@ -101,6 +104,8 @@ async def returned_async(flow: Flow[T], transport: Transport, tokens: TokenFile 
 
 async def _take_async(step: Step, transport: Transport, tokens: TokenFile | None, ways: Ways) -> Reply:
     match step:
+        case Request():
+            return await _send(transport, step)
         case Wait():
             await (ways.sleep or _sleep_async)(step)
             return Resumed(ways.clock())
@@ -112,6 +117,21 @@ async def _take_async(step: Step, transport: Transport, tokens: TokenFile | None
                 await ways.budget.report(answer)
             return Resumed(ways.clock())
     return await asyncio.to_thread(_take, step, transport, tokens)
+
+
+async def _send(transport: Transport, request: Request) -> Answer | Failed:
+    """In a thread that ends with the process: a source may be silent for minutes, and nobody waits for that then."""
+    sent: Future[Answer | Failed] = Future()
+    sent.set_running_or_notify_cancel()
+
+    def send() -> None:
+        try:
+            sent.set_result(transport.send(request))
+        except BaseException as error:
+            sent.set_exception(error)
+
+    threading.Thread(target=send, name="ticketfeed-source", daemon=True).start()
+    return await asyncio.wrap_future(sent)
 
 
 def returned(flow: Flow[T], transport: Transport, tokens: TokenFile | None) -> T:

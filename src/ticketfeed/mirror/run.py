@@ -42,6 +42,8 @@ __all__ = ["MirrorOptions", "MirrorRun"]
 T = TypeVar("T")
 
 RENEW_SECONDS = 5.0
+# A page takes half a minute at most, unless the source is silent.
+STOP_SECONDS = 30.0
 SAMPLE_TICKETS = 50
 # Between two tries to write a store that cannot be written.
 STORE_SECONDS = 5.0
@@ -118,7 +120,7 @@ class MirrorRun:
         self._verification: ContinuousVerification | None = None
 
     def stop(self) -> None:
-        """End the run behind the page that is in progress. Idempotent."""
+        """End the run behind the page that is in progress, or without it after STOP_SECONDS. Idempotent."""
         self._stopping.set()
 
     @property
@@ -388,12 +390,16 @@ class MirrorRun:
             if self._sleep_seconds is not None:
                 await self._sleep_seconds(step.seconds)
             else:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), step.seconds)
+                await self._is_stopped_within(step.seconds)
         finally:
             self._wait = None
         if self._stopping.is_set():
             raise Stopped
+
+    async def _is_stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
 
     def _note(self, text: str) -> None:
         self._last_error = text
@@ -402,10 +408,12 @@ class MirrorRun:
     # Saying how it goes
 
     async def _renew_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
+        """Raises Stopped where the page in progress takes too long, and BadInput as `renew`."""
+        while not await self._is_stopped_within(RENEW_SECONDS):
             with contextlib.suppress(StoreError, StoreUnavailable):  # which the next page meets, too
                 await self.renew()
+        await asyncio.sleep(STOP_SECONDS)
+        raise Stopped
 
     async def renew(self) -> None:
         """Renew the lease, and store how it goes. Raises BadInput where another process has taken over."""

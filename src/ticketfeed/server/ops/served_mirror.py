@@ -88,7 +88,9 @@ class ServedMirror:
         if mirror is not None and mirror.lease is not None and is_alive(mirror.lease, system_instant()):
             return False
         credentials = find_credentials(source.url) if source.kind == "http" else None
-        self._run = MirrorRun(self._store, name, source, credentials, MirrorOptions(), note=_LOG.warning)
+        self._run = await asyncio.to_thread(  # which may open the source's store
+            MirrorRun, self._store, name, source, credentials, MirrorOptions(), note=_LOG.warning
+        )
         await self._run.run()
         return True
 
