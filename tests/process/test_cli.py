@@ -195,6 +195,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("generate", "1", "--out", "good/x"), "Not a directory"),
     (("generate", "5", "--out", "/dev/full"), "No space left on device"),
     (("get", "x"), "'x' is not a path"),
+    (("load", "\x1b[1mx"), "cannot read \\x1b[1mx"),
     *(
         ((*command, "--account", "nope"), "there is no account 'nope'; there are: demo")
         for command in [

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from ticketfeed.client.steps import Key
 from ticketfeed.protocol.record_types import COMMENT_TYPES
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = [
     "CursorPage",
@@ -21,6 +22,7 @@ __all__ = [
     "comments_of",
     "digest",
     "error_text",
+    "parse_answer",
     "parse_cursor_page",
     "parse_keys",
     "parse_list_page",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 EXCERPT_CHARACTERS = 80
+
+T = TypeVar("T")
 
 
 class NotAPage(Exception):
@@ -64,6 +68,14 @@ class _Meta(msgspec.Struct):
     after_cursor: str | None = None
 
 
+def parse_answer(body: bytes, kind: type[T]) -> T:
+    """An answer that is no page. Raises NotAPage."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except UNREADABLE as error:
+        raise NotAPage(f"the answer cannot be used: {error}") from None
+
+
 @cache
 def _decoder(key: str, fields: tuple[tuple[str, Any], ...]) -> msgspec.json.Decoder[Any]:
     # Renamed, as the records' own key may be any text.
@@ -75,7 +87,7 @@ def _decoder(key: str, fields: tuple[tuple[str, Any], ...]) -> msgspec.json.Deco
 def _decode(body: bytes, key: str, **fields: Any) -> Any:
     try:
         page = _decoder(key, tuple(fields.items())).decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise NotAPage(f"the answer is no page of {key} ({_reason(body, error)})") from None
     if page.records is None:
         raise NotAPage(f"the answer is no page of {key} (it has no array {key!r})")
@@ -132,7 +144,7 @@ def parse_keys(records: Sequence[bytes]) -> list[Key]:
     """Raises NotAPage."""
     try:
         return [_KEY.decode(record) for record in records]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NotAPage(f"a ticket of the answer cannot be used: {error}") from None
 
 
@@ -147,7 +159,7 @@ def record_seconds(record: bytes, time_key: str) -> int | None:
         time = _time_decoder(time_key).decode(record).time
         if isinstance(time, str):
             return int(msgspec.convert(time, type=datetime, strict=False).timestamp())
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except UNREADABLE:
         return None
     return int(time) if isinstance(time, int | float) else None
 
@@ -180,7 +192,7 @@ def comments_of(event: bytes) -> list[bytes]:
     try:
         parent = _TICKET_EVENT.decode(event)
         return [_comment(child, parent) for child in map(bytes, parent.child_events) if _is_comment(child)]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NotAPage(f"a ticket event of the answer cannot be used: {error}") from None
 
 
@@ -224,7 +236,7 @@ def error_text(body: bytes) -> str:
     """The message of an error, in any of the wire's shapes, on one line and shortened."""
     try:
         parsed = msgspec.json.decode(body, type=_Error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return " ".join(body[:200].decode("utf-8", "replace").split())[:EXCERPT_CHARACTERS]
     parts: list[Any] = [parsed.error, parsed.description, parsed.error_description, parsed.message]
     if isinstance(parsed.error, dict):

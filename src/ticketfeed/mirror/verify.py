@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ticketfeed.client.flow import Plan, read_page
-from ticketfeed.client.page_parser import NotAPage, record_seconds
+from ticketfeed.client.page_parser import NotAPage, parse_answer, record_seconds
 from ticketfeed.client.session import Flow, Session
 from ticketfeed.client.steps import Answer, ExportPage, Request
 from ticketfeed.mirror.comparison import Difference, Draft, compare, is_deleted, is_shown_alike, key_of
@@ -300,13 +300,10 @@ class Verifier:
 
 def _show_many(session: Session, target: str, key: str) -> Flow[dict[int, Shown]]:
     def parse(answer: Answer) -> dict[int, Shown]:
-        found = _parsed(answer, dict[str, msgspec.Raw]).get(key)
+        found = parse_answer(answer.body, dict[str, msgspec.Raw]).get(key)
         if found is None:
             raise NotAPage(f"the answer has no {key}")
-        try:
-            return {shown.id: shown for shown in msgspec.json.decode(found, type=list[Shown])}
-        except msgspec.DecodeError as error:
-            raise NotAPage(f"the answer cannot be used: {error}") from None
+        return {shown.id: shown for shown in parse_answer(bytes(found), list[Shown])}
 
     return (yield from session.ask(lambda _per_page: Request(target), parse))
 
@@ -321,17 +318,12 @@ class _Count(msgspec.Struct):
 
 def _count(session: Session, target: str) -> Flow[int | None]:
     try:
-        found = yield from session.ask(lambda _per_page: Request(target), lambda answer: _parsed(answer, _Count))
+        found = yield from session.ask(
+            lambda _per_page: Request(target), lambda answer: parse_answer(answer.body, _Count)
+        )
     except SourceRefused:
         return None
     return found.count.value
-
-
-def _parsed(answer: Answer, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotAPage(f"the answer cannot be used: {error}") from None
 
 
 def _changed_at(draft: Draft) -> int:
