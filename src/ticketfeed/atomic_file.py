@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ticketfeed.protocol.errors import StoreError
 
-__all__ = ["atomic_file"]
+__all__ = ["atomic_file", "sync"]
 
 # Files that belong to an SQLite database. SQLite would replay an old log beside a new database into it.
 _SQLITE_SUFFIXES = ("-journal", "-wal", "-shm")
@@ -36,11 +36,11 @@ def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: b
         ) from None
     try:
         yield part
-        _sync(part)
+        sync(part)
         if not replace:
             _refuse_existing(file, may_be_empty)  # it may have been created in the meantime
         os.replace(part, file)
-        _sync(file.absolute().parent)
+        sync(file.absolute().parent)
     finally:
         for suffix in ("", *_SQLITE_SUFFIXES):
             Path(f"{part}{suffix}").unlink(missing_ok=True)
@@ -54,7 +54,7 @@ def _refuse_existing(file: Path, may_be_empty: bool) -> None:
             raise StoreError(f"{file}{suffix} is left over from an earlier {file.name}; move it away first")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Sync a file or a directory. A directory must be synced too: it holds the new name."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

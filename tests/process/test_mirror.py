@@ -148,6 +148,20 @@ def test_served(serve: Start, start: Start, folder: Path, forks: Forks) -> None:
     wait_until(lambda: status(folder)["state"] == "following")
 
 
+def test_an_archive(folder: Path, forks: Forks) -> None:
+    """`--final` closes a mirror whose source is gone, and not one whose source is another account."""
+    source, before = "sqlite:///source.db", (folder / "ticketfeed.db").rename(folder / "source.db")
+    assert forks.run("mirror", source, *STORE, "--once", cwd=folder).code == 0
+    before.rename(folder / "kept.db")
+    assert forks.run("generate", "20", "--seed", "9", "--store", source, cwd=folder).code == 0
+    refused = forks.run("mirror", source, *STORE, "--final", cwd=folder)
+    assert (refused.code, "--accept-source" in refused.problem) == (2, True)
+    assert status(folder)["state"] == "stopped"
+    (folder / "kept.db").rename(before)
+    assert forks.run("mirror", source, *STORE, "--final", cwd=folder).code == 0
+    assert status(folder)["state"] == "archived"
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

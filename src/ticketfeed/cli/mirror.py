@@ -18,7 +18,7 @@ from ticketfeed.cli.output import print_err
 from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_instant
 from ticketfeed.protocol.account_names import check_account_name
-from ticketfeed.protocol.errors import BadInput, NotFound, SourceError
+from ticketfeed.protocol.errors import BadInput, NotFound, SourceChanged, SourceError
 from ticketfeed.protocol.mirrors import Mirror, MirrorSettings
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
@@ -134,6 +134,8 @@ class _Command:
                 raise BadInput(f"{name} is no mirror, so there is nothing to close")
             try:
                 await self._mirror(store, name)
+            except SourceChanged:  # and so not the one to close it by
+                raise
             except SourceError as error:
                 self._progress.print(f"closed as far as it was copied; {error}")
             if not self._interrupted:

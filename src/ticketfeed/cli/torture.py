@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["torture"]
 
+# Scenarios are about pages that others follow: with the largest pages, of 1,000 tickets, there are three.
 DEFAULT_TICKETS = 2500
 TICKETS_MAX = 100_000
 TIMEOUT_SECONDS_MAX = 86_400.0
-_FOLDERS_MISSING = "cannot write {file}: there is no folder {folder}"
 PLACEHOLDER_HELP = "\n\n".join(
     ["COMMAND may contain:", *(f"{{{name}}}: {text}." for name, text in PLACEHOLDERS.items())]
 )
@@ -145,6 +145,7 @@ def _checked(command: Sequence[str]) -> list[str]:
     """Raises BadInput for a program that does not exist."""
     if not command or not command[0]:
         raise BadInput("a command is empty")
+    " ".join(command).encode()  # raises what is told of text that is not UTF-8: reports repeat the command
     if "{" not in command[0] and shutil.which(command[0]) is None:
         reason = "it is not executable" if Path(command[0]).is_file() else "there is no such program"
         raise BadInput(f"cannot run {command[0]}: {reason}")

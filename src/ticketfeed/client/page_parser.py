@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -22,7 +22,6 @@ __all__ = [
     "comments_of",
     "digest",
     "error_text",
-    "parse_answer",
     "parse_cursor_page",
     "parse_keys",
     "parse_list_page",
@@ -31,8 +30,6 @@ __all__ = [
 ]
 
 EXCERPT_CHARACTERS = 80
-
-T = TypeVar("T")
 
 
 class NotAPage(Exception):
@@ -66,14 +63,6 @@ class ListPage:
 class _Meta(msgspec.Struct):
     has_more: bool = False
     after_cursor: str | None = None
-
-
-def parse_answer(body: bytes, kind: type[T]) -> T:
-    """An answer that is no page. Raises NotAPage."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UNREADABLE as error:
-        raise NotAPage(f"the answer cannot be used: {error}") from None
 
 
 @cache

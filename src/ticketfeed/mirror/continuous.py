@@ -20,6 +20,8 @@ __all__ = ["ContinuousVerification"]
 SHARE, UNLIMITED_SECONDS = 20, 6.0
 # So many of a minute's requests must be left: its own, and the next ones of the walk, which are not to wait for it.
 SPARE = 3
+# Each is kept with its record.
+FOUND_MAX = 1000
 
 
 class ContinuousVerification:
@@ -48,7 +50,7 @@ class ContinuousVerification:
 
     @property
     def differences(self) -> int:
-        """How many were found that are here as they were then."""
+        """How many were found that are here as they were then, FOUND_MAX at most."""
         return len(self._found)
 
     def is_due(self, mirror: Mirror, now: float) -> bool:
@@ -75,7 +77,10 @@ class ContinuousVerification:
 
     async def _look_on(self) -> None:
         if self._elsewhere:
-            look = await self._verifier.look(self._elsewhere.popleft())
+            window = self._elsewhere.popleft()
+            look = await self._verifier.look(window)
+            seen = max(window.state["start_time"], look.passed)
+            elsewhere = {id: second for id, second in window.expected.items() if second > seen}
         else:
             # The first of a run begins anywhere, as one that is often started again would only see beginnings.
             place = self._place or await self._verifier.anywhere(self._streams[0])
@@ -84,9 +89,10 @@ class ContinuousVerification:
             if self._place is None:
                 self._streams.rotate(-1)
                 self._place = Window(self._streams[0], {"start_time": 0})
-        if look.elsewhere:
-            start = min(look.elsewhere.values())
-            self._elsewhere.append(Window(look.stream, {"start_time": start}, expected=look.elsewhere))
+            elsewhere = look.elsewhere
+        if elsewhere:
+            start = min(elsewhere.values())
+            self._elsewhere.append(Window(look.stream, {"start_time": start}, expected=elsewhere))
         if look.differences:
             self._looks.append(look)
 
@@ -98,4 +104,5 @@ class ContinuousVerification:
         for each in found:
             if each.key not in self._found:
                 self._note("the mirror differs from its source: " + each.line().replace("\t", " "))
-            self._found[each.key] = each
+            if each.key in self._found or len(self._found) < FOUND_MAX:
+                self._found[each.key] = each

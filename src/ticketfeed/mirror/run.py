@@ -26,7 +26,7 @@ from ticketfeed.mirror.counted_transport import CountedTransport
 from ticketfeed.mirror.drafts import make_drafts
 from ticketfeed.mirror.lease import LeaseHolder, refuse_running
 from ticketfeed.mirror.progress import Progress
-from ticketfeed.mirror.source_check import HeldTicket, check_source, count_tickets
+from ticketfeed.mirror.source_check import HeldTicket, check_source, count_records
 from ticketfeed.mirror.status import status_of, streams_of
 from ticketfeed.mirror.verification import store_findings
 from ticketfeed.mirror.verify import Verifier
@@ -217,7 +217,7 @@ class MirrorRun:
         if mirror.is_accepted_anew:  # what the source lacks is known only of what is read in one run
             copied = {name: stream for name, stream in mirror.streams.items() if stream.is_copied}
             mirror = msgspec.structs.replace(mirror, streams=copied)
-        status = msgspec.structs.replace(mirror.status, state="copying", reason=None, waits_until=None)
+        status = msgspec.structs.replace(mirror.status, state="copying", reason=None)
         mirror = msgspec.structs.replace(mirror, lease=self._holder.lease(now), status=status)
         transaction.put_mirror(mirror)
         return mirror
@@ -254,7 +254,7 @@ class MirrorRun:
                 return
             status = self._status(mirror)
             error = reason or status.last_error
-            status = msgspec.structs.replace(status, state="stopped", reason=reason, last_error=error, waits_until=None)
+            status = msgspec.structs.replace(status, state="stopped", reason=reason, last_error=error)
             transaction.put_mirror(msgspec.structs.replace(mirror, lease=None, status=status))
 
         with contextlib.suppress(Exception):  # the disk may be full: the lease then ends with the process
@@ -334,7 +334,7 @@ class MirrorRun:
     async def _count(self) -> int | None:
         """How many tickets the source counts; None where it does not say. Raises SourceError."""
         try:
-            return await self._returned(count_tickets(self._session))
+            return await self._returned(count_records(self._session, "tickets"))
         except SourceRefused as error:
             if error.status == 401:
                 raise
@@ -423,12 +423,10 @@ class MirrorRun:
         now, wait = self._clock(), self._wait
         is_copied = all(mirror.stream(stream.name).is_copied for stream in self._streams)
         changes = self._progress.behind_changes(mirror.stream("tickets"), now)
-        waits = wait is not None and wait.reason != FOR_CHANGES
         return msgspec.structs.replace(
             mirror.status,
             state="waiting" if self._session.is_troubled else "following" if is_copied else "copying",
-            reason=wait.reason if wait and waits else None,
-            waits_until=self._waits_until if waits else None,
+            reason=wait.reason if wait and wait.reason != FOR_CHANGES else None,
             behind_changes=changes,
             requests_used=self._transport.count_lately(now),
             eta_seconds=self._progress.left_seconds(mirror.stream("tickets"), now, self._limit()),

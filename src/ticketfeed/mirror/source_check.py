@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from ticketfeed.client.flow import Plan, read_page
-from ticketfeed.client.page_parser import parse_answer
+from ticketfeed.client.page_parser import NotAPage
 from ticketfeed.client.session import Flow, Session
-from ticketfeed.client.steps import Request
+from ticketfeed.client.steps import Answer, Request
 from ticketfeed.client.streams import STREAMS
 from ticketfeed.protocol.errors import SourceChanged, SourceRefused
+from ticketfeed.protocol.request_body import UNREADABLE
 
-__all__ = ["HeldTicket", "check_source", "count_tickets"]
+__all__ = ["HeldTicket", "check_source", "count_records", "parse_answer"]
 
 # What a lagging replica of the source may need to show what its primary has given out already.
 LAG_SECONDS, LAG_TRIES = 5.0, 3
@@ -62,10 +63,10 @@ class _Count(msgspec.Struct):
     count: _CountValue
 
 
-def count_tickets(session: Session) -> Flow[int]:
-    """How many tickets the source counts, deleted ones left out and as of some minutes ago: to tell the time left."""
-    request = Request("/api/v2/tickets/count.json")
-    found = yield from session.ask(lambda _per_page: request, lambda answer: parse_answer(answer.body, _Count))
+def count_records(session: Session, kind: str) -> Flow[int]:
+    """How many the source counts, deleted ones left out and as of some minutes ago. Raises SourceError."""
+    request = Request(f"/api/v2/{kind}/count.json")
+    found = yield from session.ask(lambda _per_page: request, lambda answer: parse_answer(answer, _Count))
     return found.count.value
 
 
@@ -128,7 +129,7 @@ def _gone_back(held: Iterable[HeldTicket], shown: Mapping[int, _Shown]) -> str |
 
 def _show(session: Session, ids: Sequence[int]) -> Flow[dict[int, _Shown]]:
     request = Request(f"/api/v2/tickets/show_many.json?ids={','.join(map(str, ids))}")
-    found = yield from session.ask(lambda _per_page: request, lambda answer: parse_answer(answer.body, _Tickets))
+    found = yield from session.ask(lambda _per_page: request, lambda answer: parse_answer(answer, _Tickets))
     return {ticket.id: ticket for ticket in found.tickets}
 
 
@@ -136,9 +137,7 @@ def _list_deleted(session: Session) -> Flow[set[int]]:
     """The tickets that were deleted last; none where these credentials may not see them."""
     request = Request("/api/v2/deleted_tickets.json?sort_by=deleted_at&sort_order=desc")
     try:
-        found = yield from session.ask(
-            lambda _per_page: request, lambda answer: parse_answer(answer.body, _DeletedTickets)
-        )
+        found = yield from session.ask(lambda _per_page: request, lambda answer: parse_answer(answer, _DeletedTickets))
     except SourceRefused:
         return set()
     return {ticket.id for ticket in found.deleted_tickets}
@@ -148,3 +147,11 @@ def _ids_after(state: Mapping[str, Any], session: Session) -> Flow[tuple[set[Any
     """The tickets that changed since, as far as one page has them; and whether that is all."""
     page = yield from read_page(Plan(), STREAMS["tickets"], state, session)
     return {key.id for key in page.keys}, page.end_of_stream
+
+
+def parse_answer(answer: Answer, kind: type[T]) -> T:
+    """The body of an answer. Raises NotAPage."""
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except UNREADABLE as error:
+        raise NotAPage(f"the answer cannot be used: {error}") from None

@@ -8,21 +8,23 @@ last there is left out: only what differs both times, with neither side changed 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from ticketfeed.client.flow import Plan, read_page
-from ticketfeed.client.page_parser import NotAPage, parse_answer, record_seconds
+from ticketfeed.client.page_parser import NotAPage, record_seconds
 from ticketfeed.client.session import Flow, Session
 from ticketfeed.client.steps import Answer, ExportPage, Request
 from ticketfeed.mirror.comparison import Difference, Draft, compare, is_deleted, is_shown_alike, key_of
 from ticketfeed.mirror.drafts import kind_of, make_drafts, position_of_state
 from ticketfeed.mirror.held import HeldRecord, HeldRecords, Shown
 from ticketfeed.mirror.schedule import MirrorStream
+from ticketfeed.mirror.source_check import count_records, parse_answer
 from ticketfeed.protocol.errors import SourceRefused
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.request_body import UNREADABLE
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import Store
 
@@ -41,7 +43,6 @@ _FAR_FUTURE = 2**40
 TAIL_PAGES = 100
 _ROWS = 1000
 
-T = TypeVar("T")
 Ask = Callable[[Flow[Any]], Awaitable[Any]]
 
 
@@ -294,36 +295,24 @@ class Verifier:
 
     async def count(self, kind: str) -> int | None:
         """How many the source counts, as of some minutes ago; None if it does not say. Raises SourceError."""
-        count: int | None = await self._ask(_count(self._session, f"/api/v2/{kind}/count.json"))
+        try:
+            count: int = await self._ask(count_records(self._session, kind))
+        except SourceRefused:
+            return None
         return count
 
 
 def _show_many(session: Session, target: str, key: str) -> Flow[dict[int, Shown]]:
     def parse(answer: Answer) -> dict[int, Shown]:
-        found = parse_answer(answer.body, dict[str, msgspec.Raw]).get(key)
+        found = parse_answer(answer, dict[str, msgspec.Raw]).get(key)
         if found is None:
             raise NotAPage(f"the answer has no {key}")
-        return {shown.id: shown for shown in parse_answer(bytes(found), list[Shown])}
+        try:
+            return {shown.id: shown for shown in msgspec.json.decode(found, type=list[Shown])}
+        except UNREADABLE as error:
+            raise NotAPage(f"the answer cannot be used: {error}") from None
 
     return (yield from session.ask(lambda _per_page: Request(target), parse))
-
-
-class _CountValue(msgspec.Struct):
-    value: int
-
-
-class _Count(msgspec.Struct):
-    count: _CountValue
-
-
-def _count(session: Session, target: str) -> Flow[int | None]:
-    try:
-        found = yield from session.ask(
-            lambda _per_page: Request(target), lambda answer: parse_answer(answer.body, _Count)
-        )
-    except SourceRefused:
-        return None
-    return found.count.value
 
 
 def _changed_at(draft: Draft) -> int:

@@ -89,7 +89,6 @@ class MirrorStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     state: str = "stopped"
     reason: str | None = None
-    waits_until: float | None = None
     behind_seconds: int | None = None
     behind_changes: int | None = None
     requests_used: int = 0

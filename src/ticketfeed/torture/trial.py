@@ -84,7 +84,7 @@ class Trial:
     async def judge(self, output_file: Path | None) -> ScenarioRun:
         """The verdict, once COMMAND has ended. `output_file`: what it should have written."""
         requests, firings, last = await self._requests(), self.firings, self.attempts[-1]
-        output, problem = _read(output_file)
+        output, problem = await asyncio.to_thread(_read, output_file)  # other scenarios go on meanwhile
         run = CommandRun(
             expected=self.scenario.expect,
             fired=self.fired,

@@ -11,10 +11,7 @@ from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.torture.placeholders import CommandFacts
 from ticketfeed.writing.oauth import add_token
 
-__all__ = ["TICKETS", "World"]
-
-# Scenarios are about pages that others follow: with the largest pages, of 1,000 tickets, there are three.
-TICKETS = 2500
+__all__ = ["World"]
 
 
 class World:

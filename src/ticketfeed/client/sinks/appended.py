@@ -11,7 +11,8 @@ from typing import BinaryIO, cast
 
 from isal import igzip
 
-from ticketfeed.client.sinks.durable import lock, sync
+from ticketfeed.atomic_file import sync
+from ticketfeed.client.sinks.durable import lock
 from ticketfeed.protocol.errors import BadInput
 
 __all__ = ["CODECS", "AppendedFile", "Codec"]

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ticketfeed.client.sinks.columns import Column, Kind, Row
 
-__all__ = ["arrow_batch", "arrow_schema", "arrow_type", "chunks", "rows_of"]
+__all__ = ["arrow_batch", "arrow_schema", "chunks"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TYPES = {
@@ -22,10 +22,6 @@ _TYPES = {
 }
 _CHUNK_RECORDS = 1000
 _CHUNK_BYTES = 32_000_000
-
-
-def arrow_type(kind: Kind) -> pa.DataType:
-    return _TYPES[kind]
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -57,17 +53,3 @@ def chunks(records: Iterable[bytes]) -> Iterator[list[bytes]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def rows_of(batch: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[Row]:
-    """The rows that a batch was made of."""
-    cells = [
-        _spelled(batch.column(column.name)) if column.kind is Kind.TIME else batch.column(column.name).to_pylist()
-        for column in columns
-    ]
-    yield from (list(row) for row in zip(*cells, strict=True))
-
-
-def _spelled(times: pa.Array) -> list[str | None]:
-    """Times in the wire's form; what has fractions of a second is in `_extra` as it came."""
-    return [None if time is None else f"{time}Z" for time in times.cast(pa.timestamp("us")).cast(pa.string())]

@@ -1,11 +1,12 @@
 """What a target of an export must do: rows and checkpoint become durable together, and survive kill -9."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-__all__ = ["Batch", "Checkpoint", "Sink", "SinkOptions"]
+__all__ = ["Batch", "Checkpoint", "ClosingSink", "Sink", "SinkOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Release files and locks. Idempotent."""
+
+
+class ClosingSink(ABC):
+    """A target that is closed at the end of its `with` statement."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """As Sink."""

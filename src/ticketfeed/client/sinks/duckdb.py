@@ -6,14 +6,13 @@ compressed column is quicker than keeping it up.
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 
 from ticketfeed.client.sinks.arrow import arrow_batch, chunks
 from ticketfeed.client.sinks.columns import Kind
-from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
+from ticketfeed.client.sinks.contract import Batch, Checkpoint, ClosingSink, SinkOptions
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
 from ticketfeed.client.sinks.rows import Key, StreamRows
 from ticketfeed.protocol.errors import BadInput, TargetError
@@ -41,21 +40,13 @@ _TYPES = {
 }
 
 
-class DuckdbSink:
+class DuckdbSink(ClosingSink):
     def __init__(self, target: str, streams: Sequence[str], options: SinkOptions) -> None:
         self._target, self._streams, self._options = target, streams, options
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._manifest: Manifest | None = None
         self._rows: dict[str, StreamRows] = {}
         self._largest = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def open(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         wanted = Manifest.new(layout_of("duckdb", self._options), identity)

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ticketfeed.atomic_file import sync
 from ticketfeed.protocol.errors import TargetError
 
-__all__ = ["explain", "lock", "lock_file", "lock_folder", "replace_file", "sync", "translated"]
+__all__ = ["explain", "lock", "lock_file", "lock_folder", "replace_file", "translated"]
 
 _LOCKED = (errno.EACCES, errno.EAGAIN)
 
@@ -25,15 +26,6 @@ def translated(target: str) -> Iterator[None]:
 def explain(error: OSError) -> str:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
     return f"{reason} ({error.filename})" if error.filename else reason
-
-
-def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def replace_file(path: Path, data: bytes) -> None:

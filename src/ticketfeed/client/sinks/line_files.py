@@ -8,12 +8,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from ticketfeed.atomic_file import sync
 from ticketfeed.client.sinks.appended import CODECS, AppendedFile, Codec
-from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
-from ticketfeed.client.sinks.durable import lock_folder, sync, translated
+from ticketfeed.client.sinks.contract import Batch, Checkpoint, ClosingSink, SinkOptions
+from ticketfeed.client.sinks.durable import lock_folder, translated
 from ticketfeed.client.sinks.last_numbers import LastNumbers
 from ticketfeed.client.sinks.lines import CsvLines, Lines, NdjsonLines
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 4_000_000
 _FORMATS: dict[str, Callable[[str], Lines]] = {"ndjson": NdjsonLines, "csv": CsvLines}
 
 
-class LineFiles:
+class LineFiles(ClosingSink):
     """Files by stream. `folder` is the target's own, where it is one; `manifest` the place of the manifest."""
 
     def __init__(
@@ -51,14 +51,6 @@ class LineFiles:
         folder = Path(target)
         files = {stream: folder / stream / "part-00001.ndjson" for stream in streams}
         return cls(target, "ndjson", CODECS[""], files, folder / "_manifest.json", options)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def open(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         wanted = Manifest.new(self._layout, identity)

@@ -20,9 +20,10 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ticketfeed.atomic_file import sync
 from ticketfeed.client.sinks.arrow import arrow_batch, chunks
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
-from ticketfeed.client.sinks.durable import lock_folder, sync, translated
+from ticketfeed.client.sinks.durable import lock_folder, translated
 from ticketfeed.client.sinks.journal import Journal
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
 from ticketfeed.client.sinks.parts import (

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ticketfeed.atomic_file import sync
 from ticketfeed.client.sinks.arrow import arrow_schema
 from ticketfeed.client.sinks.columns import Column, Kind
-from ticketfeed.client.sinks.durable import sync
 from ticketfeed.client.sinks.rows import Key, StreamRows
 
 __all__ = [

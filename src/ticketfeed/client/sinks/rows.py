@@ -128,10 +128,6 @@ class StreamRows:
             latest[key] = None if self._exclude_deleted and row[self._status] == "deleted" else row
         return latest
 
-    def record(self, row: Sequence[Any]) -> bytes:
-        """The record that a row was made of, value for value."""
-        return self.table.record(row[: len(self.table.columns)])
-
     def _row(self, record: bytes) -> Row:
         row = self.table.row(record)
         if self._source is not None and row[self._source]:

@@ -4,14 +4,13 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import apsw
 import msgspec
 
 from ticketfeed.client.sinks.columns import Kind
-from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
+from ticketfeed.client.sinks.contract import Batch, Checkpoint, ClosingSink, SinkOptions
 from ticketfeed.client.sinks.durable import lock_file, translated
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
 from ticketfeed.client.sinks.rows import Key, StreamRows, lists_as_text
@@ -30,21 +29,13 @@ _TYPES = {
 }
 
 
-class SqliteSink:
+class SqliteSink(ClosingSink):
     def __init__(self, target: str, streams: Sequence[str], options: SinkOptions) -> None:
         self._target, self._streams, self._options = target, streams, options
         self._connection: apsw.Connection | None = None
         self._manifest: Manifest | None = None
         self._locks = contextlib.ExitStack()
         self._rows: dict[str, StreamRows] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def open(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         wanted = Manifest.new(layout_of("sqlite", self._options), identity)

@@ -5,13 +5,12 @@ STATE messages hold it, for `--resume-from`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import msgspec
 
 from ticketfeed.client.sinks.columns import Kind
-from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
+from ticketfeed.client.sinks.contract import Batch, Checkpoint, ClosingSink, SinkOptions
 from ticketfeed.client.sinks.durable import translated
 from ticketfeed.client.sinks.lines import NdjsonLines
 from ticketfeed.client.sinks.rows import StreamRows, is_deleted
@@ -29,19 +28,11 @@ _TYPES: dict[Kind, dict[str, Any]] = {
 }
 
 
-class _Output:
+class _Output(ClosingSink):
     """What both have in common. Writing raises BrokenPipeError when nobody reads any more."""
 
     def __init__(self, streams: Sequence[str], options: SinkOptions, output: BinaryIO) -> None:
         self._streams, self._options, self._output = streams, options, output
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def open(self, identity: Mapping[str, Any]) -> Checkpoint | None:  # noqa: ARG002 # nothing to compare it with
         return None
