@@ -252,6 +252,8 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
             "damaged.db": "damaged.db",
             "good/x.db": "good/x.db",
             "": "use sqlite:///FILE",
+            ".": "use sqlite:///FILE",
+            "/": "use sqlite:///FILE",
             "missing/x.db": "missing/x.db",
         }.items()
     ),
