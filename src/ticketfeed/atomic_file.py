@@ -20,9 +20,11 @@ _SQLITE_SUFFIXES = ("-journal", "-wal", "-shm")
 def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: bool = False) -> Iterator[Path]:
     """Yield the path of `FILE.part`, to be filled; rename it to FILE at the end, or remove it on any error.
 
-    Raises StoreError if the file exists (with `may_be_empty`, if it is not empty), or the part. With `replace`, both
-    are overwritten.
+    Raises StoreError if it is a directory, if the file exists (with `may_be_empty`, if it is not empty), or the part.
+    With `replace`, both are overwritten.
     """
+    if not file.name:  # as of . and /
+        raise StoreError(f"{file} is a directory, not a file")
     part = file.with_name(f"{file.name}.part")
     if replace:
         part.unlink(missing_ok=True)

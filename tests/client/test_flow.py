@@ -81,6 +81,14 @@ def test_no_page(bad: Reaction, word: str) -> None:
     assert again.ids == [1]
 
 
+@pytest.mark.parametrize("length", [2, 3, 7])
+def test_circle(length: int) -> None:
+    """Cursors that cannot be read, and that come again, are no way to an end."""
+    pages = [page([ticket(place, 100)], f"{place % length}", False) for place in range(8 * length)]
+    with pytest.raises(SourceError, match="in a circle: tickets are where they were"):
+        Playbook(*pages).run()
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [

@@ -328,8 +328,11 @@ def test_token_file_waits_for_its_lock(tmp_path: Path) -> None:
     assert file.read_bytes() == b"R2"
 
 
-def test_token_file_that_cannot_be_used(tmp_path: Path) -> None:
+def test_token_file_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named in one line."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=r"^\. cannot be read"):
+        TokenFile("", SOURCE).read()
     with pytest.raises(SourceError, match="nowhere"):
         TokenFile(str(tmp_path / "nowhere" / "refresh"), SOURCE).read()
     tokens = TokenFile(str(tmp_path / "missing"), SOURCE)

@@ -144,6 +144,7 @@ def test_a_parquet_file_without_its_manifest_goes_on(tmp_path: Path) -> None:
     [
         ("x.txt", ["tickets"], SinkOptions(), "no target of an export"),
         ("x", ["tickets"], SinkOptions(), "no target of an export"),
+        ("", ["tickets"], SinkOptions(), "the name of the target is empty"),
         ("x.ndjson", ["tickets", "users"], SinkOptions(), "takes one stream"),
         ("x.parquet", ["tickets", "users"], SinkOptions(), "takes one stream"),
         ("-", ["tickets", "users"], SinkOptions(), "takes one stream"),

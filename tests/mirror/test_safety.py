@@ -197,6 +197,7 @@ def test_faults_of_a_source(seed: int) -> None:
                     Answer(504, {}, b"upstream request timeout", now),
                     Answer(200, {}, b"<html>Maintenance</html>", now),
                     Answer(200, {}, b'{"tickets":[{"id":1},', now),
+                    Answer(200, {}, b'{"count":' + b"[" * 100_000, now),
                 ]
             )
 

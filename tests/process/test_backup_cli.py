@@ -177,6 +177,8 @@ def problems(forks: Forks, folder: Path) -> Iterator[tuple[Done, str]]:
     text = folder / "text"
     text.write_bytes(b"not a store\n" * 100)
     yield forks.run("backup", "text", cwd=folder), "text already exists"
+    for name in ("", "."):
+        yield forks.run("backup", name, cwd=folder), ". is a directory, not a file"
     yield forks.run("backup", "no/such/folder", cwd=folder), "No such file or directory"
     yield forks.run("backup", "copy", "--store", "memory:", cwd=folder), "has no backup"
     yield forks.run("backup", "copy", "--store", "sqlite:///none.db", cwd=folder), "there is no store at none.db"

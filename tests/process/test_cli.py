@@ -215,6 +215,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("generate", "1", "--out", "good/x"), "Not a directory"),
     (("generate", "5", "--out", "/dev/full"), "No space left on device"),
     (("get", "x"), "'x' is not a path"),
+    (("load", "\x1b[1mx"), "cannot read \\x1b[1mx"),
     *(
         ((*command, "--account", "nope"), "there is no account 'nope'; there are: demo")
         for command in [
@@ -271,6 +272,8 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
             "damaged.db": "damaged.db",
             "good/x.db": "good/x.db",
             "": "use sqlite:///FILE",
+            ".": "use sqlite:///FILE",
+            "/": "use sqlite:///FILE",
             "missing/x.db": "missing/x.db",
         }.items()
     ),

@@ -21,8 +21,11 @@ _QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|sslpassword)=)[^&#]*")
 
 
 def print_err(text: str) -> None:
-    """Print a line to standard error; standard output is for results."""
-    write_err(f"{text}\n")
+    """Print a line to standard error; standard output is for results.
+
+    What another program has written, as the message of a source, cannot move a terminal's cursor.
+    """
+    write_err("".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text) + "\n")
 
 
 def write_err(text: str) -> None:

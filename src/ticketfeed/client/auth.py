@@ -112,7 +112,7 @@ class TokenFile:
     def __init__(self, name: str, source: str) -> None:
         self.name, self.source = name, source
         self._file = Path(name)
-        self._part = self._file.with_name(f"{self._file.name}.part")
+        self._part = self._file.parent / f"{self._file.name}.part"
         self._lock: int | None = None
 
     @property
@@ -167,7 +167,7 @@ class TokenFile:
 
     def _acquire(self) -> None:
         """The lock is a file of its own, as the other is replaced. The system drops it when its last holder ends."""
-        lock = self._file.with_name(f"{self._file.name}.lock")
+        lock = self._file.parent / f"{self._file.name}.lock"
         try:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

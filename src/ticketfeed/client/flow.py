@@ -28,7 +28,7 @@ from ticketfeed.client.session import Flow, Patience, Session
 from ticketfeed.client.steps import Answer, ExportPage, Key, Request
 from ticketfeed.client.streams import STREAMS, Stream
 from ticketfeed.protocol.cursor import decode_cursor
-from ticketfeed.protocol.errors import InvalidCursor, SourceRefused
+from ticketfeed.protocol.errors import InvalidCursor, SourceError, SourceRefused
 
 __all__ = ["Plan", "read_page", "walk"]
 
@@ -58,12 +58,18 @@ def walk(plan: Plan, states: Mapping[str, Mapping[str, Any]], session: Session) 
     names = list(plan.streams)
     while True:
         for name in names:
+            pages, passed = 0, None
             while not states.get(name, {}).get("done"):
                 page = yield from read_page(plan, STREAMS[name], states.get(name, {}), session)
                 session.resumed((yield page))
                 states[name] = page.state
                 if page.end_of_stream:
                     break
+                # One state is remembered for ever longer, so that a circle of any length is met (Brent's algorithm).
+                if page.state == passed:
+                    raise SourceError(f"the source leads in a circle: {name} are where they were, and have not ended")
+                pages += 1
+                passed = page.state if pages & (pages - 1) == 0 else passed
         names = [name for name in names if STREAMS[name].way != "list" and not states[name].get("done")]
         if plan.follow_seconds is None or not names:
             return

@@ -9,6 +9,7 @@ import msgspec
 from ticketfeed.client.page_parser import error_text
 from ticketfeed.client.steps import Answer, Request
 from ticketfeed.protocol.errors import SourceError
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = [
     "Basic",
@@ -125,7 +126,7 @@ def parse_token_answer(answer: Answer, before: Tokens) -> Tokens:
     """The new tokens. Raises SourceError for an answer that has none."""
     try:
         granted = msgspec.json.decode(answer.body, type=_TokenAnswer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise SourceError(
             f"the token endpoint returned no access token (status {answer.status}): {error_text(answer.body)}"
         ) from None
@@ -143,7 +144,7 @@ def parse_token_file(content: bytes, name: str) -> Tokens:
         return Tokens(refresh_token=text.decode("ascii"))
     try:
         tokens = msgspec.json.decode(text, type=Tokens)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise SourceError(f"{name} has no refresh token: it is not the JSON of a token file") from None
     if not tokens.refresh_token:
         raise SourceError(f"{name} has no refresh_token")

@@ -12,6 +12,7 @@ import msgspec
 
 from ticketfeed.client.steps import Key
 from ticketfeed.protocol.record_types import COMMENT_TYPES
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = [
     "CursorPage",
@@ -75,7 +76,7 @@ def _decoder(key: str, fields: tuple[tuple[str, Any], ...]) -> msgspec.json.Deco
 def _decode(body: bytes, key: str, **fields: Any) -> Any:
     try:
         page = _decoder(key, tuple(fields.items())).decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise NotAPage(f"the answer is no page of {key} ({_reason(body, error)})") from None
     if page.records is None:
         raise NotAPage(f"the answer is no page of {key} (it has no array {key!r})")
@@ -132,7 +133,7 @@ def parse_keys(records: Sequence[bytes]) -> list[Key]:
     """Raises NotAPage."""
     try:
         return [_KEY.decode(record) for record in records]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NotAPage(f"a ticket of the answer cannot be used: {error}") from None
 
 
@@ -147,7 +148,7 @@ def record_seconds(record: bytes, time_key: str) -> int | None:
         time = _time_decoder(time_key).decode(record).time
         if isinstance(time, str):
             return int(msgspec.convert(time, type=datetime, strict=False).timestamp())
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except UNREADABLE:
         return None
     return int(time) if isinstance(time, int | float) else None
 
@@ -180,7 +181,7 @@ def comments_of(event: bytes) -> list[bytes]:
     try:
         parent = _TICKET_EVENT.decode(event)
         return [_comment(child, parent) for child in map(bytes, parent.child_events) if _is_comment(child)]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NotAPage(f"a ticket event of the answer cannot be used: {error}") from None
 
 
@@ -224,7 +225,7 @@ def error_text(body: bytes) -> str:
     """The message of an error, in any of the wire's shapes, on one line and shortened."""
     try:
         parsed = msgspec.json.decode(body, type=_Error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return " ".join(body[:200].decode("utf-8", "replace").split())[:EXCERPT_CHARACTERS]
     parts: list[Any] = [parsed.error, parsed.description, parsed.error_description, parsed.message]
     if isinstance(parsed.error, dict):

@@ -253,7 +253,7 @@ def _is_too_recent(message: str) -> bool:
 
 
 def _refusal(path: str, answer: Answer, message: str) -> str:
-    status = answer.status
+    status, message = answer.status, message or "no message"
     if status == 401:
         return f"the source refuses the credentials (401): {message}"
     if status == 403:

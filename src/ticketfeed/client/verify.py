@@ -19,6 +19,7 @@ from ticketfeed.protocol.cursor import decode_cursor, encode_cursor
 from ticketfeed.protocol.errors import SourceRefused
 from ticketfeed.protocol.feed_hash import FeedHash
 from ticketfeed.protocol.model import INT64_MAX, Position
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = ["Held", "Verdict", "held_by", "verify"]
 
@@ -161,7 +162,7 @@ def _hashes(session: Session, parameters: dict[str, str]) -> Flow[_Hashes]:
 def _parsed(answer: Answer, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise NotAPage(f"the answer cannot be used: {error}") from None
 
 

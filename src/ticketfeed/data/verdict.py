@@ -11,6 +11,7 @@ from ticketfeed.protocol.errors import BadInput, StoreError
 from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.output_check import Output, parse_output_time
 from ticketfeed.protocol.paging import position_of
+from ticketfeed.protocol.request_body import UNREADABLE
 from ticketfeed.protocol.verdict import CommandRun, FeedTicket, Verdict, make_verdict
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import Snapshot
@@ -86,7 +87,7 @@ def _tickets(snapshot: Snapshot, account: Account, *, with_content: bool) -> Ite
         if with_content:
             try:
                 body = decode(row.body)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 raise StoreError(f"ticket {row.id} is damaged; ticketfeed check says more") from None
             ticket = ticket._replace(updated_at=parse_output_time(body.updated_at), subject=body.subject or None)
         yield ticket

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from ticketfeed.client.steps import ExportPage
 from ticketfeed.client.streams import STREAMS
 from ticketfeed.protocol.audit_views import audit_of_ticket_event
@@ -18,6 +16,7 @@ from ticketfeed.protocol.errors import BadRecord, InvalidCursor
 from ticketfeed.protocol.mirrors import FEED_KINDS, place_records
 from ticketfeed.protocol.model import LOADED_ID_MAX, Position
 from ticketfeed.protocol.records import RecordDraft, encode, parse_stored, split_record
+from ticketfeed.protocol.request_body import UNREADABLE
 from ticketfeed.protocol.tickets import TicketDraft, decode_ticket, parse_ticket
 
 __all__ = ["PageDrafts", "kind_of", "make_drafts", "position_of_state"]
@@ -53,7 +52,7 @@ def make_drafts(page: ExportPage, before: Mapping[str, Any], *, account: str, no
                 made.drafts += _ticket_drafts(bytes(data), account, now)
             else:
                 records.append(_record_draft(kind, bytes(data), account, now))
-        except (BadRecord, msgspec.DecodeError) as error:
+        except (BadRecord, *UNREADABLE) as error:
             made.problems.append(f"a record of {page.stream} was left out: {error}")
     if page.stream in FEED_KINDS:
         records = _placed(page, before, records)
@@ -92,7 +91,7 @@ def _ticket_drafts(data: bytes, account: str, now: int) -> list[TicketDraft | Re
         return [ticket]
     try:
         metric_set = _record_draft("ticket_metrics", ticket.metric_set, account, now)
-    except (BadRecord, msgspec.DecodeError):
+    except (BadRecord, *UNREADABLE):
         return [ticket]
     return [ticket, metric_set] if metric_set.id == ticket.id else [ticket]
 

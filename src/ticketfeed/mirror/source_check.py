@@ -16,6 +16,7 @@ from ticketfeed.client.session import Flow, Session
 from ticketfeed.client.steps import Answer, Request
 from ticketfeed.client.streams import STREAMS
 from ticketfeed.protocol.errors import SourceChanged, SourceRefused
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = ["HeldTicket", "check_source", "count_records", "parse_answer"]
 
@@ -152,5 +153,5 @@ def parse_answer(answer: Answer, kind: type[T]) -> T:
     """The body of an answer. Raises NotAPage."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise NotAPage(f"the answer cannot be used: {error}") from None

@@ -24,6 +24,7 @@ from ticketfeed.mirror.source_check import count_records, parse_answer
 from ticketfeed.protocol.errors import SourceRefused
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, Position
+from ticketfeed.protocol.request_body import UNREADABLE
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.contract import Store
 
@@ -308,7 +309,7 @@ def _show_many(session: Session, target: str, key: str) -> Flow[dict[int, Shown]
             raise NotAPage(f"the answer has no {key}")
         try:
             return {shown.id: shown for shown in msgspec.json.decode(found, type=list[Shown])}
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise NotAPage(f"the answer cannot be used: {error}") from None
 
     return (yield from session.ask(lambda _per_page: Request(target), parse))

@@ -9,13 +9,14 @@ from msgspec import Raw
 
 from ticketfeed.protocol.errors import MalformedRequest, RecordInvalid
 
-__all__ = ["InputParser", "decode_input", "take_envelope"]
+__all__ = ["UNREADABLE", "InputParser", "decode_input", "take_envelope"]
 
 T = TypeVar("T")
 # Where msgspec says which field is at fault: "Expected `int`, got `str` - at `$.requester_id`".
 _FIELD = re.compile(r"at `\$\.([A-Za-z_]+)")
 _ENVELOPE = msgspec.json.Decoder(dict[str, Raw])
-_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+# What a decoder of JSON raises for text from outside: also where it is nested too deeply, or is no UTF-8.
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class InputParser(Generic[T]):
@@ -33,7 +34,7 @@ class InputParser(Generic[T]):
         """`body`: `{key: values}`. Raises MalformedRequest, RecordInvalid."""
         try:
             value: T = self._body.decode(body).record
-        except _UNREADABLE:  # again in two steps, to tell a bad body from a bad record
+        except UNREADABLE:  # again in two steps, to tell a bad body from a bad record
             return self.parse(take_envelope(body, self._key))
         self._check(value)
         return value
@@ -58,7 +59,7 @@ def take_envelope(body: bytes, key: str) -> bytes:
     """The JSON value under `key` of an object. Raises MalformedRequest."""
     try:
         envelope = _ENVELOPE.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise MalformedRequest(f'The body must be a JSON object such as {{"{key}": ...}}') from None
     if key not in envelope:
         raise MalformedRequest(f"Parameter {key} is required")

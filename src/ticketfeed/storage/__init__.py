@@ -53,7 +53,7 @@ async def open_store(
 def sqlite_path(url: str) -> Path:
     """The file of `sqlite:///FILE`, relative unless FILE begins with a slash. Raises StoreError."""
     name = url.removeprefix("sqlite:///")
-    if name in ("", ":memory:"):
+    if name == ":memory:" or not Path(name).name:  # as of . and /
         raise StoreError("use sqlite:///FILE for a file, or memory: for a store in memory")
     return Path(name)
 

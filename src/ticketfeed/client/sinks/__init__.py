@@ -29,6 +29,8 @@ _WITH_COLUMNS = ".parquet, a folder/, .duckdb or .sqlite"
 
 def open_sink(target: str, streams: Sequence[str], options: SinkOptions) -> Sink:
     """The sink of a target, not opened yet. Raises BadInput for a target or options that do not go together."""
+    if not target:
+        raise BadInput("the name of the target is empty")
     folder = target.endswith("/") or Path(target).is_dir()
     if options.format != "parquet" and not folder:
         raise BadInput(f"--format {options.format} is for a folder/, not for {target}")
@@ -62,10 +64,10 @@ def is_begun(target: str) -> bool:
     if target in ("-", "singer:"):
         return False
     path = Path(target).absolute()
-    manifest = path.with_name(f"{path.name}.manifest.json")
     with translated(target):
         if path.is_dir() and any(path.iterdir()):
             return True
+        manifest = path.parent / f"{path.name}.manifest.json"
         if any(file.is_file() and file.stat().st_size for file in (path, manifest)):
             return True
         folder = path if path.is_dir() else path.parent

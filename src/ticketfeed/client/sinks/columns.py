@@ -27,6 +27,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.request_body import UNREADABLE
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.shapes import TICKET_SHAPE
 
@@ -159,7 +160,7 @@ def _usual_reader(columns: Sequence[Column]) -> Callable[[bytes], Row | None]:
     def read(record: bytes) -> Row | None:
         try:
             row = list(msgspec.structs.astuple(decode(record)))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
         for place in times:
             text = row[place]
@@ -185,7 +186,7 @@ def _values_of(record: bytes, stream: str) -> dict[str, Any]:
     """The JSON text of each value, by key."""
     try:
         return _RAW_VALUES.decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _lenient_values(record, stream)
 
 
@@ -252,7 +253,7 @@ def _read_text(raw: bytes) -> tuple[str | None, bool]:
         return None, False
     try:
         return _TEXT.decode(raw), True
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return json.loads(raw).encode("utf-8", "replace").decode(), False
 
 
@@ -285,7 +286,7 @@ def _is_wire_time(text: str) -> bool:
 def _read_integers(raw: bytes) -> tuple[list[int] | None, bool]:
     try:
         values = _INTEGERS.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None, False
     return (values, True) if all(-_INT64 <= value < _INT64 for value in values) else (None, False)
 
@@ -293,7 +294,7 @@ def _read_integers(raw: bytes) -> tuple[list[int] | None, bool]:
 def _read_texts(raw: bytes) -> tuple[list[str] | None, bool]:
     try:
         return _TEXTS.decode(raw), True
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None, False
 
 

@@ -10,6 +10,7 @@ from ticketfeed.client.sinks.columns import Kind, Row
 from ticketfeed.client.sinks.contract import SinkOptions
 from ticketfeed.client.sinks.rows import Key, StreamRows, is_deleted
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = ["CsvLines", "Lines", "NdjsonLines"]
 
@@ -70,7 +71,7 @@ class NdjsonLines:
         try:
             found = _POSITION.decode(line)
             return found.id, found.generated_timestamp
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return self._rows.table.position(self._rows.table.row(line))
 
 

@@ -16,6 +16,7 @@ import msgspec
 from ticketfeed.client.sinks.contract import Checkpoint, SinkOptions
 from ticketfeed.client.sinks.durable import replace_file
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = ["Manifest", "layout_of"]
 
@@ -52,7 +53,7 @@ class Manifest:
             identity, point = value["identity"], value["checkpoint"]
             checkpoint = point and Checkpoint(identity, point["streams"], point["totals"])
             return cls(value["layout"], identity, checkpoint, value["details"])
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        except (*UNREADABLE, KeyError, TypeError):
             raise BadInput(f"{target} was not made by ticketfeed export; choose another target") from None
 
     def at(self, checkpoint: Checkpoint | None, **details: Any) -> "Manifest":

@@ -14,6 +14,7 @@ import msgspec
 from ticketfeed.client.sinks.columns import Column, Kind, Row, table_of
 from ticketfeed.client.sinks.contract import SinkOptions
 from ticketfeed.protocol.errors import BadInput
+from ticketfeed.protocol.request_body import UNREADABLE
 
 __all__ = ["LISTS", "Key", "StreamRows", "is_deleted", "lists_as_text"]
 
@@ -59,7 +60,7 @@ def is_deleted(stream: str, record: bytes) -> bool:
         return False
     try:
         return _STATUS.decode(record).status == "deleted"
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         table = table_of(stream)
         return bool(table.row(record)[table.place("status")] == "deleted")
 
@@ -100,7 +101,7 @@ class StreamRows:
                 id = _ID.decode(record).id
                 if -_INT64 <= id < _INT64:
                     return id
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 pass
         return self._key_in(self.table.row(record))
 
@@ -170,11 +171,11 @@ def _entries_of(text: str) -> list[_FieldValue]:
     """The entries of `custom_fields`; what is no entry is left out."""
     try:
         return _FIELD_VALUES.decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         found = []
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(*UNREADABLE):
         for entry in _ENTRIES.decode(text):
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(*UNREADABLE):
                 raw = _FIELD_RAW.decode(entry)
                 found.append(_FieldValue(raw.id, _value_of(bytes(raw.value))))
     return found
@@ -183,7 +184,7 @@ def _entries_of(text: str) -> list[_FieldValue]:
 def _value_of(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _Unreadable(raw.decode())
 
 
