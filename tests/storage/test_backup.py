@@ -25,7 +25,6 @@ from ticketfeed.protocol.model import Account, Position
 from ticketfeed.protocol.query import ExportRequest
 from ticketfeed.storage import Store, migrations, open_store
 from ticketfeed.storage.backup import backup_store, restore_store
-from ticketfeed.storage.sqlite import file as sqlite_file
 from ticketfeed.storage.sqlite.store import SqliteStore
 
 LAST = NOON - 1000
@@ -601,8 +600,7 @@ def test_an_old_backup_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     known = migrations.load_migrations("sqlite")
     number = known[-1][0] + 1
     later = (number, f"{number:04}_more.sql", "CREATE TABLE more (x)")
-    for module in (migrations, sqlite_file):
-        monkeypatch.setattr(module, "load_migrations", lambda _dialect: [*known, later])
+    monkeypatch.setattr(migrations, "load_migrations", lambda _dialect: [*known, later])
     url = engine.new_url()
     restore_store(url, tmp_path / "backup", 5, nothing)
     assert engine.execute(url, "SELECT number FROM migration ") == [(each[0],) for each in (*known, later)]
