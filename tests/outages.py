@@ -105,6 +105,7 @@ class Deployment(NamedTuple):
     read_urls: list[str]
     parts: list[Part]
     catch_up: Callable[[], None]
+    has_replicas: bool
 
 
 @contextmanager
@@ -117,7 +118,7 @@ def on_postgres(folder: Path) -> Iterator[Deployment]:
         name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         read_url = replica.database_url(str(name))
         parts: list[Part] = [Database("primary", primary), Database("replica", replica)]
-        yield Deployment(url, [read_url], parts, lambda: catch_up(url, read_url))
+        yield Deployment(url, [read_url], parts, lambda: catch_up(url, read_url), has_replicas=True)
     finally:
         replica.stop()
         primary.stop()
@@ -139,7 +140,7 @@ def on_citus(commands: Sequence[Sequence[str]]) -> Iterator[Deployment]:
     if not CITUS_URL:
         raise SystemExit(NO_CITUS)
     url = CitusServer().new_store()
-    yield Deployment(url, worker_urls(url), [Commands(*each) for each in commands], lambda: None)
+    yield Deployment(url, worker_urls(url), [Commands(*each) for each in commands], lambda: None, has_replicas=False)
 
 
 def fill(url: str, journal: Journal) -> None:
@@ -179,7 +180,7 @@ def kill_in_turn(parts: Sequence[Part], seconds: float, chance: Random) -> Count
 
 def run(deployment: Deployment, folder: Path, seconds: float, chance: Random) -> str:
     """The figures, as JSON. Violations are printed."""
-    url, read_urls, parts, wait_for_replicas = deployment
+    url, read_urls, parts, wait_for_replicas, _ = deployment
     journals = folder / "journals"
     journals.mkdir()
     asyncio.run(prepare(url, ACCOUNTS))
@@ -210,7 +211,7 @@ def run(deployment: Deployment, folder: Path, seconds: float, chance: Random) ->
             team.wait_ready(name)
         kills = kill_in_turn([*servers, *parts], seconds, chance)
         team.stop()
-        verdict = Verdict(url, team.finish(), as_seen)
+        verdict = Verdict(url, team.finish(), as_seen, has_replicas=deployment.has_replicas)
         await_real_time(url)
         ask = asker(servers[0].port)
         for name in ACCOUNTS:  # whoever reaches the newest second first has it closed
@@ -227,6 +228,7 @@ def run(deployment: Deployment, folder: Path, seconds: float, chance: Random) ->
         "acknowledged": figures.acknowledged,
         "pages": figures.pages,
         "kills": dict(kills),
+        "superseded": verdict.observer.superseded,
         **{kind: kinds[kind] for kind in ("lost", "out of order", "missed")},
     }
     return msgspec.json.encode(told).decode()

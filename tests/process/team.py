@@ -77,10 +77,12 @@ class Team:
 class Verdict:
     """All journals against each other and against what the store holds, once everyone has ended."""
 
-    def __init__(self, url: str, entries: list[Entry], seen: Callable[[bytes], bytes] = bytes) -> None:
+    def __init__(
+        self, url: str, entries: list[Entry], seen: Callable[[bytes], bytes] = bytes, *, has_replicas: bool = False
+    ) -> None:
         """`seen`: what of a ticket was compared; all of it, unless told otherwise."""
         self._url, self._seen = url, seen
-        self.observer = Observer()
+        self.observer = Observer(has_replicas=has_replicas)
         self.pages = list(journal.pages(entries))
         self.attempts = list(journal.attempts(entries))
         self._states = list(journal.states(entries))

@@ -94,10 +94,18 @@ def passes(filters: Filters, body: bytes) -> bool:
 
 
 class Observer:
-    """Collects violations as text. Pages and states are told in time order; the rest at the end."""
+    """Collects violations as text. Pages and states are told in time order; the rest at the end.
 
-    def __init__(self) -> None:
+    `has_replicas`: a replica that is behind may show a state of a ticket that has left its position since. Whoever was
+    given a cursor behind that position is given the later state, so this is no violation; `superseded` counts them.
+    """
+
+    def __init__(self, *, has_replicas: bool = False) -> None:
         self.violations: list[str] = []
+        self.superseded = 0
+        self._has_replicas = has_replicas
+        # By account: rows that were shown behind a cursor given out, when, and to whom.
+        self._behind: dict[str, list[tuple[Row, float, str]]] = defaultdict(list)
         self.held: dict[str, dict[int, Row]] = defaultdict(dict)
         self._covered: dict[tuple[str, Filters], _Ranges] = defaultdict(_Ranges)
         self._shown: dict[tuple[str, Filters], set[Position]] = defaultdict(set)
@@ -149,7 +157,14 @@ class Observer:
 
     def writes(self, account: str, attempts: Iterable[Attempt], final: Mapping[int, tuple[int, bytes]]) -> int:
         """Every acknowledged write is there, whole, or a later one; no other may be torn. Returns how many."""
-        return _Writes(self, account, list(attempts), final).check()
+        checked = _Writes(self, account, list(attempts), final)
+        acknowledged = checked.check()
+        for row, shown_at, reader in self._behind[account]:
+            if checked.was_superseded(row, shown_at):
+                self.superseded += 1
+            else:
+                self._say_behind(account, row, reader)
+        return acknowledged
 
     def shown(self, account: str) -> dict[Position, str]:
         """Every change that any reader was given."""
@@ -163,7 +178,10 @@ class Observer:
             for row in page.rows:
                 position = Position(row.second, row.id)
                 if position in covered and position not in shown:
-                    self._say(f"{page.account}: {row} became visible behind a cursor given out; seen by {page.reader}")
+                    if self._has_replicas:
+                        self._behind[page.account].append((row, page.began, page.reader))
+                    else:
+                        self._say_behind(page.account, row, page.reader)
         versions = self._versions[page.account]
         for second, id, version in page.rows:
             if versions.setdefault(Position(second, id), version) != version:
@@ -187,6 +205,9 @@ class Observer:
             self._say(f"{page.reader} was given the cursor {page.cursor} after {places[-1]}")
         if not page.rows and not page.end_of_stream:
             self._say(f"{page.reader} was given an empty page that is not the end of the stream")
+
+    def _say_behind(self, account: str, row: Row, reader: str) -> None:
+        self._say(f"{account}: {row} became visible behind a cursor given out; seen by {reader}")
 
     def _say(self, violation: str) -> None:
         self.violations.append(violation)
@@ -238,6 +259,16 @@ class _Writes:
             self._check_kept(attempt)
         self._check_order()
         return sum(a.ended < NEVER for a in self._attempts)
+
+    def was_superseded(self, row: Row, shown_at: float) -> bool:
+        """Whether a later write of the ticket had begun before its state `row` was shown."""
+        owner = self._by_version[row.id, row.version]
+        return any(
+            row.id in attempt.tickets
+            and attempt.began < shown_at
+            and (self._seconds.get(id(attempt), 0) > row.second or owner.ended < attempt.began < attempt.ended < NEVER)
+            for attempt in self._attempts
+        )
 
     def _place(self, row: Row) -> None:
         """All tickets of one write carry one second, and nobody finds what nobody wrote."""
