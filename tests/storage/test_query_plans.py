@@ -31,6 +31,11 @@ READS_ALL = {
     "find_records_containing",
     "scan_positions_by_id",
     "count_by_time",
+    "count_rows",
+    "list_kind_ids",
+    "list_some_rows",
+    "measure_records",
+    "measure_tickets",
 }
 
 

@@ -812,6 +812,7 @@ SELECT count(*), min(generated_timestamp) FROM (
 SELECT value FROM ticketfeed.meta WHERE name = 'additive_migrations'
 
 -- name: write_additive
+-- Store them.
 INSERT INTO ticketfeed.meta (name, value) VALUES ('additive_migrations', :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
@@ -832,6 +833,7 @@ SELECT account_id, {row} FROM ticketfeed.account_size
 SELECT {row} FROM ticketfeed.account_size WHERE account_id = :account_id
 
 -- name: put_size
+-- Store what was measured of one.
 INSERT INTO ticketfeed.account_size (account_id, tickets, ticket_bytes, records, record_bytes, measured_at)
 VALUES (:account_id, :tickets, :ticket_bytes, :records, :record_bytes, :measured_at)
 ON CONFLICT (account_id) DO UPDATE SET tickets = excluded.tickets, ticket_bytes = excluded.ticket_bytes,
