@@ -6,6 +6,7 @@ refused, so that it is short and nothing changes after it. The source is read in
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Iterator
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from ticketfeed.protocol.errors import BadInput, StoreError
+from ticketfeed.protocol.errors import BadInput, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.watermark import FENCED, States
@@ -99,18 +100,18 @@ async def copy_account(
         return copy.result(0.0)
     seen = await copy.catch_up(seen)
     started = time.monotonic()
-    end = await source.freeze(account, source.newest() + round(freeze_seconds))
+    first = end = await source.freeze(account, source.newest() + round(freeze_seconds))
+    is_moved = False
     try:
         seen = await copy.run_pass(seen, is_last=True)
-        own = await source.freeze(account, MOVED if moves else source.newest() + round(freeze_seconds), own=end)
+        end = await source.freeze(account, MOVED if moves else source.newest() + round(freeze_seconds), own=first)
         await copy.complete(subdomain, seen, clock_error_seconds, is_file=is_file)
-    except BaseException:
+        is_moved = end == MOVED
+    finally:
         copy.is_stopped = True
-        if end != MOVED:
-            await source.unfreeze(account)
-        raise
-    if own != MOVED:
-        await source.unfreeze(account)
+        if not is_moved and first != MOVED:
+            with contextlib.suppress(StoreUnavailable):  # then it ends by itself
+                await source.unfreeze(account, own=end)
     return copy.result(time.monotonic() - started)
 
 

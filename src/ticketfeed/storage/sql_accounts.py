@@ -93,15 +93,16 @@ class SqlAccountStore(SqlStore):
 
         return await self._transact(freeze)
 
-    async def unfreeze(self, account: Account) -> bool:
-        """Take writes of the account again; whether they were refused."""
+    async def unfreeze(self, account: Account, *, own: int | None = None) -> bool:
+        """Take writes of the account again; whether they were refused. `own`: only if this is the end of the freeze."""
 
         def unfreeze(session: SqlSession) -> bool:
             lock_states(session, account)
-            own = {"account_id": account.account_id}
-            is_frozen = bool(session.value("read_freeze", own))
-            session.execute("write_freeze", {**own, "frozen_until": 0})
-            return is_frozen
+            bindings = {"account_id": account.account_id}
+            before = session.value("read_freeze", bindings)
+            if own in (None, before):
+                session.execute("write_freeze", {**bindings, "frozen_until": 0})
+            return bool(before)
 
         return await self._transact(unfreeze)
 
