@@ -178,11 +178,9 @@ def kill_in_turn(parts: Sequence[Part], seconds: float, chance: Random) -> Count
     return kills
 
 
-def run(deployment: Deployment, folder: Path, seconds: float, chance: Random) -> str:
+def run(deployment: Deployment, folder: Path, journals: Path, seconds: float, chance: Random) -> str:
     """The figures, as JSON. Violations are printed."""
     url, read_urls, parts, wait_for_replicas, _ = deployment
-    journals = folder / "journals"
-    journals.mkdir()
     asyncio.run(prepare(url, ACCOUNTS))
     journal = Journal(journals / "prepare.journal")
     fill(url, journal)
@@ -243,6 +241,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--store", choices=("postgres", "citus"), default="postgres")
     parser.add_argument("--part", nargs=2, action="append", default=[], metavar=("KILL", "START"))
+    parser.add_argument("--journals", type=Path, help="an empty folder in which all that was seen is kept")
     parser.add_argument("--seed", type=int)
     asked = parser.parse_args()
     logging.disable()  # lost connections are what this is about
@@ -250,7 +249,9 @@ def main() -> int:
         folder = Path(name)
         deployment = on_citus(asked.part) if asked.store == "citus" else on_postgres(folder)
         with deployment as made:
-            told = run(made, folder, asked.minutes * 60, Random(asked.seed))
+            journals = asked.journals or folder / "journals"
+            journals.mkdir(exist_ok=True)
+            told = run(made, folder, journals, asked.minutes * 60, Random(asked.seed))
     print(told)
     return 0 if all(f'"{kind}":0' in told for kind in ("lost", "out of order", "missed")) else 1
 

@@ -5,9 +5,8 @@ import pytest
 from tests.simulation.observer import EVERYTHING, Attempt, GivenPage, Observer, Row, version_of
 from ticketfeed.protocol.model import Position
 
-BODIES = [
-    b'{"generated_timestamp":%d,"status":"open","support_type":null,"subject":"%d"}' % (each, each) for each in (5, 8)
-]
+BODY = b'{"generated_timestamp":%d,"status":"open","support_type":null,"subject":"%d"}'
+BODIES = [BODY % (second, second) for second in (5, 8)]
 FIRST, SECOND = (Row(second, 1, version_of(body, second)) for second, body in zip((5, 8), BODIES, strict=True))
 
 
