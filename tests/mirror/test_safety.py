@@ -356,6 +356,7 @@ def test_another_account_in_the_middle_of_a_first_copy() -> None:
         (socket.gethostname(), os.getpid(), 1, False),
         (socket.gethostname(), 2**22 + 1, 1, False),
     ],
+    ids=["elsewhere, fresh", "elsewhere, old", "here, running", "here, too old", "this process", "here, gone"],
 )
 def test_leases(host: str, pid: int, age: float, alive: bool) -> None:
     """A process on this machine is looked for, unless its lease is so old that its number may be another one's."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli.options import run_async, with_settings
+from ticketfeed.cli.options import TICKETS_MAX, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import fill_demo
@@ -28,7 +28,7 @@ def demo(
         # Not the setting, which a file or variable may set: well-known credentials must not get into a store in use.
         typer.Option(help="Store the demo here. Default: in a temporary directory."),
     ] = None,
-    tickets: Annotated[int, typer.Option(min=0, help="Number of tickets to generate.")] = 10_000,
+    tickets: Annotated[int, typer.Option(min=0, max=TICKETS_MAX, help="Number of tickets to generate.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the generated data.")] = 1,
 ) -> None:
     """Generate a help desk with well-known credentials and serve it: the quickest way to try a client."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ticketfeed.cli.options import REQUESTS_PER_MINUTE_MAX
 from ticketfeed.cli.output import print_err
 from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_clock
@@ -52,7 +53,10 @@ def export(
     ] = False,
     follow: Annotated[bool, typer.Option(help="Poll for changes after the end, until ^C.")] = False,
     requests_per_minute: Annotated[
-        int | None, typer.Option(min=0, help="10 below zendesk.com and unlimited elsewhere; 0 is unlimited.")
+        int | None,
+        typer.Option(
+            min=0, max=REQUESTS_PER_MINUTE_MAX, help="10 below zendesk.com and unlimited elsewhere; 0 is unlimited."
+        ),
     ] = None,
     resume_from: Annotated[
         str | None,

@@ -9,7 +9,7 @@ import typer
 from rich.progress import MofNCompleteColumn
 
 from ticketfeed.atomic_file import atomic_file
-from ticketfeed.cli.options import DEFAULT_ACCOUNT, new_account, opened, run_async, with_settings
+from ticketfeed.cli.options import DEFAULT_ACCOUNT, TICKETS_MAX, new_account, opened, run_async, with_settings
 from ticketfeed.cli.progress import progress
 from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DAY_SECONDS, generated_records
@@ -24,7 +24,7 @@ __all__ = ["generate"]
 @with_settings("account", "store", "accept_clock")
 def generate(
     settings: Settings,
-    tickets: Annotated[int, typer.Argument(metavar="N", min=0, help="Number of tickets.")],
+    tickets: Annotated[int, typer.Argument(metavar="N", min=0, max=TICKETS_MAX, help="Number of tickets.")],
     seed: Annotated[int, typer.Option(help="The same seed, N and --until give the same bytes.")] = 1,
     out: Annotated[
         str | None, typer.Option(help="Write NDJSON to this file instead of the store; - is standard output.")

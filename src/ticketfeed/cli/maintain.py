@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ticketfeed.cli.options import opened, run_async, with_settings
+from ticketfeed.cli.options import DAYS_MAX, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.clock import system_clock
 from ticketfeed.data.maintenance import maintain as maintain_account
@@ -18,11 +18,16 @@ __all__ = ["maintain"]
 def maintain(
     settings: Settings,
     close_solved_days: Annotated[
-        int, typer.Option(min=0, help="Close tickets this many days after they were solved; 0 disables it.")
+        int,
+        typer.Option(min=0, max=DAYS_MAX, help="Close tickets this many days after they were solved; 0 disables it."),
     ] = 0,
     scrub_deleted_days: Annotated[
         int,
-        typer.Option(min=0, help="Erase the content of tickets this many days after they were deleted; 0 disables it."),
+        typer.Option(
+            min=0,
+            max=DAYS_MAX,
+            help="Erase the content of tickets this many days after they were deleted; 0 disables it.",
+        ),
     ] = 0,
 ) -> None:
     """Run maintenance once for every account: close old solved tickets, scrub old deleted ones, overwrite erased rows.

@@ -13,7 +13,7 @@ import msgspec
 import typer
 from typer.core import TyperGroup
 
-from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
+from ticketfeed.cli.options import REQUESTS_PER_MINUTE_MAX, choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.client.extra import require_export_extra
 from ticketfeed.clock import system_instant
@@ -73,6 +73,7 @@ def run_mirror(
         int | None,
         typer.Option(
             min=0,
+            max=REQUESTS_PER_MINUTE_MAX,
             help="At most so many; 0 is unlimited. The source's own limit holds where it is lower.",
             show_default="what the source allows, 10 until it says so",
         ),
@@ -283,7 +284,13 @@ def resume(settings: Settings) -> None:
 def budget(
     settings: Settings,
     requests_per_minute: Annotated[
-        int, typer.Argument(metavar="N", min=0, help="Requests a minute; 0 for the source's own limit alone.")
+        int,
+        typer.Argument(
+            metavar="N",
+            min=0,
+            max=REQUESTS_PER_MINUTE_MAX,
+            help="Requests a minute; 0 for the source's own limit alone.",
+        ),
     ],
 ) -> None:
     """Change how many requests a minute a mirror may send; a running one follows within seconds."""

@@ -53,6 +53,11 @@ SERVE_SETTINGS = (
     RULE,
 )
 
+# Of numbers without a natural bound: none is reached by what makes sense, and none exceeds what a store can hold.
+TICKETS_MAX = 100_000_000
+DAYS_MAX = 36_500
+REQUESTS_PER_MINUTE_MAX = 1_000_000
+
 DEFAULT_CLOCK_ERROR_SECONDS = 5
 # A watermark is never lowered: a larger value, given by mistake, would hold every change back for days.
 CLOCK_ERROR_SECONDS_MAX = 86400

@@ -10,6 +10,7 @@ import typer
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err, utc_time
 from ticketfeed.protocol.errors import BadInput, NotFound
+from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import CredentialKind, WriteTransaction
 from ticketfeed.writing.credentials import Role, add_user_credential
@@ -84,7 +85,7 @@ def revoke(
     """Revoke a token or password. The next request that uses it is refused."""
 
     def revoke_one(transaction: WriteTransaction) -> None:
-        if not transaction.revoke_credential(credential_id):
+        if not 0 < credential_id <= INT64_MAX or not transaction.revoke_credential(credential_id):
             raise NotFound(f"there is no active token {credential_id}; see: ticketfeed token list")
 
     async def work() -> None:

@@ -16,7 +16,8 @@ from ticketfeed.protocol.record_input import parse_new_record
 from ticketfeed.protocol.record_list import parse_record_list
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.record_types import OrganizationMembershipInput
-from ticketfeed.protocol.records import is_deleted, split_record
+from ticketfeed.protocol.records import is_deleted
+from ticketfeed.protocol.request_body import decode_input
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
@@ -60,6 +61,7 @@ class _Copied(msgspec.Struct):
 
 
 _MEMBERSHIP = StoredDecoder(_Membership)
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _COPIED = StoredDecoder(_Copied)
 
 
@@ -159,7 +161,7 @@ async def _show_membership(request: Request, call: ApiCall) -> Response:
 
 async def _add_membership(request: Request, call: ApiCall) -> Response:
     user_id = path_id(request, "user_id")
-    sent: dict[str, Raw] = split_record(await read_envelope(request, "organization_membership"))
+    sent = decode_input(_OBJECT, await read_envelope(request, "organization_membership"))
     data = msgspec.json.encode({**sent, "user_id": user_id})
     membership = parse_new_record(_KIND, data)
     account, identity = call.account.subdomain, call.identity
