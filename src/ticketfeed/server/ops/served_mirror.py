@@ -78,7 +78,8 @@ class ServedMirror:
                 _LOG.exception("the mirror has ended unexpectedly, and is tried again in a minute")
                 wait = AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
 
     async def _walk(self, source: Source) -> bool:
         """Whether there was no other process that does; until stopped. Raises SourceError, BadInput, StoreError."""
