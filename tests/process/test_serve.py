@@ -88,6 +88,15 @@ def test_workers(serve: Start) -> None:
     assert "Traceback" not in server.errors.read_text()
 
 
+@pytest.mark.usefixtures("folder")
+def test_workers_whose_parent_is_killed(serve: Start) -> None:
+    """They end too: nobody would replace them, and they would keep the port."""
+    server = serve("--workers", "2")
+    wait_until(lambda: len(server.children()) == 2)
+    server.process.kill()
+    wait_until(lambda: refuses(server))
+
+
 def test_broken_start(serve: Start, folder: Path) -> None:
     """A worker that cannot open the store any more ends the server with 2, rather than being started for ever."""
     server = serve("--workers", "2")

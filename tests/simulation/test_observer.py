@@ -16,7 +16,7 @@ def page(reader: str, rows: tuple[Row, ...], cursor: tuple[int, int], began: flo
 
 @pytest.mark.parametrize(("second_began", "violations"), [(3.0, 0), (30.0, 1)])
 def test_states_that_replicas_show_late(second_began: float, violations: int) -> None:
-    """A state that its ticket had left is shown late by a replica that is behind; one that it had is a missed change."""
+    """A state that its ticket had left is shown late by a replica; one that it had is a missed change."""
     observer = Observer(has_replicas=True)
     other = Row(9, 2, version_of(BODIES[0], 5))
     observer.pages([page("a", (other,), (9, 2), 10.0), page("b", (FIRST,), (5, 1), 20.0)])

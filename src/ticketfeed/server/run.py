@@ -5,6 +5,7 @@ import contextlib
 import functools
 import http.client
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -265,6 +266,8 @@ class _WorkerApp:
     def __init__(self, settings: Settings, store: Store | None, watch: ClockWatch) -> None:
         configure_logs()
         self._settings, self._store, self._watch = settings, store, watch
+        if settings.workers > 1:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -314,6 +317,14 @@ class _WorkerApp:
         if store is not self._store:
             await store.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _end_with_parent() -> None:
+    """End this process as by SIGTERM when its parent is gone, which may have been killed: it would keep the port."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _report_ready(listener: socket.socket, on_ready: Callable[[str], None], has_tls: bool) -> None:

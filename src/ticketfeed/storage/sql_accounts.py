@@ -220,7 +220,8 @@ class SqlAccountStore(SqlStore):
         if not consumers and not requests:
             sql, bindings = self.queries["read_meta"], {"name": usage_key(account)}
             for (value,) in await self._fetch(sql, bindings, current=True):
-                return msgspec.json.decode(value, type=_Usage)
+                usage: _Usage = msgspec.json.decode(value, type=_Usage)
+                return usage
         return consumers, requests
 
     async def write_usage(self, account: Account, usage: _Usage, now: float) -> None:
