@@ -1,4 +1,4 @@
-"""The costs of the scale model, measured on this machine, and a small deployment that is predicted and then measured.
+"""The costs of the scale model, measured on this machine, and a small deployment that is predicted and measured.
 
 CPU time is counted, not time on the clock: it is nearly the same whatever else the machine does. Each cost is the
 difference of two measurements that differ in one thing. Requests come at a fixed rate, as they would in a deployment,
@@ -35,7 +35,7 @@ from ticketfeed.data.load import load_records
 from ticketfeed.data.maintenance import maintain
 from ticketfeed.writing.credentials import add_user_credential
 
-__all__ = ["check_costs", "measure_costs"]
+__all__ = ["measure_costs"]
 
 EMAIL = "admin@example.com"
 ADMIN = Credentials(f"{EMAIL}/token", "scale-model-token-0123456789")
@@ -126,68 +126,67 @@ class _Ticket(msgspec.Struct):
 
 
 def measure_costs(tell: Tell) -> dict[str, Any]:
-    """What scale_costs.json holds."""
+    """What scale_costs.json holds: the costs, and a small deployment, predicted from them and measured, in turns with
+    what they were taken from."""
     with tempfile.TemporaryDirectory(prefix="ticketfeed-scale-") as name:
         folder = Path(name)
-        server = PostgresServer(folder / "postgres")
-        try:
-            costs = _measure(server, folder, tell)
-        finally:
-            server.stop()
+        with _database(folder / "postgres") as server, _database(folder / "checked") as other:
+            costs, check = _measure(server, other, folder, tell)
     machine = {"python": platform.python_version(), "machine": platform.machine()}
-    return {"at": time.strftime("%Y-%m-%d", time.gmtime()), **machine, "costs": _rounded(asdict(costs))}
+    kept = {"costs": _rounded(asdict(costs)), "check": check}
+    return {"at": time.strftime("%Y-%m-%d", time.gmtime()), **machine, **kept}
 
 
-def check_costs(costs: Costs, tell: Tell) -> dict[str, Any]:
-    """Predict a deployment that differs from the measured one in everything but its parts, and measure it: rows of a
-    name, what was predicted and what was found."""
-    work = Workload(CHECKED_ACCOUNTS, CHECKED_ACCOUNTS * CHECKED_TICKETS, 20, 3 * CHECKED_ACCOUNTS, poll_seconds=1.0)
-    rows: list[tuple[str, float, float]] = []
+@contextlib.contextmanager
+def _database(folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
 
-    def compare(name: str, predicted: float, measured: float) -> None:
-        rows.append((name, round(predicted, 1), round(measured, 1)))
 
-    with tempfile.TemporaryDirectory(prefix="ticketfeed-scale-") as folder:
-        server = PostgresServer(Path(folder) / "postgres")
-        try:
-            desk = _make_desk(server, CHECKED_ACCOUNTS, CHECKED_TICKETS, tell, histories=True)
-            stored = _postgres_bytes(desk.url)
-            path = Path(folder) / "checked.db"
-            tell("the same on SQLite")
-            _generate(f"sqlite:///{path}", desk.names[:2], CHECKED_TICKETS, histories=True)
-            sqlite_stored = path.stat().st_size
-            with serve_ticketfeed(desk.url, set(), "--page-cache-mib", "0") as running:
-                _learn(desk, running.address)
-                traffic = _Traffic(work.accounts, work.polls, work.changes, consumers=3)
-                tell("the mixture of requests")
-                found = _run(desk, running.address, running.pid, traffic, 4 * SECONDS)
-        finally:
-            server.stop()
-    # At the rates that there were: a busy machine may not have sent as many.
+def _compare(costs: Costs, work: Workload, found: _Found, stored: float, sqlite_stored: float) -> dict[str, Any]:
+    """In words what was measured; and rows of a name, what was predicted and what was found.
+
+    It is predicted at the rates that there were: a busy machine may not have sent as many requests.
+    """
     work = replace(work, changes=found.changes, poll_seconds=work.consumers / found.polls)
-    compare("MB stored, PostgreSQL", work.tickets * (costs.ticket_bytes + costs.history_bytes) / 1e6, stored / 1e6)
-    sqlite = 2 * CHECKED_TICKETS * (costs.sqlite_ticket_bytes + costs.sqlite_history_bytes)
-    compare("MB stored, SQLite", sqlite / 1e6, sqlite_stored / 1e6)
     server_ms, database_ms = (cpu_ms(cpu, work, 1, 0.0) for cpu in (costs.server, costs.database))
-    compare("CPU of the server, ms a second", server_ms, found.server)
-    compare("CPU of the database, ms a second", database_ms, found.database)
     requests = work.polls + work.changes
-    compare("requests for a second of server CPU", 1000 * requests / server_ms, 1000 * requests / found.server)
-    compare("KB of log a second", work.changes * costs.wal_bytes / 1e3, found.wal / 1e3)
-    compare("KB sent a second", work.tickets_sent * costs.sent_bytes / 1e3, found.sent / 1e3)
+    sqlite = 2 * CHECKED_TICKETS * (costs.sqlite_ticket_bytes + costs.sqlite_history_bytes)
+    rows = [
+        ("MB stored, PostgreSQL", work.tickets * (costs.ticket_bytes + costs.history_bytes) / 1e6, stored / 1e6),
+        ("MB stored, SQLite", sqlite / 1e6, sqlite_stored / 1e6),
+        ("CPU of the server, ms a second", server_ms, found.server),
+        ("CPU of the database, ms a second", database_ms, found.database),
+        ("requests for a second of server CPU", 1000 * requests / server_ms, 1000 * requests / found.server),
+        ("KB of log a second", work.changes * costs.wal_bytes / 1e3, found.wal / 1e3),
+        ("KB sent a second", work.tickets_sent * costs.sent_bytes / 1e3, found.sent / 1e3),
+    ]
     what = (
         f"{work.accounts} accounts with {CHECKED_TICKETS:,} tickets and their histories each, three consumers of each "
-        f"that poll every second, {work.changes:.0f} changes a second, one process"
+        f"that poll every {work.poll_seconds:.1f} seconds, {work.changes:.0f} changes a second, one process"
     )
-    return {"what": what, "rows": rows}
+    return {"what": what, "rows": [(name, round(predicted, 1), round(seen, 1)) for name, predicted, seen in rows]}
 
 
-def _measure(server: PostgresServer, folder: Path, tell: Tell) -> Costs:
+def _measure(server: PostgresServer, other: PostgresServer, folder: Path, tell: Tell) -> tuple[Costs, dict[str, Any]]:
     sqlite, postgres = _measure_bytes(server, folder, tell)
-    desk = _make_desk(server, ACCOUNTS, ACCOUNT_TICKETS, tell, histories=True)
-    with serve_ticketfeed(desk.url, set(), "--page-cache-mib", "0") as running:
+    desk = _make_desk(server, ACCOUNTS, ACCOUNT_TICKETS, tell)
+    checked = _make_desk(other, CHECKED_ACCOUNTS, CHECKED_TICKETS, tell)
+    stored, path = _postgres_bytes(checked.url), folder / "checked.db"
+    _generate(f"sqlite:///{path}", checked.names[:2], CHECKED_TICKETS, histories=True)
+    consumers = 3 * CHECKED_ACCOUNTS
+    work = Workload(CHECKED_ACCOUNTS, CHECKED_ACCOUNTS * CHECKED_TICKETS, 20, consumers, poll_seconds=1.0)
+    mixture = _Traffic(work.accounts, work.polls, work.changes, consumers=3)
+    options = ("--page-cache-mib", "0")
+    with (
+        serve_ticketfeed(desk.url, set(), *options) as running,
+        serve_ticketfeed(checked.url, set(), *options) as second,
+    ):
         _learn(desk, running.address)
-
+        _learn(checked, second.address)
         kinds = (
             _Traffic(1),
             _Traffic(1, polls=40),
@@ -197,9 +196,10 @@ def _measure(server: PostgresServer, folder: Path, tell: Tell) -> Costs:
         )
         rounds: list[list[_Found]] = []
         for number in range(ROUNDS):
-            tell(f"requests of each kind, round {number + 1} of {ROUNDS}")
-            rounds.append([_run(desk, running.address, running.pid, each, SECONDS) for each in kinds])
-        idle, one, many, pages, changes = map(_median, zip(*rounds, strict=True))
+            tell(f"requests of each kind and all together, round {number + 1} of {ROUNDS}")
+            found = [_run(desk, running.address, running.pid, each, SECONDS) for each in kinds]
+            rounds.append([*found, _run(checked, second.address, second.pid, mixture, 2 * SECONDS)])
+        idle, one, many, pages, changes, mixed = map(_median, zip(*rounds, strict=True))
         tell("changes of one account, as many as it takes")
         account_changes = _measure_one_account(desk, running.address)
         process_bytes, connection_bytes = resident_bytes(running.pid), _connection_bytes(desk)
@@ -217,7 +217,7 @@ def _measure(server: PostgresServer, folder: Path, tell: Tell) -> Costs:
             maintenance=maintenance[number],
             idle=base,
         )
-    return Costs(
+    costs = Costs(
         **sides,
         ticket_bytes=postgres[0],
         history_bytes=postgres[1],
@@ -231,6 +231,7 @@ def _measure(server: PostgresServer, folder: Path, tell: Tell) -> Costs:
         maintenance_seconds=maintenance[2],
         account_changes=account_changes,
     )
+    return costs, _compare(costs, work, mixed, stored, path.stat().st_size)
 
 
 def _measure_bytes(server: PostgresServer, folder: Path, tell: Tell) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -281,14 +282,14 @@ def _measure_one_account(desk: _Desk, address: tuple[str, int]) -> float:
     return sum(counts) / SECONDS
 
 
-def _make_desk(server: PostgresServer, accounts: int, tickets: int, tell: Tell, *, histories: bool = False) -> _Desk:
+def _make_desk(server: PostgresServer, accounts: int, tickets: int, tell: Tell) -> _Desk:
     tell(f"{accounts} accounts with {tickets:,} tickets each")
     # How often pages are written to the log as a whole depends on when a checkpoint was, not on what is done.
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET full_page_writes = off")
         connection.execute("SELECT pg_reload_conf()")
     desk = _Desk(server.new_database(), [f"desk{number}" for number in range(accounts)], server.pid)
-    _generate(desk.url, desk.names, tickets, histories=histories)
+    _generate(desk.url, desk.names, tickets, histories=True)
     with psycopg.connect(desk.url, autocommit=True) as connection:  # what a load leaves to be done is not ours
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")

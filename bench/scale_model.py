@@ -1,8 +1,8 @@
 """`python -m bench.scale_model`: the machines, bytes, connections and rates of a deployment, from measured costs.
 
     python -m bench.scale_model --accounts 200000 --tickets 20e9 --changes 10000 --consumers 400000
-    python -m bench.scale_model --measure   # measure the costs on this machine, into scale_costs.json
-    python -m bench.scale_model --check     # predict a small deployment from them, measure it, and compare
+    python -m bench.scale_model --measure   # measure the costs on this machine, into scale_costs.json; then predict a
+                                            # small deployment from them, measure it too, and compare
 
 The model is arithmetic: rates times costs, divided by what machines have. What it leaves out is said on the page
 docs/why/scale.md, whose tables are made here.
@@ -310,17 +310,12 @@ def _bytes(value: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parse(arguments)
-    if asked.measure or asked.check:
-        from bench import scale_measure  # what it imports is not needed for the arithmetic
+    if asked.measure:
+        from bench.scale_measure import measure_costs  # what it imports is not needed for the arithmetic
 
-        if asked.measure:
-            found = scale_measure.measure_costs(_tell)
-            COSTS_FILE.write_text(json.dumps(found, indent=1) + "\n")
-        if asked.check:
-            checked = scale_measure.check_costs(read_costs(), _tell)
-            print(check_table(checked["rows"]), end="")
-            kept = {**json.loads(COSTS_FILE.read_text()), "check": checked}
-            COSTS_FILE.write_text(json.dumps(kept, indent=1) + "\n")
+        found = measure_costs(_tell)
+        COSTS_FILE.write_text(json.dumps(found, indent=1) + "\n")
+        print(check_table(found["check"]["rows"]), end="")
         return
     work = Workload(
         round(asked.accounts),
@@ -340,8 +335,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.scale_model", description="What a deployment on PostgreSQL needs."
     )
-    parser.add_argument("--measure", action="store_true", help="measure the costs here, and write scale_costs.json")
-    parser.add_argument("--check", action="store_true", help="predict a small deployment, measure it, and compare")
+    text = "measure the costs here into scale_costs.json, and compare what they predict with what there is"
+    parser.add_argument("--measure", action="store_true", help=text)
     parser.add_argument("--costs", type=Path, default=COSTS_FILE, help="a file of --measure [scale_costs.json]")
     largest = SIZES[-1]
     parser.add_argument("--accounts", type=_positive, default=largest.accounts, help=f"[{largest.accounts}]")

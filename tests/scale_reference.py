@@ -42,8 +42,9 @@ What more machines do not lift:
 CHECK = """
 ## Checked
 
-The costs were taken from single kinds of requests, one after the other. Then a deployment that differs was predicted
-from them and measured, `python -m bench.scale_model --check`: {what}.
+The costs are those of single kinds of requests, one after the other. In turns with these, so that what else the machine
+does hits both, a deployment that differs was measured, and compared with what is predicted from the costs:
+{what}.
 
 {table}
 Processor time and bytes are nearly the same whatever else a machine does. The two costs that are times on the clock,
