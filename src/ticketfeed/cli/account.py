@@ -8,8 +8,10 @@ from ticketfeed.cli import account_units
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.protocol.account_names import check_account_name
-from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.errors import BadInput, StoreUnavailable
+from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.settings import Settings
+from ticketfeed.storage.account_size import AccountQuota
 
 __all__ = ["app"]
 
@@ -69,6 +71,45 @@ def choose_default(settings: Settings, name: Annotated[str, typer.Argument(metav
             await store.put_default_account(await choose_account(store, name))
 
     run_async(work())
+
+
+@app.command()
+@with_settings("store", "accept_clock")
+def quota(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    tickets_max: Annotated[
+        int | None, typer.Option("--tickets-max", min=0, max=INT64_MAX, help="How many tickets it may hold.")
+    ] = None,
+    bytes_max: Annotated[
+        int | None,
+        typer.Option(
+            "--bytes-max", min=0, max=INT64_MAX, help="How many bytes its tickets and records may have, as JSON."
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Let it hold any number.")] = False,
+) -> None:
+    """Show how much an account may hold, or change it. What is not named stays as it is.
+
+    Once an account holds so much, servers answer writes to it with 403, but for deletions. They compare tickets every
+    ten seconds; bytes are those of the last measurement, of an hour ago at most. Commands are not held to it.
+    """
+    if clear and (tickets_max, bytes_max) != (None, None):
+        raise BadInput("--clear stands alone")
+
+    async def work() -> AccountQuota:
+        async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
+            account = await choose_account(store, name)
+            before = await store.inspect(lambda snapshot: snapshot.find_quota(account))
+            changes = {"tickets_max": tickets_max, "bytes_max": bytes_max}
+            after = before._replace(**{key: most for key, most in changes.items() if most is not None})
+            after = AccountQuota() if clear else after
+            if after != before:
+                await store.write(account, lambda write: write.put_quota(after))
+            return after
+
+    for most, what in zip(run_async(work()), ("tickets", "bytes"), strict=True):
+        print(f"{name}\t{'any number of' if most is None else most}\t{what}")
 
 
 app.command()(account_units.export)

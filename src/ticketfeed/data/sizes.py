@@ -14,7 +14,7 @@ from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import Snapshot
 
-__all__ = ["MEASURE_SECONDS", "measure_account", "measure_accounts"]
+__all__ = ["MEASURE_SECONDS", "full_accounts", "measure_account", "measure_accounts"]
 
 MEASURE_SECONDS, UNCHANGED_SECONDS = 3600, 86_400
 PAUSES = 9
@@ -58,6 +58,21 @@ async def measure_account(store: Store, account: Account, now: int) -> bool:
     if size is not None:
         await store.write(account, lambda write: write.put_size(size))
     return size is not None
+
+
+def full_accounts(snapshot: Snapshot) -> set[Account]:
+    """The accounts that have reached their quotas: of tickets as they are now, of bytes as they were measured last."""
+    quotas = dict(snapshot.quotas())
+    if not quotas:
+        return set()
+    sizes = dict(snapshot.sizes())
+    return {
+        account
+        for account, state in snapshot.accounts()
+        if state is not None
+        and (quota := quotas.get(account.account_id)) is not None
+        and quota.is_reached(state.ticket_count, sizes.get(account.account_id))
+    }
 
 
 def _is_due(state: FeedState, size: AccountSize | None, now: int) -> bool:

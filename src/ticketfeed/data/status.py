@@ -16,7 +16,7 @@ from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.oauth import OAUTH_ID_MIN, OauthToken
 from ticketfeed.protocol.watermark import clock_behind
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -88,7 +88,7 @@ class FeedStatus:
     """An account's feed. `size_bytes`: of the whole store. `problem`: why consumer statistics are unavailable.
 
     `clock`: what is wrong with the machine's clock, or with a feed that lies in the future; empty for nothing.
-    `size`: how large the account was when it was last measured; None if it never was.
+    `size`: how large the account was when it was last measured; None if it never was. `quota`: how large it may become.
     """
 
     account: Account
@@ -98,6 +98,7 @@ class FeedStatus:
     problem: str = ""
     clock: str = ""
     size: AccountSize | None = None
+    quota: AccountQuota = AccountQuota()  # noqa: RUF009 - never changed in place
 
     @property
     def open_seconds(self) -> int:
@@ -127,8 +128,8 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         states = (state, snapshot.record_state(account) or FeedState())
         ahead = max(clock_behind(each, now) for each in states)
         future = f"the newest change is {ahead:,} s ahead of now, and not readable until then" if ahead else ""
-        size = snapshot.find_size(account)
-        return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem, clock or future, size)
+        size, quota = snapshot.find_size(account), snapshot.find_quota(account)
+        return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem, clock or future, size, quota)
 
     return await store.inspect(read)
 
@@ -165,9 +166,17 @@ class AllStatuses:
                 self._counted[account] = _consumer_statuses(
                     snapshot, account, recent, state, times(account), settle_seconds
                 )
-            size, sizes = snapshot.size_bytes(), dict(snapshot.sizes())
+            size, sizes, quotas = snapshot.size_bytes(), dict(snapshot.sizes()), dict(snapshot.quotas())
             return [
-                FeedStatus(each, state, size, self._counted.get(each, ()), problem, size=sizes.get(each.account_id))
+                FeedStatus(
+                    each,
+                    state,
+                    size,
+                    self._counted.get(each, ()),
+                    problem,
+                    size=sizes.get(each.account_id),
+                    quota=quotas.get(each.account_id, AccountQuota()),
+                )
                 for each, state in found
             ]
 

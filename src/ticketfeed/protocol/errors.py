@@ -22,6 +22,7 @@ TicketfeedError
 │   ├── UnsupportedGrantType  400
 │   ├── MissingScope          403  the access token lacks a scope
 │   ├── ApiTokensEnded        403  no API token can be created any more
+│   ├── AccountIsFull         403  a write to an account that has reached its quota
 │   ├── AccountIsMirror       403  a write to an account that is a mirror, or an archive
 │   ├── RoleTooLow            403
 │   ├── ForeignOrigin         403
@@ -63,6 +64,7 @@ from typing import Any, ClassVar
 __all__ = [
     "APIRateLimitExceeded",
     "AccountFrozen",
+    "AccountIsFull",
     "AccountIsMirror",
     "ApiTokensEnded",
     "BadInput",
@@ -359,6 +361,13 @@ class MissingScope(_Forbidden):
 class ApiTokensEnded(_Forbidden):
     def __init__(self) -> None:
         super().__init__("API tokens can no longer be created. Use OAuth instead")
+
+
+class AccountIsFull(_Forbidden):
+    """The account has reached its quota. Reads and deletions go on."""
+
+    def __init__(self) -> None:
+        super().__init__("This account has reached its quota: delete something, or ask the operator for more")
 
 
 class AccountIsMirror(_Forbidden):

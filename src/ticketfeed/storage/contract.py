@@ -40,7 +40,7 @@ from ticketfeed.protocol.saved_accounts import SavedAccount
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_clocks import AccountClocks
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.mirror_contract import MirrorStore, MirrorTransaction
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 from ticketfeed.storage.pool_status import PoolStatus
@@ -249,6 +249,9 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
 
     def put_size(self, size: AccountSize) -> None:
         """Store what was measured of the account."""
+
+    def put_quota(self, quota: AccountQuota) -> None:
+        """Store how much the account may hold. Servers hold it to that; a transaction does not."""
 
     def delete_expired(self) -> None:
         """Delete idempotency answers older than IDEMPOTENCY_SECONDS, and jobs that finished longer ago than that."""

@@ -44,7 +44,7 @@ from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_clocks import AccountClocks
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
@@ -573,6 +573,12 @@ class _MemorySnapshot:
     def sizes(self) -> Iterator[tuple[int, AccountSize]]:
         found = ((account_id, data.size) for account_id, data in self._data.items())
         return ((account_id, size) for account_id, size in found if size is not None)
+
+    def find_quota(self, account: Account) -> AccountQuota:
+        return self._data[account.account_id].quota
+
+    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
+        return ((account_id, data.quota) for account_id, data in self._data.items())
 
     def nodes(self) -> Iterator[NodeStatus]:
         return iter(())

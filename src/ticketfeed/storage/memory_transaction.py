@@ -27,7 +27,7 @@ from ticketfeed.protocol.saved_accounts import (
 from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed_record, indexed_ticket
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.memory_oauth import MemoryOauthTransaction, OauthData
 from ticketfeed.storage.mirror_writes import MirrorWrites
@@ -55,6 +55,7 @@ class AccountData:
     mirror: Mirror | None = None
     kind_states: dict[str, FeedState] = field(default_factory=dict)
     size: AccountSize | None = None
+    quota: AccountQuota = AccountQuota()  # noqa: RUF009 - never changed in place
     saved: "dict[str, tuple[SavedAccount, AccountData]]" = field(default_factory=dict)
 
     def snapshot(self) -> "AccountData":
@@ -305,6 +306,9 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
 
     def put_size(self, size: AccountSize) -> None:
         self._data.size = size
+
+    def put_quota(self, quota: AccountQuota) -> None:
+        self._data.quota = quota
 
     def delete_expired(self) -> None:
         data, since = self._data, self.now - IDEMPOTENCY_SECONDS

@@ -48,6 +48,7 @@ T = TypeVar("T")
 ACCOUNT_TABLES = (
     "feed_state",
     "account_clock",
+    "account_quota",
     "account_size",
     "mirror",
     "kind_state",

@@ -7,7 +7,7 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.pool_status import NodeStatus
 
 __all__ = ["Snapshot"]
@@ -94,6 +94,12 @@ class Snapshot(Protocol):
 
     def sizes(self) -> Iterator[tuple[int, AccountSize]]:
         """What was measured last, by account_id."""
+
+    def find_quota(self, account: Account) -> AccountQuota:
+        """How much an account may hold."""
+
+    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
+        """The quotas of the accounts that have one, by account_id."""
 
     def nodes(self) -> Iterator[NodeStatus]:
         """The nodes that the tables are distributed over, but the one that is asked; none where they are not."""

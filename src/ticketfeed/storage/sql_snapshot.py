@@ -12,7 +12,7 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems, parse_additive
 from ticketfeed.storage.pool_status import NodeStatus
@@ -142,6 +142,13 @@ class SqlSnapshot(ABC):
     def sizes(self) -> Iterator[tuple[int, AccountSize]]:
         rows = self._scan(self.queries.select("list_sizes", AccountSize), {})
         return ((account_id, AccountSize(*row)) for account_id, *row in rows)
+
+    def find_quota(self, account: Account) -> AccountQuota:
+        return next(map(AccountQuota._make, self._rows("find_quota", AccountQuota, account)), AccountQuota())
+
+    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
+        rows = self._scan(self.queries.select("list_quotas", AccountQuota), {})
+        return ((account_id, AccountQuota(*row)) for account_id, *row in rows)
 
     def nodes(self) -> Iterator[NodeStatus]:
         return iter(())

@@ -22,7 +22,7 @@ from ticketfeed.protocol.search_index import INDEXED_KINDS, WORDLESS_KINDS, Sear
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.mirror_writes import MirrorWrites
@@ -325,6 +325,9 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
 
     def put_size(self, size: AccountSize) -> None:
         self._execute("put_size", **size._asdict())
+
+    def put_quota(self, quota: AccountQuota) -> None:
+        self._execute("put_quota", **quota._asdict())
 
     def delete_expired(self) -> None:
         since = self.now - IDEMPOTENCY_SECONDS

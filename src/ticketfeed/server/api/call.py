@@ -19,6 +19,7 @@ from ticketfeed.data.status import AllStatuses
 from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.api_tokens import is_accepted
 from ticketfeed.protocol.errors import (
+    AccountIsFull,
     ForeignOrigin,
     InvalidAttribute,
     InvalidEndpoint,
@@ -220,6 +221,8 @@ class _Endpoint:
             await _count_request(request, call, limits)
         if route.writes_records:
             await _refuse_mirror(call)
+            if route.method != "DELETE" and call.account in call.service.jobs.full_accounts:
+                raise AccountIsFull
         if call.query:
             _refuse(route.refused, call.query)
             self._refuse_lists(call.query)

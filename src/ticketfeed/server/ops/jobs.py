@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 
 from ticketfeed.data.maintenance import maintain
-from ticketfeed.data.sizes import measure_accounts
+from ticketfeed.data.sizes import full_accounts, measure_accounts
 from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
@@ -25,6 +25,8 @@ _RETRY_SECONDS = 1.0
 # Accounts that are asked for open jobs at the same time.
 _RESUMED_TOGETHER = 4
 MAINTENANCE_SECONDS = 60.0
+# How often quotas are compared with what accounts hold.
+QUOTA_SECONDS = 10.0
 MOVED_CLOCKS = (
     "the clock of account %s was moved, and is not followed: this server keeps the machine's time, as it was started "
     "without --test-clock"
@@ -50,6 +52,8 @@ class Jobs:
         self._maintenance: asyncio.Task[None] | None = None
         self._resuming: asyncio.Task[None] | None = None
         self._measuring: asyncio.Task[None] | None = None
+        self._following_quotas: asyncio.Task[None] | None = None
+        self.full_accounts: set[Account] = set()
         # Those that were there at the last maintenance: one that is new may be a copy that came with open jobs.
         self._known: set[Account] | None = None
         # Accounts that the last maintenance could not reach.
@@ -67,8 +71,9 @@ class Jobs:
         self._maintenance = asyncio.get_running_loop().create_task(self._maintain(settings, now))
 
     def start_measuring(self, now: Callable[[Account], int]) -> None:
-        """Look every minute which accounts are to be measured."""
+        """Look every minute which accounts are to be measured, every QUOTA_SECONDS which have reached their quotas."""
         self._measuring = asyncio.get_running_loop().create_task(self._measure(now))
+        self._following_quotas = asyncio.get_running_loop().create_task(self._follow_quotas())
 
     def wake_maintenance(self) -> None:
         """Run it now: the clock of an account was moved."""
@@ -105,7 +110,7 @@ class Jobs:
     async def stop(self) -> None:
         """Finish the items in flight and start no others."""
         self._is_stopping = True
-        for task in (self._maintenance, self._resuming, self._measuring):
+        for task in (self._maintenance, self._resuming, self._measuring, self._following_quotas):
             if task is not None:
                 task.cancel()
         await self.wait()
@@ -162,6 +167,16 @@ class Jobs:
             with contextlib.suppress(StoreError, StoreUnavailable):  # maintenance meets the same, and tells
                 await measure_accounts(self._store, now)
             await asyncio.sleep(MAINTENANCE_SECONDS)
+
+    async def find_full_accounts(self) -> None:
+        """Look which accounts have reached their quotas."""
+        self.full_accounts = await self._store.inspect(full_accounts)
+
+    async def _follow_quotas(self) -> None:
+        while True:
+            with contextlib.suppress(StoreError, StoreUnavailable):
+                await self.find_full_accounts()
+            await asyncio.sleep(QUOTA_SECONDS)
 
     async def _warn_moved_clocks(self) -> None:
         """Say once of a process that it does not go by clocks that were moved."""

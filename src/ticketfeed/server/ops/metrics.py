@@ -85,6 +85,8 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_ticket_bytes": ("gauge", _ACCOUNT, "Bytes of the account's tickets when it was last measured."),
     "ticketfeed_records": ("gauge", _ACCOUNT, "Records other than tickets that it had then."),
     "ticketfeed_record_bytes": ("gauge", _ACCOUNT, "Bytes of those."),
+    "ticketfeed_account_tickets_max": ("gauge", _ACCOUNT, "The account's quota of tickets; missing if it has none."),
+    "ticketfeed_account_bytes_max": ("gauge", _ACCOUNT, "The account's quota of bytes; missing if it has none."),
     "ticketfeed_measured_timestamp_seconds": (
         "gauge",
         _ACCOUNT,
@@ -336,6 +338,9 @@ class Metrics:
             if feed.size is not None:
                 for name, member in _SIZES.items():
                     families[name].add_metric(own, getattr(feed.size, member))
+            for name, most in feed.quota._asdict().items():
+                if most is not None:
+                    put(f"account_{name}", own, most)
             for status in feed.consumers:
                 consumer = status.consumer
                 of = [*own, str(consumer.credential_id), consumer.reads, consumer.user_agent]

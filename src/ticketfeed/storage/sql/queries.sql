@@ -839,6 +839,20 @@ VALUES (:account_id, :tickets, :ticket_bytes, :records, :record_bytes, :measured
 ON CONFLICT (account_id) DO UPDATE SET tickets = excluded.tickets, ticket_bytes = excluded.ticket_bytes,
     records = excluded.records, record_bytes = excluded.record_bytes, measured_at = excluded.measured_at
 
+-- name: list_quotas
+-- The quotas of all accounts that have one.
+SELECT account_id, {row} FROM ticketfeed.account_quota
+
+-- name: find_quota
+-- The quota of one.
+SELECT {row} FROM ticketfeed.account_quota WHERE account_id = :account_id
+
+-- name: put_quota
+-- Store the quota of one.
+INSERT INTO ticketfeed.account_quota (account_id, tickets_max, bytes_max)
+VALUES (:account_id, :tickets_max, :bytes_max)
+ON CONFLICT (account_id) DO UPDATE SET tickets_max = excluded.tickets_max, bytes_max = excluded.bytes_max
+
 -- name: count_rows
 -- How many tickets an account has, and how many records of each kind.
 SELECT 'tickets' AS kind, count(*) FROM ticketfeed.ticket WHERE account_id = :account_id
