@@ -1,5 +1,6 @@
 """docs/reference/errors.md, made from the errors of the API as they are raised: each is provoked by a request."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -182,6 +183,11 @@ def _frozen(desk: Desk) -> None:
         desk.send("POST", "/tickets", {"ticket": {"comment": {"body": "Hello"}}}, expect=503)
 
 
+def _full(desk: Desk) -> None:
+    with patch.object(desk.app.state.service.jobs, "full_accounts", asyncio.run(desk.store.list_accounts())):
+        desk.send("POST", "/tickets", {"ticket": {"comment": {"body": "Hello"}}}, expect=403)
+
+
 def _overload(desk: Desk) -> None:
     with patch.object(shares_of(desk)[0], "requests_max", 0):
         desk.ask()
@@ -212,6 +218,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("the scopes of the access token do not cover the request", _missing_scope),
     ("a new API token, which the rule `api_tokens` forbids", _no_new_tokens),
     ("a write to an account that is a mirror", _mirrored),
+    ("a write to an account that has reached its quota", _full),
     ("the role of the user does not allow the request", _agent),
     ("a write with Basic credentials from a page of another origin that is not JSON", _foreign_origin),
     ("a snapshot that is to be made, on a server without `--test-clock`", _snapshots_off),

@@ -8,10 +8,10 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import NOON, ManualClock, putting, ticket, user
-from ticketfeed.data.sizes import MEASURE_SECONDS, UNCHANGED_SECONDS, measure_accounts
+from ticketfeed.data.sizes import MEASURE_SECONDS, UNCHANGED_SECONDS, full_accounts, measure_accounts
 from ticketfeed.data.status import AllStatuses, read_status
 from ticketfeed.storage import open_store
-from ticketfeed.storage.account_size import AccountSize
+from ticketfeed.storage.account_size import AccountQuota, AccountSize
 
 
 @pytest.mark.parametrize("engine", ["memory", "sqlite", "postgres"])
@@ -76,6 +76,44 @@ def test_an_account_out_of_reach(postgres: PostgresServer, monkeypatch: pytest.M
             assert await measure_accounts(store, lambda _: NOON) == 1
         found = await store.inspect(lambda snapshot: dict(snapshot.sizes()))
         assert found.keys() == {other.account_id}
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgres"])
+def test_quotas(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """An account is full at its number of tickets, as it is now, or of bytes, as they were measured; a quota can be
+    raised and taken back, is in the status of one account and of all, and says nothing about another account."""
+    url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/t.db"}.get(engine)
+    url = url or request.getfixturevalue("postgres").new_database()
+
+    async def main() -> None:
+        clock = ManualClock()
+        store = await open_store(url, clock)
+        held, other = await store.create_account("held"), await store.create_account("other")
+        for account in (held, other):
+            await store.write(account, putting([ticket(1), ticket(2)]))
+        await measure_accounts(store, lambda _: clock())
+        size = (await read_status(store, held, now=clock())).size
+        assert size is not None
+        await store.write(held, putting([ticket(3)]))
+        for tickets_max, bytes_max, is_full in (
+            (None, None, False),
+            (4, None, False),
+            (3, None, True),
+            (0, None, True),
+            (None, size.bytes + 1, False),
+            (None, size.bytes, True),
+            (4, size.bytes, True),
+            (None, None, False),
+        ):
+            quota = AccountQuota(tickets_max, bytes_max)
+            await store.write(held, lambda write, quota=quota: write.put_quota(quota))  # type: ignore[misc]
+            assert await store.inspect(full_accounts) == ({held} if is_full else set()), quota
+            found = {each.account: each.quota for each in await AllStatuses().read(store, now=clock())}
+            assert found == {held: quota, other: AccountQuota()}
+            assert (await read_status(store, held, now=clock())).quota == quota
         await store.close()
 
     asyncio.run(main())

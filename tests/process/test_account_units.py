@@ -44,6 +44,9 @@ def test_bad_input(folder: Path, forks: Forks, read_only_url: str) -> None:
 
     assert done("export", "demo", "demo.db").startswith("demo\twritten to demo.db\t1,200 tickets\t")
     done("create", "second")
+    assert done("quota", "second", "--tickets-max", "5") == "second\t5\ttickets\nsecond\tany number of\tbytes\n"
+    assert done("quota", "second", "--bytes-max", "9") == "second\t5\ttickets\nsecond\t9\tbytes\n"
+    assert done("quota", "second", "--clear").count("any number of") == 2
     for name in ("newer.db", "older.db", "several.db"):
         shutil.copy(folder / ("ticketfeed.db" if name == "several.db" else "demo.db"), folder / name)
     set_migration(folder / "newer.db", "INSERT INTO migration VALUES (9999, '9999_later.sql')")

@@ -166,6 +166,15 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {},
     ),
     (
+        errors.AccountIsFull(),
+        403,
+        {
+            "error": "Forbidden",
+            "description": "This account has reached its quota: delete something, or ask the operator for more",
+        },
+        {},
+    ),
+    (
         errors.AccountIsMirror("https://acme.zendesk.com"),
         403,
         {"error": "Forbidden", "description": "This account mirrors https://acme.zendesk.com and is read-only"},
@@ -368,6 +377,24 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         503,
         {"error": "ServiceUnavailable", "description": "The store is not available. Try again later"},
         {"retry-after": "5"},
+    ),
+    (
+        errors.AccountFrozen("acme", is_moved=False),
+        503,
+        {
+            "error": "ServiceUnavailable",
+            "description": "The account is being moved, and takes no changes. Try again later",
+        },
+        {"retry-after": "1"},
+    ),
+    (
+        errors.AccountFrozen("acme", is_moved=True),
+        503,
+        {
+            "error": "ServiceUnavailable",
+            "description": "The account is being moved, and takes no changes. Try again later",
+        },
+        {"retry-after": "30"},
     ),
     (
         errors.ServerBusy("1001 requests under way"),

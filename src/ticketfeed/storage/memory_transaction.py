@@ -64,7 +64,7 @@ class AccountData:
         answers, oauth = dict(self.answers), self.oauth.snapshot()
         rest = self.rewound_at, self.clock, self.mirror, dict(self.kind_states)
         copied = AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
-        copied.saved, copied.size = dict(self.saved), self.size
+        copied.saved, copied.size, copied.quota = dict(self.saved), self.size, self.quota
         return copied
 
 
