@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.desk import NOON, Desk, close_stores, use_engine
+from tests.server.desk import NOON, Desk, closing_stores, use_engine
 from ticketfeed.storage.sql_accounts import MOVED
 
 JSON = [("Content-Type", "application/json")]
@@ -18,8 +18,8 @@ TICKET = {"ticket": {"comment": {"body": "Hello"}}}
 def engine() -> Iterator[str]:
     """Accounts in memory are neither copied nor erased."""
     use_engine("sqlite")
-    yield "sqlite"
-    close_stores()
+    with closing_stores():
+        yield "sqlite"
     use_engine("memory")
 
 
