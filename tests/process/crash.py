@@ -221,6 +221,8 @@ def start_server(url: str, port: int, errors: Path, read_urls: Sequence[str] = (
     """A real `ticketfeed serve`, which answers."""
     command = [sys.executable, "-m", "ticketfeed", "serve", "--store", url, "--port", str(port)]
     command += [option for read_url in read_urls for option in ("--read-store", read_url)]
+    if read_urls:  # several servers on one PostgreSQL, which takes a hundred connections
+        command += ["--read-connections", "9", "--write-connections", "6"]
     with errors.open("ab") as stderr:
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
     assert process.stdout
