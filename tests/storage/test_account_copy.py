@@ -230,11 +230,12 @@ def test_writes_of_a_frozen_account_are_refused(engine: EngineName, stores: Stor
         await store.fence(account, 5)
         assert [type(state).__name__ for _, state in await store.fence_accounts(5)] == ["FeedState"] * 2
         stores.clock.now += 30
-        assert await store.freeze(account, stores.clock.now + 30, own=until) > until
+        end = await store.freeze(account, stores.clock.now + 30, own=until)
+        assert end > until
         stores.clock.now += 31
         await write()
         with pytest.raises(StoreError, match="longer"):
-            await store.freeze(account, stores.clock.now + 30, own=until)
+            await store.freeze(account, stores.clock.now + 30, own=end)
         assert await store.freeze(account, MOVED) == MOVED == await store.freeze(account, stores.clock.now + 30)
         stores.clock.now += 10**9
         with pytest.raises(AccountFrozen) as refused:
