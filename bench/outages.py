@@ -1,7 +1,7 @@
 """`python -m bench.outages`: what an account that is locked costs the others.
 
 A stranger holds the rows of some accounts, and fifty requests hammer them: the 99th percentile of another account's
-writes and reads then, against quiet ones. Phases of both kinds take turns; the ratio is that of the medians. Reads among
+writes and reads, against quiet ones. Phases of both kinds take turns; the ratio is that of the medians. Reads among
 the fifty are answered, and take time of the server as any do: so they go on in the quiet phases.
 """
 
