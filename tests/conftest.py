@@ -1,6 +1,7 @@
 """Fixtures that several folders share."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,12 +18,11 @@ settings.load_profile("ticketfeed")
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the whole run, started by the first test that asks."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    server = PostgresServer(folder / "postgres")
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    # Not in pytest's own folder: each pytest that starts closes that to other users, and the server may run as one.
+    server = PostgresServer(Path(tempfile.gettempdir()) / f"ticketfeed-postgres-{run}", cleanup_mode="delete")
     yield server
     server.stop()
 

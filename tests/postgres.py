@@ -7,6 +7,7 @@ import subprocess
 import time
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import psycopg
@@ -23,8 +24,8 @@ _numbers = itertools.count()
 class PostgresServer:
     """A running server. Several processes may share one folder: the first starts it, the last stops it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._server: Server = get_server(folder, cleanup_mode="stop")
+    def __init__(self, folder: Path, *, cleanup_mode: Literal["stop", "delete"] = "stop") -> None:
+        self._server: Server = get_server(folder, cleanup_mode=cleanup_mode)
 
     @property
     def url(self) -> str:

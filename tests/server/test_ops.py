@@ -18,6 +18,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.server import app as app_module
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import Settings
+from ticketfeed.storage.account_size import AccountQuota
 
 METRICS_PATH = "/_ticketfeed/metrics"
 TOKEN = "metrics-token-of-this-test"
@@ -234,6 +235,8 @@ def test_every_metric_is_in_the_table(engine: str) -> None:
     desk = Desk(Settings(metrics_token=TOKEN), mirror=mirror_of())
     desk.put("tickets", *tickets(1, 2))
     put(desk, mirror_of())
+    (account,) = asyncio.run(desk.store.list_accounts())
+    asyncio.run(desk.store.write(account, lambda write: write.put_quota(AccountQuota(5, 5))))
     asyncio.run(measure_accounts(desk.store, lambda _: NOON))
     desk.ask(ALL)
     desk.ask(ALL, authorization="Bearer wrong")

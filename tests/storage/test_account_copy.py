@@ -26,6 +26,7 @@ from ticketfeed.protocol.mirrors import Lease
 from ticketfeed.protocol.model import Account, Position
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import AuthorizationCode
+from ticketfeed.protocol.records import parse_record
 from ticketfeed.storage import account_copy, open_store, sql_accounts
 from ticketfeed.storage.account_copy import copy_account
 from ticketfeed.storage.account_file import open_account_file, write_account_file
@@ -97,6 +98,8 @@ async def fill(store: Any, clock: ManualClock) -> tuple[Account, Account]:
     def work(write: WriteTransaction) -> None:
         write.put_records([user(id, f"{id}@example.com", name=f"user {id}") for id in range(1, 8)])
         write.put_tickets([ticket(id, NOON - 9000 + id, subject=f"printer {id}") for id in range(1, 60)])
+        metrics = b'{"id":1,"ticket_id":1,"solved_at":"2023-11-14T00:00:00Z"}'
+        write.put_records([parse_record("ticket_metrics", metrics, account="acme", now=clock.now)])
         write.add_credential(1, "api_token", "first token")
         write.put_client(CLIENT)
         write.add_oauth_token(token(20_001))
@@ -204,6 +207,8 @@ def test_a_copy_is_equal_in_every_table(
         assert await rows_of(target, copies["acme2"].account_id) == others
         assert await problems(target) == []
         assert await target.find_default_account() == copies["other"]
+        for name in ("acme2", "mirrored2"):
+            await target.erase_account(name)
         made = await target.create_account("new")
         assert made.account_id > max(each.account_id for each in copies.values())
 
@@ -230,11 +235,12 @@ def test_writes_of_a_frozen_account_are_refused(engine: EngineName, stores: Stor
         await store.fence(account, 5)
         assert [type(state).__name__ for _, state in await store.fence_accounts(5)] == ["FeedState"] * 2
         stores.clock.now += 30
-        assert await store.freeze(account, stores.clock.now + 30, own=until) > until
+        end = await store.freeze(account, stores.clock.now + 30, own=until)
+        assert end > until
         stores.clock.now += 31
         await write()
         with pytest.raises(StoreError, match="longer"):
-            await store.freeze(account, stores.clock.now + 30, own=until)
+            await store.freeze(account, stores.clock.now + 30, own=end)
         assert await store.freeze(account, MOVED) == MOVED == await store.freeze(account, stores.clock.now + 30)
         stores.clock.now += 10**9
         with pytest.raises(AccountFrozen) as refused:
