@@ -51,11 +51,8 @@ def held(url: str, account: str) -> Iterator[None]:
             yield
         return
     with psycopg.connect(url) as stranger:
-        stranger.execute(
-            "SELECT FROM ticketfeed.feed_state WHERE account_id = "
-            "(SELECT account_id FROM ticketfeed.account WHERE subdomain = %s) FOR UPDATE",
-            (account,),
-        )
+        own = stranger.execute("SELECT account_id FROM ticketfeed.account WHERE subdomain = %s", (account,)).fetchone()
+        stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id = %s FOR UPDATE", own)
         yield
         stranger.rollback()
 

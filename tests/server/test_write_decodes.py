@@ -58,7 +58,9 @@ def counting(desk: Desk) -> Iterator[Counter]:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def desk(engine: str) -> Desk:
+    if engine == "citus":
+        pytest.skip("the profiler does not see threads that were there before, and the work is the same")
     desk = Desk()
     desk.put("groups", {"id": 30, "name": "Support"})
     for id, role in ((ANN, "end-user"), (BOB, "agent"), (BEN, "agent")):
