@@ -3,9 +3,8 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from ticketfeed.clock import Clock, system_clock
@@ -21,7 +20,6 @@ from ticketfeed.protocol.consumers import (
     recent_requests,
 )
 from ticketfeed.protocol.errors import StoreUnavailable
-from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.mirrors import Mirror
@@ -42,16 +40,15 @@ from ticketfeed.protocol.rows import (
 from ticketfeed.protocol.saved_accounts import SavedAccount, account_exists, forked_states
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
-from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_clocks import AccountClocks
-from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
+from ticketfeed.storage.memory_snapshot import MemorySnapshot, allows
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
-from ticketfeed.storage.pool_status import NodeStatus, PoolStatus
+from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.sidecar_contract import LOGINS_MAX
 from ticketfeed.storage.snapshot_contract import Snapshot
 
@@ -135,7 +132,7 @@ class MemoryStore:
             (
                 row
                 for row in data.tickets.values()
-                if after < position_of(row) and row.generated_timestamp <= until and _passes(row, filters)
+                if after < position_of(row) and row.generated_timestamp <= until and allows(row, filters)
             ),
             key=position_of,
         )[:limit]
@@ -263,7 +260,7 @@ class MemoryStore:
             row
             for row in self._data[account.account_id].tickets.values()
             if (row.status == "deleted") == tickets.deleted
-            and _passes(row, Filters(support_type_scope=tickets.support_type_scope))
+            and allows(row, Filters(support_type_scope=tickets.support_type_scope))
             and tickets.external_id in (None, row.external_id)
             and tickets.problem_id in (None, row.problem_id)
             and (tickets.term is None or tickets.term in self._terms(account, row.id))
@@ -365,7 +362,7 @@ class MemoryStore:
 
     async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:  # noqa: ARG002
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}
-        return await asyncio.to_thread(work, _MemorySnapshot(list(self._accounts.values()), data))
+        return await asyncio.to_thread(work, MemorySnapshot(list(self._accounts.values()), data))
 
     async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
         windows, result = rate_limits.count_request(self._windows.get(account.account_id, {}), limits, now)
@@ -461,148 +458,6 @@ class MemoryStore:
     async def list_oauth_tokens(self, account: Account) -> list[OauthToken]:
         tokens = self._data[account.account_id].oauth.tokens
         return [tokens[id] for id in sorted(tokens) if tokens[id].ended_at is None]
-
-
-class _MemorySnapshot:
-    def __init__(self, accounts: list[Account], data: dict[int, AccountData]) -> None:
-        self._accounts, self._data = accounts, data
-
-    def list_accounts(self) -> list[Account]:
-        return list(self._accounts)
-
-    def state(self, account: Account) -> FeedState | None:
-        data = self._data.get(account.account_id)
-        return data.state if data else None
-
-    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        return ((account, self.state(account)) for account in self._accounts)
-
-    def tickets(self, account: Account) -> Iterator[TicketRow]:
-        return iter(sorted(self._data[account.account_id].tickets.values(), key=position_of))
-
-    def positions_by_id(self, account: Account) -> Iterator[Position]:
-        return (position_of(row) for _, row in sorted(self._data[account.account_id].tickets.items()))
-
-    def records(self, account: Account) -> Iterator[RecordRow]:
-        return (row for _, row in sorted(self._data[account.account_id].records.items()))
-
-    def record_state(self, account: Account) -> FeedState | None:
-        return self._data[account.account_id].record_state
-
-    def mirror(self, account: Account) -> Iterator[Mirror]:
-        mirror = self._data[account.account_id].mirror
-        return iter(() if mirror is None else (mirror,))
-
-    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
-        found = ((account_id, data.mirror) for account_id, data in self._data.items())
-        return ((account_id, mirror) for account_id, mirror in found if mirror is not None)
-
-    def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
-        return iter(self._data[account.account_id].kind_states.items())
-
-    def ids_after(self, account: Account, kind: str, id: int) -> Iterator[int]:
-        data = self._data[account.account_id]
-        ids = data.tickets if kind == "tickets" else (each for of_kind, each in data.records if of_kind == kind)
-        return iter(sorted(each for each in ids if each > id))
-
-    def dangling_credentials(self, account: Account) -> Iterator[tuple[int, int]]:
-        data = self._data[account.account_id]
-        for token, _ in data.credentials.values():
-            if ("users", token.user_id) not in data.records:
-                yield token.id, token.user_id
-
-    def dangling_oauth(self, account: Account) -> Iterator[tuple[str, int, str, int]]:
-        data = self._data[account.account_id]
-        for token in data.oauth.tokens.values():
-            if token.client_id not in data.oauth.clients:
-                yield "token", token.id, "client", token.client_id
-            if ("users", token.user_id) not in data.records:
-                yield "token", token.id, "user", token.user_id
-        for client in data.oauth.clients.values():
-            if ("users", client.user_id) not in data.records:
-                yield "client", client.id, "user", client.user_id
-
-    def orphans(self) -> Iterator[tuple[str, int, int]]:
-        return iter(())
-
-    def count_changes(
-        self, account: Account, kind: str, after: Position, until: Position, limit: int, filters: Filters
-    ) -> tuple[int, int | None]:
-        data = self._data[account.account_id]
-        rows: list[TicketRow] | list[RecordRow]
-        if kind == "tickets":
-            rows = [row for row in data.tickets.values() if _passes(row, filters)]
-        else:
-            rows = [row for (of_kind, _), row in data.records.items() if of_kind == kind]
-        found = sorted(position for position in map(position_of, rows) if after < position <= until)[:limit]
-        return len(found), found[0].generated_timestamp if found else None
-
-    def count_by_time(self, account: Account, since: int, seconds: int) -> list[tuple[int, int]]:
-        tickets = self._data[account.account_id].tickets.values()
-        changed = (row.generated_timestamp for row in tickets if row.generated_timestamp >= since)
-        return sorted(Counter(second // seconds * seconds for second in changed).items())
-
-    def find_words(self, words: StoredWords) -> Iterator[tuple[int, str]]:
-        saved = ((each.account.account_id, data) for own in self._data.values() for each, data in own.saved.values())
-        for account_id, data in chain(self._data.items(), saved):
-            parts = {each.name: getattr(data, each.name) for each in fields(data)}
-            for name, part in parts.items():
-                rows = part.items() if isinstance(part, dict) else [(0, part)]
-                for key, row in rows:
-                    numbers = {number for value in _leaves(row) for number, _ in words.find(value)}
-                    yield from ((number, f"{name} {key} of account {account_id}") for number in sorted(numbers))
-
-    def size_bytes(self) -> int:
-        return 0
-
-    def self_check(self) -> Iterator[str]:
-        return iter(())
-
-    def risks(self) -> Iterator[str]:
-        return iter(())
-
-    def measure(self, account: Account, now: int) -> AccountSize:
-        data = self._data[account.account_id]
-        ticket_bytes = sum(len(row.body) for row in data.tickets.values())
-        record_bytes = sum(len(row.body) for row in data.records.values())
-        return AccountSize(len(data.tickets), ticket_bytes, len(data.records), record_bytes, now)
-
-    def find_size(self, account: Account) -> AccountSize | None:
-        return self._data[account.account_id].size
-
-    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
-        found = ((account_id, data.size) for account_id, data in self._data.items())
-        return ((account_id, size) for account_id, size in found if size is not None)
-
-    def find_quota(self, account: Account) -> AccountQuota:
-        return self._data[account.account_id].quota
-
-    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
-        return ((account_id, data.quota) for account_id, data in self._data.items())
-
-    def nodes(self) -> Iterator[NodeStatus]:
-        return iter(())
-
-    def migration_problems(self) -> Iterator[str]:
-        return iter(())
-
-
-def _leaves(value: object) -> Iterator[object]:
-    """The texts and bytes of a stored value."""
-    if isinstance(value, tuple | list):
-        for each in value:
-            yield from _leaves(each)
-    elif isinstance(value, IdempotentAnswer):
-        yield from (value.body, value.location)
-    elif isinstance(value, str | bytes):
-        yield value
-
-
-def _passes(row: TicketRow, filters: Filters) -> bool:
-    if filters.exclude_deleted and row.status == "deleted":
-        return False
-    is_ai_agent = row.support_type == "ai_agent"
-    return filters.support_type_scope == "all" or is_ai_agent == (filters.support_type_scope == "ai_agent")
 
 
 def _change(row: TicketRow | RecordRow) -> ChangeRow:

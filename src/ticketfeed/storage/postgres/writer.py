@@ -28,6 +28,7 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.pending_write import PendingWrite
 from ticketfeed.storage.postgres.pools import RETRY_SECONDS, explain, is_transient
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import lock_row
@@ -55,26 +56,13 @@ _BUSY = "writes of other accounts use all connections"
 
 
 @dataclass(slots=True, eq=False)
-class _Queued:
+class _Queued(PendingWrite):
     """A work that waits, or one that is done while the account's row is locked, alone; and the future of its caller."""
 
-    future: "asyncio.Future[Any]"
-    deadline: float
     work: Work[Any] | None = None
     locked_work: LockedWork[Any] | None = None
     is_alone: bool = False
     has_given_up: bool = False
-    result: Any = None
-    error: BaseException | None = None
-
-    def settle(self) -> None:
-        """Resolve the future. A caller that was cancelled has resolved it already."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 @dataclass(slots=True)

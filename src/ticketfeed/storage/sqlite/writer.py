@@ -30,6 +30,7 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.pending_write import PendingWrite
 from ticketfeed.storage.sql_session import end_freeze, lock_states, no_account_row, write_states
 from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
 from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
@@ -57,29 +58,16 @@ class _SavepointsNeeded(Exception):
     """A write of a group failed after it had changed something."""
 
 
-@dataclass(slots=True)
-class _Queued:
+@dataclass(slots=True, eq=False)
+class _Queued(PendingWrite):
     """A job with a transaction of its own, or a write of an account; and the future of its caller.
 
     `deadline`: the monotonic time until which it waits for the write lock.
     """
 
-    future: "asyncio.Future[Any]"
-    deadline: float
     job: Callable[[], Any] | None = None
     account: Account | None = None
     work: Work | None = None
-    result: Any = None
-    error: BaseException | None = None
-
-    def settle(self) -> None:
-        """Resolve the future, in the thread of its loop. A caller that was cancelled has resolved it already."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 class SqliteWriter:
