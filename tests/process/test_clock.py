@@ -105,6 +105,7 @@ def test_an_account_that_lies_in_the_future(url: str, serve: Start, machine: Mac
     time.sleep(2.1)
     page = json.loads(ask(server, "GET", f"{EXPORT}?start_time=0").body)
     assert len(page["tickets"]) == 1
+    wait_until(lambda: b"a@example.com" in run("consumers", *store, cwd=tmp_path).out)  # flushed once a second
     machine.set(0)
     checked, found = (run(command, *store, cwd=tmp_path) for command in ("check", "doctor"))
     assert (checked.code, "its newest change is 3,59" in checked.out.decode()) == (1, True), checked
