@@ -69,11 +69,14 @@ from ticketfeed.storage.sql_sidecar import (
     decode_all_consumers,
     decode_consumers,
     decode_requests,
+    end_lease_steps,
     end_login_steps,
     erase_account_steps,
     erase_usage_steps,
     record_usage_steps,
     replace_consumers_steps,
+    replace_full_accounts_steps,
+    take_lease_steps,
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
@@ -176,6 +179,22 @@ class PostgresStore(SqlAccountStore):
         if current:
             return await super().list_accounts()
         return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {}))
+
+    async def list_shards(self) -> list[list[Account]]:
+        """Where accounts are distributed, those of one shard of Citus together."""
+        accounts, shards = await self.list_accounts(), dict[int, list[Account]]()
+        if not await self._is_distributed():
+            return [accounts] if accounts else []
+        ids = {"ids": [account.account_id for account in accounts]}
+        shard_ids = dict(await self._fetch(QUERIES["list_shard_ids"], ids, current=True))
+        for account in accounts:
+            shards.setdefault(shard_ids[account.account_id], []).append(account)
+        return list(shards.values())
+
+    async def _is_distributed(self) -> bool:
+        if not await self._fetch(QUERIES["find_citus"], {}, current=True):
+            return False
+        return (ACCOUNT_TABLES[0],) in await self._fetch(QUERIES["list_distributed"], {}, current=True)
 
     async def read_clocks(self) -> dict[int, MovedClock]:
         """Without those that are out of reach. Raises StoreUnavailable if all are."""
@@ -300,8 +319,9 @@ class PostgresStore(SqlAccountStore):
                 await self._run_sidecar(account, erase_usage_steps(POSTGRES, account, user_ids))
         return result
 
-    async def overwrite_erased(self) -> None:
-        await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
+    async def overwrite_erased(self, *, own: bool = False) -> None:
+        if not own:
+            await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
 
     async def fence(self, account: Account, clock_error_seconds: int, wait_seconds: float | None = None) -> FeedState:
         def locked(session: WriteSession, states: States) -> FeedState:
@@ -415,7 +435,19 @@ class PostgresStore(SqlAccountStore):
     async def end_login(self, account: Account, token_hash: str) -> None:
         await self._run_sidecar(account, end_login_steps(account, token_hash))
 
-    async def _run_sidecar(self, account: Account, steps: Steps[T]) -> T:
+    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        return await self._run_sidecar(None, take_lease_steps(name, owner, seconds))
+
+    async def end_lease(self, name: str, owner: str) -> None:
+        await self._run_sidecar(None, end_lease_steps(name, owner))
+
+    async def replace_full_accounts(self, account_ids: set[int]) -> None:
+        await self._run_sidecar(None, replace_full_accounts_steps(POSTGRES, account_ids))
+
+    async def read_full_accounts(self) -> set[int]:
+        return {id for (id,) in await self._fetch(QUERIES["read_full_accounts"], {}, current=True)}
+
+    async def _run_sidecar(self, account: Account | None, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""
         deadline = wait_deadline(WAIT_SECONDS)
 
@@ -424,7 +456,7 @@ class PostgresStore(SqlAccountStore):
                 return await run_steps(connection, steps)
 
         try:
-            async with self._readers.slot_of(account.account_id, deadline) as slot:
+            async with self._readers.slot_of(account.account_id if account else None, deadline) as slot:
                 return await self._readers.within(deadline - time.monotonic(), run(), slot)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
@@ -437,6 +469,9 @@ class PostgresStore(SqlAccountStore):
 
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.read(sql, bindings)
+
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.read_current(sql, bindings)
 
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
