@@ -108,6 +108,10 @@ def test_without_the_option_the_machine_rules(caplog: pytest.LogCaptureFixture) 
     async def serve_for_a_while() -> None:
         maintenance = desk.app.state.service.maintenance
         maintenance.start()
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if caplog.records:
+                break
         for _ in range(3):
             await asyncio.sleep(0.05)
             maintenance.wake()

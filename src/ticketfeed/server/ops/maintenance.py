@@ -142,7 +142,8 @@ class Maintenance:
             except Exception:  # a fault of this program, which must not end maintenance for good
                 _log.exception("maintenance failed, retrying")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(is_due.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await is_due.wait()
 
     async def _renew(self) -> None:
         had_it = self._lease.is_held
