@@ -95,7 +95,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_measured_timestamp_seconds": (
         "gauge",
         _ACCOUNT,
-        "When an account was last measured: at most an hour before its newest change of a ticket, a day before others.",
+        "When an account was last measured: an hour after the last time at the earliest, a day if no ticket changed.",
     ),
     "ticketfeed_store_bytes": ("gauge", (), "Size of the store on disk."),
     "ticketfeed_consumer_lag_tickets": (

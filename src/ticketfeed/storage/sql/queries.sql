@@ -1,6 +1,7 @@
 -- The queries that both engines run, in the forms that storage/queries.py translates. Rules, so that they also run where
--- the tables are distributed by account_id (Citus): each names the account_id of every table in it, except account, meta
--- and migration; time is a parameter; a write is an INSERT of values, an UPDATE or a DELETE, none of them a CTE.
+-- the tables are distributed by account_id (Citus): each names the account_id of every table in it, or those of some
+-- accounts, except account, meta and migration; time is a parameter; a write is an INSERT of values, an UPDATE or a DELETE,
+-- none of them a CTE.
 
 -- Accounts and their rows in feed_state.
 
