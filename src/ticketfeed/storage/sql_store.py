@@ -227,7 +227,7 @@ class SqlStore(SqlShardStore):
             "until": until,
             "limit": limit,
         }
-        return build(Position, await self._fetch(self.queries.select("list_aged", Position), bindings, current=True))
+        return build(Position, await self._fetch_batch(self.queries.select("list_aged", Position), bindings))
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         if ids is None:
