@@ -74,18 +74,19 @@ def load_mutants() -> list[Mutant]:
     return [Mutant(row["file"], row["fault"], row["old"], row["new"], tuple(row["tests"])) for row in rows]
 
 
-def tests_fail(source: Path, tests: Sequence[str]) -> bool:
-    """Whether these tests fail, or do not end, with the package imported from `source`."""
+def find_failure(source: Path, tests: Sequence[str], seconds: float | None) -> str | None:
+    """What pytest prints if these tests fail, or do not end in time, with the package imported from `source`."""
     with tempfile.NamedTemporaryFile("r") as output:
         process = _FORKS.Process(target=_run_tests, args=(source, tests, output.name))
         process.start()
-        process.join(SECONDS_MAX)
+        process.join(seconds)
         if process.exitcode is None:
             process.kill()
-            return True
+            return f"not done in {seconds} s"
+        printed = output.read()[-4000:]
         if process.exitcode not in (0, 1):  # 1: a test failed; others: nothing was collected, or pytest itself failed
-            raise RuntimeError(f"{' '.join(tests)}: {output.read()[-4000:]}")
-        return process.exitcode == 1
+            raise RuntimeError(f"{' '.join(tests)}: {printed}")
+        return printed if process.exitcode == 1 else None
 
 
 def _run_tests(source: Path, tests: Sequence[str], output: str) -> None:
@@ -117,7 +118,7 @@ def check(mutants: Sequence[Mutant]) -> list[Mutant]:
         source, began = sources.get(), time.monotonic()
         try:
             mutant.apply(source)
-            result = tests_fail(source, mutant.tests)
+            result = find_failure(source, mutant.tests, SECONDS_MAX) is not None
         finally:
             mutant.undo(source)
             sources.put(source)
@@ -144,8 +145,8 @@ def main() -> int:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     _FORKS.set_forkserver_preload(_PRELOADED)
     all_tests = sorted({test for mutant in chosen for test in mutant.tests})
-    if tests_fail(SOURCE, all_tests):
-        print("the tests fail without any fault")
+    if failure := find_failure(SOURCE, all_tests, None):
+        print(f"the tests fail without any fault:\n{failure}")
         return 1
     missed = check(chosen)
     print(f"{len(chosen)} faults planted, {len(chosen) - len(missed)} noticed, {len(missed)} missed")

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 import typer
 
 from ticketfeed.cli.resolver import RULE, Value, environment_source, make_settings, option_source, resolve
+from ticketfeed.cli.termination import exit_code
 from ticketfeed.protocol.account_names import check_account_name
 from ticketfeed.protocol.errors import NotFound
 from ticketfeed.protocol.model import Account
@@ -170,7 +171,7 @@ async def opened(
     except asyncio.CancelledError:
         # A write in progress notices the interrupt at its next record, or when the engine answers. Exiting in the
         # middle of a transaction is safe: it is rolled back.
-        exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
+        exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (exit_code(),))
         exiting.daemon = True
         exiting.start()
         raise
