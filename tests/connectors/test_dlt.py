@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 

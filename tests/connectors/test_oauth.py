@@ -19,7 +19,6 @@ from tests.process.conftest import run
 from tests.process.walks import can_isolate
 from ticketfeed.testing import FeedServer, serve_desk
 
-
 AUTHLIB_WALKS = """
 import json
 import requests

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import select
@@ -115,7 +116,13 @@ def _feed(descriptor: int, data: bytes) -> None:
 def run_program(*arguments: str, cwd: Path, **options: Any) -> Done:
     """Run a command to its end as a program of its own, with options of subprocess.run."""
     done = subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, timeout=SECONDS_MAX, check=False, **options
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        timeout=SECONDS_MAX,
+        check=False,
+        **options,
     )
     return Done(done.returncode, done.stdout, done.stderr.decode())
 
@@ -195,7 +202,7 @@ def start_in(folder: Path, running: list[Running], arguments: Sequence[str], env
         process = _start(arguments, folder, env, [stdin.fileno(), theirs, stderr.fileno()], session=True)
         os.close(theirs)
     # Not buffered, so that what has arrived is seen by select.
-    server = Running(process, open(ours, "rb", buffering=0), errors)
+    server = Running(process, io.FileIO(ours), errors)
     running.append(server)
     assert server.read_line().startswith(("ready: http://", "ready: https://")), errors.read_text()
     return server
