@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Forks, Start, run, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Forks, Start, run, run_program, wait_until
 
 ALL = f"{PATH}?start_time=0"
 
@@ -361,7 +361,7 @@ def test_full_disk(kind: str, command: list[str], tmp_path: Path, small: Callabl
     assert run("load", "-", cwd=folder, input=lines(5)).code == 0
     before = rows(folder / "ticketfeed.db")
     arguments = ["../many" if word == "many" else word for word in command]
-    assert run(*arguments, cwd=folder, **options).problem
+    assert run_program(*arguments, cwd=folder, **options).problem
     assert rows(folder / "ticketfeed.db") == before
     assert not (folder / "w").exists()
     assert not (folder / "w.part").exists()
@@ -535,6 +535,6 @@ def test_demo_in_a_store_of_somebody(folder: Path) -> None:
 
 def test_version(folder: Path) -> None:
     """`--version` says the name and the version."""
-    done = run("--version", cwd=folder)
+    done = run_program("--version", cwd=folder)
     assert (done.code, done.err) == (0, "")
     assert done.out == f"ticketfeed {version('ticketfeed')}\n".encode()
