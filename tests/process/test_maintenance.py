@@ -17,15 +17,14 @@ import pytest
 
 from tests.process.maintainer import LEASE_SECONDS
 from tests.storage.contract import NOON, ManualClock, putting, ticket
-from ticketfeed.data import account_batches
-from ticketfeed.data.account_batches import read_in_batches
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops import maintenance as module
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.maintenance import Maintenance
 from ticketfeed.settings import Settings
-from ticketfeed.storage import open_store
+from ticketfeed.storage import account_batches, open_store
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_size import AccountQuota
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore

@@ -6,11 +6,11 @@ its last change of any kind.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ticketfeed.data.account_batches import read_in_batches
 from ticketfeed.protocol.audits import SYSTEM_ID
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS
 from ticketfeed.protocol.model import Account, Identity, Position
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.shard_contract import AgedStatus
 from ticketfeed.writing.tickets import TicketWriter

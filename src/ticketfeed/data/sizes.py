@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
-from ticketfeed.data.account_batches import read_in_batches
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import Snapshot

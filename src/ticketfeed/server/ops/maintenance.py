@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from ticketfeed.data.account_batches import read_in_batches
 from ticketfeed.data.maintenance import by_time, find_due, maintain
 from ticketfeed.data.sizes import find_full_accounts, measure_accounts
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
@@ -18,6 +17,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.lease import RENEW_SECONDS, ServerLease
 from ticketfeed.settings import Settings
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.contract import Store
 
 __all__ = ["MAINTENANCE_SECONDS", "Maintenance"]
@@ -116,8 +116,6 @@ class Maintenance:
 
         await asyncio.gather(*(maintain_some() for _ in range(TOGETHER)))
         self._unreachable &= {*due, *away}
-        if not away and not self._settings.test_clock:
-            await self._warn_moved_clocks()
         self._on_round()
 
     async def find_full_accounts(self) -> None:
@@ -148,7 +146,7 @@ class Maintenance:
     async def _renew(self) -> None:
         had_it = self._lease.is_held
         if await self._lease.take() and not had_it:
-            _log.info("this process does the maintenance of all accounts now")
+            _log.debug("this process does the maintenance of all accounts now")
             self._overwritten = None
             self.wake()
 
@@ -158,6 +156,8 @@ class Maintenance:
             await self.run_round(lambda: self._lease.is_held)
         elif has_erased:
             await self._store.overwrite_erased(own=True)
+        if not self._settings.test_clock:
+            await self._warn_moved_clocks()
 
     async def _measure(self) -> None:
         if self._lease.is_held:

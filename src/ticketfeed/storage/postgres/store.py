@@ -24,6 +24,7 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
@@ -215,22 +216,15 @@ class PostgresStore(SqlAccountStore):
         try:
             return await at_once
         except StoreUnavailable as error:
-            reason, found, turns = error, dict[int, T](), asyncio.Semaphore(self._quick_writes)
+            reason = error
 
-        async def read_one(account: Account) -> bool:
-            try:
-                async with turns, asyncio.timeout(ALONE_SECONDS):
-                    value = await read(account)
-            except (StoreUnavailable, TimeoutError):
-                return False
-            if value is not None:
-                found[account.account_id] = value
-            return True
+        async def read_some(accounts: Sequence[Account]) -> list[tuple[int, T | None]]:
+            return [(account.account_id, await read(account)) for account in accounts]
 
-        reached = await asyncio.gather(*map(read_one, await self.list_accounts()))
-        if not any(reached):
+        found, _ = await read_in_batches(await self.list_shards(), read_some)
+        if not found:
             raise reason
-        return found
+        return {account_id: value for account_id, value in found if value is not None}
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
