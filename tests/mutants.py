@@ -76,22 +76,24 @@ def load_mutants() -> list[Mutant]:
 
 def find_failure(source: Path, tests: Sequence[str], seconds: float | None) -> str | None:
     """What pytest prints if these tests fail, or do not end in time, with the package imported from `source`."""
-    with tempfile.NamedTemporaryFile("r") as output:
-        process = _FORKS.Process(target=_run_tests, args=(source, tests, output.name))
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-mutant-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL may run below it as another user
+        process = _FORKS.Process(target=_run_tests, args=(source, tests, folder))
         process.start()
         process.join(seconds)
         if process.exitcode is None:
             process.kill()
             return f"not done in {seconds} s"
-        printed = output.read()[-4000:]
+        printed = (folder / "output").read_text("utf-8", "replace")[-4000:]
         if process.exitcode not in (0, 1):  # 1: a test failed; others: nothing was collected, or pytest itself failed
             raise RuntimeError(f"{' '.join(tests)}: {printed}")
         return printed if process.exitcode == 1 else None
 
 
-def _run_tests(source: Path, tests: Sequence[str], output: str) -> None:
+def _run_tests(source: Path, tests: Sequence[str], folder: Path) -> None:
     """Run pytest in this process and end it with pytest's exit code, whatever threads a fault has left running."""
-    with open(output, "w") as file:
+    with open(folder / "output", "w") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     os.chdir(ROOT)
@@ -101,7 +103,7 @@ def _run_tests(source: Path, tests: Sequence[str], output: str) -> None:
     try:
         import pytest
 
-        code = int(pytest.main(["-x", "-p", "no:cacheprovider", *tests]))
+        code = int(pytest.main(["-x", "-p", "no:cacheprovider", f"--basetemp={folder / 'tests'}", *tests]))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -119,6 +121,9 @@ def check(mutants: Sequence[Mutant]) -> list[Mutant]:
         try:
             mutant.apply(source)
             result = find_failure(source, mutant.tests, SECONDS_MAX) is not None
+        except RuntimeError as error:
+            print(f"BROKEN   {mutant.file}: {mutant.fault}: {error}", flush=True)
+            return False
         finally:
             mutant.undo(source)
             sources.put(source)
