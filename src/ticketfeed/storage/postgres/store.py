@@ -19,7 +19,7 @@ from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
@@ -173,10 +173,10 @@ class PostgresStore(SqlAccountStore):
             await asyncio.to_thread(threads.close)
         await self._readers.close()
 
-    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+    async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:
         if current:
-            return await super().list_accounts()
-        return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {}))
+            return await super().list_accounts(limit=limit)
+        return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {"limit": limit}))
 
     async def read_clocks(self) -> dict[int, MovedClock]:
         """Without those that are out of reach. Raises StoreUnavailable if all are."""
