@@ -28,7 +28,7 @@ __all__ = [
     "connect_options",
     "explain",
     "is_transient",
-    "prepare_if_direct",
+    "prepare_statements",
 ]
 
 T = TypeVar("T")
@@ -223,7 +223,7 @@ def connect_options(connections: ConnectionLimits) -> dict[str, Any]:
     return {**CONNECTION, "prepare_threshold": PREPARED_AFTER if connections.prepared == "always" else None}
 
 
-def prepare_if_direct(connection: psycopg.Connection[Any]) -> None:
+def prepare_statements(connection: psycopg.Connection[Any]) -> None:
     """Prepare the statements of a connection that no pooler shares: it tells the process that serves it by its true id.
 
     Not on Citus, which makes other plans for other accounts.

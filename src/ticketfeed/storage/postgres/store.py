@@ -39,7 +39,7 @@ from ticketfeed.storage.postgres.pools import (
     WAIT_SECONDS,
     PostgresReaders,
     explain,
-    prepare_if_direct,
+    prepare_statements,
 )
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
@@ -122,7 +122,7 @@ class PostgresStore(SqlAccountStore):
         self._writers, self._inspectors, self._prober = (
             ConnectionThreads(url, name, count, connections, configure)
             for name, count, configure in (
-                ("writer", connections.writes, prepare_if_direct if connections.prepared == "auto" else None),
+                ("writer", connections.writes, prepare_statements if connections.prepared == "auto" else None),
                 ("inspector", INSPECTORS_MAX, None),
                 ("prober", 1, None),
             )
