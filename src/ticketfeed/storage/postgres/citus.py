@@ -17,10 +17,10 @@ from ticketfeed.storage.queries import ACCOUNT_TABLES
 __all__ = [
     "distribute_tables",
     "distributed_tables",
-    "distribution_problems",
     "erase_local_rows",
     "is_citus",
-    "refuse_distribution",
+    "refuse_tables",
+    "table_problems",
     "undistribute_tables",
     "write_sequential",
 ]
@@ -75,7 +75,7 @@ def distributed_tables(connection: psycopg.Connection[Any]) -> set[str]:
     return set(_read_placed(connection))
 
 
-def distribution_problems(connection: psycopg.Connection[Any]) -> Iterator[str]:
+def table_problems(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """What is not distributed, or not as it should be, on a database with Citus: a line each, with advice."""
     placed = _read_placed(connection)
     yield from (f"the table {table} {problem}: {_ANEW}" for table, problem in _misplaced(placed))
@@ -85,7 +85,7 @@ def distribution_problems(connection: psycopg.Connection[Any]) -> Iterator[str]:
         yield f"the coordinator has rows of the table {table} that nobody sees: run ticketfeed store distribute"
 
 
-def refuse_distribution(connection: psycopg.Connection[Any], *, may_be_partial: bool = False) -> None:
+def refuse_tables(connection: psycopg.Connection[Any], *, may_be_partial: bool = False) -> None:
     """Raise StoreError for a store of which Citus distributes a part, or another way than statements count on."""
     placed = _read_placed(connection)
     for table, problem in _misplaced(placed):

@@ -15,7 +15,7 @@ from ticketfeed.storage.postgres.citus import (
     distributed_tables,
     erase_local_rows,
     is_citus,
-    refuse_distribution,
+    refuse_tables,
     undistribute_tables,
 )
 from ticketfeed.storage.postgres.pools import explain
@@ -44,7 +44,7 @@ def distribute_postgres(url: str, *, undo: bool, shards: int | None) -> list[str
                 raise StoreError("the database has no extension citus: its tables are all on one server")
             if undo:
                 return _repeat(lambda: _in_transaction(connection, undistribute_tables))
-            refuse_distribution(connection, may_be_partial=True)
+            refuse_tables(connection, may_be_partial=True)
             tables = _repeat(lambda: _in_transaction(connection, partial(distribute_tables, shards=shards)))
             _repeat(lambda: erase_local_rows(connection))
             return tables

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.pool_status import NodeStatus
-from ticketfeed.storage.postgres.citus import distributed_tables, distribution_problems, is_citus
+from ticketfeed.storage.postgres.citus import distributed_tables, is_citus, table_problems
 from ticketfeed.storage.postgres.pools import PROPAGATE_SETTINGS
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
@@ -81,7 +81,7 @@ class PostgresSnapshot(SqlSnapshot):
             yield f"PostgreSQL runs with {name} = {value}: acknowledged writes may be lost in a crash"
         if not is_citus(self._connection):
             return
-        yield from distribution_problems(self._connection)
+        yield from table_problems(self._connection)
         for node, settings in self._on_workers(_RISKY):
             yield f"{node} runs with {settings}: acknowledged writes may be lost in a crash"
 

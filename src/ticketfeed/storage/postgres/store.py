@@ -32,7 +32,7 @@ from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.pool_status import PoolStatus
-from ticketfeed.storage.postgres.citus import is_citus, refuse_distribution
+from ticketfeed.storage.postgres.citus import is_citus, refuse_tables
 from ticketfeed.storage.postgres.pool_status import pool_status
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
@@ -151,7 +151,7 @@ class PostgresStore(SqlAccountStore):
         def prepare() -> tuple[str, bool]:
             with psycopg.connect(url, **CONNECTION) as connection:
                 store_id = prepare_schema(connection, create=create)
-                refuse_distribution(connection)
+                refuse_tables(connection)
                 return store_id, is_citus(connection)
 
         try:
