@@ -6,6 +6,7 @@ import pytest
 
 from tests.engines import HTTP_ENGINES
 from tests.server.desk import closing_stores, use_engine
+from ticketfeed.data import status
 from ticketfeed.server import recent_reads
 from ticketfeed.server.ops import health
 
@@ -27,6 +28,7 @@ def fresh_reads(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "citus":
         monkeypatch.setattr(recent_reads, "WAIT_SECONDS", 20.0)
         monkeypatch.setattr(health, "PROBE_SECONDS", 20.0)
+        monkeypatch.setattr(status, "COUNT_SECONDS", 20.0)
 
 
 @pytest.fixture(autouse=True)
