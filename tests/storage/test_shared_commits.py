@@ -155,6 +155,26 @@ def test_a_lock_that_is_met_after_the_row(postgres: PostgresServer, monkeypatch:
     run(postgres, scenario)
 
 
+def test_statistics_that_others_make(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write of many entries does not wait for another account's, which makes statistics until its commit."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.transaction._ANALYZED_ENTRIES", 1)
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        with psycopg.connect(store._writers.pool.conninfo) as other:
+            other.execute("ANALYZE ticketfeed.search_entry")
+            began = time.monotonic()
+            assert await store.write(account, make_ticket)
+            assert time.monotonic() - began < 0.9
+            other.rollback()
+        await store.write(account, make_ticket)
+        with psycopg.connect(store._writers.pool.conninfo) as other:
+            counted = other.execute("SELECT reltuples FROM pg_class WHERE relname = 'search_entry'").fetchone()
+            assert counted
+            assert counted[0] > 0
+
+    run(postgres, scenario)
+
+
 def test_callers_that_are_cancelled(postgres: PostgresServer) -> None:
     """One that waits writes nothing; the others are not disturbed, and are told in time when the row is locked."""
 
