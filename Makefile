@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# The tests start thousands of processes: each reads modules that are compiled, whatever the caller's environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check tests quick connectors torture-matrix mutants bench soak outages docs format clean
 
@@ -17,7 +19,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-tests: $(READY)
+tests: $(READY) $(VENV)/.connectors
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # While you work: everything that needs no PostgreSQL and no other process, in a minute. HTTP on the memory store alone.
@@ -79,6 +81,10 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(READY): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]'
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.connectors: tests/connectors/venvs.py $(READY)
+	$(BIN)/python -m tests.connectors.venvs
+	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev,bench]'

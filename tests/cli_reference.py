@@ -11,7 +11,9 @@ from ticketfeed.settings import SETTINGS, variable_name
 
 HEAD = """# Command line
 
-Exit codes: 0 success, 1 a check failed, 2 bad input or environment (one line on standard error), 130 interrupted.
+Exit codes: 0 success, 1 a check failed, 2 bad input or environment (one line on standard error), 130 interrupted by ^C.
+SIGTERM and SIGHUP interrupt a command as ^C does, and end it by that signal.
+
 An option with an environment variable can also be set in [the configuration file](settings.md). The option takes
 precedence over the variable, the variable over the file. This page is generated from the commands by
 `python -m tests.references`.

@@ -74,23 +74,26 @@ def load_mutants() -> list[Mutant]:
     return [Mutant(row["file"], row["fault"], row["old"], row["new"], tuple(row["tests"])) for row in rows]
 
 
-def tests_fail(source: Path, tests: Sequence[str]) -> bool:
-    """Whether these tests fail, or do not end, with the package imported from `source`."""
-    with tempfile.NamedTemporaryFile("r") as output:
-        process = _FORKS.Process(target=_run_tests, args=(source, tests, output.name))
+def find_failure(source: Path, tests: Sequence[str], seconds: float | None) -> str | None:
+    """What pytest prints if these tests fail, or do not end in time, with the package imported from `source`."""
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-mutant-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL may run below it as another user
+        process = _FORKS.Process(target=_run_tests, args=(source, tests, folder))
         process.start()
-        process.join(SECONDS_MAX)
+        process.join(seconds)
         if process.exitcode is None:
             process.kill()
-            return True
+            return f"not done in {seconds} s"
+        printed = (folder / "output").read_text("utf-8", "replace")[-4000:]
         if process.exitcode not in (0, 1):  # 1: a test failed; others: nothing was collected, or pytest itself failed
-            raise RuntimeError(f"{' '.join(tests)}: {output.read()[-4000:]}")
-        return process.exitcode == 1
+            raise RuntimeError(f"{' '.join(tests)}: {printed}")
+        return printed if process.exitcode == 1 else None
 
 
-def _run_tests(source: Path, tests: Sequence[str], output: str) -> None:
+def _run_tests(source: Path, tests: Sequence[str], folder: Path) -> None:
     """Run pytest in this process and end it with pytest's exit code, whatever threads a fault has left running."""
-    with open(output, "w") as file:
+    with open(folder / "output", "w") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     os.chdir(ROOT)
@@ -100,7 +103,7 @@ def _run_tests(source: Path, tests: Sequence[str], output: str) -> None:
     try:
         import pytest
 
-        code = int(pytest.main(["-x", "-p", "no:cacheprovider", *tests]))
+        code = int(pytest.main(["-x", "-p", "no:cacheprovider", f"--basetemp={folder / 'tests'}", *tests]))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -117,7 +120,10 @@ def check(mutants: Sequence[Mutant]) -> list[Mutant]:
         source, began = sources.get(), time.monotonic()
         try:
             mutant.apply(source)
-            result = tests_fail(source, mutant.tests)
+            result = find_failure(source, mutant.tests, SECONDS_MAX) is not None
+        except RuntimeError as error:
+            print(f"BROKEN   {mutant.file}: {mutant.fault}: {error}", flush=True)
+            return False
         finally:
             mutant.undo(source)
             sources.put(source)
@@ -144,8 +150,8 @@ def main() -> int:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     _FORKS.set_forkserver_preload(_PRELOADED)
     all_tests = sorted({test for mutant in chosen for test in mutant.tests})
-    if tests_fail(SOURCE, all_tests):
-        print("the tests fail without any fault")
+    if failure := find_failure(SOURCE, all_tests, None):
+        print(f"the tests fail without any fault:\n{failure}")
         return 1
     missed = check(chosen)
     print(f"{len(chosen)} faults planted, {len(chosen) - len(missed)} noticed, {len(missed)} missed")

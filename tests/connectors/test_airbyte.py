@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.connectors.store import EMAIL, TOKEN, World, change_store, exported, fill_store, read_with, same
-from tests.connectors.venvs import AIRBYTE, connector_bin
+from tests.connectors.venvs import connector_bin
 from tests.process.conftest import Done
 
 CONFIG = {
@@ -64,7 +64,7 @@ def test_airbyte(tmp_path: Path) -> None:
 
 
 def source(folder: Path, *arguments: str) -> Done:
-    program = connector_bin("airbyte", AIRBYTE) / "source-zendesk-support"
+    program = connector_bin("airbyte") / "source-zendesk-support"
     return read_with(folder, program, *arguments, "--config", "config.json")
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +68,7 @@ def execute(folder: Path, program: str, *arguments: str) -> str:
 
 
 def python() -> Path:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    ours = (*project["dependencies"], *project["optional-dependencies"]["export"])  # a new one makes a new environment
-    return connector_bin("dlt", "dlt[duckdb,filesystem,parquet]>=1.20,<2", *ours, "-e", str(ROOT)) / "python"
+    return connector_bin("dlt") / "python"
 
 
 def loaded(folder: Path, where: str, stream: str) -> list[Any]:

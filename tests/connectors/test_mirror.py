@@ -20,7 +20,7 @@ import pytest
 from zenpy import Zenpy
 
 from tests.connectors.store import EMAIL, TOKEN
-from tests.connectors.venvs import TAP_ZENDESK, connector_bin
+from tests.connectors.venvs import connector_bin
 from tests.process.conftest import ENVIRONMENT, SECONDS_MAX, Running, end_all, run, start_in
 from ticketfeed.client.exporter import Exporter
 
@@ -193,7 +193,7 @@ def test_tap_zendesk(mirrored: Mirrored) -> None:
     mirror = mirrored.serve("--tls", *STORE, env=state)
     config = {"start_date": "2000-01-01T00:00:00Z", "subdomain": "acme", "access_token": TOKEN}
     (folder / "config.json").write_text(json.dumps(config))
-    program = connector_bin("tap-zendesk", TAP_ZENDESK) / "tap-zendesk"
+    program = connector_bin("tap-zendesk") / "tap-zendesk"
     with leading_to(source) as signpost:
         env = {**ENVIRONMENT, "HTTPS_PROXY": f"http://{signpost.netloc}", "REQUESTS_CA_BUNDLE": authority}
 

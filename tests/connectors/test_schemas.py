@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.connectors.schemas import failures, load_schemas, with_custom_fields
-from tests.connectors.venvs import AIRBYTE, TAP_ZENDESK, connector_bin, site_packages
+from tests.connectors.venvs import connector_bin, site_packages
 from tests.connectors.written_world import write_world
 from tests.server.desk import ADMIN, NOON, Desk
 from ticketfeed.inprocess import call_app
@@ -140,12 +140,8 @@ EXCEPTIONS = {
 @functools.cache
 def schemas(connector: str) -> dict[str, dict[str, Any]]:
     if connector == "airbyte":
-        options = ("--no-deps", "--ignore-requires-python", AIRBYTE)
-        return load_schemas(
-            site_packages(connector_bin("airbyte-schemas", *options)) / "source_zendesk_support/schemas"
-        )
-    bin = connector_bin("tap-zendesk", TAP_ZENDESK)
-    return load_schemas(site_packages(bin) / "tap_zendesk/schemas")
+        return load_schemas(site_packages(connector_bin("airbyte-schemas")) / "source_zendesk_support/schemas")
+    return load_schemas(site_packages(connector_bin("tap-zendesk")) / "tap_zendesk/schemas")
 
 
 def generate() -> Desk:

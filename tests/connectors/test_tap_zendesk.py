@@ -23,7 +23,7 @@ from tests.connectors.store import (
     read_with,
     same,
 )
-from tests.connectors.venvs import TAP_ZENDESK, connector_bin
+from tests.connectors.venvs import connector_bin
 from tests.process.conftest import Done
 from tests.process.walks import can_isolate
 
@@ -63,7 +63,7 @@ def world(filled: tuple[Path, World]) -> World:
 
 
 def tap(folder: Path, *arguments: str) -> Done:
-    program = connector_bin("tap-zendesk", TAP_ZENDESK) / "tap-zendesk"
+    program = connector_bin("tap-zendesk") / "tap-zendesk"
     return read_with(folder, program, "--config", "config.json", *arguments)
 
 

@@ -28,7 +28,7 @@ with open_sink("singer:", ["tickets"], SinkOptions()) as sink:
 def load(folder: Path, messages: bytes) -> list[Any]:
     """Feed the target; the STATE that it hands on."""
     (folder / "config.json").write_text(json.dumps({"destination_path": str(folder), "do_timestamp_file": False}))
-    target = connector_bin("target-jsonl", "target-jsonl==0.1.4", "setuptools<81") / "target-jsonl"
+    target = connector_bin("target-jsonl") / "target-jsonl"
     done = subprocess.run(
         [str(target), "--config", "config.json"],
         cwd=folder,

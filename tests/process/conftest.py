@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import select
@@ -10,13 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+
+from tests.process.forks import Forked, the_forks
 
 TICKETS = 1200
 PATH = "/api/v2/incremental/tickets/cursor"
@@ -44,67 +49,102 @@ class Done:
 COMMAND = [sys.executable, "-m", "ticketfeed"]
 
 
-def run(*arguments: str, cwd: Path, env: dict[str, str] | None = None, **options: Any) -> Done:
+Process = Forked | subprocess.Popen[bytes]
+
+
+def _start(
+    arguments: Sequence[str], cwd: Path, env: dict[str, str] | None, streams: Sequence[int], *, session: bool = False
+) -> Process:
+    """A fork; where the environment tells something to the interpreter, which a fork does not start, a program."""
+    environment, own = {**ENVIRONMENT, **(env or {})}, env or {}
+    if not any(name.startswith("PYTHON") for name in own):
+        return the_forks().start(arguments, cwd=cwd, env=environment, streams=streams, session=session)
+    stdin, stdout, stderr = streams
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=session,
+    )
+
+
+def run(
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    input: bytes | None = None,
+    stdout: IO[bytes] | None = None,
+) -> Done:
     """Run a command to its end, in a folder of the test's own."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-    if "input" in options:
-        del options["stdin"]
-    environment = {**ENVIRONMENT, **(env or {})}
-    done = subprocess.run([*COMMAND, *arguments], cwd=cwd, env=environment, timeout=SECONDS_MAX, check=False, **options)
-    return Done(done.returncode, done.stdout or b"", (done.stderr or b"").decode())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, _fed(input) as stdin:
+        streams = [stdin, (stdout or out).fileno(), err.fileno()]
+        command = _start(arguments, cwd, env, streams)
+        try:
+            code = command.wait(SECONDS_MAX)
+        finally:
+            command.kill()
+        for file in (out, err):
+            file.seek(0)
+        return Done(code, out.read(), err.read().decode())
+
+
+@contextlib.contextmanager
+def _fed(data: bytes | None) -> Iterator[int]:
+    """A descriptor to read these bytes from, of a pipe; without any, the null device."""
+    if data is None:
+        with open(os.devnull) as null:
+            yield null.fileno()
+        return
+    theirs, ours = os.pipe()
+    feeder = threading.Thread(target=_feed, args=(ours, data))
+    feeder.start()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        feeder.join()
+
+
+def _feed(descriptor: int, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), open(descriptor, "wb") as stream:
+        stream.write(data)
+
+
+def run_program(*arguments: str, cwd: Path, **options: Any) -> Done:
+    """Run a command to its end as a program of its own, with options of subprocess.run."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        timeout=SECONDS_MAX,
+        check=False,
+        **options,
+    )
+    return Done(done.returncode, done.stdout, done.stderr.decode())
 
 
 class Forks:
-    """Runs commands as forks of one process that has imported them: importing takes most of a command's time."""
-
-    PROGRAM = """
-import json, os, sys
-from ticketfeed.cli import main, make_app
-make_app()
-for line in sys.stdin:
-    folder, *arguments = json.loads(line)
-    if os.fork() == 0:
-        os.chdir(folder)
-        for number, name in enumerate((os.devnull, sys.argv[1], sys.argv[2])):
-            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-        main(arguments)
-    _, status = os.wait()
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
-    def __init__(self, folder: Path) -> None:
-        self._out, self._err = folder / "out", folder / "err"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", self.PROGRAM, str(self._out), str(self._err)],
-            env=ENVIRONMENT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+    """Former name of `run`."""
 
     def run(self, *arguments: str, cwd: Path) -> Done:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps([str(cwd), *arguments]).encode() + b"\n")
-        self._process.stdin.flush()
-        code = int(self._process.stdout.readline())
-        return Done(code, self._out.read_bytes(), self._err.read_text())
-
-    def close(self) -> None:
-        self._process.communicate()
+        return run(*arguments, cwd=cwd)
 
 
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.close()
+@pytest.fixture(scope="session")
+def forks() -> Forks:
+    return Forks()
 
 
 @dataclass
 class Running:
     """A server process. `logs` are the JSON lines of its standard error so far."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
+    stdout: IO[bytes]
     errors: Path
     output: list[str] = field(default_factory=list)
 
@@ -122,10 +162,9 @@ class Running:
         return self.output[0].strip().partition("://")[2]
 
     def read_line(self) -> str:
-        assert self.process.stdout
-        ready, _, _ = select.select([self.process.stdout], [], [], SECONDS_MAX)
+        ready, _, _ = select.select([self.stdout], [], [], SECONDS_MAX)
         assert ready, f"nothing on standard output; standard error: {self.errors.read_text()}"
-        self.output.append(self.process.stdout.readline().decode())
+        self.output.append(self.stdout.readline().decode())
         return self.output[-1]
 
     def ask(
@@ -158,18 +197,12 @@ Start = Callable[..., Running]
 
 def start_in(folder: Path, running: list[Running], arguments: Sequence[str], env: dict[str, str] | None) -> Running:
     errors = folder / f"stderr-{len(running)}"
-    with errors.open("wb") as stderr:
-        process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=folder,
-            env={**ENVIRONMENT, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            bufsize=0,  # so that what has arrived is seen by select
-            start_new_session=True,
-        )
-    server = Running(process, errors)
+    with errors.open("wb") as stderr, open(os.devnull) as stdin:
+        ours, theirs = os.pipe()
+        process = _start(arguments, folder, env, [stdin.fileno(), theirs, stderr.fileno()], session=True)
+        os.close(theirs)
+    # Not buffered, so that what has arrived is seen by select.
+    server = Running(process, io.FileIO(ours), errors)
     running.append(server)
     assert server.read_line().startswith(("ready: http://", "ready: https://")), errors.read_text()
     return server
@@ -184,8 +217,7 @@ def end_all(running: list[Running]) -> None:
             if server.process.poll() is None:
                 server.process.kill()
                 server.process.wait()
-        if server.process.stdout:
-            server.process.stdout.close()
+        server.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Forks, Start, run, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Forks, Start, run, run_program, wait_until
 
 ALL = f"{PATH}?start_time=0"
 
@@ -361,7 +361,7 @@ def test_full_disk(kind: str, command: list[str], tmp_path: Path, small: Callabl
     assert run("load", "-", cwd=folder, input=lines(5)).code == 0
     before = rows(folder / "ticketfeed.db")
     arguments = ["../many" if word == "many" else word for word in command]
-    assert run(*arguments, cwd=folder, **options).problem
+    assert run_program(*arguments, cwd=folder, **options).problem
     assert rows(folder / "ticketfeed.db") == before
     assert not (folder / "w").exists()
     assert not (folder / "w.part").exists()
@@ -388,9 +388,17 @@ def small(tmp_path: Path) -> Iterator[Callable[[str], dict[str, object]]]:
         subprocess.run(["umount", str(each)], check=True)
 
 
-@pytest.mark.parametrize("source", ["pipe", "silent pipe", "file"])
-def test_interrupted_load(source: str, folder: Path) -> None:
-    """^C during a load exits 130 with nothing stored, even when standard input has fallen silent."""
+@pytest.mark.parametrize(
+    ("source", "number", "code"),
+    [
+        ("pipe", signal.SIGINT, 130),
+        ("silent pipe", signal.SIGINT, 130),
+        ("file", signal.SIGINT, 130),
+        ("file", signal.SIGTERM, -signal.SIGTERM),
+    ],
+)
+def test_interrupted_load(source: str, number: signal.Signals, code: int, folder: Path) -> None:
+    """^C during a load exits 130 with nothing stored, even when standard input has fallen silent; SIGTERM as well."""
     before = rows(folder / "ticketfeed.db")
     if source == "file":
         (folder / "large.ndjson").write_bytes(lines(200_000))
@@ -416,8 +424,8 @@ def test_interrupted_load(source: str, folder: Path) -> None:
         feeder.start()
         assert has_read.wait(10)
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    process.send_signal(number)
+    assert process.wait(10) == code
     if source == "file":
         process.stdin.close()
     else:
@@ -425,6 +433,33 @@ def test_interrupted_load(source: str, folder: Path) -> None:
     with process.stderr as errors:
         assert errors.read() == b""
     assert rows(folder / "ticketfeed.db") == before
+
+
+@pytest.mark.parametrize("ignored", [None, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_terminated(number: signal.Signals, ignored: signal.Signals | None, tmp_path: Path) -> None:
+    """It removes what it was writing and ends by the signal, also where ^C is ignored; nohup is respected."""
+
+    def ignore() -> None:
+        if ignored is not None:
+            signal.signal(ignored, signal.SIG_IGN)
+
+    process = subprocess.Popen(
+        [*COMMAND, "generate", "1000000", "--out", "tickets.ndjson"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        preexec_fn=ignore,
+    )
+    wait_until((tmp_path / "tickets.ndjson.part").exists)
+    process.send_signal(number)
+    if number == ignored:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGTERM)
+        number = signal.SIGTERM
+    _, problem = process.communicate(timeout=10)
+    assert (process.returncode, problem, list(tmp_path.iterdir())) == (-number, b"", [])
 
 
 def test_output_that_goes_nowhere(folder: Path) -> None:
@@ -500,6 +535,6 @@ def test_demo_in_a_store_of_somebody(folder: Path) -> None:
 
 def test_version(folder: Path) -> None:
     """`--version` says the name and the version."""
-    done = run("--version", cwd=folder)
+    done = run_program("--version", cwd=folder)
     assert (done.code, done.err) == (0, "")
     assert done.out == f"ticketfeed {version('ticketfeed')}\n".encode()

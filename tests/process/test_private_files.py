@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.process.conftest import PATH, Forks, Running, Start
+from tests.process.conftest import PATH, Running, Start, run
 
 SECRET = "a-token-of-the-test"
 
@@ -47,13 +47,13 @@ def sign_in(server: Running) -> str:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_files_are_private(serve: Start, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_files_are_private(serve: Start, tmp_path: Path) -> None:
     """Store, log, sidecar, session key, backup and restored store have mode 0600. The key outlives the server, and so
     do sessions, but not those that were signed out; a file without a key is refused. With --session-key none is made,
     and sessions of another key are over."""
-    forks, store = Forks(tmp_path_factory.mktemp("forks")), ("--store", "sqlite:///s.db")
+    store = ("--store", "sqlite:///s.db")
     for arguments in (("generate", "10"), ("token", "create", "--email", "a@example.com", "--token", SECRET)):
-        assert forks.run(*arguments, *store, cwd=tmp_path).code == 0
+        assert run(*arguments, *store, cwd=tmp_path).code == 0
     server = serve(*store, "--workers", "2")
     assert server.ask(f"{PATH}?start_time=0", SECRET).status == 200
     cookie, ended = sign_in(server), sign_in(server)
@@ -64,7 +64,7 @@ def test_files_are_private(serve: Start, tmp_path: Path, tmp_path_factory: pytes
     names = ["s.db", "s.db-session-key", "s.db-shm", "s.db-sidecar", "s.db-wal"]
     assert modes(tmp_path, "s.db") == dict.fromkeys(names, 0o600)
     for arguments in (("backup", "b.db", *store), ("restore", "b.db", "--store", "sqlite:///r.db")):
-        assert forks.run(*arguments, cwd=tmp_path).code == 0
+        assert run(*arguments, cwd=tmp_path).code == 0
     assert modes(tmp_path, "b.db") | modes(tmp_path, "r.db") == {"b.db": 0o600, "r.db": 0o600}
     key = (tmp_path / "s.db-session-key").read_text().strip()
     assert len(key) > 40
@@ -74,9 +74,8 @@ def test_files_are_private(serve: Start, tmp_path: Path, tmp_path_factory: pytes
     assert [ask(server, "", each)[0] for each in (cookie, ended)] == [200, 303]
     assert server.end() == 0
     (tmp_path / "s.db-session-key").write_text("short\n")
-    assert "s.db-session-key holds no key" in forks.run("serve", "--port", "0", *store, cwd=tmp_path).problem
+    assert "s.db-session-key holds no key" in run("serve", "--port", "0", *store, cwd=tmp_path).problem
     (tmp_path / "s.db-session-key").unlink()
     server = serve(*store, "--session-key", "another key of thirty-two characters")
     assert ask(server, "", cookie)[0] == 303
     assert not (tmp_path / "s.db-session-key").exists()
-    forks.close()

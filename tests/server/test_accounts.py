@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.server.desk import ALL, PATH, Desk, ids, tickets
+from ticketfeed.protocol.model import Account
 from ticketfeed.server.api import accounts
 
 
@@ -101,3 +102,19 @@ def test_odd(host: str) -> None:
     desk = Desk()
     desk.put("tickets", *tickets(1))
     assert desk.page(ALL, host=host)["after_url"].startswith(f"http://{host}{PATH}?")
+
+
+def test_a_host_that_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs the same however many accounts there are, since anybody can ask for it."""
+    desk, limits = Desk(accounts=("acme", "other", "third")), []
+    listed = desk.store.list_accounts
+
+    async def list_accounts(*, limit: int, current: bool = True) -> list[Account]:
+        limits.append(limit)
+        return await listed(limit=limit, current=current)
+
+    monkeypatch.setattr(desk.store, "list_accounts", list_accounts)
+    for number in range(3):
+        assert desk.ask(host=f"nobody{number}.example").status == 404
+    assert desk.ask(host="acme.example").status == 200
+    assert limits == [2] * 4

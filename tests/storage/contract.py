@@ -117,6 +117,9 @@ class StoreContract(StoreCase):
             assert await store.create_account("acme") == account
             other = await store.create_account("other")
             assert await store.list_accounts() == [account, other]
+            assert await store.list_accounts(limit=1) == [account]
+            found = [await store.find_account(name) for name in ("other", "acme", "nobody", "@acme", "")]
+            assert found == [other, account, None, None, None]
             assert await store.read_state(other) == FeedState()
 
         self.run(scenario)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.connectors.test_dlt import python as dlt_python
-from tests.connectors.venvs import AIRBYTE, TAP_ZENDESK, connector_bin, node_modules
+from tests.connectors.venvs import AIRBYTE, PYTHON, connector_bin, node_modules
 from ticketfeed.faults import shipped_scenarios
 from ticketfeed.torture.results import OUTCOMES
 
@@ -56,13 +56,13 @@ def _zenpy() -> list[str]:
 
 
 def _tap_zendesk() -> list[str]:
-    tap = connector_bin("tap-zendesk", TAP_ZENDESK) / "tap-zendesk"
+    tap = connector_bin("tap-zendesk") / "tap-zendesk"
     words = [sys.executable, _program("tap_zendesk_sync.py"), str(tap)]
     return [*words, "{subdomain}", "{token}", "{output}.singer", "{state}"]
 
 
 def _airbyte() -> list[str]:
-    source = connector_bin("airbyte", AIRBYTE) / "source-zendesk-support"
+    source = connector_bin("airbyte") / "source-zendesk-support"
     words = [sys.executable, _program("airbyte_read.py"), str(source)]
     return [*words, *ACCOUNT, "{output}.jsonl", "{state}"]
 
@@ -91,7 +91,7 @@ def connectors() -> Iterable[Connector]:
     yield Connector("zenpy", ZENPY.partition("==")[2], _zenpy)
     # It sleeps for a minute after every 450 tickets: two pages of 1,000 take two minutes.
     slow = ("--tickets", "1150", "--timeout", "400", "--jobs", "16")
-    yield Connector("tap-zendesk", TAP_ZENDESK.partition("==")[2], _tap_zendesk, slow)
+    yield Connector("tap-zendesk", PYTHON["tap-zendesk"][0].partition("==")[2], _tap_zendesk, slow)
     # It starts for half a minute.
     slow = ("--timeout", "900", "--jobs", "8")
     yield Connector("airbyte-source-zendesk-support", AIRBYTE.partition("==")[2], _airbyte, slow)

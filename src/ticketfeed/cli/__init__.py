@@ -1,6 +1,7 @@
 """The command `ticketfeed`: one module for each command. Errors become one line on standard error and an exit code.
 
-0 success, 1 a check failed, 2 bad input or environment, 130 interrupted; `run` exits with the code of its command.
+0 success, 1 a check failed, 2 bad input or environment, 130 interrupted; SIGTERM and SIGHUP end it by that signal.
+`run` exits with the code of its command.
 """
 
 import os
@@ -14,6 +15,7 @@ import typer
 
 from ticketfeed.cli import config
 from ticketfeed.cli.output import discard, print_err
+from ticketfeed.cli.termination import INTERRUPTED, end_by_signal, handle_termination
 from ticketfeed.protocol.errors import TicketfeedError
 
 __all__ = ["main", "make_app"]
@@ -96,11 +98,14 @@ def _print_version(is_given: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
+    handle_termination()
     code = _run(arguments)
     try:
         sys.stderr.flush()
     except OSError:
         discard(sys.stderr)
+    if code == INTERRUPTED:
+        end_by_signal()
     sys.exit(code)
 
 
@@ -113,7 +118,7 @@ def _run(arguments: Sequence[str] | None = None) -> int:
         result = root.main(given, prog_name="ticketfeed", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return INTERRUPTED
     except TicketfeedError as error:
         return _fail(str(error))
     except typer.TyperException as error:

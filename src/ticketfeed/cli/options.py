@@ -18,11 +18,13 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 import typer
 
 from ticketfeed.cli.resolver import RULE, Value, environment_source, make_settings, option_source, resolve
+from ticketfeed.cli.termination import exit_code
 from ticketfeed.protocol.account_names import check_account_name
 from ticketfeed.protocol.errors import NotFound
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import RULES, SETTINGS, Setting, Settings, option_name, variable_name
 from ticketfeed.storage import ClockCheck, Store, open_store
+from ticketfeed.storage.account_names import list_account_names
 
 __all__ = [
     "DEFAULT_ACCOUNT",
@@ -170,7 +172,7 @@ async def opened(
     except asyncio.CancelledError:
         # A write in progress notices the interrupt at its next record, or when the engine answers. Exiting in the
         # middle of a transaction is safe: it is rolled back.
-        exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (130,))
+        exiting = threading.Timer(INTERRUPTED_SECONDS_MAX, os._exit, (exit_code(),))
         exiting.daemon = True
         exiting.start()
         raise
@@ -183,11 +185,11 @@ async def choose_account(store: Store, name: str | None) -> Account:
     if name is None and (default := await store.find_default_account()):
         return default
     name = DEFAULT_ACCOUNT if name is None else name
-    accounts = {account.subdomain: account for account in await store.list_accounts()}
-    if name not in accounts:
-        known = f"; there are: {', '.join(accounts)}" if accounts else ""
+    account = await store.find_account(name)
+    if account is None:
+        known = await list_account_names(store)
         raise NotFound(f"there is no account {name!r}{known}; create it with: ticketfeed account create {name}")
-    return accounts[name]
+    return account
 
 
 async def new_account(store: Store, name: str | None, *, among_others: bool = False) -> Account:
@@ -199,6 +201,6 @@ async def new_account(store: Store, name: str | None, *, among_others: bool = Fa
         return await choose_account(store, name)
     except NotFound:
         name = check_account_name(DEFAULT_ACCOUNT if name is None else name)
-        if not among_others and await store.list_accounts():
+        if not among_others and await store.list_accounts(limit=1):
             raise
         return Account(0, name)

@@ -54,6 +54,6 @@ async def _run(command: list[str], plan: "RunPlan", settings: Settings) -> int:
     async with opened(
         settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
     ) as store:
-        if not await store.list_accounts():
+        if not await store.list_accounts(limit=1):
             print_err(EMPTY_STORE)
         return await run_command(command, plan, store, os.environ)

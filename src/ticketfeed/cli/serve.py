@@ -27,15 +27,15 @@ def serve(settings: Settings) -> None:
     if settings.workers > 1 and settings.faults:
         raise BadInput("--faults needs a single worker, whose counts are exact; use --workers 1")
     with bind(settings.host, settings.port) as listener:
-        if not run_async(_count_accounts(settings.store, settings.read_store)):
+        if not run_async(_has_accounts(settings.store, settings.read_store)):
             print_err(EMPTY_STORE)
         run_server(settings, listener, _print_ready, tls=make_context)
 
 
-async def _count_accounts(store_url: str, read_urls: Sequence[str]) -> int:
-    """The number of accounts. Fails before any worker process is started if the store cannot be opened."""
+async def _has_accounts(store_url: str, read_urls: Sequence[str]) -> bool:
+    """Fails before any worker process is started if the store cannot be opened."""
     async with opened(store_url, read_urls=read_urls) as store:
-        return len(await store.list_accounts())
+        return bool(await store.list_accounts(limit=1))
 
 
 def _print_ready(url: str) -> None:

@@ -13,6 +13,7 @@ from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
+from ticketfeed.storage.account_names import list_account_names
 
 __all__ = ["StoreTransport"]
 
@@ -66,11 +67,11 @@ class StoreTransport:
 async def _choose(store: Store, name: str | None) -> Account:
     if name is None and (default := await store.find_default_account()):
         return default
-    accounts = {account.subdomain: account for account in await store.list_accounts()}
-    if name is None or name not in accounts:
-        known = f"; there are: {', '.join(accounts)}" if accounts else ""
+    account = None if name is None else await store.find_account(name)
+    if account is None:
+        known = await list_account_names(store)
         raise NotFound(f"the store has no account {name!r}{known}" if name else "the store has no accounts")
-    return accounts[name]
+    return account
 
 
 async def _trust(_account: Account, _authorization: str | None, _client: object) -> Identity:

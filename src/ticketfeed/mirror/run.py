@@ -183,7 +183,7 @@ class MirrorRun:
     # Beginning and ending
 
     async def _begin(self) -> None:
-        account = self._account or await _find_account(self._store, self._name)
+        account = self._account or await self._store.find_account(self._name)
         stored = None if account is None else await self._store.read_mirror(account)
         if stored is None:  # before anything is made, so that a source that refuses leaves nothing behind
             self._progress.total = await self._count()
@@ -441,8 +441,3 @@ class MirrorRun:
             eta_seconds=self._progress.left_seconds(mirror.stream("tickets"), now, self._limit()),
             last_error=self._last_error or mirror.status.last_error,
         )
-
-
-async def _find_account(store: Store, name: str) -> Account | None:
-    accounts = {account.subdomain: account for account in await store.list_accounts()}
-    return accounts.get(name)

@@ -40,7 +40,7 @@ async def open_account_file(file: Path, clock: Clock = system_clock) -> AsyncIte
         raise StoreError(f"{file} is empty, not a file of an account")
     store = SqliteStore.open(file, clock, create=False)
     try:
-        accounts = await store.list_accounts()
+        accounts = await store.list_accounts(limit=2)
         if len(accounts) != 1:
             raise BadInput(
                 f"{file} holds {len(accounts)} accounts, not one; to copy one of several: ticketfeed account copy"

@@ -32,7 +32,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
-from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import BodyRow, FeedRow, LinkedTicketRow, ListRow, RecordRow, TicketRecordRow, TicketRow
@@ -412,8 +412,11 @@ class CredentialStore(Protocol):
 class WriteStore(Protocol):
     """Accounts and writes."""
 
-    async def list_accounts(self, *, current: bool = True) -> list[Account]:
-        """Every account, by account_id, from the primary; from any server unless `current`."""
+    async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:
+        """The first `limit` accounts, by account_id, from the primary; from any server unless `current`."""
+
+    async def find_account(self, subdomain: str) -> Account | None:
+        """The account of this name, from the primary."""
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         """The account of this name, created if there is none. Idempotent, atomic.

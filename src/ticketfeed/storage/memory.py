@@ -23,7 +23,7 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
 from ticketfeed.protocol.mirrors import Mirror
-from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.paging import position_of
@@ -94,8 +94,11 @@ class MemoryStore:
     async def close(self) -> None:
         return None
 
-    async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
-        return list(self._accounts.values())
+    async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:  # noqa: ARG002
+        return list(self._accounts.values())[:limit]
+
+    async def find_account(self, subdomain: str) -> Account | None:
+        return self._accounts.get(subdomain)
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         async with self._lock:

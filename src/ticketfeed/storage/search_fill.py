@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ticketfeed.protocol.model import Account
+from ticketfeed.protocol.model import INT64_MAX, Account
 from ticketfeed.protocol.rows import RecordRow
 from ticketfeed.protocol.search_index import (
     INDEXED_KINDS,
@@ -32,7 +32,7 @@ def needs_search_index(session: SqlSession) -> bool:
 def build_search_index(session: SqlSession, add: Callable[[int, Entries], None]) -> None:
     """Make all entries anew, in constant memory. `add(account_id, entries)` adds some to the empty index."""
     session.execute("clear_search_index", {})
-    for account in session.rows("list_accounts", Account, {}):
+    for account in session.rows("list_accounts", Account, {"limit": INT64_MAX}):
         for entries in account_entries(session, account.account_id):
             add(account.account_id, entries)
     session.execute("write_search_index_version", {"value": str(SEARCH_INDEX_VERSION)})

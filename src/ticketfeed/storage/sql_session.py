@@ -146,7 +146,7 @@ def fence_accounts(
             write_states(session, Account(account_id, ""), row.states)
     return [
         (account, row.tickets if (row := fenced.get(account.account_id)) else no_account_row(account))
-        for account in session.rows("list_accounts", Account, {})
+        for account in session.rows("list_accounts", Account, {"limit": INT64_MAX})
     ]
 
 

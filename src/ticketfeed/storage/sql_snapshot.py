@@ -8,7 +8,7 @@ import msgspec
 
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.protocol.mirrors import Mirror, decode_mirror
-from ticketfeed.protocol.model import Account, FeedState, Filters, Position
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_row import StateRow
@@ -55,7 +55,7 @@ class SqlSnapshot(ABC):
         return self._scan(sql, {"account_id": account.account_id})
 
     def list_accounts(self) -> list[Account]:
-        return build(Account, self._scan(self.queries.select("list_accounts", Account), {}))
+        return build(Account, self._scan(self.queries.select("list_accounts", Account), {"limit": INT64_MAX}))
 
     def state(self, account: Account) -> FeedState | None:
         state = self._state(account)

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.mirrors import Mirror, decode_mirror
-from ticketfeed.protocol.model import Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
@@ -62,9 +62,15 @@ class SqlStore(ABC):
     def read_pools(self) -> list[PoolStatus]:
         return []
 
-    async def list_accounts(self, *, current: bool = True) -> list[Account]:  # noqa: ARG002
+    async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:  # noqa: ARG002
         sql = self.queries.select("list_accounts", Account)
-        return build(Account, await self._fetch(sql, {}, current=True))
+        return build(Account, await self._fetch(sql, {"limit": limit}, current=True))
+
+    async def find_account(self, subdomain: str) -> Account | None:
+        if "@" in subdomain:  # as those have that were saved, or are being copied or erased
+            return None
+        sql = self.queries.select("find_account", Account)
+        return next(iter(build(Account, await self._fetch(sql, {"subdomain": subdomain}, current=True))), None)
 
     async def list_saved(self, account: Account) -> list[SavedAccount]:
         pattern = saved_subdomain(account, "%")

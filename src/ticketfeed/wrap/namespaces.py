@@ -12,6 +12,7 @@ from typing import Any
 
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.wrap.private_files import PrivateFiles
+from ticketfeed.wrap.signals import send_signal
 
 __all__ = ["HOST_PORTS_MAX", "CannotIsolate", "Inside", "start_isolated"]
 
@@ -60,8 +61,7 @@ async def start_isolated(
             sockets = await asyncio.to_thread(_exchange, ours, plan)
             await _await_start(ours, command, sockets)
         except BaseException:
-            if process.returncode is None:
-                process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
             raise
     return Inside(process, sockets[:-1], sockets[-1])

@@ -20,6 +20,7 @@ from ticketfeed.wrap.listeners import find_listening_ports
 from ticketfeed.wrap.namespaces import HOST_PORTS_MAX, CannotIsolate, start_isolated
 from ticketfeed.wrap.private_files import PrivateFiles, write_private_files
 from ticketfeed.wrap.services import RunPlan, Services, wrapped_services
+from ticketfeed.wrap.signals import send_signal
 
 __all__ = ["run_command", "start_command"]
 
@@ -95,9 +96,8 @@ async def _run(start: Callable[[], Awaitable[asyncio.subprocess.Process]]) -> in
     def pass_on(number: signal.Signals) -> None:
         if process is None:
             early.append(number)
-        elif process.returncode is None and not _has_reached_all(number):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
+        elif not _has_reached_all(number):
+            send_signal(process, number)
 
     with _handled(pass_on):
         process = await start()

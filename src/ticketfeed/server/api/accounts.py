@@ -46,12 +46,13 @@ class Accounts:
         self._default = None
 
     async def _find_named(self, label: str) -> Account | None:
-        if label not in self._cache:
-            accounts = await self._store.list_accounts()
-            self._cache.update((account.subdomain, account) for account in accounts)
-            if label not in self._cache and len(accounts) == 1:
-                return accounts[0]
-        return self._cache.get(label)
+        if (known := self._cache.get(label)) is not None:
+            return known
+        accounts = await self._store.list_accounts(limit=2)
+        account = accounts[0] if len(accounts) == 1 else await self._store.find_account(label)
+        if account is not None and account.subdomain == label:
+            self._cache[label] = account
+        return account
 
     async def _find_default(self) -> Account | None:
         """Read again once the store has changed, or after a second where the engine cannot say."""

@@ -19,7 +19,7 @@ from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
@@ -40,6 +40,7 @@ from ticketfeed.storage.postgres.pools import (
     WAIT_SECONDS,
     PostgresReaders,
     explain,
+    prepare_statements,
 )
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
@@ -122,11 +123,11 @@ class PostgresStore(SqlAccountStore):
         self._readers = PostgresReaders(url, read_urls, connections, is_citus=is_citus)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
-            ConnectionThreads(url, name, count, connections)
-            for name, count in (
-                ("writer", connections.writes),
-                ("inspector", INSPECTORS_MAX),
-                ("prober", 1),
+            ConnectionThreads(url, name, count, connections, configure)
+            for name, count, configure in (
+                ("writer", connections.writes, prepare_statements if connections.prepared == "auto" else None),
+                ("inspector", INSPECTORS_MAX, None),
+                ("prober", 1, None),
             )
         )
         slots = AccountSlots(quick, 1, connections.writes - quick)
@@ -177,10 +178,10 @@ class PostgresStore(SqlAccountStore):
             await asyncio.to_thread(threads.close)
         await self._readers.close()
 
-    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+    async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:
         if current:
-            return await super().list_accounts()
-        return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {}))
+            return await super().list_accounts(limit=limit)
+        return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {"limit": limit}))
 
     async def read_clocks(self) -> dict[int, MovedClock]:
         """Without those that are out of reach. Raises StoreUnavailable if all are."""

@@ -6,7 +6,7 @@
 
 -- name: list_accounts
 -- Every account but those that were saved; the table is small, and the same on every node.
-SELECT {row} FROM ticketfeed.account WHERE subdomain NOT LIKE '%@%' ORDER BY account_id
+SELECT {row} FROM ticketfeed.account WHERE subdomain NOT LIKE '%@%' ORDER BY account_id LIMIT :limit
 
 -- name: find_account
 -- The account of this name.

@@ -19,7 +19,7 @@ from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import NoStore, StoreError, StoreUnavailable
-from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
@@ -134,9 +134,13 @@ class SqliteStore(SqlAccountStore):
         self._sidecar.close()
         self._reader.close()
 
-    async def list_accounts(self, *, current: bool = True) -> list[Account]:
+    async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:
         self._file_id.refuse_replaced()
-        return await super().list_accounts(current=current)
+        return await super().list_accounts(limit=limit, current=current)
+
+    async def find_account(self, subdomain: str) -> Account | None:
+        self._file_id.refuse_replaced()
+        return await super().find_account(subdomain)
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
