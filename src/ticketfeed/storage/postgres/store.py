@@ -201,7 +201,8 @@ class PostgresStore(SqlAccountStore):
     async def _is_distributed(self) -> bool:
         if not await self._fetch(QUERIES["find_citus"], {}, current=True):
             return False
-        return (ACCOUNT_TABLES[0],) in await self._fetch(QUERIES["list_distributed"], {}, current=True)
+        distributed = await self._fetch(QUERIES["list_distributed"], {}, current=True)
+        return any(table == ACCOUNT_TABLES[0] for table, *_ in distributed)
 
     async def read_clocks(self) -> dict[int, MovedClock]:
         """Without those that are out of reach. Raises StoreUnavailable if all are."""
