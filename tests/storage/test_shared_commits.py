@@ -1,8 +1,10 @@
 """Writes that share a transaction on PostgreSQL: each by itself to whoever called, in few round trips."""
 
 import asyncio
+import contextlib
 import re
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.contract import ManualClock, putting, ticket
 from ticketfeed.protocol.errors import BadInput, StoreUnavailable
+from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.storage.connection_limits import ConnectionLimits, Prepared
@@ -89,20 +92,29 @@ def test_which_write_gets_which_error(postgres: PostgresServer, prepared: Prepar
 def test_an_error_that_a_work_hides(postgres: PostgresServer) -> None:
     """A write whose transaction was rolled back is never told that it was stored, alone or in a group."""
 
+    def fail_unseen(write: WriteTransaction) -> None:
+        with contextlib.suppress(psycopg.Error):
+            write._session.fetch("SELECT 1/0", {})  # type: ignore[attr-defined]
+        with contextlib.suppress(psycopg.Error):
+            write._session.sync()  # type: ignore[attr-defined]
+
     def hides(write: WriteTransaction) -> None:
         write.put_tickets([ticket(99)])
-        try:
-            write._session.fetch("SELECT 1/0", {})  # type: ignore[attr-defined]
-        except psycopg.Error:
-            return
+        fail_unseen(write)
+
+    def hides_what_counts_nothing(write: WriteTransaction) -> None:
+        write.put_idempotent_answer("key", IdempotentAnswer("print", 1, 201, None, b"{}"))
+        fail_unseen(write)
 
     async def scenario(store: PostgresStore, account: Account) -> None:
         works = [hides, putting([ticket(1)])]
         ended = await asyncio.gather(*await write_together(store, account, works), return_exceptions=True)
         assert [type(each) for each in ended] == [StoreUnavailable, int]
-        with pytest.raises(StoreUnavailable):
-            await store.write(account, hides)
+        for work in (hides, hides_what_counts_nothing):
+            with pytest.raises(StoreUnavailable):
+                await store.write(account, work)
         assert (await store.read_state(account)).ticket_count == 1
+        assert await store.write(account, lambda write: write.find_idempotent_answer("key")) is None
 
     run(postgres, scenario)
 
@@ -116,6 +128,60 @@ def test_a_connection_that_is_lost(postgres: PostgresServer) -> None:
         assert [type(each) for each in ended] == [StoreUnavailable, StoreUnavailable, BadInput]
         assert (await store.read_state(account)).ticket_count == 0
         await store.write(account, putting([ticket(1)]))
+
+    run(postgres, scenario)
+
+
+def test_a_lock_that_is_met_after_the_row(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes that meet a lock of somebody else behind the row wait as long as for the row, once, and are stored once
+    if it ends in time; a long work, which cannot be run again, is refused after as long."""
+    for module in ("store", "writer"):
+        monkeypatch.setattr(f"ticketfeed.storage.postgres.{module}.WAIT_SECONDS", 2.0)
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        async def write(ids: Sequence[int], *, exclusive: bool = False) -> tuple[type, float]:
+            began = time.monotonic()
+            try:
+                value: object = await store.write(account, putting([ticket(id) for id in ids]), exclusive=exclusive)
+            except StoreUnavailable as error:
+                value = error
+            return type(value), time.monotonic() - began
+
+        for held_seconds, expected in ((1.4, int), (2.5, StoreUnavailable)):
+            for exclusive in (False, True):
+                with psycopg.connect(store._writers.pool.conninfo) as stranger:
+                    stranger.execute("LOCK TABLE ticketfeed.ticket IN SHARE MODE")
+                    tasks = [asyncio.create_task(write([id], exclusive=exclusive)) for id in (1, 2, 2)]
+                    await asyncio.sleep(0.9)
+                    tasks.append(asyncio.create_task(write([1, 2], exclusive=exclusive)))
+                    await asyncio.sleep(held_seconds - 0.9)
+                ended = await asyncio.gather(*tasks)
+                if not (exclusive and expected is StoreUnavailable):  # these run one after the other
+                    assert {kind for kind, _ in ended[:3]} == {expected}, ended
+                assert ended[3][0] is int, ended
+                assert all(seconds < 2.9 for _, seconds in ended), ended
+                assert (await store.read_state(account)).ticket_count == 2
+        assert store._writer._queues == {}
+
+    run(postgres, scenario)
+
+
+def test_statistics_that_others_make(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write of many entries does not wait for another account's, which makes statistics until its commit."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.transaction._ANALYZED_ENTRIES", 1)
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        with psycopg.connect(store._writers.pool.conninfo) as other:
+            other.execute("ANALYZE ticketfeed.search_entry")
+            began = time.monotonic()
+            assert await store.write(account, make_ticket)
+            assert time.monotonic() - began < 0.9
+            other.rollback()
+        await store.write(account, make_ticket)
+        with psycopg.connect(store._writers.pool.conninfo) as other:
+            counted = other.execute("SELECT reltuples FROM pg_class WHERE relname = 'search_entry'").fetchone()
+            assert counted
+            assert counted[0] > 0
 
     run(postgres, scenario)
 

@@ -14,7 +14,7 @@ from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.contract import Store
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import LONG_STATEMENT_SECONDS, Snapshot
 
 __all__ = ["MEASURE_SECONDS", "find_full_accounts", "measure_account", "measure_accounts"]
 
@@ -61,7 +61,7 @@ async def measure_account(store: Store, account: Account, now: int) -> bool:
         is_due = state is not None and _is_due(state, snapshot.find_size(account), now)
         return snapshot.measure(account, now) if is_due else None
 
-    size = await store.inspect(measure)
+    size = await store.inspect(measure, statement_seconds=LONG_STATEMENT_SECONDS)
     if size is not None:
         await store.write(account, lambda write: write.put_size(size))
     return size is not None

@@ -47,7 +47,7 @@ from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.shard_contract import AgedStatus, ShardStore
 from ticketfeed.storage.sidecar_contract import SidecarStore
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 
 __all__ = [
     "Credential",
@@ -502,11 +502,18 @@ class MaintenanceStore(Protocol):
     async def count_erasures(self) -> int:
         """How many writes have erased so far, in all processes: caches of what was read before are cleared."""
 
-    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
+    async def inspect(
+        self,
+        work: Callable[[Snapshot], T],
+        *,
+        is_probe: bool = False,
+        statement_seconds: float = SHORT_STATEMENT_SECONDS,
+    ) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.
 
         `work` runs in another thread and may block. Writes use other threads and connections; so does a probe, a short
-        look whether the store can be read at all, of which one runs at a time.
+        look whether the store can be read at all, of which one runs at a time. A statement that takes longer than
+        `statement_seconds` is ended, where it runs on a server: what reads all rows of an account asks for more.
         """
 
     def read_pools(self) -> list[PoolStatus]:

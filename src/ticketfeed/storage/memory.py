@@ -52,7 +52,7 @@ from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.sidecar_contract import LOGINS_MAX
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 
 __all__ = ["MemoryStore"]
 
@@ -367,7 +367,13 @@ class MemoryStore(MemoryShardStore):
     async def clock_problem(self) -> str | None:
         return self._clock_check.problem()
 
-    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:  # noqa: ARG002
+    async def inspect(
+        self,
+        work: Callable[[Snapshot], T],
+        *,
+        is_probe: bool = False,  # noqa: ARG002
+        statement_seconds: float = SHORT_STATEMENT_SECONDS,  # noqa: ARG002
+    ) -> T:
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return await asyncio.to_thread(work, MemorySnapshot(list(self._accounts.values()), data))
 

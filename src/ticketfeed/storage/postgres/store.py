@@ -33,6 +33,7 @@ from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.pool_status import PoolStatus
+from ticketfeed.storage.postgres.citus import is_citus, refuse_tables
 from ticketfeed.storage.postgres.pool_status import pool_status
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
@@ -53,7 +54,7 @@ from ticketfeed.storage.postgres.write_session import WriteSession, write_transa
 from ticketfeed.storage.postgres.writer import READ_ONLY, STATEMENT_SECONDS, PostgresWriter, limit_statements
 from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build
 from ticketfeed.storage.shares import AccountSlots
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
     SqlSession,
@@ -117,11 +118,13 @@ class PostgresStore(SqlAccountStore):
         store_id: str,
         clock_check: ClockCheck,
         connections: ConnectionLimits,
+        *,
+        is_citus: bool,
     ) -> None:
         self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id, self.clocks = store_id, AccountClocks()
         self._erased = ErasedUsage()
-        self._readers = PostgresReaders(url, read_urls, connections)
+        self._readers = PostgresReaders(url, read_urls, connections, is_citus=is_citus)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
             ConnectionThreads(url, name, count, connections, configure)
@@ -150,13 +153,15 @@ class PostgresStore(SqlAccountStore):
         for each in (url, *read_urls):
             refuse_unreadable(each)
 
-        def prepare() -> str:
+        def prepare() -> tuple[str, bool]:
             with psycopg.connect(url, **CONNECTION) as connection:
-                return prepare_schema(connection, create=create)
+                store_id = prepare_schema(connection, create=create)
+                refuse_tables(connection)
+                return store_id, is_citus(connection)
 
         try:
-            store_id = await asyncio.to_thread(prepare)
-            store = cls(url, read_urls, clock, store_id, clock_check or ClockCheck(), connections)
+            store_id, has_citus = await asyncio.to_thread(prepare)
+            store = cls(url, read_urls, clock, store_id, clock_check or ClockCheck(), connections, is_citus=has_citus)
         except psycopg.Error as error:
             raise StoreError(f"cannot open the store: {explain(error)}") from error
         await store._readers.open()
@@ -196,7 +201,8 @@ class PostgresStore(SqlAccountStore):
     async def _is_distributed(self) -> bool:
         if not await self._fetch(QUERIES["find_citus"], {}, current=True):
             return False
-        return (ACCOUNT_TABLES[0],) in await self._fetch(QUERIES["list_distributed"], {}, current=True)
+        distributed = await self._fetch(QUERIES["list_distributed"], {}, current=True)
+        return any(table == ACCOUNT_TABLES[0] for table, *_ in distributed)
 
     async def read_clocks(self) -> dict[int, MovedClock]:
         """Without those that are out of reach. Raises StoreUnavailable if all are."""
@@ -372,12 +378,19 @@ class PostgresStore(SqlAccountStore):
         self._clock_check.compare(instant)
         self._compared_at = time.monotonic()
 
-    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
+    async def inspect(
+        self,
+        work: Callable[[Snapshot], T],
+        *,
+        is_probe: bool = False,
+        statement_seconds: float = SHORT_STATEMENT_SECONDS,
+    ) -> T:
         threads = self._prober if is_probe else self._inspectors
 
         def inspect() -> T:
             with threads.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
                 start_snapshot(connection)
+                limit_statements(connection, statement_seconds)
                 return work(PostgresSnapshot(connection))
 
         return await threads.run(lambda: _translate_errors(inspect))
@@ -463,7 +476,7 @@ class PostgresStore(SqlAccountStore):
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)
 
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        return await self._readers.read(sql, bindings)
+        return await self._readers.read_in_order(sql, bindings)
 
     async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.read_current(sql, bindings)
@@ -474,7 +487,7 @@ class PostgresStore(SqlAccountStore):
         """Each row of a page has the account's row after it."""
         sql = QUERIES.select(name, row_type)
         bindings["page_bytes_max"] = paging.PAGE_BYTES_MAX
-        rows = await self._readers.read(sql, bindings)
+        rows = await self._readers.read_in_order(sql, bindings)
         rows = rows or await self._readers.read_primary(sql, bindings)  # a replica may not have a new account yet
         if not rows:
             raise no_account_row(account)

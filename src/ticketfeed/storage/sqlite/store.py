@@ -30,7 +30,7 @@ from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
     SqlSession,
@@ -227,7 +227,13 @@ class SqliteStore(SqlAccountStore):
     async def clock_problem(self) -> str | None:
         return self._clock_check.problem()
 
-    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
+    async def inspect(
+        self,
+        work: Callable[[Snapshot], T],
+        *,
+        is_probe: bool = False,
+        statement_seconds: float = SHORT_STATEMENT_SECONDS,  # noqa: ARG002
+    ) -> T:
         return await _run_in(self._prober if is_probe else self._inspectors, lambda: self._inspect(work))
 
     async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
