@@ -10,6 +10,7 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.shard_contract import AgedStatus
 
 LONG = 30.0
 
@@ -85,8 +86,12 @@ class MaintenanceContract(StoreCase):
             await put("late", putting([ticket(1, status="solved")]))
 
             async def due(until: int) -> list[set[str]]:
+                async def find_aged(status: AgedStatus) -> set[int]:
+                    shards = await store.list_shards()
+                    return set().union(*[await store.find_aged(shard, status, until) for shard in shards])
+
                 expired = await store.find_expired(accounts, until)
-                aged = [await store.find_aged(accounts, status, until) for status in ("solved", "deleted")]
+                aged = [await find_aged(status) for status in ("solved", "deleted")]
                 jobs = {account_id for account_id, _ in await store.find_open_jobs(accounts, until)}
                 return [
                     {each.subdomain for each in accounts if each.account_id in ids} for ids in (expired, *aged, jobs)
@@ -97,7 +102,7 @@ class MaintenanceContract(StoreCase):
             assert (await due(NOON + 1))[1] == {"solved", "late"}
             assert await store.find_open_jobs(accounts, NOON) == [(of["open"].account_id, "o")]
             assert await store.find_expired([of["answer"]], NOON) == {of["answer"].account_id}
-            assert await store.find_aged([of["deleted"], account], "solved", NOON) == set()
+            assert await store.find_aged([of["deleted"]], "solved", NOON) == set()
 
         self.run(scenario)
 

@@ -381,16 +381,19 @@ UNION
 SELECT account_id FROM ticketfeed.job WHERE account_id = ANY (:ids) AND created_at <= :until AND finished_at <= :until
 
 -- name: find_aged
--- Accounts in which list_aged finds tickets. The tickets of a mirror change when its source changes them.
-SELECT DISTINCT state.account_id
+-- Accounts in which list_aged finds tickets. The tickets of a mirror change when its source changes them. Of each account
+-- one entry of the index ticket_ageing is read: a join may be planned from the tickets of all accounts.
+SELECT state.account_id
 FROM ticketfeed.feed_state AS state
-JOIN ticketfeed.ticket AS ticket ON ticket.account_id = state.account_id
-WHERE state.account_id = ANY (:ids) AND state.is_mirror = 0
-  AND ticket.status IN ('solved', 'deleted') AND ticket.status = :status
-  AND ticket.generated_timestamp > (
-    CASE WHEN :status = 'deleted' AND state.scrubbed_until <= :until THEN state.scrubbed_until ELSE -1 END
-  )
-  AND ticket.generated_timestamp <= :until
+WHERE state.account_id = ANY (:ids) AND state.is_mirror = 0 AND (
+    SELECT min(ticket.generated_timestamp) FROM ticketfeed.ticket AS ticket
+    WHERE ticket.account_id = state.account_id
+      AND ticket.status IN ('solved', 'deleted') AND ticket.status = :status
+      AND ticket.generated_timestamp > (
+        CASE WHEN :status = 'deleted' AND state.scrubbed_until <= :until THEN state.scrubbed_until ELSE -1 END
+      )
+      AND ticket.generated_timestamp <= :until
+) IS NOT NULL
 
 -- name: find_open_jobs
 -- The jobs that are not finished, oldest first.
