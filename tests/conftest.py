@@ -27,6 +27,15 @@ def postgres() -> Iterator[PostgresServer]:
     server.stop()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user can reach, as the one of a server may be: each pytest that starts closes its own."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def citus() -> CitusServer:
     """The Citus that TICKETFEED_TEST_CITUS_DSN names; skips where it names none."""

@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import time
 import warnings
@@ -26,6 +27,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path, *, cleanup_mode: Literal["stop", "delete"] = "stop") -> None:
         self._server: Server = get_server(folder, cleanup_mode=cleanup_mode)
+        self._server._stop = self._end
 
     @property
     def url(self) -> str:
@@ -85,4 +87,10 @@ class PostgresServer:
                 time.sleep(0.2)
 
     def stop(self) -> None:
+        """End it, unless another process uses it. Nobody needs its files: writing all of them takes up to minutes."""
         self._server.cleanup()
+
+    def _end(self) -> None:
+        server = psutil.Process(self.pid)
+        server.send_signal(signal.SIGQUIT)
+        server.wait(60)

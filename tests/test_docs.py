@@ -127,6 +127,6 @@ def test_connectors_that_were_tried() -> None:
     """The compatibility page has each connector that the tests install, with the version."""
     page = (ROOT / "docs/why/compatibility.md").read_text()
     tests = "".join(path.read_text() for path in sorted((ROOT / "tests/connectors").glob("*.py")))
-    pinned = re.findall(r'"([a-z-]+)(?:\[[a-z]+\])?(?:==|@)([0-9.]+)"', tests)
+    pinned = re.findall(r'"(?:@[a-z]+/)?([a-z-]+)(?:\[[a-z]+\])?(?:==|@)([0-9.]+)"', tests)
     assert len(pinned) >= 6
     assert [row for row in pinned if not re.search(rf"^\| \[{row[0]}\].*\| {row[1]} \|", page, re.M)] == []

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["NODE", "PYTHON", "connector_bin", "node_modules", "site_packages"]
+__all__ = ["AIRBYTE", "NODE", "PYTHON", "connector_bin", "node_modules", "site_packages"]
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".venv" / "connectors"
@@ -43,26 +43,25 @@ PYTHON: dict[str, tuple[str, ...]] = {
     # Not part of `make test`.
     "airbyte": (AIRBYTE,),
     "zendesk-mcp": ("zendesk-mcp==0.1.6",),
-    "zenpy": ("zenpy==2.0.57",),
 }
 # Folder of packages -> what npm is told to install.
 NODE = {
     "node": ("zendesk-node-api@1.3.0", "node-zendesk@6.0.1"),
     # Not part of `make test`.
-    "node-zendesk": ("node-zendesk@6.0.1",),
     "zcli": ("@zendesk/zcli-core@2.0.0",),
 }
-_LATER = {"airbyte", "zendesk-mcp", "zenpy", "node-zendesk", "zcli"}
+_LATER = {"airbyte", "zendesk-mcp", "zcli"}
 
 
-def connector_bin(name: str) -> Path:
-    """The folder of programs of a virtual environment of `PYTHON`."""
+def connector_bin(name: str, *requirements: str) -> Path:
+    """The folder of programs of a virtual environment, of `PYTHON` if no requirements are given."""
+    wanted = requirements or PYTHON[name]
 
     def make(folder: Path) -> None:
         _run(sys.executable, "-m", "venv", "--clear", str(folder))
-        _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYTHON[name])
+        _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted)
 
-    return _kept(name, (sys.version, *PYTHON[name]), make) / "bin"
+    return _kept(name, (sys.version, *wanted), make) / "bin"
 
 
 def site_packages(bin: Path) -> Path:
@@ -71,15 +70,16 @@ def site_packages(bin: Path) -> Path:
     return folder
 
 
-def node_modules(name: str) -> Path:
-    """A folder with packages of `NODE`, for NODE_PATH."""
+def node_modules(name: str, *packages: str) -> Path:
+    """A folder of packages for NODE_PATH, those of `NODE` if none are given."""
+    wanted = packages or NODE[name]
 
     def make(folder: Path) -> None:
         quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
         trusted = {"NODE_EXTRA_CA_CERTS": str(SYSTEM_CERTIFICATES)} if SYSTEM_CERTIFICATES.exists() else {}
-        _run("npm", "install", *quiet, "--prefix", str(folder), *NODE[name], env={**trusted, **os.environ})
+        _run("npm", "install", *quiet, "--prefix", str(folder), *wanted, env={**trusted, **os.environ})
 
-    return _kept(name, NODE[name], make) / "node_modules"
+    return _kept(name, wanted, make) / "node_modules"
 
 
 def _kept(name: str, wanted: tuple[str, ...], make: Callable[[Path], None]) -> Path:

@@ -129,11 +129,11 @@ def serve_forks(control_descriptor: int) -> None:
     gc.freeze()
     running: dict[int, int] = {}
     while True:
-        ready = select.select([control, ended], [], [])[0]
+        ready = select.select([control_descriptor, ended], [], [])[0]
         if ended in ready:
             os.read(ended, 1000)
             _tell_ended(running)
-        if control in ready:
+        if control_descriptor in ready:
             request, descriptors, _, _ = socket.recv_fds(control, _BYTES_MAX, 4)
             if not request:
                 return

@@ -30,9 +30,9 @@ def test_kill(kill: Callable[[str, Path, int, Random], Outcome], kills: int, url
     assert figures.writes > 0
 
 
-def test_kill_postgres(tmp_path: Path, folder: Path) -> None:
+def test_kill_postgres(open_folder: Path, folder: Path) -> None:
     """PostgreSQL is killed under load: nothing acknowledged is lost; the server says 503 meanwhile, then goes on."""
-    with own_server(tmp_path) as server:
+    with own_server(open_folder) as server:
         figures, violations = kill_postgres(server, folder, 2, Random(1))
     assert violations == ""
     assert figures.acknowledged > 0

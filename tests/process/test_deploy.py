@@ -157,13 +157,13 @@ def test_citus_distributes_every_table() -> None:
     assert "ticketfeed store distribute" in (ROOT / "docs/how-to/citus.md").read_text()
 
 
-def test_replica_script(tmp_path: Path) -> None:
+def test_replica_script(open_folder: Path) -> None:
     """Run outside: the scripts make a primary that lets replicas in, and a replica that follows; started again, it
     goes on from what it has."""
-    primary = PostgresServer(tmp_path / "primary")
+    primary = PostgresServer(open_folder / "primary")
     server = primary._server
     if server.system_user is not None:
-        shutil.chown(tmp_path, server.system_user)
+        shutil.chown(open_folder, server.system_user)
     info = server.get_postmaster_info()
     env = {
         "PATH": f"{server.bin_path}:{os.environ['PATH']}",
@@ -174,12 +174,12 @@ def test_replica_script(tmp_path: Path) -> None:
         "POSTGRES_DB": "postgres",
         "REPLICATION_PASSWORD": 'it\'s "secret"',
     }
-    as_user: dict[str, Any] = {"user": server.system_user, "cwd": str(tmp_path)} if server.system_user else {}
+    as_user: dict[str, Any] = {"user": server.system_user, "cwd": str(open_folder)} if server.system_user else {}
     subprocess.run(["sh", str(DEPLOY / "postgres/primary.sh")], env=env, check=True, capture_output=True, **as_user)
     assert (server.pgdata / "pg_hba.conf").read_text().endswith("host replication replicator all scram-sha-256\n")
-    data = tmp_path / "replica" / "docker"
+    data = open_folder / "replica" / "docker"
     env |= {"PGDATA": str(data), "PRIMARY_HOST": str(info.socket_dir)}
-    sockets = tmp_path / "sockets"
+    sockets = open_folder / "sockets"
     sockets.mkdir()
     if server.system_user is not None:
         shutil.chown(sockets, server.system_user)

@@ -20,9 +20,9 @@ from ticketfeed.storage.sqlite.store import SqliteStore
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(open_folder: Path) -> Iterator[Path]:
     """A disk of a few megabytes of its own, where mounting one is permitted."""
-    folder = tmp_path / "small"
+    folder = open_folder / "small"
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=16m", "small", str(folder)], capture_output=True, check=False
@@ -98,14 +98,14 @@ def test_sqlite_read_only() -> None:
         asyncio.run(main(Path(folder) / "t.db"))
 
 
-def test_postgres_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+def test_postgres_on_a_full_disk(small_disk: Path, open_folder: Path) -> None:
     """The same on PostgreSQL, whose tickets lie on the disk that fills up."""
-    with own_server(tmp_path) as server:
+    with own_server(open_folder) as server:
         url = server.new_database()
         space = small_disk / "space"
         space.mkdir()
         if os.geteuid() == 0:
-            owner = (tmp_path / "postgres").stat()
+            owner = (open_folder / "postgres").stat()
             for folder in (small_disk, space):
                 os.chown(folder, owner.st_uid, owner.st_gid)
         asyncio.run(_move_tickets(url, space))

@@ -19,10 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.process.conftest import ENVIRONMENT, PATH, TOKEN, Running, run
+from tests.process.conftest import ENVIRONMENT, PATH, TOKEN, Running, run, wait_until
 from tests.process.crash import free_port
 from tests.test_docs import ROOT
 
@@ -76,6 +77,10 @@ def commands(page: Path) -> list[str]:
 def programs(page: Path) -> Iterator[tuple[str, str]]:
     """Files whose text a page shows: a block that begins with the file's name in a comment."""
     yield from re.findall(r"```\w+\n# ([\w.]+\.(?:py|toml))\n(.*?)```", page.read_text(), re.S)
+
+
+def has_opened_store(pid: int) -> bool:
+    return any(Path(file.path).suffix == ".db" for file in psutil.Process(pid).open_files())
 
 
 class Terminal:
@@ -145,7 +150,8 @@ class Terminal:
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        time.sleep(1.5)
+        wait_until(lambda: has_opened_store(process.pid))
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 130, (command, output)
@@ -216,13 +222,6 @@ def prepare(folder: Path, filled: Path, world: Path, page: Path) -> None:
         (folder / name).write_text(text)
 
 
-@pytest.fixture(scope="module")
-def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.stop()
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(
     page: Path,
@@ -230,14 +229,14 @@ def test_page(
     filled: Path,
     world: Path,
     server: Running,
-    database_server: PostgresServer,
+    postgres: PostgresServer,
 ) -> None:
     """The commands of a page run in the order in which they stand there."""
     prepare(tmp_path, filled, world, page)
     port = free_port()
     host, source_port = server.address
     source = f"a@example.com/token:{TOKEN} 'http://{host}:{source_port}"
-    url = database_server.new_database() if "postgresql://" in page.read_text() else ""
+    url = postgres.new_database() if "postgresql://" in page.read_text() else ""
     terminal = Terminal(tmp_path, port, url, source)
     try:
         if page.name == "write-tickets.md":  # where another server is there before

@@ -1,8 +1,10 @@
 """Reading from replicas: a real streaming replica, paused to make it lag."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -20,14 +22,16 @@ from ticketfeed.storage.postgres.timeline import CLOCK_ERROR_SECONDS
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, PostgresServer]]:
+def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
     """A primary and its replica, for these tests alone: one of them is killed."""
-    folder = tmp_path_factory.mktemp("replicas")
-    primary = PostgresServer(folder / "primary")
-    replica = primary.replica(folder / "replica")
-    yield primary, replica
-    replica.stop()
-    primary.stop()
+    # Not in pytest's own folder: each pytest that starts closes that to other users, and servers may run as one.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        primary = PostgresServer(folder / "primary")
+        replica = primary.replica(folder / "replica")
+        yield primary, replica
+        replica.stop()
+        primary.stop()
 
 
 def _catch_up(primary: PostgresServer, replica: PostgresServer) -> None:

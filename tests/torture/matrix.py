@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.connectors.test_dlt import python as dlt_python
-from tests.connectors.venvs import NODE, PYTHON, connector_bin, node_modules
+from tests.connectors.venvs import AIRBYTE, PYTHON, connector_bin, node_modules
 from ticketfeed.faults import shipped_scenarios
 from ticketfeed.torture.results import OUTCOMES
 
 PAGE = Path(__file__).parents[2] / "docs/reference/torture-matrix.md"
 REPORTS = Path(__file__).parents[2] / "build/torture-matrix"
 PROGRAMS = Path(__file__).parent / "connectors"
+ZENPY, NODE_ZENDESK = "zenpy==2.0.57", "node-zendesk@6.0.1"
 ACCOUNT = ("{subdomain}", "{email}", "{token}")
 SIGNS = {"PASS": "pass", "FAIL": "**fail**", "INCONCLUSIVE": "?", "UNSUPPORTED": "-"}
 HEAD = """# Torture matrix
@@ -51,7 +52,7 @@ class Connector(NamedTuple):
 
 
 def _zenpy() -> list[str]:
-    return [str(connector_bin("zenpy") / "python"), _program("zenpy_export.py"), *ACCOUNT, "{output}.ndjson"]
+    return [str(connector_bin("zenpy", ZENPY) / "python"), _program("zenpy_export.py"), *ACCOUNT, "{output}.ndjson"]
 
 
 def _tap_zendesk() -> list[str]:
@@ -71,7 +72,7 @@ def _dlt() -> list[str]:
 
 
 def _node_zendesk() -> list[str]:
-    modules = node_modules("node-zendesk")
+    modules = node_modules("node-zendesk", NODE_ZENDESK)
     program = _program("node_zendesk_export.js")
     return ["env", f"NODE_PATH={modules}", "node", program, *ACCOUNT, "{output}.ndjson"]
 
@@ -87,15 +88,15 @@ def _program(name: str) -> str:
 
 def connectors() -> Iterable[Connector]:
     """The connectors, in the order of the page."""
-    yield Connector("zenpy", PYTHON["zenpy"][0].partition("==")[2], _zenpy)
+    yield Connector("zenpy", ZENPY.partition("==")[2], _zenpy)
     # It sleeps for a minute after every 450 tickets: two pages of 1,000 take two minutes.
     slow = ("--tickets", "1150", "--timeout", "400", "--jobs", "16")
     yield Connector("tap-zendesk", PYTHON["tap-zendesk"][0].partition("==")[2], _tap_zendesk, slow)
     # It starts for half a minute.
     slow = ("--timeout", "900", "--jobs", "8")
-    yield Connector("airbyte-source-zendesk-support", PYTHON["airbyte"][0].partition("==")[2], _airbyte, slow)
+    yield Connector("airbyte-source-zendesk-support", AIRBYTE.partition("==")[2], _airbyte, slow)
     yield Connector("dlt rest_api", _dlt_version(), _dlt)
-    yield Connector("node-zendesk", NODE["node-zendesk"][0].partition("@")[2], _node_zendesk)
+    yield Connector("node-zendesk", NODE_ZENDESK.partition("@")[2], _node_zendesk)
 
 
 def run(connector: Connector) -> None:
