@@ -46,7 +46,7 @@ def citus() -> CitusServer:
 
 @pytest.fixture
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """The URL where a store of a named engine may be made; on Citus it is there, empty and distributed."""
+    """The URL where a store of a named engine may be made; on PostgreSQL it is there, empty, on Citus distributed."""
     on_citus: list[str] = []
 
     def make(name: str) -> str:
@@ -56,7 +56,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
             return sqlite_url(tmp_path)
         if name == "postgres":
             server: PostgresServer = request.getfixturevalue("postgres")
-            return server.new_database()
+            return server.new_store()
         on_citus.append(request.getfixturevalue("citus").new_store())
         return on_citus[-1]
 
