@@ -10,10 +10,10 @@ import re
 import selectors
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CONNECTIONS", "LoadError", "LoadSample", "run_load"]
+__all__ = ["CONNECTIONS", "LoadError", "LoadSample", "run_connections", "run_load"]
 
 CONNECTIONS = 4
 ANSWER_SECONDS_MAX = 30.0
@@ -40,17 +40,22 @@ class LoadSample:
 def run_load(address: tuple[str, int], requests: Iterator[bytes], seconds: float) -> LoadSample:
     """Ask for `seconds`, or until there are no more requests, on all connections at once; then wait for what is under
     way. Raises LoadError."""
+    return run_connections(address, [requests] * CONNECTIONS, seconds)
+
+
+def run_connections(address: tuple[str, int], sources: Sequence[Iterator[bytes]], seconds: float) -> LoadSample:
+    """The same on a connection for each of `sources`, whose requests it asks."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
-        first = list(itertools.islice(requests, CONNECTIONS))
-        connections = [stack.enter_context(_Connection(address)) for _ in first]
+        first = [(source, request) for source in sources for request in itertools.islice(source, 1)]
+        connections = [stack.enter_context(_Connection(address, source)) for source, _ in first]
         for connection in connections:
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         pages = size = 0
         waiting = len(connections)
         started = finished = time.perf_counter()
         cpu_started = time.process_time()
-        for connection, request in zip(connections, first, strict=True):
+        for connection, (_, request) in zip(connections, first, strict=True):
             connection.ask(request)
         while waiting:
             ready = selector.select(ANSWER_SECONDS_MAX)
@@ -61,7 +66,7 @@ def run_load(address: tuple[str, int], requests: Iterator[bytes], seconds: float
                     continue
                 pages, size = pages + 1, size + key.data.received
                 finished = time.perf_counter()
-                following = next(requests, None) if finished - started < seconds else None
+                following = next(key.data.source, None) if finished - started < seconds else None
                 if following is None:
                     waiting -= 1
                 else:
@@ -71,9 +76,10 @@ def run_load(address: tuple[str, int], requests: Iterator[bytes], seconds: float
 
 
 class _Connection:
-    """One request at a time. `received` counts the bytes of its answer, head included."""
+    """One request of `source` at a time. `received` counts the bytes of its answer, head included."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], source: Iterator[bytes]) -> None:
+        self.source = source
         self.socket = socket.create_connection(address, timeout=ANSWER_SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received, self._size, self._head = 0, 0, b""
@@ -105,6 +111,6 @@ class _Connection:
 
 def _body_size(head: bytes) -> int:
     length = _CONTENT_LENGTH.search(head)
-    if not head.startswith(b"HTTP/1.1 200 ") or length is None:
-        raise LoadError(f"not an answer of 200 with a length: {head[:200].decode('latin-1')}")
+    if not head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 ")) or length is None:
+        raise LoadError(f"not an answer of 200 or 201 with a length: {head[:200].decode('latin-1')}")
     return int(length[1])

@@ -73,9 +73,9 @@ APPLICATIONS = {
 
 
 @contextlib.contextmanager
-def serve_ticketfeed(store_url: str, cores: Set[int], *options: str) -> Iterator[Running]:
+def serve_ticketfeed(store_url: str, cores: Set[int], *options: str, python: str = sys.executable) -> Iterator[Running]:
     """The command as anyone runs it, access log on."""
-    command = [sys.executable, "-m", "ticketfeed", "serve", "--store", store_url, "--port", "0", *options]
+    command = [python, "-m", "ticketfeed", "serve", "--store", store_url, "--port", "0", *options]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with running(command, cores, env=environment(), **streams) as process:
         yield Running(process.pid, _read_address(process))

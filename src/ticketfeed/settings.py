@@ -163,10 +163,10 @@ class Settings:
         minimum=2,
         maximum=1000,
     )
-    prepared_statements: bool = _setting(
-        False,
-        "Prepare statements on the PostgreSQL server, which saves time with each page; not behind a pooler in "
-        "transaction mode that cannot.",
+    prepared_statements: Literal["auto", "always", "never"] = _setting(
+        "auto",
+        "Prepare statements on the PostgreSQL server. auto: those of writes, unless there is a pooler in between. "
+        "always: all, which saves time with each page; not behind a pooler in transaction mode that cannot.",
     )
     account: str | None = _setting(
         None, "Account name. Default: the default account of the store; demo in an empty store."

@@ -1,5 +1,6 @@
 """A slice of the storage contract through PgBouncer in transaction mode, where it is installed."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.debian_postgres import PGBOUNCER, serve_pgbouncer
 from tests.postgres import PostgresServer
-from tests.storage.contract import ManualClock, StoreContract
+from tests.storage.contract import ManualClock, StoreContract, putting, ticket
 from tests.storage.contract_slice import contract_slice
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.postgres.store import PostgresStore
@@ -35,3 +36,22 @@ class TestPgBouncer(StoreContract):
     async def open_store(self, clock: ManualClock) -> Store:
         name = psycopg.conninfo.conninfo_to_dict(self._postgres.new_database())["dbname"]
         return await PostgresStore.open(f"{self._url}{name}", clock)
+
+
+def test_prepared_statements(postgres: PostgresServer, pooler_url: str) -> None:
+    """Writes prepare their statements on a server that they reach directly, and none behind the pooler."""
+
+    async def count(url: str) -> int:
+        store = await PostgresStore.open(url, ManualClock())
+        account = await store.create_account("acme")
+        for id in range(1, 10):
+            await store.write(account, putting([ticket(id)]))
+        with store._writers.pool.connection() as connection:
+            ((prepared,),) = connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchall()
+        await store.close()
+        return int(prepared)
+
+    url = postgres.new_database()
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    assert asyncio.run(count(url)) > 0
+    assert asyncio.run(count(f"{pooler_url}{name}")) == 0

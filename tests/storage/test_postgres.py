@@ -393,7 +393,7 @@ def test_limits_of_connections(postgres: PostgresServer) -> None:
 
     async def main() -> None:
         url = postgres.new_database()
-        store = await PostgresStore.open(url, ManualClock(), connections=ConnectionLimits(2, 2, has_prepared=True))
+        store = await PostgresStore.open(url, ManualClock(), connections=ConnectionLimits(2, 2, prepared="always"))
         accounts = [await store.create_account(f"desk{number}") for number in range(4)]
         for round in range(8):
             await asyncio.gather(*(store.write(account, putting([ticket(round + 1)])) for account in accounts * 2))

@@ -14,7 +14,7 @@ from tests.storage.contract import ManualClock, putting, ticket
 from ticketfeed.protocol.errors import BadInput, StoreUnavailable
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.protocol.ticket_input import NEW_TICKET
-from ticketfeed.storage.connection_limits import ConnectionLimits
+from ticketfeed.storage.connection_limits import ConnectionLimits, Prepared
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.writing.tickets import TicketWriter
@@ -23,9 +23,9 @@ Work = Callable[[WriteTransaction], object]
 Scenario = Callable[[PostgresStore, Account], Awaitable[None]]
 
 
-def run(postgres: PostgresServer, scenario: Scenario, *, has_prepared: bool = False) -> None:
+def run(postgres: PostgresServer, scenario: Scenario, *, prepared: Prepared = "auto") -> None:
     async def main() -> None:
-        limits = ConnectionLimits(has_prepared=has_prepared)
+        limits = ConnectionLimits(prepared=prepared)
         store = await PostgresStore.open(postgres.new_database(), ManualClock(), connections=limits)
         await scenario(store, await store.create_account("acme"))
         await store.close()
@@ -70,12 +70,12 @@ def make_ticket(write: WriteTransaction) -> int:
     return TicketWriter(write, "acme", Identity(1, "", "admin")).create(new).draft.id
 
 
-@pytest.mark.parametrize("has_prepared", [False, True])
-def test_which_write_gets_which_error(postgres: PostgresServer, has_prepared: bool) -> None:
+@pytest.mark.parametrize("prepared", ["never", "auto"])
+def test_which_write_gets_which_error(postgres: PostgresServer, prepared: Prepared) -> None:
     """A statement that fails is the error of the write that sent it alone, and that write leaves nothing."""
 
     async def scenario(store: PostgresStore, account: Account) -> None:
-        for _ in range(8 if has_prepared else 1):  # until statements are prepared
+        for _ in range(8 if prepared == "auto" else 1):  # until statements are prepared
             works = [putting([ticket(1)]), refused, failing("SELECT 1/0"), putting([ticket(2)])]
             ended = await asyncio.gather(*await write_together(store, account, works), return_exceptions=True)
             assert [type(each) for each in ended] == [int, BadInput, StoreUnavailable, int]
@@ -83,7 +83,7 @@ def test_which_write_gets_which_error(postgres: PostgresServer, has_prepared: bo
         assert [row.id for row in await store.read_tickets(account, [1, 2, 99])] == [1, 2]
         assert (await store.read_state(account)).ticket_count == 2
 
-    run(postgres, scenario, has_prepared=has_prepared)
+    run(postgres, scenario, prepared=prepared)
 
 
 def test_an_error_that_a_work_hides(postgres: PostgresServer) -> None:

@@ -1,20 +1,22 @@
 """How a process connects to a PostgreSQL server."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-__all__ = ["DEFAULT_CONNECTIONS", "ConnectionLimits"]
+__all__ = ["DEFAULT_CONNECTIONS", "ConnectionLimits", "Prepared"]
+
+# Which statements are prepared on the server: those of writes where it is reached without a pooler; all; none.
+Prepared = Literal["auto", "always", "never"]
 
 
 class ConnectionLimits(NamedTuple):
     """At most so many connections to each server for `reads`, and to the primary for `writes`.
 
     Of reads a third, of writes half are for those which are quick (storage/shares.py); five more are for snapshots.
-    `has_prepared`: whether statements are prepared on the server, which a pooler in transaction mode may not allow.
     """
 
     reads: int = 24
     writes: int = 16
-    has_prepared: bool = False
+    prepared: Prepared = "auto"
 
     @property
     def quick_reads(self) -> int:

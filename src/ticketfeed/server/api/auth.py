@@ -18,6 +18,7 @@ from ticketfeed.protocol.scopes import cut_scopes
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.password_checks import PasswordChecks
 from ticketfeed.storage.contract import Store
+from ticketfeed.storage.shared_reads import SharedReads
 
 __all__ = ["AccountClock", "Authenticate", "Authenticator", "Client", "identity_of"]
 
@@ -47,6 +48,8 @@ class Authenticator:
         """`on_failure` is called with why credentials were refused: token, password, or unchecked."""
         self._store, self._now, self._on_failure = store, now, on_failure
         self._passwords = PasswordChecks(store)
+        self._tokens = SharedReads(lambda *which: store.find_token_user(*which))
+        self._access_tokens = SharedReads(lambda *which: store.find_access_token(*which))
         # (account_id, header) -> the account's record_changes when it was checked, and the identity. Every write of a
         # credential or a user bumps record_changes, so an entry is valid while they stay the same.
         self._identities: dict[tuple[int, str | None], tuple[int, Identity]] = {}
@@ -114,7 +117,7 @@ class Authenticator:
     async def _bearer(self, account: Account, token: str) -> Identity | None:
         if not is_access_token(token):
             return await self._token(account, token)
-        found = await self._store.find_access_token(account, hash_token(token))
+        found = await self._access_tokens.read(account, hash_token(token))
         if found is None:
             return await self._token(account, token)
         if found.expires_at is not None and self._now(account) >= found.expires_at:
@@ -130,7 +133,7 @@ class Authenticator:
         )
 
     async def _token(self, account: Account, token: str) -> Identity | None:
-        credential = await self._store.find_token_user(account, hash_token(token)) if token else None
+        credential = await self._tokens.read(account, hash_token(token)) if token else None
         identity = identity_of(credential.id, credential.user) if credential else None
         return identity and credential and replace(identity, kind="api_token", used_at=credential.used_at)
 

@@ -19,6 +19,7 @@ from ticketfeed.protocol.credentials import hash_password, is_password
 from ticketfeed.protocol.errors import APIRateLimitExceeded
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.contract import Credential, CredentialStore
+from ticketfeed.storage.shared_reads import SharedReads
 
 __all__ = ["ADDRESS_FAILURES", "LINE_MAX", "NAME_FAILURES", "Failures", "PasswordChecks", "network_of", "too_many"]
 
@@ -62,7 +63,7 @@ class PasswordChecks:
     """The checks of one process."""
 
     def __init__(self, store: CredentialStore, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._monotonic = store, monotonic
+        self._stored, self._monotonic = SharedReads(lambda *which: store.find_passwords(*which)), monotonic
         # Entries are keyed by a hash that is worth nothing outside of this process.
         self._secret = secrets.token_bytes(32)
         # Account, email and password -> the stored hash that they were found to match.
@@ -79,7 +80,7 @@ class PasswordChecks:
         key = self._key(account, email, password)
         stored = self._correct.get(key)
         if stored is not None:
-            for credential in await self._store.find_passwords(account, email):
+            for credential in await self._stored.read(account, email):
                 if credential.secret_hash == stored:
                     return credential
         check = self._in_line.get(key)  # clients open several connections at once
@@ -107,7 +108,7 @@ class PasswordChecks:
     ) -> Credential | None:
         is_wrong = False
         try:
-            credentials = await self._store.find_passwords(account, email)
+            credentials = await self._stored.read(account, email)
             async with self._turn:
                 found = await asyncio.to_thread(_find_match, credentials, password)
             is_wrong = found is None

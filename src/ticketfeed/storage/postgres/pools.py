@@ -16,6 +16,7 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.storage.connection_limits import ConnectionLimits
 from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.postgres.pool_status import pool_status
+from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
@@ -27,6 +28,7 @@ __all__ = [
     "connect_options",
     "explain",
     "is_transient",
+    "prepare_statements",
 ]
 
 T = TypeVar("T")
@@ -46,7 +48,7 @@ TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000
 OWN_STATES = {"57P01", "57P02", "57P03", "42P01", "3F000"}
 # Runs of a statement on a connection before it is prepared on the server, if it may be.
 PREPARED_AFTER = 5
-# No server-side prepared statements: a pooler in transaction mode gives the next transaction another connection.
+# No prepared statements yet: a pooler in transaction mode gives the next transaction another connection.
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
     "prepare_threshold": None,
@@ -218,7 +220,18 @@ class PostgresReaders:
 
 def connect_options(connections: ConnectionLimits) -> dict[str, Any]:
     """The options of a connection in a pool."""
-    return {**CONNECTION, "prepare_threshold": PREPARED_AFTER if connections.has_prepared else None}
+    return {**CONNECTION, "prepare_threshold": PREPARED_AFTER if connections.prepared == "always" else None}
+
+
+def prepare_statements(connection: psycopg.Connection[Any]) -> None:
+    """Prepare the statements of a connection that no pooler shares: it tells the process that serves it by its true id.
+
+    Not on Citus, which makes other plans for other accounts.
+    """
+    sql = QUERIES["read_backend"].encode()
+    for process_id, is_citus in connection.execute(sql):
+        if process_id == connection.info.backend_pid and not is_citus:
+            connection.prepare_threshold = PREPARED_AFTER
 
 
 def _reader_pool(url: str, connections: ConnectionLimits) -> Pool:

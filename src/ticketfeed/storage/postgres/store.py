@@ -39,6 +39,7 @@ from ticketfeed.storage.postgres.pools import (
     WAIT_SECONDS,
     PostgresReaders,
     explain,
+    prepare_statements,
 )
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
@@ -119,11 +120,11 @@ class PostgresStore(SqlAccountStore):
         self._readers = PostgresReaders(url, read_urls, connections)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
-            ConnectionThreads(url, name, count, connections)
-            for name, count in (
-                ("writer", connections.writes),
-                ("inspector", INSPECTORS_MAX),
-                ("prober", 1),
+            ConnectionThreads(url, name, count, connections, configure)
+            for name, count, configure in (
+                ("writer", connections.writes, prepare_statements if connections.prepared == "auto" else None),
+                ("inspector", INSPECTORS_MAX, None),
+                ("prober", 1, None),
             )
         )
         slots = AccountSlots(quick, 1, connections.writes - quick)

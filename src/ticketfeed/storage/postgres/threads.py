@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from ticketfeed.storage.connection_limits import ConnectionLimits
@@ -16,12 +17,24 @@ T = TypeVar("T")
 
 
 class ConnectionThreads:
-    """Threads of one purpose, and as many connections to the primary."""
+    """Threads of one purpose, and as many connections to the primary. `configure` is called with each connection."""
 
-    def __init__(self, url: str, name: str, count: int, connections: ConnectionLimits) -> None:
-        options = connect_options(connections)
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        count: int,
+        connections: ConnectionLimits,
+        configure: Callable[[psycopg.Connection[Any]], None] | None = None,
+    ) -> None:
         self.pool = ConnectionPool(
-            url, min_size=0, max_size=count, open=False, kwargs=options, reconnect_timeout=WAIT_SECONDS
+            url,
+            min_size=0,
+            max_size=count,
+            open=False,
+            kwargs=connect_options(connections),
+            configure=configure,
+            reconnect_timeout=WAIT_SECONDS,
         )
         self._executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"postgres-{name}")
 

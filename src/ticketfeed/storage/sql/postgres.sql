@@ -4,6 +4,10 @@
 -- The time of the server, which the clock of this machine is compared with. Nothing that is stored depends on it.
 SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)
 
+-- name: read_backend
+-- The process of the server that serves this connection; and whether the database has the extension Citus.
+SELECT pg_backend_pid(), EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+
 -- name: read_fenced_at
 -- The newest watermark that a fence has set, which no fence can change until the new account is there.
 SELECT value::bigint FROM ticketfeed.meta WHERE name = 'fenced_at' FOR SHARE
