@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,12 @@ from tests.postgres import PostgresServer
 # A test never fails for its speed: that is measured in bench/.
 settings.register_profile("ticketfeed", deadline=None)
 settings.load_profile("ticketfeed")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected, which lasts as long as the run, to no more garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
