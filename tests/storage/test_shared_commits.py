@@ -1,6 +1,7 @@
 """Writes that share a transaction on PostgreSQL: each by itself to whoever called, in few round trips."""
 
 import asyncio
+import contextlib
 import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.contract import ManualClock, putting, ticket
 from ticketfeed.protocol.errors import BadInput, StoreUnavailable
+from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.storage.connection_limits import ConnectionLimits, Prepared
@@ -89,20 +91,29 @@ def test_which_write_gets_which_error(postgres: PostgresServer, prepared: Prepar
 def test_an_error_that_a_work_hides(postgres: PostgresServer) -> None:
     """A write whose transaction was rolled back is never told that it was stored, alone or in a group."""
 
+    def fail_unseen(write: WriteTransaction) -> None:
+        with contextlib.suppress(psycopg.Error):
+            write._session.fetch("SELECT 1/0", {})  # type: ignore[attr-defined]
+        with contextlib.suppress(psycopg.Error):
+            write._session.sync()  # type: ignore[attr-defined]
+
     def hides(write: WriteTransaction) -> None:
         write.put_tickets([ticket(99)])
-        try:
-            write._session.fetch("SELECT 1/0", {})  # type: ignore[attr-defined]
-        except psycopg.Error:
-            return
+        fail_unseen(write)
+
+    def hides_what_counts_nothing(write: WriteTransaction) -> None:
+        write.put_idempotent_answer("key", IdempotentAnswer("print", 1, 201, None, b"{}"))
+        fail_unseen(write)
 
     async def scenario(store: PostgresStore, account: Account) -> None:
         works = [hides, putting([ticket(1)])]
         ended = await asyncio.gather(*await write_together(store, account, works), return_exceptions=True)
         assert [type(each) for each in ended] == [StoreUnavailable, int]
-        with pytest.raises(StoreUnavailable):
-            await store.write(account, hides)
+        for work in (hides, hides_what_counts_nothing):
+            with pytest.raises(StoreUnavailable):
+                await store.write(account, work)
         assert (await store.read_state(account)).ticket_count == 1
+        assert await store.write(account, lambda write: write.find_idempotent_answer("key")) is None
 
     run(postgres, scenario)
 
