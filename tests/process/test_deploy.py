@@ -24,6 +24,8 @@ from tests.test_docs import ROOT
 from ticketfeed.cli import make_app
 from ticketfeed.cli.resolver import RULE
 from ticketfeed.settings import SETTINGS, variable_name
+from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS
+from ticketfeed.storage.postgres.store import INSPECTORS_MAX
 from ticketfeed.storage.queries import ACCOUNT_TABLES, load_migrations
 
 DEPLOY = ROOT / "deploy"
@@ -123,6 +125,21 @@ def test_compose(path: Path) -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
         if service["command"][0] == "serve":
             assert int(service["stop_grace_period"].removesuffix("s")) > 30
+
+
+@pytest.mark.parametrize("name", ["postgres", "citus"])
+def test_room_for_connections(name: str) -> None:
+    """PostgreSQL takes all that the server processes may open, and on Citus what nodes open to one another."""
+    services = yaml.safe_load((DEPLOY / f"compose.{name}.yaml").read_text())["services"]
+    servers = [each for each in services.values() if "max_connections" in str(each.get("command"))]
+    assert len(servers) == {"postgres": 2, "citus": 3}[name]
+    rooms = {re.findall(r"max_connections=(\d+)", str(each["command"]))[0] for each in servers}
+    processes = int(services["feed"]["command"][-1]) * {"postgres": 2, "citus": 1}[name]  # --scale feed=2
+    reads, writes, _ = DEFAULT_CONNECTIONS
+    primary = processes * (reads + writes + INSPECTORS_MAX + 1)
+    worker = primary + 2 * processes * reads  # for the coordinator; its own, and those of the other worker's
+    assert len(rooms) == 1  # a replica with less than its primary does not start
+    assert {"postgres": primary, "citus": worker}[name] < int(rooms.pop()) - 20
 
 
 def test_commands_in_comments() -> None:

@@ -295,7 +295,7 @@ def test_how_long_a_chart_is_cached(
     desk = desk_of()
     account = desk._account("acme")
 
-    async def inspect(_work: Any) -> dict[int, int]:
+    async def inspect(_work: Any, **_options: Any) -> dict[int, int]:
         clock[0] += counting_seconds
         counts[0] += 1
         return {NOON // 60 * 60: 3}

@@ -5,6 +5,7 @@ TICKETFEED_TEST_CITUS_DSN (test_citus.py).
 """
 
 import asyncio
+import re
 import subprocess
 import sys
 
@@ -16,27 +17,41 @@ from tests.storage.contract import ManualClock
 from ticketfeed.protocol.errors import StoreError
 from ticketfeed.storage.distribution import distribute_store
 from ticketfeed.storage.pool_status import NodeStatus
+from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.queries import ACCOUNT_TABLES, load_migrations, split_statements
 
 STAND_IN = """
 CREATE TABLE pg_dist_partition (
-    logicalrelid oid PRIMARY KEY, partmethod "char", repmodel "char", beside text, shards int
+    logicalrelid oid PRIMARY KEY, partmethod "char", repmodel "char", partkey text, colocationid int, beside text,
+    shards int
 );
+CREATE SEQUENCE colocation;
 CREATE TABLE pg_dist_node (groupid int);
+CREATE FUNCTION column_to_column_name(name oid, partkey text) RETURNS text LANGUAGE sql AS 'SELECT partkey';
 CREATE FUNCTION create_reference_table(name regclass) RETURNS void LANGUAGE sql
-    AS 'INSERT INTO public.pg_dist_partition VALUES (name, ''n'', ''t'')';
+    AS 'INSERT INTO public.pg_dist_partition VALUES (name, ''n'', ''t'', NULL, 0)';
 CREATE FUNCTION create_distributed_table(name regclass, col text, colocate_with text, shard_count int DEFAULT NULL)
-    RETURNS void LANGUAGE sql
-    AS 'INSERT INTO public.pg_dist_partition VALUES (name, ''h'', ''c'', colocate_with, shard_count)';
+    RETURNS void LANGUAGE sql AS $$
+    INSERT INTO public.pg_dist_partition SELECT name, 'h', 'c', col, coalesce(
+        (SELECT part.colocationid FROM public.pg_dist_partition AS part
+         WHERE part.logicalrelid = to_regclass(nullif(colocate_with, 'none'))),
+        nextval('public.colocation')
+    ), colocate_with, shard_count
+$$;
 CREATE FUNCTION undistribute_table(name regclass) RETURNS void LANGUAGE sql
     AS 'DELETE FROM public.pg_dist_partition WHERE logicalrelid = name';
-CREATE FUNCTION truncate_local_data_after_distributing_table(name regclass) RETURNS void LANGUAGE sql AS '';
+CREATE TABLE truncated (name oid);
+CREATE FUNCTION truncate_local_data_after_distributing_table(name regclass) RETURNS void LANGUAGE sql
+    AS 'INSERT INTO public.truncated VALUES (name)';
 CREATE FUNCTION citus_total_relation_size(name oid) RETURNS bigint LANGUAGE sql AS 'SELECT 1000000000';
+CREATE FUNCTION get_shard_id_for_distribution_column(name regclass, value bigint) RETURNS bigint LANGUAGE sql
+    AS 'SELECT 102008 + value % 2';
 CREATE FUNCTION run_command_on_workers(
     query text, OUT nodename text, OUT nodeport int, OUT success bool, OUT result text
 ) RETURNS SETOF record LANGUAGE sql AS $$ VALUES ('worker1', 5432, query LIKE '%pg_index%', 'fsync = off') $$;
 """
+DISTRIBUTE = "run ticketfeed store distribute"
 # Each node answers.
 REACHED = """
 CREATE OR REPLACE FUNCTION run_command_on_workers(
@@ -69,6 +84,16 @@ async def _open(url: str) -> tuple[list[str], list[str], int]:
         await store.close()
 
 
+async def _shards(url: str) -> list[list[str]]:
+    store = await PostgresStore.open(url, ManualClock())
+    try:
+        for name in ("acme", "b", "c"):
+            await store.create_account(name)
+        return [[account.subdomain for account in shard] for shard in await store.list_shards()]
+    finally:
+        await store.close()
+
+
 async def _nodes(url: str) -> list[NodeStatus]:
     store = await PostgresStore.open(url, ManualClock())
     try:
@@ -93,9 +118,16 @@ def test_a_store_is_distributed(url: str) -> None:
         connection.execute("ALTER TABLE ticketfeed.feed_state DROP COLUMN is_mirror")
         connection.execute("DELETE FROM ticketfeed.migration WHERE number = 12")
         connection.execute("DELETE FROM pg_dist_partition WHERE logicalrelid NOT IN (SELECT oid FROM pg_class)")
+    assert asyncio.run(_shards(url)) == [["acme", "c"], ["b"]]
     risks, problems, size = asyncio.run(_open(url))
+    with psycopg.connect(url, autocommit=True) as connection:  # here they keep what a real Citus removes
+        kept = [table for (table,) in connection.execute(QUERIES["list_left_behind"].encode()).fetchall()]
+        assert {"account", "feed_state"} <= set(kept)
+        assert connection.execute("SELECT count(DISTINCT name) > 1 FROM truncated").fetchone() == (True,)
+    left = [f"the coordinator has rows of the table {table} that nobody sees: {DISTRIBUTE}" for table in kept]
     assert risks == [
-        "the node worker1:5432 runs with an unknown state (fsync = off): acknowledged writes may be lost in a crash"
+        *left,
+        "the node worker1:5432 runs with an unknown state (fsync = off): acknowledged writes may be lost in a crash",
     ]
     assert problems == ["the node worker1:5432 has indexes that are not valid: fsync = off; rebuild them with REINDEX"]
     assert size > 1_000_000_000 * len(ACCOUNT_TABLES)
@@ -106,6 +138,50 @@ def test_a_store_is_distributed(url: str) -> None:
     assert distribute_store(url) == []
     assert distribute_store(url, undo=True) == [*reversed(ACCOUNT_TABLES), "account"]
     assert distribute_store(url, undo=True) == []
+    assert asyncio.run(_shards(url)) == [["acme", "b", "c"]]
+
+
+def test_a_store_that_is_distributed_in_part(url: str) -> None:
+    """Or by hand, another way: it is refused in one line; what can be finished is; and all can be taken back."""
+    tables = "UPDATE pg_dist_partition SET {} WHERE logicalrelid = 'ticketfeed.{}'::regclass"
+    only_in_part = "distributed over the nodes of Citus only in part, without {}: run ticketfeed store distribute"
+    cases = (
+        ("DELETE FROM pg_dist_partition WHERE logicalrelid = 'ticketfeed.{}'::regclass", "mirror", only_in_part),
+        ("DELETE FROM pg_dist_partition WHERE logicalrelid = 'ticketfeed.{}'::regclass", "account", only_in_part),
+        ("DELETE FROM pg_dist_partition WHERE logicalrelid = 'ticketfeed.{}'::regclass", "feed_state", only_in_part),
+        (tables.format("partkey = 'id'", "{}"), "ticket", "the table {} is distributed by id, not by account_id"),
+        (tables.format("colocationid = 99", "{}"), "job", "the table {} is not beside feed_state"),
+        (
+            tables.format("partmethod = 'n', repmodel = 't', partkey = NULL", "{}"),
+            "job",
+            "the table {} is on every node",
+        ),
+        (
+            tables.format("partmethod = 'h', partkey = 'subdomain'", "{}"),
+            "account",
+            "by subdomain, and should be on every",
+        ),
+        (
+            "SELECT create_reference_table('ticketfeed.{}')",
+            "meta",
+            "the table {} is distributed, and should be on the c",
+        ),
+    )
+    for sql, table, expected in cases:
+        distribute_store(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql.format(table).encode())
+        line = re.escape(expected.format(table))
+        with pytest.raises(StoreError, match=line):
+            asyncio.run(_open(url))
+        if expected is only_in_part:
+            assert distribute_store(url) == [table]
+            asyncio.run(_open(url))
+        else:
+            with pytest.raises(StoreError, match=f"{line}.*: {DISTRIBUTE} --undo, and then without"):
+                distribute_store(url)
+        assert table in distribute_store(url, undo=True)
+        asyncio.run(_open(url))
 
 
 def test_what_cannot_be_distributed(postgres: PostgresServer, url: str) -> None:

@@ -345,6 +345,24 @@ def test_a_server_that_hangs(postgres: PostgresServer, monkeypatch: pytest.Monke
     asyncio.run(main())
 
 
+def test_an_inspection_that_hangs(postgres: PostgresServer) -> None:
+    """A statement of it is ended by the server in time, and the next one works."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres.new_database(), ManualClock())
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="statement timeout"):
+                await store.inspect(
+                    lambda snapshot: list(snapshot._scan("SELECT pg_sleep(8)", {})), statement_seconds=0.2
+                )  # type: ignore[attr-defined]
+            assert time.monotonic() - began < 2
+            assert await store.inspect(lambda snapshot: snapshot.list_accounts()) == []
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_what_a_replica_does_not_know_yet(postgres: PostgresServer) -> None:
     """A replica without the account's row sends the reader to the primary; without it there, the error is clear."""
 

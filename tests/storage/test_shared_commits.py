@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -127,6 +128,60 @@ def test_a_connection_that_is_lost(postgres: PostgresServer) -> None:
         assert [type(each) for each in ended] == [StoreUnavailable, StoreUnavailable, BadInput]
         assert (await store.read_state(account)).ticket_count == 0
         await store.write(account, putting([ticket(1)]))
+
+    run(postgres, scenario)
+
+
+def test_a_lock_that_is_met_after_the_row(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes that meet a lock of somebody else behind the row wait as long as for the row, once, and are stored once
+    if it ends in time; a long work, which cannot be run again, is refused after as long."""
+    for module in ("store", "writer"):
+        monkeypatch.setattr(f"ticketfeed.storage.postgres.{module}.WAIT_SECONDS", 2.0)
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        async def write(ids: Sequence[int], *, exclusive: bool = False) -> tuple[type, float]:
+            began = time.monotonic()
+            try:
+                value: object = await store.write(account, putting([ticket(id) for id in ids]), exclusive=exclusive)
+            except StoreUnavailable as error:
+                value = error
+            return type(value), time.monotonic() - began
+
+        for held_seconds, expected in ((1.4, int), (2.5, StoreUnavailable)):
+            for exclusive in (False, True):
+                with psycopg.connect(store._writers.pool.conninfo) as stranger:
+                    stranger.execute("LOCK TABLE ticketfeed.ticket IN SHARE MODE")
+                    tasks = [asyncio.create_task(write([id], exclusive=exclusive)) for id in (1, 2, 2)]
+                    await asyncio.sleep(0.9)
+                    tasks.append(asyncio.create_task(write([1, 2], exclusive=exclusive)))
+                    await asyncio.sleep(held_seconds - 0.9)
+                ended = await asyncio.gather(*tasks)
+                if not (exclusive and expected is StoreUnavailable):  # these run one after the other
+                    assert {kind for kind, _ in ended[:3]} == {expected}, ended
+                assert ended[3][0] is int, ended
+                assert all(seconds < 2.9 for _, seconds in ended), ended
+                assert (await store.read_state(account)).ticket_count == 2
+        assert store._writer._queues == {}
+
+    run(postgres, scenario)
+
+
+def test_statistics_that_others_make(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write of many entries does not wait for another account's, which makes statistics until its commit."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.transaction._ANALYZED_ENTRIES", 1)
+
+    async def scenario(store: PostgresStore, account: Account) -> None:
+        with psycopg.connect(store._writers.pool.conninfo) as other:
+            other.execute("ANALYZE ticketfeed.search_entry")
+            began = time.monotonic()
+            assert await store.write(account, make_ticket)
+            assert time.monotonic() - began < 0.9
+            other.rollback()
+        await store.write(account, make_ticket)
+        with psycopg.connect(store._writers.pool.conninfo) as other:
+            counted = other.execute("SELECT reltuples FROM pg_class WHERE relname = 'search_entry'").fetchone()
+            assert counted
+            assert counted[0] > 0
 
     run(postgres, scenario)
 

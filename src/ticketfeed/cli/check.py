@@ -15,6 +15,7 @@ from ticketfeed.data.integrity_check import CheckSummary, check_store
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.stored_words import StoredWords, parse_words
 from ticketfeed.settings import Settings
+from ticketfeed.storage.snapshot_contract import LONG_STATEMENT_SECONDS
 
 __all__ = ["check"]
 
@@ -44,7 +45,10 @@ def check(
             with progress("checking", TaskProgressColumn()) as bar:
                 now = system_clock()
                 times = partial(store.clocks.at, now=now)
-                return await store.inspect(lambda snapshot: check_store(snapshot, print, bar.update, times))
+                return await store.inspect(
+                    lambda snapshot: check_store(snapshot, print, bar.update, times),
+                    statement_seconds=LONG_STATEMENT_SECONDS,
+                )
 
     summary = run_async(work())
     if summary.findings:
@@ -60,7 +64,9 @@ def _check_erased(settings: Settings, wordfile: Path) -> None:
     async def work() -> int:
         count = 0
         async with opened(settings.store, create=False) as store:
-            for number, place in await store.inspect(lambda snapshot: list(snapshot.find_words(words))):
+            for number, place in await store.inspect(
+                lambda snapshot: list(snapshot.find_words(words)), statement_seconds=LONG_STATEMENT_SECONDS
+            ):
                 print(f"word {number}: {place}")
                 count += 1
         return count

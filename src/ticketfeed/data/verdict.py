@@ -14,7 +14,7 @@ from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.request_body import UNREADABLE
 from ticketfeed.protocol.verdict import CommandRun, FeedTicket, Verdict, make_verdict
 from ticketfeed.storage.contract import Store
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import LONG_STATEMENT_SECONDS, Snapshot
 
 __all__ = ["VerdictOptions", "read_verdict"]
 
@@ -64,7 +64,7 @@ async def read_verdict(store: Store, account: Account, *, now: int, options: Ver
             since=options.since,
         )
 
-    return await store.inspect(read)
+    return await store.inspect(read, statement_seconds=LONG_STATEMENT_SECONDS)
 
 
 def _choose(

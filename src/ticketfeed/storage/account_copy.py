@@ -20,7 +20,7 @@ from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.watermark import FENCED, States
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.dedup import batches
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import LONG_STATEMENT_SECONDS, Snapshot
 from ticketfeed.storage.sql_accounts import BATCH, COPIED_TABLES, MOVED, SqlAccountStore, usage_key
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
 from ticketfeed.storage.sql_transaction import rewound_key
@@ -138,7 +138,7 @@ class _Copy:
 
     async def run_pass(self, seen: _Seen | None, *, is_last: bool) -> _Seen:
         """Copy what has changed since the pass that began with `seen`; returns what this one begins with."""
-        return await self._source.inspect(partial(self._pass, seen, is_last))
+        return await self._source.inspect(partial(self._pass, seen, is_last), statement_seconds=LONG_STATEMENT_SECONDS)
 
     async def complete(self, subdomain: str, seen: _Seen, clock_error_seconds: int, *, is_file: bool) -> None:
         """Let the account be seen."""

@@ -23,7 +23,7 @@ from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.saved_accounts import account_exists, saved_subdomain
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.queries import ACCOUNT_TABLES, delete_rows_sql
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 from ticketfeed.storage.sql_saved import SavedRow
 from ticketfeed.storage.sql_session import SqlSession, find_clock, lock_states, write_states
 from ticketfeed.storage.sql_store import SqlStore
@@ -265,13 +265,19 @@ class SqlAccountStore(SqlStore):
     store_id: str
 
     @abstractmethod
-    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T: ...
+    async def inspect(
+        self,
+        work: Callable[[Snapshot], T],
+        *,
+        is_probe: bool = False,
+        statement_seconds: float = SHORT_STATEMENT_SECONDS,
+    ) -> T: ...
 
     @abstractmethod
     async def close_newest(self, account: Account) -> bool: ...
 
     @abstractmethod
-    async def overwrite_erased(self) -> None: ...
+    async def overwrite_erased(self, *, own: bool = False) -> None: ...
 
     @abstractmethod
     async def read_consumers(self, account: Account) -> list[Consumer]: ...

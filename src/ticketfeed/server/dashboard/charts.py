@@ -15,6 +15,8 @@ __all__ = ["PERIODS", "Chart", "Charts", "Period"]
 # At most a twentieth of the time is spent counting.
 _CACHE_FACTOR = 20
 _SECONDS_MIN = 4.0
+# A count that takes longer is given up: some ten million tickets.
+_COUNT_SECONDS_MAX = 30.0
 # While a chart is counted anew, the old one is shown for so long.
 _STALE_SECONDS = 86400.0
 
@@ -65,7 +67,10 @@ class Charts:
         last = now // period.seconds * period.seconds
         times = [last - period.seconds * back for back in reversed(range(period.count))]
         counted = dict(
-            await self._store.inspect(lambda snapshot: snapshot.count_by_time(account, times[0], period.seconds))
+            await self._store.inspect(
+                lambda snapshot: snapshot.count_by_time(account, times[0], period.seconds),
+                statement_seconds=_COUNT_SECONDS_MAX,
+            )
         )
         rates = [round(counted.get(begin, 0) * 60 / period.seconds, 3) for begin in times]
         return Chart(period, times, rates, sum(counted.get(begin, 0) for begin in times))

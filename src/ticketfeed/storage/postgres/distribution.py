@@ -1,7 +1,9 @@
 """Distributing a PostgreSQL store over the nodes of Citus, taking it back, and shards of single accounts."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.errors import DeadlockDetected
@@ -13,6 +15,7 @@ from ticketfeed.storage.postgres.citus import (
     distributed_tables,
     erase_local_rows,
     is_citus,
+    refuse_tables,
     undistribute_tables,
 )
 from ticketfeed.storage.postgres.pools import explain
@@ -20,6 +23,8 @@ from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.queries import ACCOUNT_TABLES
 
 __all__ = ["distribute_postgres", "isolate_postgres"]
+
+T = TypeVar("T")
 
 # How often it begins anew when a statement that joins tables in another order stands in its way.
 ATTEMPTS = 10
@@ -34,22 +39,31 @@ def distribute_postgres(url: str, *, undo: bool, shards: int | None) -> list[str
     refuse_unreadable(url)
     try:
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
-            prepare_schema(connection, create=True)
+            prepare_schema(connection, create=not undo)
             if not is_citus(connection):
                 raise StoreError("the database has no extension citus: its tables are all on one server")
-            tables = _move(connection, undo=undo, shards=shards)
-            if not undo:
-                erase_local_rows(connection, tables)
+            if undo:
+                return _repeat(lambda: _in_transaction(connection, undistribute_tables))
+            refuse_tables(connection, may_be_partial=True)
+            tables = _repeat(lambda: _in_transaction(connection, partial(distribute_tables, shards=shards)))
+            _repeat(lambda: erase_local_rows(connection))
             return tables
     except psycopg.Error as error:
         raise StoreError(f"cannot distribute the store: {explain(error)}") from error
 
 
-def _move(connection: psycopg.Connection[Any], *, undo: bool, shards: int | None) -> list[str]:
+def _in_transaction(
+    connection: psycopg.Connection[Any], work: Callable[[psycopg.Connection[Any]], list[str]]
+) -> list[str]:
+    with connection.transaction():
+        return work(connection)
+
+
+def _repeat(work: Callable[[], T]) -> T:
+    """Begin a work anew after a deadlock."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with connection.transaction():
-                return undistribute_tables(connection) if undo else distribute_tables(connection, shards)
+            return work()
         except DeadlockDetected:
             if attempt == ATTEMPTS:
                 raise

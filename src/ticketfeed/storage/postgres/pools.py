@@ -22,6 +22,7 @@ from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
 __all__ = [
     "CONNECTION",
+    "PROPAGATE_SETTINGS",
     "RETRY_SECONDS",
     "WAIT_SECONDS",
     "PostgresReaders",
@@ -48,6 +49,13 @@ TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000
 OWN_STATES = {"57P01", "57P02", "57P03", "42P01", "3F000"}
 # Runs of a statement on a connection before it is prepared on the server, if it may be.
 PREPARED_AFTER = 5
+# Without current statistics, as after a load or the move of a shard, the planner prefers to gather all the rest of the
+# feed and to sort it: thirty times the work at thirty thousand tickets, and growing.
+_IN_FEED_ORDER = ("enable_bitmapscan = off", "enable_sort = off")
+# Citus tells its workers of the settings of a transaction then, and never of those of a connection. Without Citus it is
+# a name that nobody reads.
+PROPAGATE_SETTINGS = "citus.propagate_set_commands = 'local'"
+_IN_ORDER_ON_WORKERS = (PROPAGATE_SETTINGS, "enable_sort = off")  # what a bitmap finds has to be sorted
 # No prepared statements yet: a pooler in transaction mode gives the next transaction another connection.
 CONNECTION: dict[str, Any] = {
     "autocommit": True,
@@ -62,9 +70,12 @@ CONNECTION: dict[str, Any] = {
 
 
 class PostgresReaders:
-    """ConnectionLimits for reading: to the primary, and to each replica."""
+    """ConnectionLimits for reading: to the primary, and to each replica. `is_citus`: of a database with Citus."""
 
-    def __init__(self, url: str, read_urls: Sequence[str], connections: ConnectionLimits) -> None:
+    def __init__(
+        self, url: str, read_urls: Sequence[str], connections: ConnectionLimits, *, is_citus: bool = False
+    ) -> None:
+        self._in_order = _IN_ORDER_ON_WORKERS if is_citus else ()
         self.primary = _reader_pool(url, connections)
         self._replicas = [_reader_pool(read_url, connections) for read_url in read_urls]
         self._turn = 0
@@ -92,6 +103,10 @@ class PostgresReaders:
         turn = self._turn % len(self._replicas) if self._replicas else 0
         pools = [*self._replicas[turn:], *self._replicas[:turn], self.primary]
         return await self._read(sql, bindings, pools, settings)
+
+    async def read_in_order(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        """As `read`, of rows that an index has in the order that is asked for: it is used, and nothing is sorted."""
+        return await self.read(sql, bindings, self._in_order)
 
     async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         """From the primary, as long as it answers: what must be current, such as a new token."""
@@ -247,20 +262,20 @@ def _reader_pool(url: str, connections: ConnectionLimits) -> Pool:
 
 
 async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Make pages scan the feed's index. Without current statistics the planner prefers to gather all the rest of the
-    feed and to sort it: thirty times the work at thirty thousand tickets, and growing."""
-    await connection.execute("SET enable_bitmapscan = off")
-    await connection.execute("SET enable_sort = off")
+    """Make pages scan the feed's index."""
+    for setting in _IN_FEED_ORDER:
+        await connection.execute(f"SET {setting}".encode())
 
 
 async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
     async with pool.connection(WAIT_SECONDS) as connection:
         if settings:
-            async with connection.transaction():
+            async with connection.pipeline(), connection.transaction():  # in one round trip
                 for setting in settings:
                     await connection.execute(f"SET LOCAL {setting}".encode())
-                found: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
-                return found
+                reading = await connection.execute(sql.encode(), bindings, binary=True)
+            found: list[Any] = await reading.fetchall()
+            return found
         rows: list[Any] = await (await connection.execute(sql.encode(), bindings, binary=True)).fetchall()
         return rows
 

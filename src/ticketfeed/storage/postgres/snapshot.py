@@ -14,7 +14,8 @@ from psycopg.pq import TransactionStatus
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.pool_status import NodeStatus
-from ticketfeed.storage.postgres.citus import distributed_tables, is_citus, not_distributed
+from ticketfeed.storage.postgres.citus import distributed_tables, is_citus, table_problems
+from ticketfeed.storage.postgres.pools import PROPAGATE_SETTINGS
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
@@ -49,8 +50,8 @@ NODE_SECONDS = 2
 def start_snapshot(connection: psycopg.Connection[Any]) -> None:
     """Make the transaction that was just begun a read-only snapshot whose scans use indexes."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
-        connection.execute(f"SET LOCAL {setting} = off".encode())
+    for setting in (PROPAGATE_SETTINGS, "enable_seqscan = off", "enable_bitmapscan = off", "enable_sort = off"):
+        connection.execute(f"SET LOCAL {setting}".encode())
 
 
 class PostgresSnapshot(SqlSnapshot):
@@ -80,8 +81,7 @@ class PostgresSnapshot(SqlSnapshot):
             yield f"PostgreSQL runs with {name} = {value}: acknowledged writes may be lost in a crash"
         if not is_citus(self._connection):
             return
-        for table in not_distributed(self._connection):
-            yield f"the table {table} is not distributed over the nodes of Citus: run ticketfeed store distribute"
+        yield from table_problems(self._connection)
         for node, settings in self._on_workers(_RISKY):
             yield f"{node} runs with {settings}: acknowledged writes may be lost in a crash"
 

@@ -140,7 +140,8 @@ class WriteSession(PostgresSession):
 
     def roll_back_to(self, savepoint: str, error: Exception) -> None:
         """Undo all that was done since a savepoint, after an error. Raises it if that cannot be undone alone."""
-        if isinstance(error, psycopg.errors.QueryCanceled):  # it took a minute: nobody waits for more of that
+        # A minute, or the time for locks: nobody waits for more of that.
+        if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
             raise error
         if not _drain(self.connection, self._pipeline, error):
             raise psycopg.OperationalError("the connection was lost") from error

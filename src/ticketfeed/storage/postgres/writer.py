@@ -7,7 +7,8 @@ back, while the row stays locked, and each is run again behind a savepoint of it
 commit, and if that fails, all of them fail.
 
 An attempt to lock the row that fails is repeated until the last of those who wait has waited long enough; it gives its
-thread and its connection to others before the next. Once the row is locked nothing is tried again.
+thread and its connection to others before the next. Once the row is locked nothing is tried again, unless a statement
+meets a lock of somebody else, as while Citus moves the rows: all is rolled back then, and its works wait on.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.pending_write import PendingWrite
-from ticketfeed.storage.postgres.pools import RETRY_SECONDS, explain, is_transient
+from ticketfeed.storage.postgres.pools import RETRY_SECONDS, WAIT_SECONDS, explain, is_transient
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import lock_row
 from ticketfeed.storage.postgres.transaction import NeedsOwnTransaction, PostgresTransaction
@@ -53,6 +54,7 @@ GROUP_MAX = 100
 READ_ONLY = "the server is a standby: name its primary, or all hosts with target_session_attrs=read-write"
 _LOCKED = "another write holds the account"
 _BUSY = "writes of other accounts use all connections"
+_BLOCKED = "another program holds rows or a table that the write needs"
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +153,13 @@ class PostgresWriter:
             queued.error = StoreUnavailable(f"the store cannot serve: {queue.reason}")
             queued.settle()
 
+    def _give_up_late(self, queue: _Queue) -> None:
+        """Those that wait again, and whose time ended while their work ran."""
+        with self._lock:
+            late = [queued for queued in queue.waiting if queued.deadline <= time.monotonic()]
+        for queued in late:
+            self._give_up(queue, queued)
+
     def _remove(self, queue: _Queue, queued: _Queued) -> bool:
         """Whether it still waited."""
         with self._lock:
@@ -177,6 +186,7 @@ class PostgresWriter:
                     queue.reason = _BUSY
                 except _NotLocked as error:
                     queue.reason = str(error)
+                    self._give_up_late(queue)
                     await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
             for queued in _fail(self._take_all(queue), error):
@@ -217,16 +227,27 @@ class PostgresWriter:
                 if any(queued.work is not None for queued in group):
                     end_freeze(session, queue.account, frozen_until, self._newest())
                 limit_statements(connection, STATEMENT_SECONDS)
+                _limit_locks(connection, group)
                 self._run_group(session, queue.account, states, group)
         except (psycopg.Error, PoolTimeout) as error:
             if not group and (reason := self._why_not_locked(error)):
                 raise _NotLocked(reason) from error
+            if group and isinstance(error, psycopg.errors.LockNotAvailable) and not group[0].is_alone:
+                self._put_back(queue, group)
+                raise _NotLocked(_BLOCKED) from error
             failure = StoreUnavailable(f"the store cannot serve: {explain(error)}")
             failure.__cause__ = error
             group = _fail(group or self._take_all(queue), failure)
         except BaseException as error:
             group = _fail(group or self._take_all(queue), error)
         return group
+
+    def _put_back(self, queue: _Queue, group: list[_Queued]) -> None:
+        """Let works of a transaction that was rolled back wait again, before the others."""
+        for queued in group:
+            queued.result = queued.error = None
+        with self._lock:
+            queue.waiting.extendleft(queued for queued in reversed(group) if not queued.future.done())
 
     def _take_all(self, queue: _Queue) -> list[_Queued]:
         with self._lock:
@@ -236,7 +257,7 @@ class PostgresWriter:
 
     def _why_not_locked(self, error: psycopg.Error | PoolTimeout) -> str | None:
         """Why the row could not be locked, if it may be in a moment."""
-        if isinstance(error, psycopg.errors.QueryCanceled):
+        if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
             return _LOCKED
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             self._threads.pool.drain()  # of several hosts in the URL, another one may be the primary now
@@ -337,3 +358,14 @@ def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -
 def limit_statements(connection: psycopg.Connection[Any], seconds: float) -> None:
     """End each further statement of the transaction that takes longer, or waits longer for a lock."""
     connection.execute(f"SET LOCAL statement_timeout = {round(seconds * 1000)}".encode())
+
+
+def _limit_locks(connection: psycopg.Connection[Any], group: list[_Queued]) -> None:
+    """End each statement that waits longer for a lock than the first of the group does. A long work waits longer: it
+    cannot be run again."""
+    longest = LOCK_SECONDS
+    if any(queued.is_alone for queued in group):
+        longest = WAIT_SECONDS
+    elif group:
+        longest = min(LOCK_SECONDS, *(queued.deadline - time.monotonic() for queued in group))
+    connection.execute(f"SET LOCAL lock_timeout = {round(max(RETRY_SECONDS, longest) * 1000)}".encode())

@@ -140,8 +140,13 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value
 DELETE FROM ticketfeed.search_entry WHERE account_id = :account_id AND kind = :kind AND id = ANY (:ids)
 
 -- name: analyze_search_index
--- Make new statistics of all entries.
-ANALYZE ticketfeed.search_entry
+-- Make new statistics of all entries, unless another transaction does. Not on Citus, where the write of one account would
+-- need every worker: each makes its own a minute later.
+DO $$ BEGIN
+    IF to_regclass('pg_dist_partition') IS NULL THEN
+        ANALYZE (SKIP_LOCKED) ticketfeed.search_entry;
+    END IF;
+END $$
 
 -- name: clear_search_index
 -- Remove every entry.
@@ -171,6 +176,14 @@ SELECT key, body FROM ticketfeed.consumer
 WHERE account_id = :account_id AND key = ANY (:keys)
 ORDER BY key FOR UPDATE
 
+-- name: take_lease
+-- Take a lease that nobody has, or whose time is over, or renew it; a row is returned only then. One that ends later than
+-- any lease can was taken by a clock that was ahead, and is nobody's.
+INSERT INTO ticketfeed.lease (name, owner, ends_at) VALUES (:name, :owner, extract(epoch FROM clock_timestamp()) + :seconds)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, ends_at = excluded.ends_at
+WHERE lease.owner = excluded.owner OR lease.ends_at <= extract(epoch FROM clock_timestamp()) OR lease.ends_at > extract(epoch FROM clock_timestamp()) + :longest
+RETURNING owner
+
 -- name: scan_positions_by_id
 -- Where every ticket is, by the index that writes use.
 SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id ORDER BY id
@@ -199,11 +212,22 @@ ORDER BY name
 SELECT 1 WHERE to_regclass('pg_dist_partition') IS NOT NULL
 
 -- name: list_distributed
--- The tables of ours that Citus distributes, or has on all nodes.
+-- The tables of ours that Citus distributes: by which column, and the group of those that lie beside each other. One that
+-- is on all nodes has no column.
+SELECT class.relname, coalesce(column_to_column_name(part.logicalrelid, part.partkey), ''), part.colocationid
+FROM pg_dist_partition AS part
+JOIN pg_class AS class ON class.oid = part.logicalrelid
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE namespace.nspname = 'ticketfeed' AND (part.partmethod = 'h' OR (part.partmethod = 'n' AND part.repmodel = 't'))
+
+-- name: list_left_behind
+-- Those of them of which the coordinator still has rows from before they were distributed.
 SELECT class.relname FROM pg_dist_partition AS part
 JOIN pg_class AS class ON class.oid = part.logicalrelid
 JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
 WHERE namespace.nspname = 'ticketfeed' AND (part.partmethod = 'h' OR (part.partmethod = 'n' AND part.repmodel = 't'))
+  AND pg_relation_size(class.oid) > 0
+ORDER BY class.relname
 
 -- name: list_of_table
 -- A table of ours, its indexes and the sequences of its columns, and the kind of each.
@@ -218,6 +242,10 @@ WHERE class.oid = ('ticketfeed.' || :table)::regclass
 -- name: list_node_groups
 -- The nodes of Citus; that of group 0 is the coordinator.
 SELECT DISTINCT groupid FROM pg_dist_node
+
+-- name: list_shard_ids
+-- The shard that each of these accounts lies in.
+SELECT id, get_shard_id_for_distribution_column('ticketfeed.feed_state', id) FROM unnest(CAST(:ids AS bigint[])) AS id
 
 -- name: distributed_bytes
 -- The size of our distributed tables with their indexes, on all nodes.

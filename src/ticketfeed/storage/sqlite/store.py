@@ -30,7 +30,7 @@ from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
     SqlSession,
@@ -204,7 +204,7 @@ class SqliteStore(SqlAccountStore):
                 await self._run_sidecar(partial(SqliteSidecar.erase_usage, account=account, user_ids=user_ids))
         return result
 
-    async def overwrite_erased(self) -> None:
+    async def overwrite_erased(self, *, own: bool = False) -> None:  # noqa: ARG002
         await self._writer.run(lambda: self._writer.overwrite_erased(at_once=True))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
@@ -227,7 +227,13 @@ class SqliteStore(SqlAccountStore):
     async def clock_problem(self) -> str | None:
         return self._clock_check.problem()
 
-    async def inspect(self, work: Callable[[Snapshot], T], *, is_probe: bool = False) -> T:
+    async def inspect(
+        self,
+        work: Callable[[Snapshot], T],
+        *,
+        is_probe: bool = False,
+        statement_seconds: float = SHORT_STATEMENT_SECONDS,  # noqa: ARG002
+    ) -> T:
         return await _run_in(self._prober if is_probe else self._inspectors, lambda: self._inspect(work))
 
     async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
@@ -264,6 +270,9 @@ class SqliteStore(SqlAccountStore):
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.fetch(sql, bindings)
 
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.fetch(sql, bindings)
+
     async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.fetch(sql, bindings)
 
@@ -275,6 +284,18 @@ class SqliteStore(SqlAccountStore):
 
     async def end_login(self, account: Account, token_hash: str) -> None:
         await self._run_sidecar(lambda sidecar: sidecar.end_login(account, token_hash))
+
+    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        return await self._run_sidecar(lambda sidecar: sidecar.take_lease(name, owner, seconds))
+
+    async def end_lease(self, name: str, owner: str) -> None:
+        await self._run_sidecar(lambda sidecar: sidecar.end_lease(name, owner))
+
+    async def replace_full_accounts(self, account_ids: set[int]) -> None:
+        await self._run_sidecar(lambda sidecar: sidecar.replace_full_accounts(account_ids))
+
+    async def read_full_accounts(self) -> set[int]:
+        return await _run_in(self._inspectors, self._sidecar.read_full_accounts)
 
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
         with translated(self._path):
