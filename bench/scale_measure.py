@@ -39,7 +39,7 @@ from ticketfeed.settings import Settings
 from ticketfeed.storage.account_size import AccountQuota
 from ticketfeed.writing.credentials import add_user_credential
 
-__all__ = ["measure_costs"]
+__all__ = ["measure_costs", "measure_maintenance"]
 
 EMAIL = "admin@example.com"
 ADMIN = Credentials(f"{EMAIL}/token", "scale-model-token-0123456789")
@@ -51,8 +51,8 @@ CHECKED_ACCOUNTS, CHECKED_TICKETS = 6, 1500
 SIZES = (3_000, 9_000)
 PAGE_TICKETS = 100
 EMPTY_ACCOUNTS = 2000
-# As many as there are in a minute.
-QUOTAS_A_ROUND = 12
+# As many as there are in a minute; and rounds that take more than the ticks in which the system counts.
+QUOTAS_A_ROUND, MAINTENANCE_ROUNDS = 12, 30
 # Writers of one account at once.
 WRITERS = 12
 OPEN = {"new", "open", "pending", "hold"}
@@ -257,13 +257,26 @@ def _measure_bytes(server: PostgresServer, folder: Path, tell: Tell) -> tuple[tu
     )
 
 
+def measure_maintenance(kept: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What scale_costs.json holds, with what maintenance takes measured anew."""
+    with tempfile.TemporaryDirectory(prefix="ticketfeed-scale-") as name, _database(Path(name) / "postgres") as server:
+        here, there, seconds = asyncio.run(_measure_maintenance(server, tell))
+    costs = kept["costs"]
+    sides = {side: {**costs[side], "maintenance": ms} for side, ms in (("server", here), ("database", there))}
+    return {**kept, "costs": _rounded({**costs, **sides, "maintenance_seconds": seconds})}
+
+
 async def _measure_maintenance(server: PostgresServer, tell: Tell) -> tuple[float, float, float]:
-    """Of one account: CPU milliseconds here and in the database, and seconds."""
+    """Of one account in one round: CPU milliseconds here and in the database, and seconds."""
     tell(f"maintenance of {EMPTY_ACCOUNTS} accounts")
-    store = await open_store(server.new_database())
-    accounts = [await store.create_account(f"account{number}") for number in range(EMPTY_ACCOUNTS)]
-    for account in accounts:
-        await store.write(account, lambda write: write.put_quota(AccountQuota(1_000_000, 10_000_000_000)))
+    store, turns = await open_store(server.new_database()), asyncio.Semaphore(WRITERS)
+
+    async def create(number: int) -> None:
+        async with turns:
+            account = await store.create_account(f"account{number}")
+            await store.write(account, lambda write: write.put_quota(AccountQuota(1_000_000, 10_000_000_000)))
+
+    await asyncio.gather(*map(create, range(EMPTY_ACCOUNTS)))
     settings = Settings(close_solved_days=28, scrub_deleted_days=30)
     maintenance = Maintenance(store, settings, lambda _: system_clock(), Jobs(store))
 
@@ -275,12 +288,16 @@ async def _measure_maintenance(server: PostgresServer, tell: Tell) -> tuple[floa
 
     await run_round()  # which also counts what the accounts hold
     cpu, database, started = time.process_time(), _database_cpu(server.pid), time.perf_counter()
-    for _ in range(ROUNDS):
+    for _ in range(MAINTENANCE_ROUNDS):
         await run_round()
-    seconds = (time.perf_counter() - started) / ROUNDS / EMPTY_ACCOUNTS
+    seconds = (time.perf_counter() - started) / MAINTENANCE_ROUNDS / EMPTY_ACCOUNTS
     here, there = time.process_time() - cpu, _database_cpu(server.pid) - database
     await store.close()
-    return 1000 * here / ROUNDS / EMPTY_ACCOUNTS, 1000 * there / ROUNDS / EMPTY_ACCOUNTS, seconds
+    return (
+        1000 * here / MAINTENANCE_ROUNDS / EMPTY_ACCOUNTS,
+        1000 * there / MAINTENANCE_ROUNDS / EMPTY_ACCOUNTS,
+        seconds,
+    )
 
 
 def _measure_one_account(desk: _Desk, address: tuple[str, int]) -> float:

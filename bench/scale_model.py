@@ -310,6 +310,13 @@ def _bytes(value: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parse(arguments)
+    if asked.measure_maintenance:
+        from bench.scale_measure import measure_maintenance
+
+        COSTS_FILE.write_text(
+            json.dumps(measure_maintenance(json.loads(COSTS_FILE.read_text()), _tell), indent=1) + "\n"
+        )
+        return
     if asked.measure:
         from bench.scale_measure import measure_costs  # what it imports is not needed for the arithmetic
 
@@ -337,6 +344,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     text = "measure the costs here into scale_costs.json, and compare what they predict with what there is"
     parser.add_argument("--measure", action="store_true", help=text)
+    text = "measure only what maintenance takes, and leave the other costs as they are"
+    parser.add_argument("--measure-maintenance", action="store_true", help=text)
     parser.add_argument("--costs", type=Path, default=COSTS_FILE, help="a file of --measure [scale_costs.json]")
     largest = SIZES[-1]
     parser.add_argument("--accounts", type=_positive, default=largest.accounts, help=f"[{largest.accounts}]")
