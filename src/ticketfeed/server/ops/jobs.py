@@ -15,6 +15,7 @@ from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUna
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import JobItem, Store
+from ticketfeed.storage.snapshot_contract import WATCH_STATEMENT_SECONDS
 from ticketfeed.storage.wait_budget import begin_waits
 from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure
 
@@ -170,7 +171,7 @@ class Jobs:
 
     async def find_full_accounts(self) -> None:
         """Look which accounts have reached their quotas."""
-        self.full_accounts = await self._store.inspect(full_accounts)
+        self.full_accounts = await self._store.inspect(full_accounts, statement_seconds=WATCH_STATEMENT_SECONDS)
 
     async def _follow_quotas(self) -> None:
         while True:
