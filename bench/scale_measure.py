@@ -32,7 +32,11 @@ from ticketfeed import Store, open_store, system_clock
 from ticketfeed.data.demo import generated_records
 from ticketfeed.data.import_files import InputRecord
 from ticketfeed.data.load import load_records
-from ticketfeed.data.maintenance import maintain
+from ticketfeed.data.sizes import measure_accounts
+from ticketfeed.server.ops.jobs import Jobs
+from ticketfeed.server.ops.maintenance import Maintenance
+from ticketfeed.settings import Settings
+from ticketfeed.storage.account_size import AccountQuota
 from ticketfeed.writing.credentials import add_user_credential
 
 __all__ = ["measure_costs"]
@@ -46,7 +50,9 @@ ACCOUNTS, ACCOUNT_TICKETS = 20, 400
 CHECKED_ACCOUNTS, CHECKED_TICKETS = 6, 1500
 SIZES = (3_000, 9_000)
 PAGE_TICKETS = 100
-EMPTY_ACCOUNTS = 200
+EMPTY_ACCOUNTS = 2000
+# As many as there are in a minute.
+QUOTAS_A_ROUND = 12
 # Writers of one account at once.
 WRITERS = 12
 OPEN = {"new", "open", "pending", "hold"}
@@ -256,15 +262,25 @@ async def _measure_maintenance(server: PostgresServer, tell: Tell) -> tuple[floa
     tell(f"maintenance of {EMPTY_ACCOUNTS} accounts")
     store = await open_store(server.new_database())
     accounts = [await store.create_account(f"account{number}") for number in range(EMPTY_ACCOUNTS)]
-    for account in accounts[:20]:
-        await maintain(store, account, close_solved_days=28, scrub_deleted_days=30, now=system_clock())
-    cpu, database, started = time.process_time(), _database_cpu(server.pid), time.perf_counter()
     for account in accounts:
-        await maintain(store, account, close_solved_days=28, scrub_deleted_days=30, now=system_clock())
-    seconds = (time.perf_counter() - started) / EMPTY_ACCOUNTS
+        await store.write(account, lambda write: write.put_quota(AccountQuota(1_000_000, 10_000_000_000)))
+    settings = Settings(close_solved_days=28, scrub_deleted_days=30)
+    maintenance = Maintenance(store, settings, lambda _: system_clock(), Jobs(store))
+
+    async def run_round() -> None:
+        await maintenance.run_round()
+        await measure_accounts(store, lambda _: system_clock())
+        for _ in range(QUOTAS_A_ROUND):
+            await maintenance.find_full_accounts()
+
+    await run_round()  # which also counts what the accounts hold
+    cpu, database, started = time.process_time(), _database_cpu(server.pid), time.perf_counter()
+    for _ in range(ROUNDS):
+        await run_round()
+    seconds = (time.perf_counter() - started) / ROUNDS / EMPTY_ACCOUNTS
     here, there = time.process_time() - cpu, _database_cpu(server.pid) - database
     await store.close()
-    return 1000 * here / EMPTY_ACCOUNTS, 1000 * there / EMPTY_ACCOUNTS, seconds
+    return 1000 * here / ROUNDS / EMPTY_ACCOUNTS, 1000 * there / ROUNDS / EMPTY_ACCOUNTS, seconds
 
 
 def _measure_one_account(desk: _Desk, address: tuple[str, int]) -> float:

@@ -33,7 +33,7 @@ __all__ = [
 
 COSTS_FILE = Path(__file__).parent / "scale_costs.json"
 DAY_SECONDS = 86400
-# jobs.MAINTENANCE_SECONDS: between two rounds of a process.
+# maintenance.MAINTENANCE_SECONDS: from the end of a round to the next, whichever process does it.
 MAINTENANCE_SECONDS = 60
 
 
@@ -42,8 +42,8 @@ class Cpu:
     """Milliseconds of one core, in servers or in the database.
 
     `poll`: a request for the changes after a cursor. `ticket`: each ticket in its answer. `change`: a ticket changed
-    with PUT. `usage`: storing what was asked of one account in one second. `maintenance`: looking after one account,
-    once. `idle`: a process, each second.
+    with PUT. `usage`: storing what was asked of one account in one second. `maintenance`: looking in a round
+    whether anything is due in one account. `idle`: a process, each second.
     """
 
     poll: float
@@ -60,7 +60,7 @@ class Costs:
 
     `history_bytes`: the audits, metrics and events of a generated ticket. `change_bytes`: what one more change leaves
     for good. `wal_bytes`: what one writes to the log, but for images of pages after a checkpoint. `sent_bytes`: a
-    ticket on the wire, uncompressed. `maintenance_seconds`: how long looking after one account takes.
+    ticket on the wire, uncompressed. `maintenance_seconds`: how long a round takes for one account.
     `account_changes`: changes of one account a second, one after the other behind the lock of its row.
     """
 
@@ -153,15 +153,15 @@ class Deployment:
 
 
 def cpu_ms(cpu: Cpu, work: Workload, processes: int, maintained: float) -> float:
-    """Milliseconds a second. `maintained`: accounts that a process looks after, a second."""
+    """Milliseconds a second. `maintained`: accounts that rounds of maintenance look after, a second."""
     requests = work.polls * cpu.poll + work.tickets_sent * cpu.ticket + work.changes * cpu.change
-    each = cpu.idle + maintained * cpu.maintenance
-    return requests + work.usages(processes) * cpu.usage + processes * each
+    rest = work.usages(processes) * cpu.usage + processes * cpu.idle
+    return requests + rest + maintained * cpu.maintenance
 
 
 def plan(costs: Costs, work: Workload, machines: Machines) -> Deployment:
     """The smallest deployment in which no machine is used for more than `machines.use`."""
-    # One account after the other, and a pause: where there are many, a round takes longer than the pause.
+    # One process of all does a round, and pauses: where there are many accounts, a round takes longer than the pause.
     maintenance_round = MAINTENANCE_SECONDS + work.accounts * costs.maintenance_seconds
     maintained = work.accounts / maintenance_round
     processes = 1
@@ -194,7 +194,7 @@ def plan(costs: Costs, work: Workload, machines: Machines) -> Deployment:
         sent_bytes=sent,
         connections=connections,
         connection_bytes=connections * costs.connection_bytes,
-        maintenance_cores=processes * maintained * (costs.server.maintenance + costs.database.maintenance) / 1000,
+        maintenance_cores=maintained * (costs.server.maintenance + costs.database.maintenance) / 1000,
         maintenance_round=maintenance_round,
         largest_share=work.changes * work.largest_share / costs.account_changes,
         shares=shares,
@@ -271,7 +271,7 @@ def cost_table(costs: Costs) -> str:
         "ticket": "each ticket sent",
         "change": "a change with PUT",
         "usage": "storing what was asked of an account in a second",
-        "maintenance": "looking after an account, once",
+        "maintenance": "looking after an account in a round",
         "idle": "a process, each second",
     }
     cpu = [
@@ -288,7 +288,7 @@ def cost_table(costs: Costs) -> str:
         ("a ticket on the wire", _bytes(costs.sent_bytes)),
         ("memory of a server process", _bytes(costs.process_bytes)),
         ("memory of a connection, in the database", _bytes(costs.connection_bytes)),
-        ("looking after an account takes", f"{costs.maintenance_seconds * 1000:.1f} ms"),
+        ("a round takes, for each account", f"{costs.maintenance_seconds * 1000:.2f} ms"),
         ("changes of one account, at most", f"{costs.account_changes:,.0f} a second"),
     ]
     head = ["| CPU, in ms of a core | server | database |", "|---|---:|---:|"]

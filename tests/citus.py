@@ -20,7 +20,7 @@ __all__ = ["CITUS_URL", "NO_CITUS", "CitusServer", "read_shards", "worker_urls"]
 CITUS_URL = os.environ.get("TICKETFEED_TEST_CITUS_DSN", "")
 NO_CITUS = "TICKETFEED_TEST_CITUS_DSN names no Citus"
 SHARDS = 4
-SIDECAR_TABLES = ("request_window", "consumer", "request", "anonymous_request", "login")
+SIDECAR_TABLES = ("request_window", "consumer", "request", "anonymous_request", "login", "lease", "full_account")
 # Nodes, as far as other databases are to have them.
 _NODES = "SELECT nodename, nodeport, groupid FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"
 # What a store must have as it was when it was made, or it is made anew.

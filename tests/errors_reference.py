@@ -1,6 +1,5 @@
 """docs/reference/errors.md, made from the errors of the API as they are raised: each is provoked by a request."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -184,7 +183,7 @@ def _frozen(desk: Desk) -> None:
 
 
 def _full(desk: Desk) -> None:
-    with patch.object(desk.app.state.service.jobs, "full_accounts", asyncio.run(desk.store.list_accounts())):
+    with patch.object(desk.app.state.service.maintenance, "full_accounts", {desk._account("acme").account_id}):
         desk.send("POST", "/tickets", {"ticket": {"comment": {"body": "Hello"}}}, expect=403)
 
 

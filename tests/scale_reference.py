@@ -33,8 +33,11 @@ What more machines do not lift:
 * **Connections.** Each process may have {each} to the primary, and with Citus all go to the coordinator: give smaller
   [pools](../reference/settings.md), a pooler in transaction mode between, or several stores with a part of the
   accounts each.
-* **Maintenance.** Every process looks after every account in turn, and begins again a minute after it has ended. With
-  many accounts that takes a share of the machines that grows with the number of processes times accounts.
+
+Maintenance does not grow with the number of processes: [one of all](../how-to/operate.md#maintenance) looks every
+minute whether anything is due, of a thousand accounts at once; all are taken to have quotas. Besides, what is due is
+changed, which costs what any change does, and what an account holds is counted, once an hour at most, which reads all
+of its rows.
 
 ## The costs
 
@@ -48,7 +51,7 @@ does hits both, a deployment that differs was measured, and compared with what i
 
 {table}
 Processor time and bytes are nearly the same whatever else a machine does. The two costs that are times on the clock,
-how long looking after an account takes and how many changes of one account there can be, are not: they were taken
+how long a round of maintenance takes and how many changes of one account there can be, are not: they were taken
 while others used the disk, and are several times better on a machine of its own.
 
 ## What it leaves out

@@ -24,17 +24,18 @@ COSTS = Costs(
     account_changes=100,
 )
 # 100 polls and 50 changes a second, nearly never two of one account; 100 tickets sent. A round of maintenance takes
-# 60 + 1e6 * 0.01 s, so that nearly 100 accounts a second are looked after by each process.
+# 60 + 1e6 * 0.01 s, so that nearly 100 accounts a second are looked after, by whichever process.
 WORK = Workload(1_000_000, 10_000_000, 50, 2_000_000, poll_seconds=20_000, largest_share=0.1)
 
 
 def test_plan() -> None:
-    """Rates times costs: requests, what is stored of them, and each process's share of maintenance."""
+    """Rates times costs: requests, what is stored of them, what each process takes, and maintenance once."""
     found = plan(COSTS, WORK, Machines(server_cores=1, database_cores=2, disk_bytes=1e11, connections=90))
-    # 100 x 2 + 100 x 0.01 + 50 x 5 + 150 x 1, and 104 for each of two processes: 0.81 of a core, used to a half.
+    # 100 x 2 + 100 x 0.01 + 50 x 5 + 150 x 1, 4 for each of two processes, and 100: 0.71 of a core, used to a half.
     assert found.processes == found.servers == 2
-    assert found.server_cores == pytest.approx(0.601 + 2 * 0.104, rel=0.01)
-    assert found.database_cores == pytest.approx(0.1 + 0.002 + 0.15 + 0.3 + 2 * 0.206, rel=0.01)
+    assert found.server_cores == pytest.approx(0.601 + 2 * 0.004 + 0.1, rel=0.01)
+    assert found.database_cores == pytest.approx(0.1 + 0.002 + 0.15 + 0.3 + 2 * 0.006 + 0.2, rel=0.01)
+    assert found.maintenance_cores == pytest.approx(0.3, rel=0.01)
     assert found.maintenance_round == 10_060
     assert (found.data_bytes, found.growth_bytes, found.wal_bytes) == (1e11, 50 * 1000 * 86400, 400_000)
     assert (found.sent_bytes, found.connections, found.connection_bytes) == (200_000, 90, 180e6)

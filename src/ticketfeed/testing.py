@@ -311,7 +311,7 @@ class FeedServer:
             service = self._service()
             await service.usage_tracker.flush_token_uses()
             await service.clock_follower.move(self._account(), move, system_clock())
-            await service.jobs.maintain(service.settings, service.now)
+            await service.maintenance.run_round()
 
         self._await(work())
 

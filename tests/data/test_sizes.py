@@ -8,7 +8,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import NOON, ManualClock, putting, ticket, user
-from ticketfeed.data.sizes import MEASURE_SECONDS, UNCHANGED_SECONDS, full_accounts, measure_accounts
+from ticketfeed.data.sizes import MEASURE_SECONDS, UNCHANGED_SECONDS, find_full_accounts, measure_accounts
 from ticketfeed.data.status import AllStatuses, read_status
 from ticketfeed.storage import open_store
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
@@ -110,7 +110,8 @@ def test_quotas(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
         ):
             quota = AccountQuota(tickets_max, bytes_max)
             await store.write(held, lambda write, quota=quota: write.put_quota(quota))  # type: ignore[misc]
-            assert await store.inspect(full_accounts) == ({held} if is_full else set()), quota
+            full = ({held.account_id} if is_full else set(), set())
+            assert await find_full_accounts(store) == full, quota
             found = {each.account: each.quota for each in await AllStatuses().read(store, now=clock())}
             assert found == {held: quota, other: AccountQuota()}
             assert (await read_status(store, held, now=clock())).quota == quota

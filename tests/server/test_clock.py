@@ -12,7 +12,6 @@ from tests.server.desk import ADMIN, PATH, Desk, basic
 from ticketfeed.inprocess import Answer
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import EXPIRY_BEGINS
-from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.settings import Settings
 
 CLOCK = "/_ticketfeed/clock"
@@ -107,14 +106,18 @@ def test_without_the_option_the_machine_rules(caplog: pytest.LogCaptureFixture) 
     assert (shown["offset_seconds"], shown["test_clock"]) == (0, False)
 
     async def serve_for_a_while() -> None:
-        jobs, service = Jobs(desk.store), desk.app.state.service
-        jobs.start_maintenance(service.settings, service.now)
+        maintenance = desk.app.state.service.maintenance
+        maintenance.start()
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if caplog.records:
+                break
         for _ in range(3):
             await asyncio.sleep(0.05)
-            jobs.wake_maintenance()
-        await jobs.stop()
+            maintenance.wake()
+        await maintenance.stop()
 
-    with caplog.at_level(logging.WARNING, "ticketfeed.jobs"):
+    with caplog.at_level(logging.WARNING, "ticketfeed.maintenance"):
         asyncio.run(serve_for_a_while())
     (record,) = caplog.records
     assert record.getMessage().startswith("the clock of account acme was moved, and is not followed")
@@ -149,7 +152,7 @@ def test_everything_that_ages_goes_by_it() -> None:
     assert desk.ask(f"{PATH}?start_time={NOW + 1800 - 61}").status == 200
     move(desk, {"advance": "30d"})
     service = desk.app.state.service
-    asyncio.run(service.jobs.maintain(service.settings, service.now))
+    asyncio.run(service.maintenance.run_round())
     page = json.loads(desk.ask(f"{PATH}?start_time=0").body)
     assert page["tickets"] == []  # changed now, and the last minute is withheld
     assert desk.ask("/api/v2/tickets", method="POST", body=b'{"ticket":{"comment":{"body":"x"}}}').status == 201

@@ -1,6 +1,7 @@
 """Bulk calls over the wire: a job at once, its items one by one, good ones done and bad ones told."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,11 +9,13 @@ import pytest
 
 from tests.server.desk import Desk, ids, tickets
 from ticketfeed.protocol.errors import RecordNotFound, StoreUnavailable, TooManyValues
+from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import JOB
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
+from ticketfeed.server.ops.maintenance import Maintenance
 from ticketfeed.settings import Settings
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.writing.jobs import do_item, job_role, next_item, parse_item, put_failure, start_job
@@ -197,24 +200,25 @@ def test_jobs_of_accounts_out_of_reach(desk: Desk) -> None:
     accounts = [desk._account("acme"), asyncio.run(store.create_account("other"))]
     for account in accounts:
         asyncio.run(store.write(account, lambda write: start_job(write, new_job_id(), 1, "create tickets", items)))
-    list_open_jobs, write, away = store.list_open_jobs, store.write, True
+    list_open_jobs, find_open_jobs, write, away = store.list_open_jobs, store.find_open_jobs, store.write, True
 
-    async def list_reachable(account: Account) -> list[str]:
-        if away and account == accounts[0]:
+    async def find_reachable(some: Sequence[Account], until: int) -> list[tuple[int, str]]:
+        if away and accounts[0] in some:
             raise StoreUnavailable("away")
-        return await list_open_jobs(account)
+        return await find_open_jobs(some, until)
 
     async def write_reachable(account: Account, work: Any, **options: Any) -> Any:
         if away and account == accounts[0]:
             raise StoreUnavailable("away")
         return await write(account, work, **options)
 
-    store.list_open_jobs = list_reachable  # type: ignore[method-assign]
+    store.find_open_jobs = find_reachable  # type: ignore[method-assign]
     store.write = write_reachable  # type: ignore[assignment, method-assign]
 
     async def main() -> None:
         nonlocal away
         jobs = Jobs(store)
+        maintenance = Maintenance(store, Settings(), lambda _account: desk.now + 2 * IDEMPOTENCY_SECONDS, jobs)
         jobs.start_resuming()
         for is_open in (True, False):
             for _ in range(200):
@@ -222,9 +226,9 @@ def test_jobs_of_accounts_out_of_reach(desk: Desk) -> None:
                 if not await list_open_jobs(accounts[1]) and (is_open or not await list_open_jobs(accounts[0])):
                     break
             assert bool(await list_open_jobs(accounts[0])) is is_open
-            await jobs.maintain(Settings(), lambda _account: 0)
+            await maintenance.run_round()
+            assert maintenance._unreachable == ({accounts[0]} if is_open else set())
             away = False
-        assert jobs._unreachable == set()
         await jobs.stop()
 
     asyncio.run(main())

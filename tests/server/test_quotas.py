@@ -17,7 +17,7 @@ def test_a_full_account_is_read_and_deleted_from() -> None:
     desk.put("tickets", *({"id": id, "generated_timestamp": NOON - 100} for id in (1, 2)))
     account, _ = asyncio.run(desk.store.list_accounts())
     asyncio.run(desk.store.write(account, lambda write: write.put_quota(AccountQuota(tickets_max=2))))
-    jobs = desk.app.state.service.jobs
+    maintenance = desk.app.state.service.maintenance
 
     def status(method: str, path: str, body: object = None, host: str = "acme.localhost") -> int:
         sent = json.dumps(body).encode() if body is not None else b""
@@ -29,7 +29,7 @@ def test_a_full_account_is_read_and_deleted_from() -> None:
             }
         return answer.status
 
-    asyncio.run(jobs.find_full_accounts())
+    asyncio.run(maintenance.find_full_accounts())
     assert status("POST", "/tickets", TICKET) == 403
     assert status("PUT", "/tickets/1", TICKET) == 403
     assert status("POST", "/tickets/create_many", {"tickets": [TICKET["ticket"]]}) == 403
@@ -39,7 +39,7 @@ def test_a_full_account_is_read_and_deleted_from() -> None:
     desk.put("tickets", {"id": 2, "status": "deleted", "generated_timestamp": NOON - 50})
     assert status("DELETE", "/tickets/1") == 204
     asyncio.run(desk.store.write(account, lambda write: write.put_quota(AccountQuota(tickets_max=3))))
-    asyncio.run(jobs.find_full_accounts())
+    asyncio.run(maintenance.find_full_accounts())
     assert status("POST", "/tickets", TICKET) == 201
     metrics = desk.ask("/_ticketfeed/metrics").body.decode()
     assert 'ticketfeed_account_tickets_max{account="acme"} 3.0' in metrics

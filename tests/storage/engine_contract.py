@@ -1,6 +1,7 @@
 """All that every engine must do: one class for the tests of each."""
 
 from tests.storage.contract import StoreContract
+from tests.storage.maintenance_contract import MaintenanceContract
 from tests.storage.mirror_contract import MirrorContract
 from tests.storage.oauth_contract import OauthContract
 from tests.storage.rate_limits_contract import RateLimitsContract
@@ -21,5 +22,6 @@ class EngineContract(
     UsageContract,
     MirrorContract,
     SavedContract,
+    MaintenanceContract,
 ):
     """The whole Store contract, in the order in which it is read."""

@@ -39,7 +39,10 @@ from ticketfeed.storage.sql_snapshot import SqlSnapshot
 
 # Columns that are each engine's own, or another one's after a fence; of searches, what they find is compared.
 OWN_COLUMNS = {
-    "feed_state": {"wal_timeline", "frozen_until", "watermark", "record_watermark", "invalidations", "record_changes"},
+    "feed_state": {
+        *("wal_timeline", "frozen_until", "watermark", "record_watermark", "invalidations", "record_changes"),
+        "scrubbed_until",
+    },
     "mirror": {"body"},
     "search_entry": {"entry_id", "words"},
 }

@@ -45,6 +45,8 @@ CREATE TABLE truncated (name oid);
 CREATE FUNCTION truncate_local_data_after_distributing_table(name regclass) RETURNS void LANGUAGE sql
     AS 'INSERT INTO public.truncated VALUES (name)';
 CREATE FUNCTION citus_total_relation_size(name oid) RETURNS bigint LANGUAGE sql AS 'SELECT 1000000000';
+CREATE FUNCTION get_shard_id_for_distribution_column(name regclass, value bigint) RETURNS bigint LANGUAGE sql
+    AS 'SELECT 102008 + value % 2';
 CREATE FUNCTION run_command_on_workers(
     query text, OUT nodename text, OUT nodeport int, OUT success bool, OUT result text
 ) RETURNS SETOF record LANGUAGE sql AS $$ VALUES ('worker1', 5432, query LIKE '%pg_index%', 'fsync = off') $$;
@@ -82,6 +84,16 @@ async def _open(url: str) -> tuple[list[str], list[str], int]:
         await store.close()
 
 
+async def _shards(url: str) -> list[list[str]]:
+    store = await PostgresStore.open(url, ManualClock())
+    try:
+        for name in ("acme", "b", "c"):
+            await store.create_account(name)
+        return [[account.subdomain for account in shard] for shard in await store.list_shards()]
+    finally:
+        await store.close()
+
+
 async def _nodes(url: str) -> list[NodeStatus]:
     store = await PostgresStore.open(url, ManualClock())
     try:
@@ -106,6 +118,7 @@ def test_a_store_is_distributed(url: str) -> None:
         connection.execute("ALTER TABLE ticketfeed.feed_state DROP COLUMN is_mirror")
         connection.execute("DELETE FROM ticketfeed.migration WHERE number = 12")
         connection.execute("DELETE FROM pg_dist_partition WHERE logicalrelid NOT IN (SELECT oid FROM pg_class)")
+    assert asyncio.run(_shards(url)) == [["acme", "c"], ["b"]]
     risks, problems, size = asyncio.run(_open(url))
     with psycopg.connect(url, autocommit=True) as connection:  # here they keep what a real Citus removes
         kept = [table for (table,) in connection.execute(QUERIES["list_left_behind"].encode()).fetchall()]
@@ -125,6 +138,7 @@ def test_a_store_is_distributed(url: str) -> None:
     assert distribute_store(url) == []
     assert distribute_store(url, undo=True) == [*reversed(ACCOUNT_TABLES), "account"]
     assert distribute_store(url, undo=True) == []
+    assert asyncio.run(_shards(url)) == [["acme", "b", "c"]]
 
 
 def test_a_store_that_is_distributed_in_part(url: str) -> None:

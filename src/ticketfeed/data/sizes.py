@@ -6,37 +6,44 @@ changed, and else after a day; and between two accounts the process pauses for n
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, FeedState
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import LONG_STATEMENT_SECONDS, Snapshot
 
-__all__ = ["MEASURE_SECONDS", "full_accounts", "measure_account", "measure_accounts"]
+__all__ = ["MEASURE_SECONDS", "find_full_accounts", "measure_account", "measure_accounts"]
 
 MEASURE_SECONDS, UNCHANGED_SECONDS = 3600, 86_400
 PAUSES = 9
 
 
-async def measure_accounts(store: Store, now: Callable[[Account], int]) -> int:
+async def measure_accounts(
+    store: Store, now: Callable[[Account], int], goes_on: Callable[[], bool] = lambda: True
+) -> int:
     """Measure the accounts that are due, those first that were measured the longest ago; returns how many.
 
-    Those out of reach are left out. Raises StoreUnavailable if the store cannot be read at all.
+    Those out of reach are left out. Raises StoreUnavailable if the store cannot be read at all. It ends when it no
+    longer `goes_on`: with many accounts it takes long.
     """
 
-    def list_due(snapshot: Snapshot) -> list[Account]:
-        sizes, states = dict(snapshot.sizes()), list(snapshot.accounts())
-        due = [
-            account
-            for account, state in states
-            if state and _is_due(state, sizes.get(account.account_id), now(account))
+    async def find(accounts: Sequence[Account]) -> list[tuple[int, Account]]:
+        of = {account.account_id: account for account in accounts}
+        return [
+            (size.measured_at if size else 0, of[account_id])
+            for account_id, state, size in await store.find_sizes(accounts)
+            if _is_due(state, size, now(of[account_id]))
         ]
-        return sorted(due, key=lambda each: sizes[each.account_id].measured_at if each.account_id in sizes else 0)
 
+    due, _ = await read_in_batches(await store.list_shards(), find)
     count = 0
-    for account in await store.inspect(list_due):
+    for _, account in sorted(due, key=itemgetter(0)):
+        if not goes_on():
+            break
         started = time.monotonic()
         try:
             count += await measure_account(store, account, now(account))
@@ -60,19 +67,13 @@ async def measure_account(store: Store, account: Account, now: int) -> bool:
     return size is not None
 
 
-def full_accounts(snapshot: Snapshot) -> set[Account]:
-    """The accounts that have reached their quotas: of tickets as they are now, of bytes as they were measured last."""
-    quotas = dict(snapshot.quotas())
-    if not quotas:
-        return set()
-    sizes = dict(snapshot.sizes())
-    return {
-        account
-        for account, state in snapshot.accounts()
-        if state is not None
-        and (quota := quotas.get(account.account_id)) is not None
-        and quota.is_reached(state.ticket_count, sizes.get(account.account_id))
-    }
+async def find_full_accounts(store: Store) -> tuple[set[int], set[int]]:
+    """The ids of the accounts that have reached their quotas, and of those out of reach."""
+    try:
+        return await store.find_full(), set()
+    except (StoreError, StoreUnavailable):
+        found, away = await read_in_batches(await store.list_shards(), store.find_full)
+        return set(found), {account.account_id for account in away}
 
 
 def _is_due(state: FeedState, size: AccountSize | None, now: int) -> bool:

@@ -203,7 +203,7 @@ class AllStatuses:
     async def _read_each(self, store: Store, now: int, settle_seconds: int) -> list[FeedStatus]:
         """As far as COUNT_SECONDS allow, beginning where the last one ended. Raises StoreUnavailable if none can be."""
         accounts = await store.list_accounts()
-        deadline, reason = time.monotonic() + COUNT_SECONDS, StoreUnavailable("no account")
+        deadline, reason, is_reached = time.monotonic() + COUNT_SECONDS, StoreUnavailable("no account"), False
         order = {account: number for number, account in enumerate(self._counted)}
         for account in sorted(accounts, key=lambda each: order.get(each, -1)):
             if (remaining := deadline - time.monotonic()) < 0:
@@ -217,13 +217,13 @@ class AllStatuses:
             )
             try:
                 self._known[account] = await asyncio.wait_for(reading, seconds)
+                is_reached = True
             except (StoreError, StoreUnavailable, TimeoutError) as error:
                 self._known.pop(account, None)
                 reason = StoreUnavailable(str(error))
-        found = [self._known[account] for account in accounts if account in self._known]
-        if not found:
+        if not is_reached:
             raise reason
-        return found
+        return [self._known[account] for account in accounts if account in self._known]
 
 
 def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:

@@ -35,6 +35,7 @@ from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.feed_hash import FEED_HASH_ROUTES
 from ticketfeed.server.ops.health import HEALTH_ROUTES
 from ticketfeed.server.ops.jobs import Jobs
+from ticketfeed.server.ops.maintenance import Maintenance
 from ticketfeed.server.ops.metrics import make_metrics
 from ticketfeed.server.ops.mirror import MIRROR_ROUTES
 from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
@@ -66,6 +67,7 @@ def create_app(
     exports = Exports(store, settings.settle_seconds, settings.page_cache_mib << 20)
     rate_limiter = RateLimiter(settings)
     metrics, jobs = make_metrics(), Jobs(store, exports.clear_cache)
+    maintenance = Maintenance(store, settings, now, jobs, *([metrics.add_round] if metrics else []))
     checked = authenticate or Authenticator(store, now, *([metrics.add_refusal] if metrics else []))
     kept = TEST_REQUESTS_KEPT if settings.test_clock else REQUESTS_KEPT
     accounts = Accounts(store)
@@ -80,10 +82,11 @@ def create_app(
         rate_limiter,
         exports,
         jobs,
+        maintenance,
         usage_tracker,
         metrics,
         now,
-        ClockFollower(store, settings, jobs.wake_maintenance),
+        ClockFollower(store, settings, maintenance.wake),
         ServedMirror(store, settings.mirror),
         MirrorFreshness(settings.mirror_fresh_seconds),
     )

@@ -298,8 +298,7 @@ class _WorkerApp:
             return
         service = app.state.service
         service.jobs.start_resuming()
-        service.jobs.start_maintenance(settings, service.now)
-        service.jobs.start_measuring(service.now)
+        service.maintenance.start()
         service.usage_tracker.start()
         pool_metrics = PoolMetrics(store, service.metrics)
         pool_metrics.start()
@@ -311,6 +310,7 @@ class _WorkerApp:
         await service.mirror.stop()
         await pool_metrics.stop()
         await service.clock_follower.stop()
+        await service.maintenance.stop()
         await service.jobs.stop()
         await service.usage_tracker.stop()
         await asyncio.to_thread(end_traces)

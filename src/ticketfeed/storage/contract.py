@@ -19,7 +19,8 @@ A Store is made of small protocols, by who uses them:
     WriteStore          writing/, data/load       accounts and write transactions
     MirrorStore         client/, server/ops       accounts that are copies of others (`mirror_contract.py`)
     MaintenanceStore    data/, server/ops, cli    jobs, aged tickets, fences, snapshots of everything
-    SidecarStore        server/ops, dashboard     rate limits, consumers, recent requests, logins
+    ShardStore          data/, server/ops         what is due, of many accounts at once (`shard_contract.py`)
+    SidecarStore        server/ops, dashboard     rate limits, consumers, recent requests, logins, leases
 
 True of every method unless it says otherwise: it may be called at any time, from one event loop, by any number of
 tasks; it returns empty where there is nothing; a read sees all writes that returned before it began, except from a
@@ -44,6 +45,7 @@ from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.mirror_contract import MirrorStore, MirrorTransaction
 from ticketfeed.storage.oauth_contract import OauthStore, OauthTransaction
 from ticketfeed.storage.pool_status import PoolStatus
+from ticketfeed.storage.shard_contract import AgedStatus, ShardStore
 from ticketfeed.storage.sidecar_contract import SidecarStore
 from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 
@@ -253,6 +255,10 @@ class WriteTransaction(OauthTransaction, MirrorTransaction, Protocol):
     def put_quota(self, quota: AccountQuota) -> None:
         """Store how much the account may hold. Servers hold it to that; a transaction does not."""
 
+    def put_scrubbed_until(self, until: int) -> None:
+        """Note that all tickets of the account that were deleted until then are scrubbed: `list_aged` leaves them out,
+        until the account is rewound."""
+
     def delete_expired(self) -> None:
         """Delete idempotency answers older than IDEMPOTENCY_SECONDS, and jobs that finished longer ago than that."""
 
@@ -459,9 +465,13 @@ class MaintenanceStore(Protocol):
         """The ids of jobs that are not finished, oldest first."""
 
     async def list_aged(
-        self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
+        self, account: Account, status: AgedStatus, after: Position, until: int, limit: int
     ) -> list[Position]:
-        """The positions of the first `limit` tickets of this status that have not changed since `until`."""
+        """The positions of the first `limit` tickets of this status that have not changed since `until`.
+
+        Deleted ones that are known to be scrubbed are left out (`put_scrubbed_until`), unless that was found until a
+        later second.
+        """
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
         """Raise the watermark past every position that can have been given out (`watermark.fence`).
@@ -482,11 +492,11 @@ class MaintenanceStore(Protocol):
     async def read_clocks(self) -> dict[int, MovedClock]:
         """The clocks of accounts that differ from the machine's, by account_id, from the primary."""
 
-    async def overwrite_erased(self) -> None:
+    async def overwrite_erased(self, *, own: bool = False) -> None:
         """Overwrite what the engine's files hold of rows that were erased, as far as it can now.
 
         SQLite does so after each write that erases; if a reader was in the way, this does it later. PostgreSQL removes
-        dead rows (VACUUM).
+        dead rows (VACUUM), whoever has erased them: with `own`, for what this process has left to be done, nothing.
         """
 
     async def count_erasures(self) -> int:
@@ -521,6 +531,7 @@ class Store(
     WriteStore,
     MirrorStore,
     MaintenanceStore,
+    ShardStore,
     SidecarStore,
     Protocol,
 ):

@@ -1,6 +1,7 @@
 """The store in memory: dictionaries. The reference for the behaviour of every other engine."""
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,7 @@ from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage
+from ticketfeed.storage.memory_shards import MemoryShardStore, aged_positions
 from ticketfeed.storage.memory_snapshot import MemorySnapshot, allows
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 from ticketfeed.storage.mirror_writes import with_copies
@@ -57,7 +59,7 @@ __all__ = ["MemoryStore"]
 T = TypeVar("T")
 
 
-class MemoryStore:
+class MemoryStore(MemoryShardStore):
     """A Store that lives as long as its process."""
 
     def __init__(self, clock: Clock = system_clock, clock_check: ClockCheck | None = None) -> None:
@@ -71,6 +73,9 @@ class MemoryStore:
         self._requests: dict[int, list[RequestRecord]] = {}
         # account_id -> hash of a login -> when it ends, the oldest first
         self._logins: dict[int, dict[str, int]] = {}
+        # name -> (owner, the monotonic time at which it ends)
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._full_accounts: set[int] = set()
         self._fenced_at = 0
         self._default_account = ""
         self._erasures, self._erased = 0, ErasedUsage()
@@ -231,9 +236,8 @@ class MemoryStore:
         return dict(Counter(id for id in problems if id is not None and id in set(problem_ids)))
 
     async def list_aged(self, account: Account, status: str, after: Position, until: int, limit: int) -> list[Position]:
-        tickets = self._data[account.account_id].tickets.values()
-        found = sorted(position_of(row) for row in tickets if row.status == status)
-        return [position for position in found if position > after and position.generated_timestamp <= until][:limit]
+        found = aged_positions(self._data[account.account_id], status, until)
+        return [position for position in found if position > after][:limit]
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         jobs = self._data[account.account_id].jobs
@@ -324,7 +328,7 @@ class MemoryStore:
         kept = {key: consumer for key, consumer in known.items() if consumer.user_id not in user_ids}
         self._consumers[account.account_id] = kept
 
-    async def overwrite_erased(self) -> None:
+    async def overwrite_erased(self, *, own: bool = False) -> None:  # noqa: ARG002
         return None
 
     async def count_erasures(self) -> int:
@@ -421,6 +425,24 @@ class MemoryStore:
 
     async def end_login(self, account: Account, token_hash: str) -> None:
         self._logins.get(account.account_id, {}).pop(token_hash, None)
+
+    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        now = time.monotonic()
+        known, ends_at = self._leases.get(name, (owner, now))
+        if known != owner and ends_at > now:
+            return False
+        self._leases[name] = owner, now + seconds
+        return True
+
+    async def end_lease(self, name: str, owner: str) -> None:
+        if self._leases.get(name, ("", 0.0))[0] == owner:
+            del self._leases[name]
+
+    async def replace_full_accounts(self, account_ids: set[int]) -> None:
+        self._full_accounts = set(account_ids)
+
+    async def read_full_accounts(self) -> set[int]:
+        return set(self._full_accounts)
 
     async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
         return next((found for token, found in self._in_force(account) if token.id == credential_id), None)

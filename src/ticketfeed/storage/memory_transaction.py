@@ -56,6 +56,7 @@ class AccountData:
     kind_states: dict[str, FeedState] = field(default_factory=dict)
     size: AccountSize | None = None
     quota: AccountQuota = AccountQuota()  # noqa: RUF009 - never changed in place
+    scrubbed_until: int = -1
     saved: "dict[str, tuple[SavedAccount, AccountData]]" = field(default_factory=dict)
 
     def snapshot(self) -> "AccountData":
@@ -65,6 +66,7 @@ class AccountData:
         rest = self.rewound_at, self.clock, self.mirror, dict(self.kind_states)
         copied = AccountData(self.state, self.record_state, *parts, self.invalidations, jobs, answers, oauth, *rest)
         copied.saved, copied.size, copied.quota = dict(self.saved), self.size, self.quota
+        copied.scrubbed_until = self.scrubbed_until
         return copied
 
 
@@ -309,6 +311,9 @@ class MemoryTransaction(MirrorWrites, MemoryOauthTransaction):
 
     def put_quota(self, quota: AccountQuota) -> None:
         self._data.quota = quota
+
+    def put_scrubbed_until(self, until: int) -> None:
+        self._data.scrubbed_until = until
 
     def delete_expired(self) -> None:
         data, since = self._data, self.now - IDEMPOTENCY_SECONDS

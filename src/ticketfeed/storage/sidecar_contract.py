@@ -1,4 +1,4 @@
-"""The part of the Store contract for what is stored beside the data and may be lost: rate limits, usage, logins."""
+"""The part of the Store contract for what stands beside the data and may be lost: limits, usage, logins, leases."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,10 +7,12 @@ from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 
-__all__ = ["LOGINS_MAX", "SidecarStore"]
+__all__ = ["LEASE_SECONDS_MAX", "LOGINS_MAX", "SidecarStore"]
 
 # Of one account. Each took a right password or token, so more are a program's, and the oldest end.
 LOGINS_MAX = 1000
+# No lease is taken for longer, so one that ends later was taken by a clock that has been put back since.
+LEASE_SECONDS_MAX = 60.0
 
 
 class SidecarStore(Protocol):
@@ -54,3 +56,18 @@ class SidecarStore(Protocol):
 
     async def end_login(self, account: Account, token_hash: str) -> None:
         """Forget a login, in all processes that use the store. Idempotent."""
+
+    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        """Take what one process of all has at a time, or renew it, for so long; False while another owner has it.
+
+        By the clock of the database's server, or of the machine that the file is on.
+        """
+
+    async def end_lease(self, name: str, owner: str) -> None:
+        """Give it back, so that another may have it at once. Idempotent."""
+
+    async def replace_full_accounts(self, account_ids: set[int]) -> None:
+        """Store which accounts have reached their quotas, in place of those before."""
+
+    async def read_full_accounts(self) -> set[int]:
+        """Those that were stored last."""

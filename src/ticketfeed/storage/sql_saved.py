@@ -145,6 +145,7 @@ class SqlSavedWrites(ABC):
         for table in _SMALL:
             self._delete(self._account.account_id, table)
         self._copy(saved.account_id, self._account.account_id, _SMALL)
+        self._session.execute("write_scrubbed", {"account_id": self._account.account_id, "until": -1})
         self._leave_saved(keep=saved)
         self._rewound = rewound_states((self._state, self._record_state), states, fences=fences)
 

@@ -23,7 +23,7 @@ from ticketfeed.protocol.consumers import (
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window, count_request
 from ticketfeed.storage.queries import Dialect
-from ticketfeed.storage.sidecar_contract import LOGINS_MAX
+from ticketfeed.storage.sidecar_contract import LEASE_SECONDS_MAX, LOGINS_MAX
 
 __all__ = [
     "Statement",
@@ -33,11 +33,14 @@ __all__ = [
     "decode_all_consumers",
     "decode_consumers",
     "decode_requests",
+    "end_lease_steps",
     "end_login_steps",
     "erase_account_steps",
     "erase_usage_steps",
     "record_usage_steps",
     "replace_consumers_steps",
+    "replace_full_accounts_steps",
+    "take_lease_steps",
 ]
 
 T = TypeVar("T")
@@ -151,6 +154,26 @@ def add_login_steps(account: Account, token_hash: str, now: int, ends_at: int) -
 def end_login_steps(account: Account, token_hash: str) -> Steps[None]:
     """Delete a login."""
     yield Statement("end_login", [{"account_id": account.account_id, "token_hash": token_hash}])
+
+
+def take_lease_steps(name: str, owner: str, seconds: float) -> Steps[bool]:
+    """Take or renew a lease."""
+    bindings = {"name": name, "owner": owner, "seconds": seconds, "longest": LEASE_SECONDS_MAX}
+    return bool((yield Statement("take_lease", [bindings])))
+
+
+def end_lease_steps(name: str, owner: str) -> Steps[None]:
+    """Give a lease back."""
+    yield Statement("end_lease", [{"name": name, "owner": owner}])
+
+
+def replace_full_accounts_steps(dialect: Dialect, account_ids: set[int]) -> Steps[None]:
+    """Store which accounts have reached their quotas, in place of those before."""
+    rows = yield Statement("read_full_accounts", [{}])
+    before = {id for (id,) in rows}
+    yield Statement("forget_full_accounts", [{"ids": dialect.bind_list(sorted(before - account_ids))}])
+    if added := sorted(account_ids - before):
+        yield Statement("add_full_account", [{"account_id": id} for id in added])
 
 
 def decode_consumers(rows: Sequence[tuple[Any, ...]]) -> list[Consumer]:

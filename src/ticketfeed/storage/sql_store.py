@@ -1,8 +1,8 @@
 """The reads of a store on an engine with SQL, over two primitives: rows of a query, and a page of a feed."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.mirrors import Mirror, decode_mirror
@@ -26,8 +26,10 @@ from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.queries import Queries, build, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
+from ticketfeed.storage.shard_contract import AgedStatus
 from ticketfeed.storage.sql_saved import SavedRow
 from ticketfeed.storage.sql_session import no_account_row
+from ticketfeed.storage.sql_shards import SqlShardStore
 from ticketfeed.storage.sql_transaction import rewound_key
 
 __all__ = ["SqlStore"]
@@ -36,7 +38,7 @@ T = TypeVar("T")
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
-class SqlStore(ABC):
+class SqlStore(SqlShardStore):
     """The part of a Store that reads."""
 
     queries: Queries
@@ -221,7 +223,7 @@ class SqlStore(ABC):
         return dict(await self._query_many("count_incidents", account, ids=self._list(problem_ids)))
 
     async def list_aged(
-        self, account: Account, status: Literal["solved", "deleted"], after: Position, until: int, limit: int
+        self, account: Account, status: AgedStatus, after: Position, until: int, limit: int
     ) -> list[Position]:
         bindings = {
             "account_id": account.account_id,
@@ -231,7 +233,7 @@ class SqlStore(ABC):
             "until": until,
             "limit": limit,
         }
-        return build(Position, await self._fetch_many(self.queries.select("list_aged", Position), bindings))
+        return build(Position, await self._fetch_batch(self.queries.select("list_aged", Position), bindings))
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         if ids is None:

@@ -329,6 +329,9 @@ class SqlTransaction(MirrorWrites, SqlSavedWrites, SqlOauthTransaction, ABC):
     def put_quota(self, quota: AccountQuota) -> None:
         self._execute("put_quota", **quota._asdict())
 
+    def put_scrubbed_until(self, until: int) -> None:
+        self._execute("write_scrubbed", until=until)
+
     def delete_expired(self) -> None:
         since = self.now - IDEMPOTENCY_SECONDS
         self._execute("forget_answers", since=since)

@@ -40,6 +40,7 @@ from ticketfeed.server.api.auth import AccountClock, Authenticate
 from ticketfeed.server.middleware.overload import limit_anonymous
 from ticketfeed.server.ops.clock_follower import ClockFollower
 from ticketfeed.server.ops.jobs import Jobs
+from ticketfeed.server.ops.maintenance import Maintenance
 from ticketfeed.server.ops.metrics import Metrics
 from ticketfeed.server.ops.mirror_freshness import MirrorFreshness
 from ticketfeed.server.ops.rate_limiter import RATE_LIMIT_HEADERS, RateLimiter
@@ -90,6 +91,7 @@ class Service:
     rate_limiter: RateLimiter
     exports: Exports
     jobs: Jobs
+    maintenance: Maintenance
     usage_tracker: UsageTracker
     metrics: Metrics | None
     now: AccountClock
@@ -221,7 +223,7 @@ class _Endpoint:
             await _count_request(request, call, limits)
         if route.writes_records:
             await _refuse_mirror(call)
-            if route.method != "DELETE" and call.account in call.service.jobs.full_accounts:
+            if route.method != "DELETE" and call.account.account_id in call.service.maintenance.full_accounts:
                 raise AccountIsFull
         if call.query:
             _refuse(route.refused, call.query)

@@ -48,6 +48,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("account", "reason"),
         "Credentials refused: a wrong token, a wrong password, or unchecked, because too many were wrong before.",
     ),
+    "ticketfeed_maintenance_rounds_total": (
+        "counter",
+        (),
+        "Rounds of maintenance that this server has done; of all servers of a store one does them.",
+    ),
     "ticketfeed_server_info": (
         "gauge",
         ("host", "version"),
@@ -90,7 +95,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "ticketfeed_measured_timestamp_seconds": (
         "gauge",
         _ACCOUNT,
-        "When an account was last measured: at most an hour before its newest change of a ticket, a day before others.",
+        "When an account was last measured: an hour after the last time at the earliest, a day if no ticket changed.",
     ),
     "ticketfeed_store_bytes": ("gauge", (), "Size of the store on disk."),
     "ticketfeed_consumer_lag_tickets": (
@@ -235,6 +240,7 @@ class Metrics:
         self._pages = create(prometheus_client.Counter, "ticketfeed_pages_total")
         self._rows = create(prometheus_client.Counter, "ticketfeed_rows_total")
         self._refused = create(prometheus_client.Counter, "ticketfeed_credentials_refused_total")
+        self._rounds = create(prometheus_client.Counter, "ticketfeed_maintenance_rounds_total")
         self._pools = {
             **{name: create(prometheus_client.Gauge, name, multiprocess_mode="livesum") for name in _POOL_GAUGES},
             **{name: create(prometheus_client.Counter, name) for name in _POOL_COUNTERS},
@@ -267,6 +273,10 @@ class Metrics:
     def add_refusal(self, account: Account, reason: str) -> None:
         """Count credentials that were refused."""
         self._refused.labels(account.subdomain, reason).inc()
+
+    def add_round(self) -> None:
+        """Count a round of maintenance."""
+        self._rounds.inc()
 
     def note_pools(self, pools: Iterable[PoolStatus]) -> None:
         """Take over how this process uses its connections now."""

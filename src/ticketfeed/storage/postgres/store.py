@@ -24,6 +24,7 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
@@ -71,11 +72,14 @@ from ticketfeed.storage.sql_sidecar import (
     decode_all_consumers,
     decode_consumers,
     decode_requests,
+    end_lease_steps,
     end_login_steps,
     erase_account_steps,
     erase_usage_steps,
     record_usage_steps,
     replace_consumers_steps,
+    replace_full_accounts_steps,
+    take_lease_steps,
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
@@ -183,6 +187,23 @@ class PostgresStore(SqlAccountStore):
             return await super().list_accounts(limit=limit)
         return build(Account, await self._readers.read_any(QUERIES.select("list_accounts", Account), {"limit": limit}))
 
+    async def list_shards(self) -> list[list[Account]]:
+        """Where accounts are distributed, those of one shard of Citus together."""
+        accounts, shards = await self.list_accounts(), dict[int, list[Account]]()
+        if not await self._is_distributed():
+            return [accounts] if accounts else []
+        ids = {"ids": [account.account_id for account in accounts]}
+        shard_ids = dict(await self._fetch(QUERIES["list_shard_ids"], ids, current=True))
+        for account in accounts:
+            shards.setdefault(shard_ids[account.account_id], []).append(account)
+        return list(shards.values())
+
+    async def _is_distributed(self) -> bool:
+        if not await self._fetch(QUERIES["find_citus"], {}, current=True):
+            return False
+        distributed = await self._fetch(QUERIES["list_distributed"], {}, current=True)
+        return any(table == ACCOUNT_TABLES[0] for table, *_ in distributed)
+
     async def read_clocks(self) -> dict[int, MovedClock]:
         """Without those that are out of reach. Raises StoreUnavailable if all are."""
         clocks = await self._read_all(super().read_clocks(), self._read_clock)
@@ -202,22 +223,15 @@ class PostgresStore(SqlAccountStore):
         try:
             return await at_once
         except StoreUnavailable as error:
-            reason, found, turns = error, dict[int, T](), asyncio.Semaphore(self._quick_writes)
+            reason = error
 
-        async def read_one(account: Account) -> bool:
-            try:
-                async with turns, asyncio.timeout(ALONE_SECONDS):
-                    value = await read(account)
-            except (StoreUnavailable, TimeoutError):
-                return False
-            if value is not None:
-                found[account.account_id] = value
-            return True
+        async def read_some(accounts: Sequence[Account]) -> list[tuple[int, T | None]]:
+            return [(account.account_id, await read(account)) for account in accounts]
 
-        reached = await asyncio.gather(*map(read_one, await self.list_accounts()))
-        if not any(reached):
+        found, _ = await read_in_batches(await self.list_shards(), read_some)
+        if not found:
             raise reason
-        return found
+        return {account_id: value for account_id, value in found if value is not None}
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
@@ -306,8 +320,9 @@ class PostgresStore(SqlAccountStore):
                 await self._run_sidecar(account, erase_usage_steps(POSTGRES, account, user_ids))
         return result
 
-    async def overwrite_erased(self) -> None:
-        await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
+    async def overwrite_erased(self, *, own: bool = False) -> None:
+        if not own:
+            await self._writers.run(lambda: _translate_errors(self._overwrite_erased))
 
     async def fence(self, account: Account, clock_error_seconds: int, wait_seconds: float | None = None) -> FeedState:
         def locked(session: WriteSession, states: States) -> FeedState:
@@ -428,7 +443,19 @@ class PostgresStore(SqlAccountStore):
     async def end_login(self, account: Account, token_hash: str) -> None:
         await self._run_sidecar(account, end_login_steps(account, token_hash))
 
-    async def _run_sidecar(self, account: Account, steps: Steps[T]) -> T:
+    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        return await self._run_sidecar(None, take_lease_steps(name, owner, seconds))
+
+    async def end_lease(self, name: str, owner: str) -> None:
+        await self._run_sidecar(None, end_lease_steps(name, owner))
+
+    async def replace_full_accounts(self, account_ids: set[int]) -> None:
+        await self._run_sidecar(None, replace_full_accounts_steps(POSTGRES, account_ids))
+
+    async def read_full_accounts(self) -> set[int]:
+        return {id for (id,) in await self._fetch(QUERIES["read_full_accounts"], {}, current=True)}
+
+    async def _run_sidecar(self, account: Account | None, steps: Steps[T]) -> T:
         """On the primary, within a bounded time. Raises StoreUnavailable."""
         deadline = wait_deadline(WAIT_SECONDS)
 
@@ -437,7 +464,7 @@ class PostgresStore(SqlAccountStore):
                 return await run_steps(connection, steps)
 
         try:
-            async with self._readers.slot_of(account.account_id, deadline) as slot:
+            async with self._readers.slot_of(account.account_id if account else None, deadline) as slot:
                 return await self._readers.within(deadline - time.monotonic(), run(), slot)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
@@ -450,6 +477,9 @@ class PostgresStore(SqlAccountStore):
 
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.read_in_order(sql, bindings)
+
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.read_current(sql, bindings)
 
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]

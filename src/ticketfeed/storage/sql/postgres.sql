@@ -176,6 +176,14 @@ SELECT key, body FROM ticketfeed.consumer
 WHERE account_id = :account_id AND key = ANY (:keys)
 ORDER BY key FOR UPDATE
 
+-- name: take_lease
+-- Take a lease that nobody has, or whose time is over, or renew it; a row is returned only then. One that ends later than
+-- any lease can was taken by a clock that was ahead, and is nobody's.
+INSERT INTO ticketfeed.lease (name, owner, ends_at) VALUES (:name, :owner, extract(epoch FROM clock_timestamp()) + :seconds)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, ends_at = excluded.ends_at
+WHERE lease.owner = excluded.owner OR lease.ends_at <= extract(epoch FROM clock_timestamp()) OR lease.ends_at > extract(epoch FROM clock_timestamp()) + :longest
+RETURNING owner
+
 -- name: scan_positions_by_id
 -- Where every ticket is, by the index that writes use.
 SELECT {row} FROM ticketfeed.ticket WHERE account_id = :account_id ORDER BY id
@@ -234,6 +242,10 @@ WHERE class.oid = ('ticketfeed.' || :table)::regclass
 -- name: list_node_groups
 -- The nodes of Citus; that of group 0 is the coordinator.
 SELECT DISTINCT groupid FROM pg_dist_node
+
+-- name: list_shard_ids
+-- The shard that each of these accounts lies in.
+SELECT id, get_shard_id_for_distribution_column('ticketfeed.feed_state', id) FROM unnest(CAST(:ids AS bigint[])) AS id
 
 -- name: distributed_bytes
 -- The size of our distributed tables with their indexes, on all nodes.

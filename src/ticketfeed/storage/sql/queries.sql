@@ -1,6 +1,7 @@
 -- The queries that both engines run, in the forms that storage/queries.py translates. Rules, so that they also run where
--- the tables are distributed by account_id (Citus): each names the account_id of every table in it, except account, meta
--- and migration; time is a parameter; a write is an INSERT of values, an UPDATE or a DELETE, none of them a CTE.
+-- the tables are distributed by account_id (Citus): each names the account_id of every table in it, or those of some
+-- accounts, except account, meta and migration; time is a parameter; a write is an INSERT of values, an UPDATE or a DELETE,
+-- none of them a CTE.
 
 -- Accounts and their rows in feed_state.
 
@@ -355,12 +356,71 @@ WHERE account_id = :account_id AND problem_id = ANY (:ids) AND status <> 'delete
 GROUP BY problem_id
 
 -- name: list_aged
--- Solved or deleted tickets that have not changed since :until. The first condition lets the partial index ticket_ageing
--- serve this, whatever :status is.
+-- Solved or deleted tickets that have not changed since :until; of deleted ones those that are not known to be scrubbed.
+-- What is known was found up to an earlier :until: if it is later than this one, a clock or a rule was changed. The first
+-- condition lets the partial index ticket_ageing serve this, whatever :status is.
 SELECT {row} FROM ticketfeed.ticket
 WHERE account_id = :account_id AND status IN ('solved', 'deleted') AND status = :status
+  AND generated_timestamp > (
+    SELECT CASE WHEN :status = 'deleted' AND scrubbed_until <= :until THEN scrubbed_until ELSE -1 END
+    FROM ticketfeed.feed_state WHERE account_id = :account_id
+  )
   AND (generated_timestamp, id) > (:after_timestamp, :after_id) AND generated_timestamp <= :until
 ORDER BY generated_timestamp, id LIMIT :limit
+
+-- name: write_scrubbed
+-- Note until when all tickets of an account that were deleted are scrubbed.
+UPDATE ticketfeed.feed_state SET scrubbed_until = :until WHERE account_id = :account_id
+
+-- What is due, of many accounts at once: of each a range of an index.
+
+-- name: find_expired
+-- Accounts with idempotency answers, or finished jobs, whose time is over.
+SELECT account_id FROM ticketfeed.idempotent_answer WHERE account_id = ANY (:ids) AND stored_at <= :until
+UNION
+SELECT account_id FROM ticketfeed.job WHERE account_id = ANY (:ids) AND created_at <= :until AND finished_at <= :until
+
+-- name: find_aged
+-- Accounts in which list_aged finds tickets. The tickets of a mirror change when its source changes them.
+SELECT DISTINCT state.account_id
+FROM ticketfeed.feed_state AS state
+JOIN ticketfeed.ticket AS ticket ON ticket.account_id = state.account_id
+WHERE state.account_id = ANY (:ids) AND state.is_mirror = 0
+  AND ticket.status IN ('solved', 'deleted') AND ticket.status = :status
+  AND ticket.generated_timestamp > (
+    CASE WHEN :status = 'deleted' AND state.scrubbed_until <= :until THEN state.scrubbed_until ELSE -1 END
+  )
+  AND ticket.generated_timestamp <= :until
+
+-- name: find_open_jobs
+-- The jobs that are not finished, oldest first.
+SELECT account_id, id FROM ticketfeed.job
+WHERE account_id = ANY (:ids) AND finished_at IS NULL AND created_at <= :until
+ORDER BY created_at, id
+
+-- name: find_sizes
+-- The rows of accounts, with what was measured of them last.
+SELECT state.account_id, {state.StateRow}, {size.row}
+FROM ticketfeed.feed_state AS state
+LEFT JOIN ticketfeed.account_size AS size ON size.account_id = state.account_id
+WHERE state.account_id = ANY (:ids)
+
+-- name: find_full
+-- Accounts that have reached their quotas.
+SELECT quota.account_id
+FROM ticketfeed.account_quota AS quota
+JOIN ticketfeed.feed_state AS state ON state.account_id = quota.account_id
+LEFT JOIN ticketfeed.account_size AS size ON size.account_id = quota.account_id
+WHERE quota.account_id = ANY (:ids)
+  AND (state.ticket_count >= quota.tickets_max OR size.ticket_bytes + size.record_bytes >= quota.bytes_max)
+
+-- name: list_full
+-- The same of all accounts.
+SELECT quota.account_id
+FROM ticketfeed.account_quota AS quota
+JOIN ticketfeed.feed_state AS state ON state.account_id = quota.account_id
+LEFT JOIN ticketfeed.account_size AS size ON size.account_id = quota.account_id
+WHERE state.ticket_count >= quota.tickets_max OR size.ticket_bytes + size.record_bytes >= quota.bytes_max
 
 -- The search index: what fills it, and what of a record is still to be removed from it. Its own statements are in
 -- sqlite.sql and postgres.sql, searches in search_query.py.
@@ -733,6 +793,22 @@ WHERE account_id = :account_id AND token_hash = :token_hash AND ends_at > :now
 -- name: end_login
 -- Delete a login.
 DELETE FROM ticketfeed.login WHERE account_id = :account_id AND token_hash = :token_hash
+
+-- name: end_lease
+-- Give a lease back.
+DELETE FROM ticketfeed.lease WHERE name = :name AND owner = :owner
+
+-- name: read_full_accounts
+-- The accounts that have reached their quotas, as the holder of the lease has found them.
+SELECT account_id FROM ticketfeed.full_account
+
+-- name: add_full_account
+-- Store one.
+INSERT INTO ticketfeed.full_account (account_id) VALUES (:account_id) ON CONFLICT (account_id) DO NOTHING
+
+-- name: forget_full_accounts
+-- Delete those that have not.
+DELETE FROM ticketfeed.full_account WHERE account_id = ANY (:ids)
 
 -- Scans of everything, for the integrity check.
 

@@ -169,7 +169,13 @@ CREATE TABLE IF NOT EXISTS login (
     token_hash TEXT NOT NULL,
     ends_at    INTEGER NOT NULL,
     PRIMARY KEY (account_id, token_hash)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lease (
+    name    TEXT PRIMARY KEY,
+    owner   TEXT NOT NULL,
+    ends_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS full_account (account_id INTEGER PRIMARY KEY)
 
 -- name: lock_windows
 -- Rate-limit windows, in a transaction that holds the lock of the file.
@@ -178,6 +184,14 @@ SELECT name, started, used FROM request_window WHERE account_id = :account_id AN
 -- name: lock_consumers
 -- Consumers, in a transaction that holds the lock of the file.
 SELECT key, body FROM consumer WHERE account_id = :account_id AND key = ANY (:keys) ORDER BY key
+
+-- name: take_lease
+-- Take a lease that nobody has, or whose time is over, or renew it; a row is returned only then. One that ends later than
+-- any lease can was taken by a clock that was ahead, and is nobody's.
+INSERT INTO lease (name, owner, ends_at) VALUES (:name, :owner, unixepoch('subsec') + :seconds)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, ends_at = excluded.ends_at
+WHERE lease.owner = excluded.owner OR lease.ends_at <= unixepoch('subsec') OR lease.ends_at > unixepoch('subsec') + :longest
+RETURNING owner
 
 -- name: scan_positions_by_id
 -- Where every ticket is, by the index that writes use.

@@ -1,4 +1,4 @@
-"""The sidecar of an SQLite store, FILE-sidecar: rate limits, consumers, recent requests, logins.
+"""The sidecar of an SQLite store, FILE-sidecar: rate limits, consumers, recent requests, logins, leases.
 
 A file of its own, because a load holds the store's write lock for minutes, and none of this can wait for it. Its
 commits do not wait for the disk, no backup contains it, and it is created again where it is missing.
@@ -26,11 +26,14 @@ from ticketfeed.storage.sql_sidecar import (
     decode_all_consumers,
     decode_consumers,
     decode_requests,
+    end_lease_steps,
     end_login_steps,
     erase_account_steps,
     erase_usage_steps,
     record_usage_steps,
     replace_consumers_steps,
+    replace_full_accounts_steps,
+    take_lease_steps,
 )
 from ticketfeed.storage.sqlite.file import create_private, explain, snapshot, transaction
 from ticketfeed.storage.sqlite.session import QUERIES
@@ -118,6 +121,23 @@ class SqliteSidecar:
     def end_login(self, account: Account, token_hash: str) -> None:
         if self._path.exists():
             self._run(end_login_steps(account, token_hash))
+
+    def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        return self._run(take_lease_steps(name, owner, seconds))
+
+    def end_lease(self, name: str, owner: str) -> None:
+        if self._path.exists():
+            self._run(end_lease_steps(name, owner))
+
+    def replace_full_accounts(self, account_ids: set[int]) -> None:
+        if account_ids or self._path.exists():
+            self._run(replace_full_accounts_steps(SQLITE, account_ids))
+
+    def read_full_accounts(self) -> set[int]:
+        if not self._path.exists():
+            return set()
+        with self._snapshot() as connection:
+            return {id for (id,) in connection.execute(QUERIES["read_full_accounts"])}
 
     def _run(self, steps: Steps[T]) -> T:
         with self._transaction() as connection:

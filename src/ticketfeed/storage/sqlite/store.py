@@ -204,7 +204,7 @@ class SqliteStore(SqlAccountStore):
                 await self._run_sidecar(partial(SqliteSidecar.erase_usage, account=account, user_ids=user_ids))
         return result
 
-    async def overwrite_erased(self) -> None:
+    async def overwrite_erased(self, *, own: bool = False) -> None:  # noqa: ARG002
         await self._writer.run(lambda: self._writer.overwrite_erased(at_once=True))
 
     async def fence(self, account: Account, clock_error_seconds: int) -> FeedState:
@@ -270,6 +270,9 @@ class SqliteStore(SqlAccountStore):
     async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.fetch(sql, bindings)
 
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+        return await self._readers.fetch(sql, bindings)
+
     async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.fetch(sql, bindings)
 
@@ -281,6 +284,18 @@ class SqliteStore(SqlAccountStore):
 
     async def end_login(self, account: Account, token_hash: str) -> None:
         await self._run_sidecar(lambda sidecar: sidecar.end_login(account, token_hash))
+
+    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
+        return await self._run_sidecar(lambda sidecar: sidecar.take_lease(name, owner, seconds))
+
+    async def end_lease(self, name: str, owner: str) -> None:
+        await self._run_sidecar(lambda sidecar: sidecar.end_lease(name, owner))
+
+    async def replace_full_accounts(self, account_ids: set[int]) -> None:
+        await self._run_sidecar(lambda sidecar: sidecar.replace_full_accounts(account_ids))
+
+    async def read_full_accounts(self) -> set[int]:
+        return await _run_in(self._inspectors, self._sidecar.read_full_accounts)
 
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
         with translated(self._path):

@@ -96,8 +96,7 @@ class SqliteWriter:
         self._has_log = False
         self._deadline = 0.0  # of what runs now
         # An earlier process may have ended before it could overwrite.
-        erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
-        self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = erased != overwritten
+        self._must_overwrite = self._must_empty_log = self._must_overwrite_texts = self._is_left()
         self.is_busy = False
 
     async def close(self) -> None:
@@ -158,8 +157,11 @@ class SqliteWriter:
 
         The log holds pages as they were before, and cannot be emptied while somebody reads from it; the next write
         tries again. In a large file it takes seconds to overwrite the gaps and to rewrite the search index, so that
-        waits for `at_once`.
+        waits for `at_once`, which also does what another process has left.
         """
+        with contextlib.suppress(apsw.Error):  # the file cannot be read; then it is not overwritten either
+            if at_once and not self._must_overwrite and self._is_left():
+                self.note_erasure()
         if not self._must_overwrite or not (at_once or self._path.stat().st_size <= SMALL_FILE_BYTES):
             self._empty_log()
             return
@@ -180,6 +182,11 @@ class SqliteWriter:
                 self._empty_log()
         except (apsw.Error, OSError):  # the write itself is done; the next one tries again
             return
+
+    def _is_left(self) -> bool:
+        """Whether a process has erased rows and not overwritten them, or not yet."""
+        erased, overwritten = (self.session.value(name, {}) or 0 for name in ("count_erasures", "count_overwritten"))
+        return bool(erased != overwritten)
 
     def note_erasure(self) -> None:
         """The transaction in progress erases rows."""
