@@ -20,7 +20,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 tests: $(READY) $(VENV)/.connectors
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # While you work: everything that needs no PostgreSQL and no other process, in a minute. HTTP on the memory store alone.
 QUICK := tests/protocol tests/export tests/data tests/world tests/writing tests/storage tests/wrap tests/server $(wildcard tests/test_*.py)

@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,12 @@ from tests.postgres import PostgresServer
 # A test never fails for its speed: that is measured in bench/.
 settings.register_profile("ticketfeed", deadline=None)
 settings.load_profile("ticketfeed")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected, which lasts as long as the run, to no more garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +53,7 @@ def citus() -> CitusServer:
 
 @pytest.fixture
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """The URL where a store of a named engine may be made; on Citus it is there, empty and distributed."""
+    """The URL where a store of a named engine may be made; on PostgreSQL it is there, empty, on Citus distributed."""
     on_citus: list[str] = []
 
     def make(name: str) -> str:
@@ -56,7 +63,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
             return sqlite_url(tmp_path)
         if name == "postgres":
             server: PostgresServer = request.getfixturevalue("postgres")
-            return server.new_database()
+            return server.new_store()
         on_citus.append(request.getfixturevalue("citus").new_store())
         return on_citus[-1]
 

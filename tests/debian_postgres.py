@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 __all__ = ["PGBOUNCER", "POSTGRES_15", "serve_pgbouncer", "serve_postgres"]
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -28,7 +30,9 @@ def serve_postgres(programs: Path, folder: Path) -> Iterator[str]:
     settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
     options = [f"--{name}={value}" for name, value in settings.items()]
     with _process([str(programs / "postgres"), "-D", str(data), *options], port, USER):
-        yield f"postgresql://postgres@127.0.0.1:{port}/"
+        url = f"postgresql://postgres@127.0.0.1:{port}/"
+        _wait_for_answer(url)
+        yield url
 
 
 @contextlib.contextmanager
@@ -89,6 +93,19 @@ def _wait_for_port(process: "subprocess.Popen[bytes]", port: int) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"{process.args!r} does not start")
+
+
+def _wait_for_answer(url: str) -> None:
+    """A server listens some time before it lets anyone in."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            psycopg.connect(f"{url}postgres").close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _free_port() -> int:

@@ -7,7 +7,9 @@ import pytest
 pytest_plugins = ["pytester"]
 
 # Ours is installed as any plugin is; what else is installed here does not belong to the suites below.
-ALONE = ("-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-q")
+# Without what a suite of ours has beside the plugin, which takes longer to load than most of these tests to run.
+OTHERS = ("xdist", "cacheprovider", "hypothesispytest", "schemathesis", "anyio")
+ALONE = (*(word for name in OTHERS for word in ("-p", f"no:{name}")), "-q")
 
 
 def run(pytester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:

@@ -127,18 +127,6 @@ def run_program(*arguments: str, cwd: Path, **options: Any) -> Done:
     return Done(done.returncode, done.stdout, done.stderr.decode())
 
 
-class Forks:
-    """Former name of `run`."""
-
-    def run(self, *arguments: str, cwd: Path) -> Done:
-        return run(*arguments, cwd=cwd)
-
-
-@pytest.fixture(scope="session")
-def forks() -> Forks:
-    return Forks()
-
-
 @dataclass
 class Running:
     """A server process. `logs` are the JSON lines of its standard error so far."""

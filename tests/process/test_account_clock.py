@@ -5,14 +5,14 @@ import json
 import time
 from pathlib import Path
 
-from tests.process.conftest import Forks, Start, wait_until
+from tests.process.conftest import Start, run, wait_until
 from tests.process.test_waits import ask, fill
 
 DAY = 86400
 CLOCK = "/_ticketfeed/clock"
 
 
-def test_clocks_of_accounts(start: Start, forks: Forks, tmp_path: Path) -> None:
+def test_clocks_of_accounts(start: Start, tmp_path: Path) -> None:
     """Moves are printed and hold in every process that follows when the command ends; each account has its own.
 
     Old tickets are scrubbed within ten seconds of a jump. A server without --test-clock says that it does not follow.
@@ -21,7 +21,7 @@ def test_clocks_of_accounts(start: Start, forks: Forks, tmp_path: Path) -> None:
     asyncio.run(fill(store))
 
     def clock(*arguments: str) -> list[str]:
-        done = forks.run("clock", *arguments, "--account", "acme", cwd=tmp_path)
+        done = run("clock", *arguments, "--account", "acme", cwd=tmp_path)
         assert done.code == 0, done
         return done.out.decode().rstrip("\n").split("\t")
 
@@ -60,5 +60,5 @@ def test_clocks_of_accounts(start: Start, forks: Forks, tmp_path: Path) -> None:
     assert clock("reset")[2] == "machine's time"
     assert {offset() for _ in range(10)} == {0}
     for arguments in (("set", "soon"), ("advance", "--", "-5"), ("advance", "5w"), ("set", "3000-01-02")):
-        assert forks.run("clock", *arguments, cwd=tmp_path).problem
-    assert "POST" in forks.run("clock", "reset", "--store", "memory:", cwd=tmp_path).problem
+        assert run("clock", *arguments, cwd=tmp_path).problem
+    assert "POST" in run("clock", "reset", "--store", "memory:", cwd=tmp_path).problem

@@ -13,16 +13,16 @@ import psycopg
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.process.conftest import COMMAND, ENVIRONMENT, Forks
+from tests.process.conftest import COMMAND, ENVIRONMENT, run
 
 STORE, OTHER = "sqlite:///ticketfeed.db", "sqlite:///other.db"
 
 
 @pytest.fixture
-def read_only_url(postgres: PostgresServer, folder: Path, forks: Forks) -> str:
+def read_only_url(postgres: PostgresServer, folder: Path) -> str:
     """A store that takes no writes, as on a standby."""
     url = postgres.new_database()
-    assert forks.run("migrate", "--store", url, cwd=folder).code == 0
+    assert run("migrate", "--store", url, cwd=folder).code == 0
     name = url.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
@@ -34,11 +34,11 @@ def set_migration(file: Path, sql: str) -> None:
         connection.execute(sql)
 
 
-def test_bad_input(folder: Path, forks: Forks, read_only_url: str) -> None:
+def test_bad_input(folder: Path, read_only_url: str) -> None:
     """Each is one line and exit code 2, and leaves everything as it was."""
 
     def done(*arguments: str) -> str:
-        made = forks.run("account", *arguments, cwd=folder)
+        made = run("account", *arguments, cwd=folder)
         assert made.code == 0, made.err
         return made.out.decode()
 
@@ -79,7 +79,7 @@ def test_bad_input(folder: Path, forks: Forks, read_only_url: str) -> None:
         ("isolate", "demo"): "only a PostgreSQL store on Citus has shards",
     }
     for arguments, line in refused.items():
-        made = forks.run("account", *arguments, cwd=folder)
+        made = run("account", *arguments, cwd=folder)
         assert (made.code, made.out, made.err.count("\n")) == (2, b"", 1), (arguments, made)
         assert line in made.problem, (arguments, made.err)
     assert not (folder / "new.db").exists()
@@ -89,22 +89,22 @@ def test_bad_input(folder: Path, forks: Forks, read_only_url: str) -> None:
     set_migration(folder / "older.db", "DELETE FROM meta WHERE name = 'erased_account_id'")
     assert done("import", "older.db", "--store", OTHER).startswith("demo\timported\t1,200 tickets\t")
     assert done(*copy, OTHER, "--name", "moved", "--move").startswith("moved\tcopied\t")
-    made = forks.run("token", "create", "--email", "a@example.com", "--account", "demo", cwd=folder)
+    made = run("token", "create", "--email", "a@example.com", "--account", "demo", cwd=folder)
     assert "account demo was moved to another store" in made.problem
     assert done("unfreeze", "demo") == "demo\ttakes writes again\n"
     assert done("unfreeze", "demo") == "demo\ttook writes already\n"
     assert done("erase", "demo") == "demo\terased\n"
     assert done("list") == "second\t0 tickets\n"
     for url in (STORE, OTHER):
-        assert forks.run("check", "--store", url, cwd=folder).code == 0
+        assert run("check", "--store", url, cwd=folder).code == 0
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_kill(engine: str, tmp_path: Path, forks: Forks, request: pytest.FixtureRequest) -> None:
+def test_kill(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Killed at any moment, a copy and an erasure leave nothing that anybody sees half, and are done when run again."""
     folder, url = tmp_path, OTHER if engine == "sqlite" else request.getfixturevalue("postgres").new_database()
     for arguments in (("migrate", "--store", url), ("generate", "60", "--account", "demo", "--store", STORE)):
-        assert forks.run(*arguments, cwd=folder).code == 0
+        assert run(*arguments, cwd=folder).code == 0
     chance = random.Random(1)
 
     def run_killed(seconds: float, *arguments: str) -> bool:
@@ -123,9 +123,9 @@ def test_kill(engine: str, tmp_path: Path, forks: Forks, request: pytest.Fixture
         return process.wait(30) == -signal.SIGKILL
 
     def listed() -> set[str]:
-        made = forks.run("account", "list", "--store", url, cwd=folder)
+        made = run("account", "list", "--store", url, cwd=folder)
         assert made.code == 0, made.err
-        assert forks.run("check", "--store", url, cwd=folder).code == 0
+        assert run("check", "--store", url, cwd=folder).code == 0
         accounts = dict(line.split("\t")[:2] for line in made.out.decode().splitlines())
         assert set(accounts.values()) == {"60 tickets"}
         return set(accounts)
@@ -142,10 +142,10 @@ def test_kill(engine: str, tmp_path: Path, forks: Forks, request: pytest.Fixture
         if "demo" in listed():
             killed += run_killed(chance.uniform(0.3, 1) * seconds, "erase", "demo", "--store", url)
             listed()
-            forks.run("account", "erase", "demo", "--store", url, cwd=folder)
+            run("account", "erase", "demo", "--store", url, cwd=folder)
         if killed > 1:
             break
     assert killed
-    made = forks.run("account", *copy, cwd=folder)
+    made = run("account", *copy, cwd=folder)
     assert made.code == 0, made.err
     assert listed() == {"timed", "demo"}

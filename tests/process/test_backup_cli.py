@@ -20,7 +20,6 @@ from tests.process.conftest import (
     TICKETS,
     TOKEN,
     Done,
-    Forks,
     Running,
     Start,
     run,
@@ -157,44 +156,44 @@ def test_check_beside_a_long_write(folder: Path) -> None:
     assert run("check", "--store", "sqlite:///copy", cwd=folder).code == 0
 
 
-def test_fence(forks: Forks, folder: Path) -> None:
+def test_fence(folder: Path) -> None:
     """One line for each account; the watermark goes up and never back, however often it is run."""
-    assert forks.run("account", "create", "empty", cwd=folder).code == 0
+    assert run("account", "create", "empty", cwd=folder).code == 0
     watermarks = []
     for error in ("60", "5"):
-        done = forks.run("fence", "--clock-error", error, cwd=folder)
+        done = run("fence", "--clock-error", error, cwd=folder)
         assert (done.code, done.err) == (0, "")
         assert [line.split("\t")[0] for line in done.out.decode().splitlines()] == ["demo", "empty"]
         with opened(folder / "ticketfeed.db") as connection:
             watermarks.append([row[0] for row in connection.execute("SELECT watermark FROM feed_state ORDER BY 1")])
     assert watermarks[0] == watermarks[1]
     for error in ("-1", "86401", "x"):
-        assert "--clock-error" in forks.run("fence", "--clock-error", error, cwd=folder).problem
-    assert "there is no store" in forks.run("fence", "--store", "sqlite:///none.db", cwd=folder).problem
+        assert "--clock-error" in run("fence", "--clock-error", error, cwd=folder).problem
+    assert "there is no store" in run("fence", "--store", "sqlite:///none.db", cwd=folder).problem
 
 
-def problems(forks: Forks, folder: Path) -> Iterator[tuple[Done, str]]:
+def problems(folder: Path) -> Iterator[tuple[Done, str]]:
     text = folder / "text"
     text.write_bytes(b"not a store\n" * 100)
-    yield forks.run("backup", "text", cwd=folder), "text already exists"
+    yield run("backup", "text", cwd=folder), "text already exists"
     for name in ("", "."):
-        yield forks.run("backup", name, cwd=folder), ". is a directory, not a file"
-    yield forks.run("backup", "no/such/folder", cwd=folder), "No such file or directory"
-    yield forks.run("backup", "copy", "--store", "memory:", cwd=folder), "has no backup"
-    yield forks.run("backup", "copy", "--store", "sqlite:///none.db", cwd=folder), "there is no store at none.db"
-    yield forks.run("backup", "copy", "--store", "sqlite:///text", cwd=folder), "not an SQLite database"
-    yield forks.run("backup", "copy", "--store", "postgresql://nobody@127.0.0.1:1/x", cwd=folder), "refused"
-    yield forks.run("restore", "none", "--store", "sqlite:///new.db", cwd=folder), "there is no backup at none"
-    yield forks.run("restore", "text", "--store", "sqlite:///new.db", cwd=folder), "not an SQLite database"
-    yield forks.run("restore", "text", "--store", "memory:", cwd=folder), "has no backup"
-    yield forks.run("restore", "text", cwd=folder), "ticketfeed.db already exists"
-    yield forks.run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "No such file or directory"
+        yield run("backup", name, cwd=folder), ". is a directory, not a file"
+    yield run("backup", "no/such/folder", cwd=folder), "No such file or directory"
+    yield run("backup", "copy", "--store", "memory:", cwd=folder), "has no backup"
+    yield run("backup", "copy", "--store", "sqlite:///none.db", cwd=folder), "there is no store at none.db"
+    yield run("backup", "copy", "--store", "sqlite:///text", cwd=folder), "not an SQLite database"
+    yield run("backup", "copy", "--store", "postgresql://nobody@127.0.0.1:1/x", cwd=folder), "refused"
+    yield run("restore", "none", "--store", "sqlite:///new.db", cwd=folder), "there is no backup at none"
+    yield run("restore", "text", "--store", "sqlite:///new.db", cwd=folder), "not an SQLite database"
+    yield run("restore", "text", "--store", "memory:", cwd=folder), "has no backup"
+    yield run("restore", "text", cwd=folder), "ticketfeed.db already exists"
+    yield run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "No such file or directory"
 
 
-def test_failures(forks: Forks, folder: Path) -> None:
+def test_failures(folder: Path) -> None:
     """Every failure is one line and code 2, and no file is changed, made or left."""
     before = (folder / "ticketfeed.db").read_bytes()
-    for done, expected in problems(forks, folder):
+    for done, expected in problems(folder):
         assert expected in done.problem
         assert done.out == b""
     assert sorted(path.name for path in folder.iterdir()) == ["text", "ticketfeed.db"]
@@ -223,17 +222,17 @@ def test_a_restore_that_is_killed(folder: Path) -> None:
             left.unlink()
 
 
-def test_accounts_that_cannot_be_reached(forks: Forks, folder: Path, postgres: PostgresServer) -> None:
+def test_accounts_that_cannot_be_reached(folder: Path, postgres: PostgresServer) -> None:
     """fence and maintain do all accounts but the one whose row is locked, name it, and end with 1."""
     url = postgres.new_database()
     for name in ("acme", "beta", "gamma"):
-        assert forks.run("account", "create", name, "--store", url, cwd=folder).code == 0
+        assert run("account", "create", name, "--store", url, cwd=folder).code == 0
     with psycopg.connect(url) as stranger:
         stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id = 2 FOR UPDATE")
         for command in ("fence", "maintain"):
-            done = forks.run(command, "--store", url, cwd=folder)
+            done = run(command, "--store", url, cwd=folder)
             assert done.code == 1
             assert [line.split(":")[0].split("\t")[0] for line in done.out.decode().splitlines()] == ["acme", "gamma"]
             assert done.err.startswith("ticketfeed: account beta")
             assert done.err.count("\n") == 1
-    assert forks.run("fence", "--store", url, cwd=folder).code == 0
+    assert run("fence", "--store", url, cwd=folder).code == 0

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Forks, Start, run, run_program, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Start, run, run_program, wait_until
 
 ALL = f"{PATH}?start_time=0"
 
@@ -307,10 +307,10 @@ def wrong_folder(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Path
 
 
 @pytest.mark.parametrize(("arguments", "text"), WRONG)
-def test_wrong(arguments: tuple[str, ...], text: str, wrong_folder: Path, forks: Forks) -> None:
+def test_wrong(arguments: tuple[str, ...], text: str, wrong_folder: Path) -> None:
     """What is wrong is told in one line with its name, exit code 2; no file appears, the store stays as it was."""
     before, files = (wrong_folder / "ticketfeed.db").read_bytes(), sorted(os.listdir(wrong_folder))
-    assert text in forks.run(*arguments, cwd=wrong_folder).problem
+    assert text in run(*arguments, cwd=wrong_folder).problem
     assert (wrong_folder / "ticketfeed.db").read_bytes() == before
     assert sorted(os.listdir(wrong_folder)) == files
 
@@ -325,9 +325,9 @@ GET_ERRORS: list[tuple[str, int]] = [
 
 
 @pytest.mark.parametrize(("path", "status"), GET_ERRORS)
-def test_get_error(path: str, status: int, wrong_folder: Path, forks: Forks) -> None:
+def test_get_error(path: str, status: int, wrong_folder: Path) -> None:
     """`get` exits with 1 for a status of 400 or more, says it on standard error, and prints no traceback."""
-    done = forks.run("get", path, "--store", "sqlite:///broken.db", cwd=wrong_folder)
+    done = run("get", path, "--store", "sqlite:///broken.db", cwd=wrong_folder)
     assert (done.code, done.out != b"") == (1, True)
     *reasons, last = done.err.splitlines()
     assert last == f"ticketfeed: the response status is {status}"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.process.conftest import Forks, Start
+from tests.process.conftest import Start, run
 from ticketfeed.faults import shipped_scenarios
 
 BASIC = "Basic " + b64encode(b"admin@example.com/token:demo-token").decode()
@@ -31,12 +31,12 @@ def status_of(url: str) -> int:
     return status
 
 
-def test_scenarios_of_a_demo(start: Start, forks: Forks, tmp_path: Path) -> None:
+def test_scenarios_of_a_demo(start: Start, tmp_path: Path) -> None:
     """They are listed with their counts, switched on and off, those of a file too; the demo needs no credentials."""
     url = f"http://{start('demo', '--port', '0', '--tickets', '20').netloc}"
 
     def faults(*arguments: str) -> list[list[str]]:
-        done = forks.run("faults", *arguments, "--url", url, cwd=tmp_path)
+        done = run("faults", *arguments, "--url", url, cwd=tmp_path)
         assert done.code == 0, done
         return [line.split("\t") for line in done.out.decode().splitlines()]
 
@@ -68,18 +68,18 @@ def test_scenarios_of_a_demo(start: Start, forks: Forks, tmp_path: Path) -> None
         (("clear", "--url", "https://acme.example"), "no credentials for acme.example"),
     ],
 )
-def test_bad_input(forks: Forks, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_input(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     """One line on standard error, and exit code 2."""
     (tmp_path / "bad.toml").write_text(OWN.replace("status", "satus"))
-    done = forks.run("faults", *arguments, cwd=tmp_path)
+    done = run("faults", *arguments, cwd=tmp_path)
     assert (done.code, done.out) == (2, b"")
     assert message in done.err
     assert len(done.err.splitlines()) == 1
 
 
-def test_several_workers(forks: Forks, tmp_path: Path) -> None:
+def test_several_workers(tmp_path: Path) -> None:
     """A server of several processes does not start with scenarios."""
-    done = forks.run("serve", "--faults", "--workers", "2", "--port", "0", cwd=tmp_path)
+    done = run("serve", "--faults", "--workers", "2", "--port", "0", cwd=tmp_path)
     assert (done.code, done.err.splitlines()) == (
         2,
         ["ticketfeed: --faults needs a single worker, whose counts are exact; use --workers 1"],

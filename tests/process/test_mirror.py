@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Forks, Running, Start, run, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Running, Start, run, wait_until
 from ticketfeed import open_store
 from ticketfeed.mirror.status import status_of
 
@@ -42,8 +42,8 @@ def status(folder: Path) -> dict[str, Any]:
     return asyncio.run(read()) if (folder / "mirror.db").exists() else {}
 
 
-def tickets_in(store: str, folder: Path, forks: Forks) -> list[bytes]:
-    done = forks.run("export", f"sqlite:///{store}", "--to", "-", cwd=folder)
+def tickets_in(store: str, folder: Path) -> list[bytes]:
+    done = run("export", f"sqlite:///{store}", "--to", "-", cwd=folder)
     assert done.code == 0, done.err
     return done.out.splitlines()
 
@@ -71,7 +71,7 @@ def change(folder: Path, seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
 
 
-def test_kills_lose_nothing(serve: Start, start: Start, folder: Path, forks: Forks) -> None:
+def test_kills_lose_nothing(serve: Start, start: Start, folder: Path) -> None:
     """The mirror is killed at any instant, and so is the source, while the source changes: in the end both hold the
     same tickets byte for byte, and nothing that the store holds names the source's credentials."""
     chance, source = (
@@ -92,54 +92,54 @@ def test_kills_lose_nothing(serve: Start, start: Start, folder: Path, forks: For
     time.sleep(2.2)
     done = mirror(source, "--once", "--requests-per-minute", "0", cwd=folder)
     assert done.code == 0, done.err
-    theirs = tickets_in("ticketfeed.db", folder, forks)
-    assert tickets_in("mirror.db", folder, forks) == theirs
+    theirs = tickets_in("ticketfeed.db", folder)
+    assert tickets_in("mirror.db", folder) == theirs
     assert len(theirs) > TICKETS
     assert status(folder)["state"] == "stopped"
-    assert forks.run("check", *STORE, cwd=folder).code == 0
+    assert run("check", *STORE, cwd=folder).code == 0
     for file in folder.glob("mirror*"):
         assert TOKEN.encode() not in file.read_bytes(), file
 
 
-def test_one_that_runs(serve: Start, folder: Path, forks: Forks) -> None:
+def test_one_that_runs(serve: Start, folder: Path) -> None:
     """While it runs a second one is refused, knobs are seen within seconds; SIGTERM ends it with 0 behind a page."""
     source = serve()
     with started(source, folder, "--requests-per-minute", "6") as process:
         wait_until(lambda: status(folder))
         assert f"this account is mirrored already, by process {process.pid} on " in mirror(source, cwd=folder).problem
-        told = json.loads(forks.run("mirror", "status", "--json", *STORE, cwd=folder).out)
+        told = json.loads(run("mirror", "status", "--json", *STORE, cwd=folder).out)
         assert " ".join(told) == (
             "source state reason copied applied behind_seconds behind_changes requests_per_minute requests_used "
             "eta_seconds last_error verified_at differences"
         )
         assert told["state"] == "copying"
         wait_until(lambda: status(folder)["requests_used"] == 6)
-        assert b"paused" in forks.run("mirror", "pause", *STORE, cwd=folder).out
+        assert b"paused" in run("mirror", "pause", *STORE, cwd=folder).out
         assert status(folder)["state"] == "paused"
-        assert b"0 requests a minute" in forks.run("mirror", "budget", "0", *STORE, cwd=folder).out
+        assert b"0 requests a minute" in run("mirror", "budget", "0", *STORE, cwd=folder).out
         time.sleep(2.5)
         before = status(folder)
-        assert b"running" in forks.run("mirror", "resume", *STORE, cwd=folder).out
+        assert b"running" in run("mirror", "resume", *STORE, cwd=folder).out
         wait_until(lambda: status(folder)["copied"] > before["copied"], 20)
         wait_until(lambda: status(folder)["state"] == "following")
         assert "read-only" in run("load", "-", *STORE, "--account", "mirror", cwd=folder, input=b'{"id":1}').problem
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-    assert tickets_in("mirror.db", folder, forks) == tickets_in("ticketfeed.db", folder, forks)
+    assert tickets_in("mirror.db", folder) == tickets_in("ticketfeed.db", folder)
     ended = status(folder)
     assert (ended["state"], ended["reason"], ended["last_error"], ended["behind_changes"]) == ("stopped", None, None, 0)
 
 
-def test_served(serve: Start, start: Start, folder: Path, forks: Forks) -> None:
+def test_served(serve: Start, start: Start, folder: Path) -> None:
     """`serve --mirror` walks in one of its processes, and another one goes on when that one is killed; an admin sees
     how it goes and pauses it over HTTP."""
     source = serve()
     address = f"http://{source.netloc}"
     server = start("serve", "--port", "0", "--workers", "2", *STORE, "--mirror", address, env=CREDENTIALS)
     wait_until(lambda: status(folder).get("copied"))
-    forks.run("mirror", "budget", "0", *STORE, cwd=folder)
+    run("mirror", "budget", "0", *STORE, cwd=folder)
     wait_until(lambda: status(folder)["behind_changes"] == 0 and status(folder)["state"] == "following")
-    assert tickets_in("mirror.db", folder, forks) == tickets_in("ticketfeed.db", folder, forks)
+    assert tickets_in("mirror.db", folder) == tickets_in("ticketfeed.db", folder)
     refused = mirror(source, cwd=folder).problem
     walking = [pid for pid in server.children() if f"mirrored already, by process {pid} " in refused]
     assert len(walking) == 1
@@ -148,17 +148,17 @@ def test_served(serve: Start, start: Start, folder: Path, forks: Forks) -> None:
     wait_until(lambda: status(folder)["state"] == "following")
 
 
-def test_an_archive(folder: Path, forks: Forks) -> None:
+def test_an_archive(folder: Path) -> None:
     """`--final` closes a mirror whose source is gone, and not one whose source is another account."""
     source, before = "sqlite:///source.db", (folder / "ticketfeed.db").rename(folder / "source.db")
-    assert forks.run("mirror", source, *STORE, "--once", cwd=folder).code == 0
+    assert run("mirror", source, *STORE, "--once", cwd=folder).code == 0
     before.rename(folder / "kept.db")
-    assert forks.run("generate", "20", "--seed", "9", "--store", source, cwd=folder).code == 0
-    refused = forks.run("mirror", source, *STORE, "--final", cwd=folder)
+    assert run("generate", "20", "--seed", "9", "--store", source, cwd=folder).code == 0
+    refused = run("mirror", source, *STORE, "--final", cwd=folder)
     assert (refused.code, "--accept-source" in refused.problem) == (2, True)
     assert status(folder)["state"] == "stopped"
     (folder / "kept.db").rename(before)
-    assert forks.run("mirror", source, *STORE, "--final", cwd=folder).code == 0
+    assert run("mirror", source, *STORE, "--final", cwd=folder).code == 0
     assert status(folder)["state"] == "archived"
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.process.conftest import Forks, Start
+from tests.process.conftest import Start, run
 from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror, StreamState
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
@@ -30,20 +30,20 @@ def make_mirror(url: str, closed_at: int | None = None) -> None:
     asyncio.run(main())
 
 
-def test_commands_on_a_mirror(start: Start, forks: Forks, tmp_path: Path) -> None:
+def test_commands_on_a_mirror(start: Start, tmp_path: Path) -> None:
     """Those that write are refused in one line; credentials, checks, fences and maintenance go on as before."""
     url = f"sqlite:///{tmp_path}/ticketfeed.db"
     make_mirror(url)
 
     def done(*arguments: str) -> str:
-        result = forks.run(*arguments, cwd=tmp_path)
+        result = run(*arguments, cwd=tmp_path)
         assert result.code == 0, result
         return result.out.decode()
 
     (tmp_path / "more.ndjson").write_text('{"id":2}\n')
     for command in (("load", "more.ndjson"), ("generate", "3"), ("simulate", "--minutes", "0"), ("repair", "clock")):
-        assert forks.run(*command, cwd=tmp_path).problem == REFUSAL, command
-    assert "close it first" in forks.run("load", "--archive", "more.ndjson", cwd=tmp_path).problem
+        assert run(*command, cwd=tmp_path).problem == REFUSAL, command
+    assert "close it first" in run("load", "--archive", "more.ndjson", cwd=tmp_path).problem
     assert done("maintain", "--close-solved-days", "1") == "acme: closed 0, scrubbed 0\n"
     assert done("check").startswith("accounts 1, tickets 1, records 0: no problem")
     assert done("fence") == "acme\ta mirror, walked to 200\t1970-01-01T00:03:20Z\n"
@@ -65,11 +65,11 @@ def test_commands_on_a_mirror(start: Start, forks: Forks, tmp_path: Path) -> Non
     assert [ticket["id"] for ticket in ask("/api/v2/incremental/tickets/cursor?start_time=0")["tickets"]] == [1]
 
 
-def test_commands_on_an_archive(forks: Forks, tmp_path: Path) -> None:
+def test_commands_on_an_archive(tmp_path: Path) -> None:
     """Exported files are loaded where they are meant to; doctor says what it is."""
     make_mirror(f"sqlite:///{tmp_path}/ticketfeed.db", closed_at=1_700_000_000)
     (tmp_path / "export.ndjson").write_text('{"id":2,"subject":"exported","updated_at":"1970-01-01T00:01:00Z"}\n')
-    refused = forks.run("load", "export.ndjson", cwd=tmp_path).problem
+    refused = run("load", "export.ndjson", cwd=tmp_path).problem
     assert refused == f"This account is an archive of {SOURCE}, closed on 2023-11-14, and is read-only\n"
-    assert forks.run("load", "--archive", "export.ndjson", cwd=tmp_path).out == b"loaded 1 tickets\n"
-    assert f"an archive of {SOURCE}, closed on 2023-11-14T22:13:20Z" in forks.run("doctor", cwd=tmp_path).out.decode()
+    assert run("load", "--archive", "export.ndjson", cwd=tmp_path).out == b"loaded 1 tickets\n"
+    assert f"an archive of {SOURCE}, closed on 2023-11-14T22:13:20Z" in run("doctor", cwd=tmp_path).out.decode()

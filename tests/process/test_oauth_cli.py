@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.conftest import Forks, Start
+from tests.process.conftest import Start, run
 
 CLIENT = ("oauth", "client", "create")
 TOKEN = ("oauth", "token", "create", "--client")
 
 
-def test_clients_and_tokens(start: Start, forks: Forks, tmp_path: Path) -> None:
+def test_clients_and_tokens(start: Start, tmp_path: Path) -> None:
     """Created, listed, used, revoked, deleted; of secrets and tokens the store holds hashes alone."""
 
     def done(*arguments: str) -> str:
-        result = forks.run(*arguments, cwd=tmp_path)
+        result = run(*arguments, cwd=tmp_path)
         assert result.code == 0, result
         return result.out.decode()
 
     done("account", "create", "acme")
-    assert "no admin" in forks.run(*CLIENT, "App", cwd=tmp_path).problem
+    assert "no admin" in run(*CLIENT, "App", cwd=tmp_path).problem
     api_token = done("token", "create", "--email", "ann@example.com").strip()
     done("token", "create", "--email", "bob@example.com", "--role", "agent")
     lines = done(*CLIENT, "My App!", "--redirect-uri", "https://example.com/a").splitlines()
@@ -47,7 +47,7 @@ def test_clients_and_tokens(start: Start, forks: Forks, tmp_path: Path) -> None:
     server = start("serve", "--port", "0", "--store", f"sqlite:///{tmp_path}/ticketfeed.db")
     assert [server.ask(token=each).status for each in (token, as_bob, pair["access_token"])] == [200, 403, 403]
     done("oauth", "token", "revoke", str(shown[0]["id"]))
-    assert "no active" in forks.run("oauth", "token", "revoke", str(shown[0]["id"]), cwd=tmp_path).problem
+    assert "no active" in run("oauth", "token", "revoke", str(shown[0]["id"]), cwd=tmp_path).problem
     assert [server.ask(token=each).status for each in (token, as_bob)] == [401, 403]
     done("oauth", "client", "delete", "x")
     assert server.ask(token=as_bob).status == 401
@@ -85,18 +85,18 @@ BAD = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("oauth")
     for arguments in (("account", "create", "acme"), ("token", "create", "--email", "a@b.c"), (*CLIENT, "there")):
-        assert forks.run(*arguments, cwd=folder).code == 0
+        assert run(*arguments, cwd=folder).code == 0
     return folder
 
 
-def test_bad_input(folder: Path, forks: Forks) -> None:
+def test_bad_input(folder: Path) -> None:
     """What cannot be done is refused in one line, with exit code 2."""
     wrong = []
     for arguments, text in BAD:
-        problem = forks.run(*arguments, cwd=folder).problem
+        problem = run(*arguments, cwd=folder).problem
         if text not in problem:
             wrong.append((arguments, problem))
     assert wrong == []

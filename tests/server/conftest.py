@@ -28,6 +28,7 @@ def fresh_reads(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "citus":
         monkeypatch.setattr(recent_reads, "WAIT_SECONDS", 20.0)
         monkeypatch.setattr(health, "PROBE_SECONDS", 20.0)
+        monkeypatch.setattr(health, "ACCOUNTS_SECONDS", 15.0)
         monkeypatch.setattr(status, "COUNT_SECONDS", 20.0)
 
 

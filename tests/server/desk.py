@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import tempfile
+import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,6 +70,22 @@ def closing_stores() -> Iterator[None]:
             remove()
 
 
+def _new_file() -> bytes:
+    """An SQLite file with an empty store of its own: a copy, made in a tenth of the time that migrations take."""
+    data, store_id = _empty_file()
+    return data.replace(store_id, uuid.uuid4().hex.encode())
+
+
+@functools.cache
+def _empty_file() -> tuple[bytes, bytes]:
+    """An SQLite file with an empty store, and the store's id in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.db"
+        store = SqliteStore.open(path, lambda: NOON)
+        asyncio.run(store.close())
+        return path.read_bytes(), store.store_id.encode()
+
+
 def _new_store(clock: Callable[[], int]) -> Store:
     if _engine == "memory":
         return MemoryStore(clock)
@@ -83,7 +100,9 @@ def _new_store(clock: Callable[[], int]) -> Store:
 
     else:
         folder = tempfile.TemporaryDirectory(prefix="ticketfeed-")
-        store, remove = SqliteStore.open(Path(folder.name) / "t.db", clock), folder.cleanup
+        path = Path(folder.name) / "t.db"
+        path.write_bytes(_new_file())
+        store, remove = SqliteStore.open(path, clock), folder.cleanup
     _open.append((store, remove))
     return store
 

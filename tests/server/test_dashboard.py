@@ -263,7 +263,7 @@ def test_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the page says so, and that it is not the reader's fault."""
     desk = desk_of()
 
-    async def away(*_args: Any) -> Any:
+    async def away(*_args: Any, **_options: Any) -> Any:
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(desk.store, "inspect", away)

@@ -76,8 +76,8 @@ class Postgres:
         return self._server.new_database()
 
     def new_store(self) -> str:
-        """Where a store is to be made, or is, empty: on Citus it is distributed."""
-        return self._server.new_store() if isinstance(self._server, CitusServer) else self.new_url()
+        """Where a store is, empty: on Citus it is distributed."""
+        return self._server.new_store()
 
     def release(self, url: str) -> None:
         if isinstance(self._server, CitusServer):

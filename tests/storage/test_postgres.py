@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -29,28 +28,13 @@ from ticketfeed.storage.sql_store import SqlStore
 from ticketfeed.storage.wait_budget import begin_waits
 
 
-@pytest.fixture(scope="module")
-def empty_store(postgres: PostgresServer) -> str:
-    """The name of a database with a store: a copy of it is made in a third of the time."""
-    url = postgres.new_database()
-
-    async def main() -> None:
-        await (await PostgresStore.open(url, ManualClock())).close()
-
-    asyncio.run(main())
-    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
-
-
 class TestPostgres(EngineContract):
     @pytest.fixture(autouse=True)
-    def server(self, postgres: PostgresServer, empty_store: str) -> None:
-        self._server, self._empty_store = postgres, empty_store
+    def server(self, postgres: PostgresServer) -> None:
+        self._server = postgres
 
     async def open_store(self, clock: ManualClock) -> Store:
-        url = self._server.new_database(self._empty_store)
-        with psycopg.connect(url) as connection:
-            connection.execute("UPDATE ticketfeed.meta SET value = %s WHERE name = 'store_id'", (uuid.uuid4().hex,))
-        return await PostgresStore.open(url, clock)
+        return await PostgresStore.open(self._server.new_store(), clock)
 
 
 def test_several_processes_start_at_once(postgres: PostgresServer) -> None:

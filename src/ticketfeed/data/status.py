@@ -18,7 +18,7 @@ from ticketfeed.protocol.oauth import OAUTH_ID_MIN, OauthToken
 from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.contract import Store
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, WATCH_STATEMENT_SECONDS, Snapshot
 
 __all__ = [
     "PENDING_MAX",
@@ -106,8 +106,18 @@ class FeedStatus:
         return max(0, self.state.last_generated_timestamp - self.state.watermark)
 
 
-async def read_status(store: Store, account: Account, *, now: int, settle_seconds: int = 0) -> FeedStatus:
-    """Read the status of an account. `now`: the machine's, as consumers are seen by it. Raises StoreUnavailable."""
+async def read_status(
+    store: Store,
+    account: Account,
+    *,
+    now: int,
+    settle_seconds: int = 0,
+    statement_seconds: float = SHORT_STATEMENT_SECONDS,
+) -> FeedStatus:
+    """Read the status of an account. `now`: the machine's, as consumers are seen by it. Raises StoreUnavailable.
+
+    `statement_seconds`: as of `MaintenanceStore.inspect`.
+    """
     problem, consumers = "", list[Consumer]()
     try:
         consumers = await store.read_consumers(account)
@@ -131,7 +141,7 @@ async def read_status(store: Store, account: Account, *, now: int, settle_second
         size, quota = snapshot.find_size(account), snapshot.find_quota(account)
         return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem, clock or future, size, quota)
 
-    return await store.inspect(read)
+    return await store.inspect(read, statement_seconds=statement_seconds)
 
 
 class AllStatuses:
@@ -139,11 +149,14 @@ class AllStatuses:
 
     Pending changes are counted consumer by consumer: each `read` counts for so many accounts as COUNT_SECONDS allow,
     those first whose counts are the oldest. Of the others it returns the counts of an earlier one, or no consumers.
+    While a server of some accounts is away it asks for one account after the other, as far as that time allows, too; of
+    those for which there was no time it returns what is known from before.
     """
 
     def __init__(self) -> None:
         # By account, those whose counts are the oldest first.
         self._counted: dict[Account, Sequence[ConsumerStatus]] = {}
+        self._known: dict[Account, FeedStatus] = {}
 
     async def read(self, store: Store, *, now: int, settle_seconds: int = 0) -> list[FeedStatus]:
         """Accounts that cannot be reached are left out. Raises StoreUnavailable."""
@@ -181,28 +194,36 @@ class AllStatuses:
             ]
 
         try:
-            return await store.inspect(read)
+            statuses = await store.inspect(read, statement_seconds=WATCH_STATEMENT_SECONDS)
         except StoreUnavailable:  # an account is out of reach, or the whole store
             return await self._read_each(store, now, settle_seconds)
+        self._known = {each.account: each for each in statuses}
+        return statuses
 
     async def _read_each(self, store: Store, now: int, settle_seconds: int) -> list[FeedStatus]:
         """As far as COUNT_SECONDS allow, beginning where the last one ended. Raises StoreUnavailable if none can be."""
         accounts = await store.list_accounts()
-        deadline, found, reason = time.monotonic() + COUNT_SECONDS, list[FeedStatus](), StoreUnavailable("no account")
+        deadline, reason, is_reached = time.monotonic() + COUNT_SECONDS, StoreUnavailable("no account"), False
         order = {account: number for number, account in enumerate(self._counted)}
         for account in sorted(accounts, key=lambda each: order.get(each, -1)):
             if (remaining := deadline - time.monotonic()) < 0:
                 break
             self._counted.pop(account, None)
             self._counted[account] = ()
-            reading = read_status(store, account, now=now, settle_seconds=settle_seconds)
+            seconds = min(remaining, COUNT_SECONDS / 4)
+            # Ended by the server, or those that hang would soon hold all threads.
+            reading = read_status(
+                store, account, now=now, settle_seconds=settle_seconds, statement_seconds=max(0.01, seconds)
+            )
             try:
-                found.append(await asyncio.wait_for(reading, min(remaining, COUNT_SECONDS / 4)))
+                self._known[account] = await asyncio.wait_for(reading, seconds)
+                is_reached = True
             except (StoreError, StoreUnavailable, TimeoutError) as error:
+                self._known.pop(account, None)
                 reason = StoreUnavailable(str(error))
-        if not found:
+        if not is_reached:
             raise reason
-        return found
+        return [self._known[account] for account in accounts if account in self._known]
 
 
 def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:

@@ -1,9 +1,11 @@
 """create_app: the whole HTTP surface as one table."""
 
+import functools
 from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ticketfeed.clock import Clock, system_clock, system_instant
@@ -94,7 +96,7 @@ def create_app(
     listeners = [usage_tracker.add, metrics.add] if metrics else [usage_tracker.add]
     app = _Application(
         routes=[
-            *starlette_routes(API_ROUTES),
+            *_api_routes(),
             *TOKEN_ROUTES,
             *consent_routes(),
             *OPENAPI_ROUTES,
@@ -123,6 +125,12 @@ def create_app(
     app.state.charts = Charts(store, service.recent_reads)
     app.state.client_checks = ClientChecks(store)
     return app
+
+
+@functools.cache
+def _api_routes() -> list[Route]:
+    """The routes of the API, compiled once: nothing in them is of one application, and a process may have many."""
+    return starlette_routes(API_ROUTES)
 
 
 class _Application(Starlette):

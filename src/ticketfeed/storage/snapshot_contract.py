@@ -10,10 +10,12 @@ from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.pool_status import NodeStatus
 
-__all__ = ["LONG_STATEMENT_SECONDS", "SHORT_STATEMENT_SECONDS", "Snapshot"]
+__all__ = ["LONG_STATEMENT_SECONDS", "SHORT_STATEMENT_SECONDS", "WATCH_STATEMENT_SECONDS", "Snapshot"]
 
 # How long a statement may take that looks at a few rows of each account: as long as a request waits for the store.
 SHORT_STATEMENT_SECONDS = 5.0
+# And one that looks at all accounts again and again, of which some may be on a server that is away.
+WATCH_STATEMENT_SECONDS = 1.0
 # And one that reads all rows of an account, where somebody waits for its end: thirty million tickets take minutes.
 LONG_STATEMENT_SECONDS = 3600.0
 

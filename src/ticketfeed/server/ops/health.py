@@ -22,12 +22,14 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
 from ticketfeed.storage.pool_status import NodeStatus
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.snapshot_contract import WATCH_STATEMENT_SECONDS, Snapshot
 
 __all__ = ["HEALTH_ROUTES"]
 
 # How long the primary is waited for before replicas are asked.
 PROBE_SECONDS = 0.4
+# And, within that, a server behind it that holds accounts.
+ACCOUNTS_SECONDS = 0.25
 # How old an answer may be that serves while the store is slow, as when a server that vanished is given up.
 STALE_SECONDS = 5.0
 # How often nodes of Citus are asked: one that is away takes seconds to find out.
@@ -82,9 +84,14 @@ async def _probe(service: Service) -> dict[str, str]:
         return farthest_ahead(snapshot, service.now)
 
     problems, ahead = await service.store.inspect(look, is_probe=True), 0
-    with contextlib.suppress(StoreError, StoreUnavailable):  # an account out of reach is no reason to be unready
+    # An account out of reach is no reason to be unready, and not waited for by the probe that comes next.
+    with contextlib.suppress(StoreError, StoreUnavailable, TimeoutError):
         if not problems:  # of another release, a table may be missing or another one
-            ahead = await service.store.inspect(look_at_accounts, is_probe=True)
+            async with asyncio.timeout(ACCOUNTS_SECONDS):
+                ahead = await service.recent_reads.get(
+                    "ahead",
+                    lambda: service.store.inspect(look_at_accounts, statement_seconds=WATCH_STATEMENT_SECONDS),
+                )
     clock = await service.store.clock_problem()
     if clock is None and ahead:
         clock = f"the newest change of an account is {ahead:,} s ahead of now; see ticketfeed repair clock"

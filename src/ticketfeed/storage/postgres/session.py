@@ -16,7 +16,8 @@ __all__ = ["QUERIES", "ROWS_MAX", "PostgresSession"]
 QUERIES = Queries(POSTGRES)
 # Rows of one statement: some hundred kilobytes, and a few thousand parameters of the 65,535 that there can be.
 ROWS_MAX = 250
-# Of a statement that is prepared: each number of rows makes another one, whose plan takes 5 kB a row of the server.
+# Of a statement that may be prepared: each number of rows makes another one, whose plan takes 5 kB a row of the server,
+# and to plan many rows is little beside storing them.
 PREPARED_ROWS_MAX = 32
 
 
@@ -40,11 +41,11 @@ class PostgresSession(SqlSession):
     def put_rows(
         self, table: str, row_type: Any, account_id: int, rows: Sequence[Any], key: tuple[str, ...] = ()
     ) -> None:
-        is_prepared = self.connection.prepare_threshold is not None
-        for batch in batches(rows, PREPARED_ROWS_MAX if is_prepared else ROWS_MAX):
+        for batch in batches(rows, ROWS_MAX):
             values = [value for row in batch for value in (account_id, *row)]
             sql = _numbered_insert(table, row_type, key, len(batch))
-            psycopg.RawCursor(self.connection).execute(sql, values)
+            prepare = None if len(batch) <= PREPARED_ROWS_MAX else False
+            psycopg.RawCursor(self.connection).execute(sql, values, prepare=prepare)
 
 
 @lru_cache(maxsize=256)

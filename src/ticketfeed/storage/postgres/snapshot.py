@@ -6,7 +6,9 @@ scan can still be tried. They use the very indexes that pages and writes use, so
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -20,7 +22,7 @@ from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
 
-__all__ = ["PostgresSnapshot", "start_snapshot"]
+__all__ = ["DistributedSize", "PostgresSnapshot", "start_snapshot"]
 
 # Rows that one round trip brings: some hundred kilobytes of tickets.
 ROWS_A_TRIP = 250
@@ -45,6 +47,16 @@ _INVALID = (
 _NODE_BYTES = "SELECT pg_database_size(current_database())"
 # How long a node is waited for that does not answer.
 NODE_SECONDS = 2
+# How long a node is not asked for its size after it did not answer.
+SIZE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class DistributedSize:
+    """What the nodes of Citus held together when all of them answered, for all snapshots of a process."""
+
+    size_bytes: int = 0
+    failed_at: float = float("-inf")
 
 
 def start_snapshot(connection: psycopg.Connection[Any]) -> None:
@@ -59,8 +71,8 @@ class PostgresSnapshot(SqlSnapshot):
 
     queries = QUERIES
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
+    def __init__(self, connection: psycopg.Connection[Any], distributed: DistributedSize) -> None:
+        self._connection, self._distributed = connection, distributed
 
     def self_check(self) -> Iterator[str]:
         """Tables and indexes that are missing or not in force, pages whose checksum failed, the migrations."""
@@ -89,9 +101,17 @@ class PostgresSnapshot(SqlSnapshot):
         size = super().size_bytes()
         if not distributed_tables(self._connection):
             return size
-        with contextlib.suppress(StoreError, StoreUnavailable):  # a node is away: what the coordinator has is known
-            size += int(self._values("distributed_bytes")[0])
-        return size
+        known = self._distributed
+        if time.monotonic() > known.failed_at + SIZE_SECONDS:
+            failed_at, known.failed_at = known.failed_at, time.monotonic()
+            with (
+                contextlib.suppress(StoreError, StoreUnavailable),
+                self._connection.transaction(force_rollback=True),
+            ):
+                self._connection.execute(f"SET LOCAL statement_timeout = '{NODE_SECONDS}s'".encode())
+                known.size_bytes = int(self._values("distributed_bytes")[0])
+                known.failed_at = failed_at
+        return size + known.size_bytes
 
     def nodes(self) -> Iterator[NodeStatus]:
         if not distributed_tables(self._connection):

@@ -46,7 +46,7 @@ from ticketfeed.storage.postgres.pools import (
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
 from ticketfeed.storage.postgres.sidecar import run_steps
-from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
+from ticketfeed.storage.postgres.snapshot import DistributedSize, PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, read_row, store_timeline
 from ticketfeed.storage.postgres.transaction import PostgresTransaction
@@ -123,7 +123,7 @@ class PostgresStore(SqlAccountStore):
     ) -> None:
         self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id, self.clocks = store_id, AccountClocks()
-        self._erased = ErasedUsage()
+        self._erased, self._distributed = ErasedUsage(), DistributedSize()
         self._readers = PostgresReaders(url, read_urls, connections, is_citus=is_citus)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
@@ -391,7 +391,7 @@ class PostgresStore(SqlAccountStore):
             with threads.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
                 start_snapshot(connection)
                 limit_statements(connection, statement_seconds)
-                return work(PostgresSnapshot(connection))
+                return work(PostgresSnapshot(connection, self._distributed))
 
         return await threads.run(lambda: _translate_errors(inspect))
 
