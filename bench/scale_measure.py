@@ -50,7 +50,7 @@ ACCOUNTS, ACCOUNT_TICKETS = 20, 400
 CHECKED_ACCOUNTS, CHECKED_TICKETS = 6, 1500
 SIZES = (3_000, 9_000)
 PAGE_TICKETS = 100
-EMPTY_ACCOUNTS = 2000
+EMPTY_ACCOUNTS = 500
 # As many as there are in a minute; and rounds that take more than the ticks in which the system counts.
 QUOTAS_A_ROUND, MAINTENANCE_ROUNDS = 12, 30
 # Writers of one account at once.
