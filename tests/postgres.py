@@ -32,8 +32,9 @@ class PostgresServer:
     """A running server. Several processes may share one folder: the first starts it, the last stops it."""
 
     def __init__(self, folder: Path, *, cleanup_mode: Literal["stop", "delete"] = "stop") -> None:
-        self._server: Server = get_server(folder, cleanup_mode=cleanup_mode)
+        self._server: Server = get_server(folder, cleanup_mode="stop")
         self._server._stop = self._end
+        self._is_deleted = cleanup_mode == "delete"
 
     @property
     def url(self) -> str:
@@ -118,3 +119,6 @@ class PostgresServer:
         server = psutil.Process(self.pid)
         server.send_signal(signal.SIGQUIT)
         server.wait(60)
+        if self._is_deleted:  # tens of thousands of files: nobody waits for that
+            remove = ["sh", "-c", 'rm -rf "$0" > /dev/null 2>&1 &', str(self._server.pgdata)]
+            subprocess.run(remove, start_new_session=True, check=True)

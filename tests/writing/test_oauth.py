@@ -170,6 +170,7 @@ async def renew():
         (token,) = await store.list_oauth_tokens(account)
         number = int(token.access_start.partition("-")[2])
         await store.write(account, issuing(number + 1, refresh_token=f"refresh-{number}"))
+        os.write(writing, b".")
 
 
 async def count():
@@ -189,10 +190,15 @@ def fork(work):
 
 os.waitpid(fork(begin), 0)
 for _ in range(rounds):
+    reading, writing = os.pipe()
     child = fork(renew)
-    time.sleep(random.uniform(0.03, 0.08))
+    for _ in range(2):
+        os.read(reading, 1)
+    time.sleep(random.uniform(0, 0.05))
     os.kill(child, signal.SIGKILL)
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    os.close(reading)
+    os.close(writing)
     os.waitpid(fork(count), 0)
 """
 
