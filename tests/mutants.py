@@ -98,6 +98,7 @@ def _run_tests(source: Path, tests: Sequence[str], folder: Path) -> None:
             os.dup2(file.fileno(), stream)
     os.chdir(ROOT)
     sys.path.insert(0, str(source))  # before the editable installation
+    os.environ["PYTHONPATH"] = str(source)  # of the processes that tests start
     sys.dont_write_bytecode = source != SOURCE
     code = 3
     try:

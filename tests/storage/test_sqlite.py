@@ -357,3 +357,31 @@ def test_removed_words_leave_no_bytes(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(main())
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that was about to open it neither writes the log of the old file into the new one, nor removes it."""
+
+    async def main() -> None:
+        store = SqliteStore.open(tmp_path / "t.db", ManualClock())
+        account = await store.create_account("acme")
+        other = SqliteStore.open(tmp_path / "other.db", ManualClock())
+        await other.create_account("other")
+        await other.close()
+        await store.write(account, putting([ticket(1)]))
+        log = (tmp_path / "t.db-wal").read_bytes()
+        (tmp_path / "other.db").replace(tmp_path / "t.db")
+        expected = (tmp_path / "t.db").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(store._file_id, "refuse_replaced", lambda: None)  # as looked at a moment ago
+            for read in (
+                lambda: store.inspect(lambda snapshot: list(snapshot.accounts())),
+                lambda: store.count_tickets(account, TicketList()),
+            ):
+                with contextlib.suppress(StoreError, StoreUnavailable):
+                    await read()
+        await store.close()
+        assert (tmp_path / "t.db").read_bytes() == expected
+        assert (tmp_path / "t.db-wal").read_bytes() == log
+
+    asyncio.run(main())

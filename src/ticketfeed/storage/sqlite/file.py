@@ -29,6 +29,7 @@ __all__ = [
     "PAGE_BYTES",
     "PRIVATE_MODE",
     "connect",
+    "connect_reader",
     "create_private",
     "explain",
     "prepare",
@@ -155,6 +156,16 @@ def connect(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
         f"journal_size_limit = {WAL_BYTES_MAX}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def connect_reader(path: Path, busy_seconds: float, cache_kib: int) -> apsw.Connection:
+    """A connection that only reads, to a file that others have open.
+
+    The file may be replaced while it is opened: closing it writes nothing of the log into the new one.
+    """
+    connection = connect(path, busy_seconds, cache_kib)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
 

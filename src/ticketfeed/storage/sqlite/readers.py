@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from ticketfeed.storage.sqlite.file import connect, translated
+from ticketfeed.storage.sqlite.file import connect_reader, translated
 from ticketfeed.storage.sqlite.file_id import FileId
 
 __all__ = ["READ_CACHE_KIB", "SqliteReaders"]
@@ -52,7 +52,7 @@ class SqliteReaders:
             try:
                 connection = self._connections.get_nowait()
             except Empty:
-                connection = connect(self._path, self._busy_seconds, READ_CACHE_KIB)
+                connection = connect_reader(self._path, self._busy_seconds, READ_CACHE_KIB)
             try:
                 return connection.execute(sql, bindings).fetchall()
             finally:

@@ -42,7 +42,7 @@ from ticketfeed.storage.sql_session import (
     write_states,
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
-from ticketfeed.storage.sqlite.file import connect, explain, prepare, snapshot, transaction, translated
+from ticketfeed.storage.sqlite.file import connect, connect_reader, explain, prepare, snapshot, transaction, translated
 from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
 from ticketfeed.storage.sqlite.sidecar import SqliteSidecar
@@ -332,7 +332,7 @@ class SqliteStore(SqlAccountStore):
 
     def _inspect(self, work: Callable[[Snapshot], T]) -> T:
         self._file_id.refuse_replaced()
-        connecting = contextlib.closing(connect(self._path, self._busy_seconds, READ_CACHE_KIB))
+        connecting = contextlib.closing(connect_reader(self._path, self._busy_seconds, READ_CACHE_KIB))
         with translated(self._path), connecting as connection:
             connection.execute("BEGIN")  # ended by closing: SQLite commits nothing of a file that is damaged
             return work(SqliteSnapshot(connection))
