@@ -7,7 +7,7 @@ threads (`writer.py`). Decisions on errors rest on SQLSTATE alone.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -16,12 +16,10 @@ from psycopg_pool import PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
-from ticketfeed.protocol.consumers import REQUESTS_KEPT, TEST_REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
-from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_batches import read_in_batches
@@ -45,7 +43,7 @@ from ticketfeed.storage.postgres.pools import (
 )
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
-from ticketfeed.storage.postgres.sidecar import run_steps
+from ticketfeed.storage.postgres.sidecar import PostgresSidecarStore
 from ticketfeed.storage.postgres.snapshot import DistributedSize, PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, read_row, store_timeline
@@ -55,7 +53,6 @@ from ticketfeed.storage.postgres.writer import READ_ONLY, STATEMENT_SECONDS, Pos
 from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build
 from ticketfeed.storage.shares import AccountSlots
 from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
-from ticketfeed.storage.sql_accounts import SqlAccountStore
 from ticketfeed.storage.sql_session import (
     SqlSession,
     create_account,
@@ -66,20 +63,8 @@ from ticketfeed.storage.sql_session import (
     state_bindings,
 )
 from ticketfeed.storage.sql_sidecar import (
-    Steps,
-    add_login_steps,
-    count_request_steps,
-    decode_all_consumers,
-    decode_consumers,
-    decode_requests,
-    end_lease_steps,
-    end_login_steps,
     erase_account_steps,
     erase_usage_steps,
-    record_usage_steps,
-    replace_consumers_steps,
-    replace_full_accounts_steps,
-    take_lease_steps,
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
@@ -105,7 +90,7 @@ CLOSE_SECONDS = 2.0
 INSPECTORS_MAX = 4
 
 
-class PostgresStore(SqlAccountStore):
+class PostgresStore(PostgresSidecarStore):
     """A Store in one PostgreSQL database. Open it with `PostgresStore.open`."""
 
     queries = QUERIES
@@ -395,33 +380,6 @@ class PostgresStore(SqlAccountStore):
 
         return await threads.run(lambda: _translate_errors(inspect))
 
-    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
-        return await self._run_sidecar(account, count_request_steps(POSTGRES, account, limits, now))
-
-    async def record_usage(
-        self,
-        account: Account,
-        consumers: Mapping[str, UsageUpdate],
-        requests: Sequence[RequestRecord],
-        now: float,
-        *,
-        keep: int = REQUESTS_KEPT,
-    ) -> None:
-        consumers, requests = self._erased.remaining(account, consumers, requests)
-        await self._run_sidecar(account, record_usage_steps(POSTGRES, account, consumers, requests, now, keep))
-
-    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
-        await self._run_sidecar(account, replace_consumers_steps(POSTGRES, account, consumers))
-
-    async def read_consumers(self, account: Account) -> list[Consumer]:
-        return decode_consumers(await self._query("read_consumers", account, current=True))
-
-    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
-        return decode_all_consumers(await self._fetch(QUERIES["read_all_consumers"], {}, current=True))
-
-    async def read_requests(self, account: Account) -> list[RequestRecord]:
-        return decode_requests(await self._query("read_requests", account, current=True, keep=TEST_REQUESTS_KEPT))
-
     def _overwrite_erased(self) -> None:
         """Remove dead rows, and what statistics and the index of words keep of them."""
         with self._writers.pool.connection(WAIT_SECONDS) as connection:
@@ -433,41 +391,6 @@ class PostgresStore(SqlAccountStore):
                 connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS ticketfeed.{_WORDS}_ccnew".encode())
                 connection.execute(f"REINDEX INDEX CONCURRENTLY ticketfeed.{_WORDS}".encode())
                 session.execute("put_overwritten", {"value": str(erased)})
-
-    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
-        await self._run_sidecar(account, add_login_steps(account, token_hash, now, ends_at))
-
-    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
-        return bool(await self._query("find_login", account, current=True, token_hash=token_hash, now=now))
-
-    async def end_login(self, account: Account, token_hash: str) -> None:
-        await self._run_sidecar(account, end_login_steps(account, token_hash))
-
-    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
-        return await self._run_sidecar(None, take_lease_steps(name, owner, seconds))
-
-    async def end_lease(self, name: str, owner: str) -> None:
-        await self._run_sidecar(None, end_lease_steps(name, owner))
-
-    async def replace_full_accounts(self, account_ids: set[int]) -> None:
-        await self._run_sidecar(None, replace_full_accounts_steps(POSTGRES, account_ids))
-
-    async def read_full_accounts(self) -> set[int]:
-        return {id for (id,) in await self._fetch(QUERIES["read_full_accounts"], {}, current=True)}
-
-    async def _run_sidecar(self, account: Account | None, steps: Steps[T]) -> T:
-        """On the primary, within a bounded time. Raises StoreUnavailable."""
-        deadline = wait_deadline(WAIT_SECONDS)
-
-        async def run() -> T:
-            async with self._readers.primary.connection(WAIT_SECONDS) as connection:
-                return await run_steps(connection, steps)
-
-        try:
-            async with self._readers.slot_of(account.account_id if account else None, deadline) as slot:
-                return await self._readers.within(deadline - time.monotonic(), run(), slot)
-        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
 
     async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         return await self._readers.read(sql, bindings, _PLAN_FREELY)
