@@ -35,17 +35,28 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def watch(page: Page) -> list[str]:
+    """What the browser says of the page from now on: its console and its errors. Each call makes a list of its own."""
+    complaints: list[str] = []
+
+    def add(message: str) -> None:
+        if not message.startswith("Autofocus processing was blocked"):  # these tests type before the first frame
+            complaints.append(message)
+
+    page.on("console", lambda message: add(message.text))
+    page.on("pageerror", lambda error: add(str(error)))
+    return complaints
+
+
 class Looking:
     """Somebody at the page. `complaints` are what the browser's console said."""
 
     def __init__(self, browser: Browser, server: Running, scheme: str = "light", width: int = 1200) -> None:
         self.root = f"http://localhost:{server.address[1]}{BASE}"
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-        self.complaints: list[str] = []
         self.page: Page = context.new_page()
         self.page.set_default_timeout(15_000)
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.complaints = watch(self.page)
         self.page.on("request", lambda request: self._check(request.url))
 
     def _check(self, url: str) -> None:
@@ -257,8 +268,8 @@ def test_consent(chromium: Browser, server: Running) -> None:
         connection.request("POST", "/api/v2/oauth/clients", json.dumps({"client": client}), headers)
         assert connection.getresponse().status == 201
     context = chromium.new_context()
-    page, complaints = context.new_page(), []
-    page.on("console", lambda message: complaints.append(message.text))
+    page = context.new_page()
+    complaints = watch(page)
     asked = {"response_type": "code", "client_id": "consent-test", "redirect_uri": callback, "scope": "read"}
     address = f"{root}/oauth/authorizations/new?{urlencode({**asked, 'state': 'a b'})}"
     page.goto(address)
