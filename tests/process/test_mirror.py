@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Running, Start, run, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Running, Start, run
+from tests.waiting import wait_until
 from ticketfeed import open_store
 from ticketfeed.mirror.status import status_of
 

@@ -12,7 +12,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Start, run, wait_until
+from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Start, run
+from tests.waiting import wait_until
 
 METRICS_TOKEN = "a-token-for-the-metrics"
 
