@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import itertools
 import logging
+import os
 import select
 import socket
 import subprocess
@@ -40,8 +41,9 @@ ACCOUNTS = ["shared", "one", "two"]
 ROUND_SECONDS = 300.0
 LOAD_TICKETS = 3000
 ROUND_KILLS = 3
-# Below those that systems give to connections: on Linux from 32768 on, elsewhere from 49152 on.
-OWN_PORTS = range(20_000, 30_000)
+# Below those that systems give to connections: on Linux from 32768 on, elsewhere from 49152 on. Each process of
+# pytest-xdist has its own: between the moment that one is found free and the one that it is listened on, no other does.
+OWN_PORTS = range(20_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 16, 30_000, 16)
 
 Outcome = tuple[Figures, str]
 
