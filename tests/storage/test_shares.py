@@ -9,7 +9,6 @@ from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.storage import shares
 from ticketfeed.storage.shares import AccountSlots, Slot
 
-
 HOUR = 3600.0
 
 
