@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def fresh_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is watched is read anew each time: tests do not wait for a moment to pass. It is also read to its end, however
+    """What is watched is read anew each time: tests do not wait for a moment to pass. It is read to its end, however
     long that takes on a busy machine, or on Citus, where the first look connects to every worker."""
     monkeypatch.setattr(recent_reads, "KEEP_SECONDS", 0.0)
     monkeypatch.setattr(recent_reads, "WAIT_SECONDS", SECONDS_MAX)
