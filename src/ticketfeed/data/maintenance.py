@@ -11,8 +11,9 @@ from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS
 from ticketfeed.protocol.model import Account, Identity, Position
 from ticketfeed.storage.account_batches import read_in_batches
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.shard_contract import AgedStatus
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["by_time", "find_due", "maintain"]
