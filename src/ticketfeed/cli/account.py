@@ -44,12 +44,12 @@ def list_accounts(settings: Settings) -> None:
         failed = 0
         async with opened(settings.store, create=False) as store:
             accounts, default = await store.list_accounts(), await store.find_default_account()
-            sizes, _ = await read_in_batches(await store.list_shards(), store.find_sizes)
+            sizes, away = await read_in_batches(await store.list_shards(), store.find_sizes)
             states = {account_id: state for account_id, state, _ in sizes}
             for account in accounts:
                 if (state := states.get(account.account_id)) is None:
                     failed += 1
-                    print_err(f"ticketfeed: account {account.subdomain}: could not be reached")
+                    print_err(f"ticketfeed: account {account.subdomain}: {away.get(account, 'it has no row')}")
                     continue
                 mark = "\tdefault" if account == default and len(accounts) > 1 else ""
                 print(f"{account.subdomain}\t{state.ticket_count} tickets{mark}")

@@ -51,7 +51,7 @@ def maintain(
                 done = {"closed": 0, "scrubbed": 0}
                 try:
                     if account in away:
-                        raise StoreUnavailable("could not be reached")
+                        raise away[account]
                     if account in due:
                         done = await maintain_account(store, account, **ages, now=times(account))
                 except (StoreError, StoreUnavailable) as error:
