@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.connectors.venvs import connector_bin
+from tests.ports import free_port
 from tests.process.conftest import COMMAND, ENVIRONMENT, Done, run
-from tests.process.crash import free_port
 from tests.process.walks import NODE, PYTHON, URL, WALK, can_isolate, check_walk, fill_home, read_stored
 from tests.test_docs import ROOT
 from tests.waiting import SECONDS_MAX
