@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.process.conftest import PATH, Running, Start, run
+from tests.waiting import SECONDS_MAX
 
 SECRET = "a-token-of-the-test"
 
@@ -29,7 +30,7 @@ def modes(folder: Path, prefix: str) -> dict[str, int]:
 
 def ask(server: Running, path: str, cookie: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, str], str]:
     """The status of an answer, the cookies that it sets, and its body."""
-    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=SECONDS_MAX)) as connection:
         headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
         connection.request("GET" if form is None else "POST", f"/_ticketfeed/{path}", urlencode(form or {}), headers)
         answer = connection.getresponse()
