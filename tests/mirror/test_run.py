@@ -18,7 +18,7 @@ from ticketfeed.mirror.run import MirrorRun
 from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.audit_views import ticket_event_of
 from ticketfeed.protocol.model import Identity
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.person_erasure import erase_user
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter

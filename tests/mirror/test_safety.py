@@ -20,7 +20,7 @@ from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, Sto
 from ticketfeed.protocol.mirrors import Lease, Mirror
 from ticketfeed.protocol.model import Account, TicketList
 from ticketfeed.storage import Store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 
 async def held(store: Store, account: Account) -> Any:

@@ -32,7 +32,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 TOKEN = "crash-token"
 ACCOUNTS = ["shared", "one", "two"]

@@ -17,7 +17,7 @@ from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
 from ticketfeed.server.ops.maintenance import Maintenance
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.jobs import do_item, job_role, next_item, parse_item, put_failure, start_job
 
 
