@@ -178,7 +178,7 @@ def problems(folder: Path) -> Iterator[tuple[Done, str]]:
     yield run("backup", "text", cwd=folder), "text already exists"
     for name in ("", "."):
         yield run("backup", name, cwd=folder), ". is a directory, not a file"
-    yield run("backup", "no/such/folder", cwd=folder), "No such file or directory"
+    yield run("backup", "no/such/folder", cwd=folder), "cannot write no/such/folder: there is no folder no/such"
     yield run("backup", "copy", "--store", "memory:", cwd=folder), "has no backup"
     yield run("backup", "copy", "--store", "sqlite:///none.db", cwd=folder), "there is no store at none.db"
     yield run("backup", "copy", "--store", "sqlite:///text", cwd=folder), "not an SQLite database"
@@ -187,7 +187,7 @@ def problems(folder: Path) -> Iterator[tuple[Done, str]]:
     yield run("restore", "text", "--store", "sqlite:///new.db", cwd=folder), "not an SQLite database"
     yield run("restore", "text", "--store", "memory:", cwd=folder), "has no backup"
     yield run("restore", "text", cwd=folder), "ticketfeed.db already exists"
-    yield run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "No such file or directory"
+    yield run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "there is no folder no"
 
 
 def test_failures(folder: Path) -> None:
