@@ -187,8 +187,8 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
         ("postgresql://me:secret@host:99999/db", "its port"),
         ("postgresql://me:secret@host:port/db", "its port"),
         ("postgresql://me:secret@host/db?nosuch=1", "parameters"),
-        ("host=there user=me password=secret", "not a URL"),
-        ("sqlite:secret.db", "not a URL"),
+        ("host=there user=me password=secret", "is no URL"),
+        ("sqlite:secret.db", "is no URL"),
         ("mysql://me:secret@host/db", "unknown store URL scheme 'mysql'"),
     ],
 )

@@ -14,6 +14,7 @@ from ticketfeed.storage.contract import Store
 __all__ = ["ClockCheck", "ConnectionLimits", "Store", "needs_driver", "open_store", "sqlite_path", "unknown_url"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_WORD = re.compile(r"[\w./-]+")
 
 
 async def open_store(
@@ -54,8 +55,10 @@ async def open_store(
 
 def unknown_url(url: str) -> StoreError:
     """The error of a URL that names no store."""
-    scheme = _SCHEME.match(url)  # the rest may hold a password
-    unknown = f"unknown store URL scheme {scheme[1]!r}" if scheme else "the store is not a URL"
+    if scheme := _SCHEME.match(url):
+        unknown = f"unknown store URL scheme {scheme[1]!r}"  # the rest may hold a password
+    else:
+        unknown = f"the store {url!r} is no URL" if _WORD.fullmatch(url) else "the store is no URL"
     return StoreError(f"{unknown}; use sqlite:///FILE, postgresql://... or memory:")
 
 
