@@ -63,7 +63,12 @@ def test_migrate(tmp_path: Path) -> None:
     assert rows(store) == before
     assert run("migrate", *url, cwd=tmp_path).out == listed + b"the schema is up to date; 0 accounts\n"
     assert run("migrate", *url, "--dry-run", cwd=tmp_path).out == b"0 migrations to apply\n"
+    connection.execute("INSERT INTO migration VALUES (9999, 'future')")
+    connection.commit()
     connection.close()
+    for arguments, problem in ((url, "newer ticketfeed"), (("--store", "nosuch://x"), "unknown store URL scheme")):
+        refused = run("migrate", *arguments, "--dry-run", cwd=tmp_path)
+        assert (refused.code, refused.out, problem in refused.err) == (2, b"", True)
 
 
 def test_a_store_from_nothing(tmp_path: Path) -> None:
