@@ -14,6 +14,7 @@ from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rows import ChangeRow
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.distribution import distribute_store
+from ticketfeed.storage.postgres import nodes
 from ticketfeed.storage.postgres.citus import distribute_tables, write_sequential
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
@@ -25,7 +26,8 @@ if not CITUS_URL:
 
 class TestCitus(EngineContract):
     @pytest.fixture(autouse=True)
-    def server(self, citus: CitusServer) -> Iterator[None]:
+    def server(self, citus: CitusServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(nodes, "SIZES_SECONDS", 0.0)
         self._server = citus
         yield
         citus.take_back()

@@ -6,7 +6,7 @@ Decisions on errors rest on SQLSTATE alone.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -70,17 +70,24 @@ CONNECTION: dict[str, Any] = {
 
 
 class PostgresReaders:
-    """ConnectionLimits for reading: to the primary, and to each replica. `is_citus`: of a database with Citus."""
+    """ConnectionLimits for reading: to the primary, and to each replica. `is_citus`: of a database with Citus;
+    `node_of`: as of AccountSlots."""
 
     def __init__(
-        self, url: str, read_urls: Sequence[str], connections: ConnectionLimits, *, is_citus: bool = False
+        self,
+        url: str,
+        read_urls: Sequence[str],
+        connections: ConnectionLimits,
+        node_of: Callable[[int], int | None] = lambda _: None,
+        *,
+        is_citus: bool = False,
     ) -> None:
         self._in_order = _IN_ORDER_ON_WORKERS if is_citus else ()
         self.primary = _reader_pool(url, connections)
         self._replicas = [_reader_pool(read_url, connections) for read_url in read_urls]
         self._turn = 0
         quick = connections.quick_reads
-        self._slots = AccountSlots(quick, connections.reads_of_account, connections.reads - quick)
+        self._slots = AccountSlots(quick, connections.reads_of_account, connections.reads - quick, node_of)
         self._abandoned: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[Pool, float] = {}
 
@@ -108,9 +115,12 @@ class PostgresReaders:
         """As `read`, of rows that an index has in the order that is asked for: it is used, and nothing is sorted."""
         return await self.read(sql, bindings, self._in_order)
 
-    async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """From the primary, as long as it answers: what must be current, such as a new token."""
-        return await self._read(sql, bindings, [self.primary, *self._replicas])
+    async def read_current(self, sql: str, bindings: dict[str, Any], account_id: int | None = None) -> list[Any]:
+        """From the primary, as long as it answers: what must be current, such as a new token.
+
+        `account_id`: whose share it takes a connection of, for a query that names no account.
+        """
+        return await self._read(sql, bindings, [self.primary, *self._replicas], account_id=account_id)
 
     async def read_primary(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         """From the primary only."""
@@ -136,10 +146,15 @@ class PostgresReaders:
         raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from reason
 
     async def _read(
-        self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str] = ()
+        self,
+        sql: str,
+        bindings: dict[str, Any],
+        pools: Sequence[Pool],
+        settings: Sequence[str] = (),
+        account_id: int | None = None,
     ) -> list[Any]:
         deadline = wait_deadline(WAIT_SECONDS)
-        async with self.slot_of(bindings.get("account_id"), deadline) as slot:
+        async with self.slot_of(bindings.get("account_id", account_id), deadline) as slot:
             return await self._read_until(deadline, sql, bindings, pools, settings, slot)
 
     @contextlib.asynccontextmanager
@@ -217,6 +232,8 @@ class PostgresReaders:
         finally:
             if not task.done():
                 task.cancel()  # it ends at some time
+                if slot is not None:
+                    slot.abandon()
                 self._in_background(task)
 
     def _in_background(self, task: "asyncio.Future[Any]") -> None:

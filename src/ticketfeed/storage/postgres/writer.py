@@ -12,12 +12,10 @@ meets a lock of somebody else, as while Citus moves the rows: all is rolled back
 """
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -35,7 +33,7 @@ from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import lock_row
 from ticketfeed.storage.postgres.transaction import NeedsOwnTransaction, PostgresTransaction
 from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
-from ticketfeed.storage.shares import AccountSlots, Slot
+from ticketfeed.storage.shares import AccountSlots
 from ticketfeed.storage.sql_session import end_freeze, write_states
 from ticketfeed.storage.wait_budget import spend_wait
 
@@ -177,9 +175,7 @@ class PostgresWriter:
                 except StoreUnavailable:
                     continue
                 queue.reason = _LOCKED if queue.reason == _BUSY else queue.reason
-                running = self._threads.start(partial(self._run_next, queue, deadline))
-                # The slot is given back when the thread is done, even if the loop ends before.
-                running.add_done_callback(partial(_release, slot, asyncio.get_running_loop()))
+                running = self._threads.start(partial(self._run_next, queue, deadline), slot)
                 try:
                     for queued in await asyncio.wrap_future(running):
                         queued.settle()
@@ -347,12 +343,6 @@ def _fail(group: list[_Queued], error: BaseException) -> list[_Queued]:
     for queued in group:
         queued.error = queued.error or error
     return group
-
-
-def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -> None:
-    slot.has_failed = done.cancelled() or done.exception() is not None
-    with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
-        loop.call_soon_threadsafe(slot.release)
 
 
 def limit_statements(connection: psycopg.Connection[Any], seconds: float) -> None:
