@@ -159,11 +159,18 @@ class PostgresReaders:
 
     @contextlib.asynccontextmanager
     async def slot_of(self, account_id: int | None, deadline: float) -> AsyncIterator[Slot | None]:
-        """A slot of the account; none for None. Raises StoreUnavailable."""
+        """A slot of the account; none for None. Raises StoreUnavailable.
+
+        Whoever waits for a slot waits for what others of the account wait for, mostly in vain.
+        """
         if account_id is None:
             yield None
             return
-        slot = await self._slots.take(account_id, deadline)
+        started = time.monotonic()
+        try:
+            slot = await self._slots.take(account_id, deadline)
+        finally:
+            spend_wait(started)
         try:
             yield slot
         finally:

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import psycopg
 from psycopg_pool import ConnectionPool
@@ -32,20 +35,29 @@ class ConnectionThreads:
         connections: ConnectionLimits,
         configure: Callable[[psycopg.Connection[Any]], None] | None = None,
     ) -> None:
+        self._configure = configure
+        self._connections, self._running = WeakSet[psycopg.Connection[Any]](), set[Future[Any]]()
         self.pool = ConnectionPool(
             url,
             min_size=0,
             max_size=count,
             open=False,
             kwargs=connect_options(connections),
-            configure=configure,
+            configure=self._begin,
             reconnect_timeout=WAIT_SECONDS,
         )
         self._executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"postgres-{name}")
 
+    def _begin(self, connection: psycopg.Connection[Any]) -> None:
+        self._connections.add(connection)
+        if self._configure is not None:
+            self._configure(connection)
+
     def start(self, work: Callable[[], T], slot: Slot | None = None) -> "Future[T]":
         """Run `work`. `slot`: given back when the thread is done, even if nobody waits for it any more."""
         running = self._executor.submit(work)
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         if slot is not None:
             running.add_done_callback(partial(_release, slot, asyncio.get_running_loop()))
         return running
@@ -71,8 +83,19 @@ class ConnectionThreads:
             raise
 
     def close(self) -> None:
+        """Wait for what runs. What takes too long hangs, maybe for good: its connection is cut."""
+        self._executor.shutdown(wait=False)
+        if wait(self._running, WAIT_SECONDS).not_done:
+            for connection in list(self._connections):
+                _cut(connection)
         self._executor.shutdown()
         self.pool.close()
+
+
+def _cut(connection: psycopg.Connection[Any]) -> None:
+    """Let a thread that waits for the server see that the connection is lost."""
+    with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -> None:

@@ -28,7 +28,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.pending_write import PendingWrite
-from ticketfeed.storage.postgres.pools import RETRY_SECONDS, WAIT_SECONDS, explain, is_transient
+from ticketfeed.storage.postgres.pools import PROPAGATE_SETTINGS, RETRY_SECONDS, WAIT_SECONDS, explain, is_transient
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import lock_row
 from ticketfeed.storage.postgres.transaction import NeedsOwnTransaction, PostgresTransaction
@@ -351,11 +351,12 @@ def limit_statements(connection: psycopg.Connection[Any], seconds: float) -> Non
 
 
 def _limit_locks(connection: psycopg.Connection[Any], group: list[_Queued]) -> None:
-    """End each statement that waits longer for a lock than the first of the group does. A long work waits longer: it
-    cannot be run again."""
+    """End each statement that waits longer for a lock than the first of the group does, on nodes of Citus too. A long
+    work waits longer: it cannot be run again."""
     longest = LOCK_SECONDS
     if any(queued.is_alone for queued in group):
         longest = WAIT_SECONDS
     elif group:
         longest = min(LOCK_SECONDS, *(queued.deadline - time.monotonic() for queued in group))
+    connection.execute(f"SET LOCAL {PROPAGATE_SETTINGS}".encode())
     connection.execute(f"SET LOCAL lock_timeout = {round(max(RETRY_SECONDS, longest) * 1000)}".encode())
