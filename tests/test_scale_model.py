@@ -38,7 +38,7 @@ def test_plan() -> None:
     assert found.maintenance_cores == pytest.approx(0.3, rel=0.01)
     assert found.maintenance_round == 10_060
     assert (found.data_bytes, found.growth_bytes, found.wal_bytes) == (1e11, 50 * 1000 * 86400, 400_000)
-    assert (found.sent_bytes, found.connections, found.connection_bytes) == (200_000, 90, 180e6)
+    assert (found.sent_bytes, found.connections, found.connection_bytes) == (200_000, 100, 200e6)
     assert found.shares["connections to the database"] == 1
     assert found.shares["disk of the database"] == pytest.approx(1 / 0.7)
     assert found.shares["row of the largest account"] == 0.1

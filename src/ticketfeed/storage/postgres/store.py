@@ -25,7 +25,6 @@ from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, ConnectionLimits
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.pool_status import PoolStatus
@@ -67,6 +66,7 @@ from ticketfeed.storage.sql_sidecar import (
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["PostgresStore"]
 
@@ -89,7 +89,7 @@ CLOSE_SECONDS = 2.0
 END_SECONDS = 0.5
 # Connections of one process for snapshots of accounts (storage/shares.py): for quick ones, of one account at once, and
 # for those that take longer. One more is for those of no account; and one for the readiness check.
-QUICK_INSPECTIONS, INSPECTIONS_OF_ACCOUNT, SLOW_INSPECTIONS = 4, 2, 6
+QUICK_INSPECTIONS, INSPECTIONS_OF_ACCOUNT, SLOW_INSPECTIONS = 4, 2, 4
 
 
 class PostgresStore(PostgresSidecarStore):
