@@ -30,7 +30,7 @@ WORK = Workload(1_000_000, 10_000_000, 50, 2_000_000, poll_seconds=20_000, large
 
 def test_plan() -> None:
     """Rates times costs: requests, what is stored of them, what each process takes, and maintenance once."""
-    found = plan(COSTS, WORK, Machines(server_cores=1, database_cores=2, disk_bytes=1e11, connections=90))
+    found = plan(COSTS, WORK, Machines(server_cores=1, database_cores=2, disk_bytes=1e11, connections=100))
     # 100 x 2 + 100 x 0.01 + 50 x 5 + 150 x 1, 4 for each of two processes, and 100: 0.71 of a core, used to a half.
     assert found.processes == found.servers == 2
     assert found.server_cores == pytest.approx(0.601 + 2 * 0.004 + 0.1, rel=0.01)
