@@ -29,10 +29,10 @@ class ConnectionThreads:
     ) -> None:
         self.pool = ThreadPool(
             url,
+            connect_options(connections),
             min_size=0,
             max_size=count,
             open=False,
-            kwargs=connect_options(connections),
             configure=configure,
             reconnect_timeout=WAIT_SECONDS,
         )
