@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Start, run, run_program, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Start, run, run_program
+from tests.waiting import wait_until
 
 ALL = f"{PATH}?start_time=0"
 
