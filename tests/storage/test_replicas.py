@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +11,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
+from tests.waiting import SECONDS_MAX, until, wait_until
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.errors import StoreReadOnly
 from ticketfeed.protocol.model import Account, Position
@@ -45,11 +45,7 @@ def _catch_up(primary: PostgresServer, replica: PostgresServer) -> None:
 
 def _wait_for(server: PostgresServer, condition: str, values: tuple[object, ...] | None = None) -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
-        for _ in range(400):
-            if connection.execute(condition.encode(), values).fetchone() == (True,):
-                return
-            time.sleep(0.05)
-    raise AssertionError(f"never so: {condition}")
+        wait_until(lambda: connection.execute(condition.encode(), values).fetchone() == (True,))
 
 
 def _set_replay(replica: PostgresServer, *, running: bool) -> None:
@@ -78,11 +74,10 @@ async def _positions(store: PostgresStore, account_id: int) -> list[tuple[int, i
 
 
 async def _eventually(store: PostgresStore, account_id: int, expected: list[tuple[int, int]]) -> None:
-    for _ in range(200):
-        if await _positions(store, account_id) == expected:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"the replica never showed {expected}")
+    async def is_shown() -> bool:
+        return await _positions(store, account_id) == expected
+
+    await until(is_shown)
 
 
 def test_a_lagging_replica(servers: tuple[PostgresServer, PostgresServer]) -> None:
@@ -116,6 +111,8 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
     """Without its replica pages come from the primary; without the primary, reads go on from the replica, and the
     server says that it is ready."""
     primary, replica = servers
+    for name in ("recent_reads.WAIT_SECONDS", "ops.health.PROBE_SECONDS"):
+        monkeypatch.setattr(f"ticketfeed.server.{name}", SECONDS_MAX)
 
     async def main() -> None:
         clock = ManualClock()
