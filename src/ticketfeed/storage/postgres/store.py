@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
-from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import StoreError, StoreReadOnly, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
@@ -90,6 +90,7 @@ END_SECONDS = 0.5
 # Connections of one process for snapshots of accounts (storage/shares.py): for quick ones, of one account at once, and
 # for those that take longer. One more is for those of no account; and one for the readiness check.
 QUICK_INSPECTIONS, INSPECTIONS_OF_ACCOUNT, SLOW_INSPECTIONS = 4, 2, 4
+SNAPSHOT_CONNECTIONS = QUICK_INSPECTIONS + SLOW_INSPECTIONS + 2
 
 
 class PostgresStore(PostgresSidecarStore):
@@ -113,13 +114,13 @@ class PostgresStore(PostgresSidecarStore):
         self._erased, self._distributed = ErasedUsage(), DistributedSize()
         self._nodes = AccountNodes(self._read_nodes)
         node_of = self._nodes.of if is_citus else lambda _account_id: None
-        self._readers = PostgresReaders(url, read_urls, connections, node_of, is_citus=is_citus)
+        self._readers = PostgresReaders(url, read_urls, store_id, connections, node_of, is_citus=is_citus)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
             ConnectionThreads(url, name, count, connections, configure)
             for name, count, configure in (
                 ("writer", connections.writes, prepare_statements if connections.prepared == "auto" else None),
-                ("inspector", QUICK_INSPECTIONS + SLOW_INSPECTIONS + 1, None),
+                ("inspector", SNAPSHOT_CONNECTIONS - 1, None),
                 ("prober", 1, None),
             )
         )
@@ -316,6 +317,8 @@ class PostgresStore(PostgresSidecarStore):
             raise StoreUnavailable(problem)
         try:
             return await self._writers.run(lambda: _translate_errors(lambda: self._fence_accounts(clock_error_seconds)))
+        except StoreReadOnly:
+            raise
         except StoreUnavailable:  # some row is locked, or a server that holds rows is away
             accounts = await self.list_accounts()
             turns = asyncio.Semaphore(self._quick_writes)
@@ -467,6 +470,6 @@ def _translate_errors(work: Callable[[], T]) -> T:
     try:
         return work()
     except psycopg.errors.ReadOnlySqlTransaction as error:
-        raise StoreUnavailable(f"the store cannot serve: {READ_ONLY}") from error
+        raise StoreReadOnly(f"the store cannot serve: {READ_ONLY}") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error

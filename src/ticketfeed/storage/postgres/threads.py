@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 import psycopg
-from psycopg_pool import ConnectionPool
 
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.storage.connection_limits import ConnectionLimits
+from ticketfeed.storage.postgres.connection_pools import ThreadPool
 from ticketfeed.storage.postgres.pools import WAIT_SECONDS, connect_options
 from ticketfeed.storage.shares import Slot
 
@@ -37,7 +37,7 @@ class ConnectionThreads:
     ) -> None:
         self._configure = configure
         self._connections, self._running = WeakSet[psycopg.Connection[Any]](), set[Future[Any]]()
-        self.pool = ConnectionPool(
+        self.pool = ThreadPool(
             url,
             min_size=0,
             max_size=count,
