@@ -49,7 +49,7 @@ def list_tickets_sql(dialect: Dialect, tickets: TicketList, part: Slice) -> str:
     if tickets.start_time is not None and part.order == "id":
         # By the range of the feed, in which a sign keeps the order of ids from deciding; bodies are read at the end.
         return f"""
-            SELECT id, id, body FROM ticketfeed.ticket
+            SELECT id AS key, id, body FROM ticketfeed.ticket
             WHERE account_id = :account_id AND id IN (
                 SELECT id FROM ticketfeed.ticket
                 WHERE account_id = :account_id AND {_conditions(dialect, tickets)} AND +id {follows} :after_id
@@ -57,7 +57,7 @@ def list_tickets_sql(dialect: Dialect, tickets: TicketList, part: Slice) -> str:
             )
             ORDER BY id {direction}"""
     return f"""
-        SELECT {key}, id, body {_tickets(dialect, tickets)} AND ({key}, id) {follows} (:after_key, :after_id)
+        SELECT {key} AS key, id, body {_tickets(dialect, tickets)} AND ({key}, id) {follows} (:after_key, :after_id)
         ORDER BY {key} {direction}, id {direction} LIMIT :limit OFFSET :offset"""
 
 
@@ -70,7 +70,7 @@ def list_records_sql(part: Slice, owner: Owner | None, *, deleted: bool | None) 
     """The records of one kind in the direction of `part`, by id: all listed ones, or those of an owner."""
     direction, follows = _direction(part)
     return f"""
-        SELECT id, id, body FROM ticketfeed.record
+        SELECT id AS key, id, body FROM ticketfeed.record
         WHERE {_which(owner, deleted)} AND id {follows} :after_id
         ORDER BY id {direction} LIMIT :limit OFFSET :offset"""
 

@@ -23,7 +23,7 @@ from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
 from ticketfeed.storage.shares import AccountShares
 
-__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "begin_page", "limit_anonymous"]
+__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "begin_page", "hold", "limit_anonymous"]
 
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
@@ -61,7 +61,7 @@ class Share:
     """Requests that share their limits: those with credentials, or all others.
 
     `stalled`: connections that the process holds bytes for. `kernel_bytes`: what the system held for all connections
-    when it was last counted.
+    when it was last counted. `held_bytes`: what is ready of answers that are sent in parts, and was not written yet.
     """
 
     def __init__(self, requests_max: int, unsent_bytes_max: int) -> None:
@@ -69,16 +69,17 @@ class Share:
         # In progress; `running`: and those whose client is gone, too.
         self.requests = self.running = 0
         self.stalled: set[Reader] = set()
-        self.kernel_bytes = 0
+        self.kernel_bytes = self.held_bytes = 0
         # The first to wait is the first to be admitted.
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._admitting: asyncio.Task[None] | None = None
 
     def unsent_bytes(self) -> int:
         """Bytes of responses that have not been received."""
+        known = self.kernel_bytes + self.held_bytes
         if not self.stalled:
-            return self.kernel_bytes
-        return self.kernel_bytes + sum([reader.buffered_bytes() for reader in self.stalled])
+            return known
+        return known + sum([reader.buffered_bytes() for reader in self.stalled])
 
     def has_room(self) -> bool:
         """Whether a request may be answered now that did not wait."""
@@ -118,11 +119,17 @@ class Share:
 class Place:
     """The place of a request in a share, until it is answered or its client is gone."""
 
-    __slots__ = ("is_taken", "share")
+    __slots__ = ("_held_bytes", "is_taken", "share")
 
     def __init__(self, share: Share) -> None:
         self.share, self.is_taken = share, True
+        self._held_bytes = 0
         share.requests += 1
+
+    def hold(self, size: int) -> None:
+        """Count what the process holds of its answer, which is sent in parts, among the unsent bytes."""
+        self.share.held_bytes += size - self._held_bytes
+        self._held_bytes = size
 
     def leave(self) -> None:
         """Free the place. The share stays known: it is the one that the response counts for."""
@@ -171,6 +178,7 @@ class Overload:
                 await error_response(Request(scope), _busy())(scope, receive, send)
         finally:
             share.running -= 1
+            place.hold(0)
             place.leave()
 
     async def _is_admitted(self, place: Place, reader: Reader | None) -> bool:
@@ -209,6 +217,12 @@ class Overload:
             _log.warning(
                 "refusing requests %s credentials: %d in progress, %d MiB not received", whose, share.requests, unsent
             )
+
+
+def hold(scope: Scope, size: int) -> None:
+    """`Place.hold` for a request."""
+    if _PLACE in scope:
+        scope[_PLACE][0].hold(size)
 
 
 async def begin_page(scope: Scope, account_id: int) -> Callable[[], None]:
