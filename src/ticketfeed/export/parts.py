@@ -24,7 +24,8 @@ async def join_batches(arrays: Arrays, end: Callable[[], dict[str, Any]]) -> Asy
         is_empty = True
         async for bodies in batches:
             for part in join_parts(bodies):
-                yield before + part
+                yield before  # by itself: a large record is then never copied
+                yield part
                 before, is_empty = b",", False
             del bodies  # before the next ones are read
         before = before + b"]," if is_empty else b"],"

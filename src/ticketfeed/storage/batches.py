@@ -72,7 +72,8 @@ async def ordered_batches(
             count = max(1, len(part) // 2)
             continue
         done += len(part)
-        yield [(key, found[key]) for key in part if key in found]
+        if found:
+            yield [(key, found[key]) for key in part if key in found]
         del found  # before the next ones are read
 
 

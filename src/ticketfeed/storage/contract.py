@@ -345,7 +345,11 @@ class FeedStore(Protocol):
 
 
 class RecordStore(Protocol):
-    """Tickets and records by id, in lists, and counted. A lagging replica may answer."""
+    """Tickets and records by id, in lists, and counted. A lagging replica may answer.
+
+    `read_tickets`, `read_records`, `list_tickets` and `list_records` stop one row after those that make a page by their
+    bytes (`paging.page_rows`); `storage/batches.py` reads on from there.
+    """
 
     async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
         """Those of `ids` that exist, deleted ones included, by id, each once."""

@@ -31,7 +31,7 @@ __all__ = [
     "SQLITE",
     "Dialect",
     "Queries",
-    "bound_page",
+    "page_sql",
     "build",
     "copy_rows_sql",
     "delete_rows_sql",
@@ -120,7 +120,7 @@ def translate(dialect: Dialect, sql: str) -> str:
 
 
 @cache
-def bound_page(dialect: Dialect, sql: str, order: str, columns: tuple[str, ...]) -> str:
+def page_sql(dialect: Dialect, sql: str, order: str, columns: tuple[str, ...]) -> str:
     """A translated query of rows with bodies, without those that follow the first one that is more than a page.
 
     `order`: its own, by names of `columns`. SQLite's rows come one by one: whoever fetches them stops there.

@@ -35,7 +35,7 @@ from ticketfeed.storage.list_query import (
 )
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.pool_status import PoolStatus
-from ticketfeed.storage.queries import Queries, bound_page, build, translate
+from ticketfeed.storage.queries import Queries, page_sql, build, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.shard_contract import AgedStatus
 from ticketfeed.storage.sql_saved import SavedRow
@@ -59,7 +59,7 @@ class SqlStore(SqlShardStore):
     async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool, body: int | None = None) -> list[Any]:
         """All rows of a query, as tuples; a replica may answer where it need not be `current`.
 
-        `body`: the column of the bodies of a query that ends one row after those that make a page (`bound_page`).
+        `body`: the column of the bodies of a query that ends one row after those that make a page (`page_sql`).
         """
 
     @abstractmethod
@@ -210,7 +210,7 @@ class SqlStore(SqlShardStore):
         """Rows with bodies, as many as a store reads at once; `order`: that of the query, by names of columns."""
         bindings = {"account_id": account.account_id, "page_bytes_max": paging.PAGE_BYTES_MAX, **bindings}
         columns = columns_of(row_type)
-        sql = bound_page(self.queries.dialect, sql, order, columns)
+        sql = page_sql(self.queries.dialect, sql, order, columns)
         return build(row_type, await fetch(sql, bindings, body=columns.index("body")))
 
     async def list_records(

@@ -15,14 +15,14 @@ from ticketfeed.protocol import paging
 from ticketfeed.storage.sqlite.file import connect_reader, translated
 from ticketfeed.storage.sqlite.file_id import FileId
 
-__all__ = ["READ_CACHE_KIB", "SqliteReaders", "fetch_rows"]
+__all__ = ["READ_CACHE_KIB", "SqliteReaders", "cursor_rows"]
 
 # Pages are read once each, in order: a larger cache of our own would copy what the operating system caches.
 READ_CACHE_KIB = 2048
 THREADS = 4
 
 
-def fetch_rows(cursor: apsw.Cursor, body: int | None) -> list[Any]:
+def cursor_rows(cursor: apsw.Cursor, body: int | None) -> list[Any]:
     """All rows; with `body`, the column of their bodies, none after the first one that is more than a page."""
     if body is None:
         return cursor.fetchall()
@@ -45,7 +45,7 @@ class SqliteReaders:
         self._connections: SimpleQueue[apsw.Connection] = SimpleQueue()
 
     async def fetch(self, sql: str, bindings: dict[str, Any], body: int | None = None) -> list[Any]:
-        """`fetch_rows` of a query. Raises StoreUnavailable."""
+        """`cursor_rows` of a query. Raises StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, sql, bindings, body)
 
     def connections(self) -> list[apsw.Connection]:
@@ -69,6 +69,6 @@ class SqliteReaders:
             except Empty:
                 connection = connect_reader(self._path, self._busy_seconds, READ_CACHE_KIB)
             try:
-                return fetch_rows(connection.execute(sql, bindings), body)
+                return cursor_rows(connection.execute(sql, bindings), body)
             finally:
                 self._connections.put(connection)

@@ -43,7 +43,7 @@ from ticketfeed.storage.sql_session import (
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.sqlite.file import connect, connect_reader, explain, prepare, snapshot, transaction, translated
-from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders, fetch_rows
+from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders, cursor_rows
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
 from ticketfeed.storage.sqlite.sidecar import SqliteSidecar
 from ticketfeed.storage.sqlite.snapshot import SqliteSnapshot
@@ -306,7 +306,7 @@ class SqliteStore(SqlAccountStore):
         body: int | None = None,
     ) -> list[Any]:
         with translated(self._path):
-            return fetch_rows(self._reader.execute(sql, bindings), body)
+            return cursor_rows(self._reader.execute(sql, bindings), body)
 
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
@@ -323,7 +323,7 @@ class SqliteStore(SqlAccountStore):
             closed = state.watermark if name == "read_changes" else state.record_watermark
             bindings["until"] = min(bindings["until"], closed)
             body = columns_of(row_type).index("body")
-            rows = fetch_rows(self._reader.execute(QUERIES.select(name, row_type), bindings), body)
+            rows = cursor_rows(self._reader.execute(QUERIES.select(name, row_type), bindings), body)
         return state, LazyRows(row_type, rows)
 
     def _with_kind_state(self, account: Account, kind: str, state: StateRow) -> StateRow:
