@@ -34,9 +34,9 @@ from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.rows import RecordRow, TicketRow
 from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.queries import POSTGRES, SQLITE, insert_rows
 from ticketfeed.storage.sql_transaction import BATCH
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["compare_writes"]

@@ -20,7 +20,8 @@ _SQLITE_SUFFIXES = ("-journal", "-wal", "-shm")
 def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: bool = False) -> Iterator[Path]:
     """Yield the path of `FILE.part`, to be filled; rename it to FILE at the end, or remove it on any error.
 
-    Raises StoreError if it is a directory, if the file exists (with `may_be_empty`, if it is not empty), or the part.
+    Raises StoreError if it is a directory, if its folder is missing, if the file exists (with `may_be_empty`, if it is
+    not empty), or the part.
     With `replace`, both are overwritten.
     """
     if not file.name:  # as of . and /
@@ -32,6 +33,8 @@ def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: b
         _refuse_existing(file, may_be_empty)
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    except FileNotFoundError:
+        raise StoreError(f"cannot write {file}: there is no folder {file.parent}") from None
     except FileExistsError:
         raise StoreError(
             f"{part} already exists: another process is writing it, or it is left over from a crash (then delete it)"

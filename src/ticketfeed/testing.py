@@ -38,8 +38,8 @@ from ticketfeed.server.app import create_app
 from ticketfeed.server.faults.engine import Faults, Firing
 from ticketfeed.server.run import QuietServer, bind, server_config
 from ticketfeed.settings import ProfileName, Settings
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["ACCOUNT", "FeedClock", "FeedFaults", "FeedServer", "FeedSnapshots", "serve_desk"]
 

@@ -22,7 +22,7 @@ from ticketfeed.client.session import Patience
 from ticketfeed.protocol.errors import SourceError
 from ticketfeed.protocol.oauth import Lifetimes, NewSecrets
 from ticketfeed.protocol.oauth_input import CLIENT_PARSER
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.testing import FeedServer, serve_desk
 from ticketfeed.writing.oauth import add_token
 from ticketfeed.writing.oauth_clients import create_client, user_with_email

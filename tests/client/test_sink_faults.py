@@ -1,5 +1,6 @@
 """Targets under attack: runs that are killed, disks that are full, folders and databases that cannot be written."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,21 @@ def child(*words: str) -> str:
 def test_killed_runs_lose_nothing(target: Target) -> None:
     """However often a run is killed, wherever it is, the target ends with each row as without a kill."""
     assert "nothing missing, torn or double" in child("-m", "tests.client.crash", str(KILLS), target.name)
+
+
+@pytest.mark.parametrize("format", ["ndjson", "parquet"])
+def test_a_run_that_was_killed_before_its_first_manifest(tmp_path: Path, format: str) -> None:
+    """What it left of the manifest makes a folder no other program's; whatever else is in it does."""
+    options = SinkOptions(format=format)
+    for other in ("", "mine.txt"):
+        folder = tmp_path / f"tickets{other}"
+        folder.mkdir()
+        (folder / "_manifest.json.part").write_bytes(b'{"made')
+        if other:
+            (folder / other).touch()
+        with pytest.raises(BadInput, match="no manifest") if other else contextlib.nullcontext():
+            export(f"{folder}/", [[plain_ticket(1)]], options)
+        assert (folder / "_manifest.json").exists() is not bool(other)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

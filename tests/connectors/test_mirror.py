@@ -21,7 +21,8 @@ from zenpy import Zenpy
 
 from tests.connectors.store import EMAIL, TOKEN
 from tests.connectors.venvs import connector_bin
-from tests.process.conftest import ENVIRONMENT, SECONDS_MAX, Running, end_all, run, start_in
+from tests.process.conftest import ENVIRONMENT, Running, end_all, run, start_in
+from tests.waiting import SECONDS_MAX
 from ticketfeed.client.exporter import Exporter
 
 # Long ones, so that few fill the 16 MiB of a page: tap-zendesk asks for a thousand, and takes its time for each.

@@ -17,9 +17,9 @@ from ticketfeed.protocol.mirrors import Mirror, StreamState
 from ticketfeed.protocol.model import INT64_MAX, Account
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import Store
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 SOURCE = "https://acme.zendesk.com"
 COMMENT = {"id": 1, "type": "Comment", "author_id": 7, "body": "first words", "public": True, "attachments": []}

@@ -25,7 +25,7 @@ from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.server.api.call import ApiRoute
 from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 TIME = "2023-11-14T10:00:00Z"
 VIA = {"channel": "web", "source": {"from": {}, "to": {}, "rel": None}}

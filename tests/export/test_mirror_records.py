@@ -12,8 +12,8 @@ from ticketfeed.protocol.mirrors import Mirror, StreamState, passed_second, plac
 from ticketfeed.protocol.model import Account, Filters, Position
 from ticketfeed.protocol.query import ExportRequest, SpanRequest
 from ticketfeed.protocol.records import RecordDraft, make_record, parse_record
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 RECORDS = 9
 Given = dict[int, bytes]

@@ -16,7 +16,7 @@ from ticketfeed.protocol.model import Account, Filters, Identity, Position, Slic
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 SOURCE = parse_source("http://source.example")

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from tests.mirror.desk import Desk, records_of, seconds_of, tickets_of
+from tests.waiting import SECONDS_MAX, until
 from ticketfeed.client.steps import Failed, Request
 from ticketfeed.mirror.knobs import change_settings
 from ticketfeed.mirror.run import MirrorRun
 from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.audit_views import ticket_event_of
 from ticketfeed.protocol.model import Identity
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.person_erasure import erase_user
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
@@ -285,10 +286,9 @@ def test_a_source_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
         desk.transport.intercept = silent
         run = desk.run(follow=True)
         running = asyncio.create_task(run.run())
-        while not any("/users" in target for target, _ in desk.transport.requests):
-            await asyncio.sleep(0.01)
+        await until(lambda: any("/users" in target for target, _ in desk.transport.requests))
         run.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, SECONDS_MAX / 2)
         mirror = await desk.target.read_mirror(await desk.copy())
         assert mirror is not None
         assert (mirror.lease, mirror.status.state) == (None, "stopped")

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.mirror.desk import NOW, SOURCE, Desk, tickets_of
+from tests.waiting import SECONDS_MAX, until
 from ticketfeed.client.sources import parse_source
 from ticketfeed.client.steps import Answer, Failed, Request
 from ticketfeed.mirror.lease import is_alive
@@ -20,7 +21,7 @@ from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, Sto
 from ticketfeed.protocol.mirrors import Lease, Mirror
 from ticketfeed.protocol.model import Account, TicketList
 from ticketfeed.storage import Store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 
 async def held(store: Store, account: Account) -> Any:
@@ -76,7 +77,7 @@ def test_a_source_that_is_not_the_same(becomes: Callable[[Desk], Awaitable[None]
             await becomes(desk)
             desk.transport.intercept = fails_once()
             with pytest.raises(SourceChanged, match=reason):
-                await asyncio.wait_for(running, 10)
+                await asyncio.wait_for(running, SECONDS_MAX)
         else:
             await becomes(desk)
             before = await held(desk.target, copy)
@@ -271,10 +272,9 @@ def test_a_store_that_cannot_be_written_for_some_time(monkeypatch: pytest.Monkey
             await desk.run(per_page=9).run()
         run = desk.run(per_page=9, follow=True)
         task = asyncio.create_task(run.run())
-        for _ in range(3000):
-            await asyncio.sleep(0.002)
-            if run.values and run.values["behind_changes"] == 0 and run.values["behind_seconds"] is not None:
-                break
+        await until(
+            lambda: run.values and run.values["behind_changes"] == 0 and run.values["behind_seconds"] is not None
+        )
         run.stop()
         await task
         assert "the store cannot be written" in " ".join(desk.notes)

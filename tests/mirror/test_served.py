@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.mirror.desk import Desk
+from tests.waiting import SECONDS_MAX, until
 from ticketfeed.inprocess import call_app
 from ticketfeed.server.app import create_app
 from ticketfeed.server.ops.served_mirror import ServedMirror
@@ -81,9 +82,8 @@ def test_a_source_that_cannot_be_opened(tmp_path: Path, caplog: pytest.LogCaptur
     async def main() -> None:
         served = ServedMirror(await open_store("memory:"), f"sqlite:///{tmp_path}/none.db")
         served.start()
-        while not caplog.messages:
-            await asyncio.sleep(0.01)
-        await asyncio.wait_for(served.stop(), 1)
+        await until(lambda: caplog.messages)
+        await asyncio.wait_for(served.stop(), SECONDS_MAX / 2)  # not in a minute
 
     asyncio.run(main())
     (message,) = caplog.messages

@@ -16,7 +16,7 @@ from ticketfeed.protocol.model import Account, Identity, Position
 from ticketfeed.protocol.records import parse_stored
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.person_erasure import erase_user
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter

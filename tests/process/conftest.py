@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import IO, Any
 import pytest
 
 from tests.process.forks import Forked, the_forks
+from tests.waiting import SECONDS_MAX
 
 TICKETS = 1200
 PATH = "/api/v2/incremental/tickets/cursor"
 TOKEN = "process-token-of-tests"
-SECONDS_MAX = 30.0
 
 # Nothing of the caller's own environment decides what a command does here.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TICKETFEED_")}
@@ -143,7 +142,8 @@ class Running:
 
     @property
     def logs(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.errors.read_text().splitlines() if not line.startswith("ticketfeed:")]
+        whole, _, _ = self.errors.read_text().rpartition("\n")  # the rest of a line may be on its way
+        return [json.loads(line) for line in whole.splitlines() if not line.startswith("ticketfeed:")]
 
     @property
     def netloc(self) -> str:
@@ -171,13 +171,20 @@ class Running:
     def children(self) -> set[int]:
         """The pids of its serving processes."""
         pid = self.process.pid
-        found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return {child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {int(child) for child in found if b"spawn_main" in _command_line(child)}
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(SECONDS_MAX)
+
+
+def _command_line(pid: str) -> bytes:
+    """That of a process, which may just have ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 Start = Callable[..., Running]
@@ -250,10 +257,3 @@ def server(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Iterator[R
         yield start_in(folder, running, ("serve", "--port", "0"), None)
     finally:
         end_all(running)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = SECONDS_MAX) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

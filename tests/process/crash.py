@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import itertools
 import logging
+import os
 import select
 import socket
 import subprocess
@@ -32,7 +33,7 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 TOKEN = "crash-token"
 ACCOUNTS = ["shared", "one", "two"]
@@ -40,8 +41,9 @@ ACCOUNTS = ["shared", "one", "two"]
 ROUND_SECONDS = 300.0
 LOAD_TICKETS = 3000
 ROUND_KILLS = 3
-# Below those that systems give to connections: on Linux from 32768 on, elsewhere from 49152 on.
-OWN_PORTS = range(20_000, 30_000)
+# Below those that systems give to connections: on Linux from 32768 on, elsewhere from 49152 on. Each process of
+# pytest-xdist has its own: between the moment that one is found free and the one that it is listened on, no other does.
+OWN_PORTS = range(20_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 16, 30_000, 16)
 
 Outcome = tuple[Figures, str]
 
@@ -58,6 +60,7 @@ def kill_writers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
             time.sleep(chance.uniform(0.02, 0.6))
             writer.kill()
             writer.wait()
+        _await_some(folder, "page")
         team.stop()
         verdict = Verdict(url, team.finish())
     return _outcome(verdict, verdict.give(), kills)
@@ -93,6 +96,7 @@ def kill_loads(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
                 journal.note("acknowledged", writer=name, number=0, ended=time.monotonic())
             with contextlib.suppress(BrokenPipeError):
                 loading.stdin.close()
+        _await_some(folder, "page")
         team.stop()
         verdict = Verdict(url, team.finish())
     return _outcome(verdict, verdict.give(), kills)
@@ -110,6 +114,8 @@ def kill_servers(url: str, folder: Path, kills: int, chance: Random) -> Outcome:
             with _serving(url, port, folder / f"serve{number}.errors") as server:
                 time.sleep(chance.uniform(0.05, 1.0))
                 if number == kills:
+                    _await_some(folder, "page")
+                    _await_some(folder, "try")
                     team.stop()
                     verdict = Verdict(url, team.finish())
                     await_real_time(url)
@@ -137,6 +143,7 @@ def kill_postgres(server: PostgresServer, folder: Path, kills: int, chance: Rand
             server.start()
             up = time.monotonic()
             _await(lambda since=up: _page_since(folder, since, "client"), "a page from the server that stayed up")  # type: ignore[misc]
+        _await_some(folder, "acknowledged")
         team.stop()
         verdict = Verdict(url, team.finish())
         await_real_time(url)
@@ -266,6 +273,11 @@ def _unavailable_since(folder: Path, since: float) -> bool:
 
 def _page_since(folder: Path, since: float, name: str) -> bool:
     return any(e["kind"] == "page" and e["began"] > since and e["reader"].startswith(name) for e in _notes(folder))
+
+
+def _await_some(folder: Path, kind: str) -> None:
+    """Until something of this kind is noted: on a busy machine processes may have been killed before they began."""
+    _await(lambda: any(entry["kind"] == kind for entry in _notes(folder)), kind)
 
 
 def _notes(folder: Path) -> list[Entry]:

@@ -83,6 +83,7 @@ class Forks:
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._asking = threading.Lock()
         program = f"from tests.process.forks import serve_forks; serve_forks({theirs.fileno()})"
         with theirs:
             self._process = subprocess.Popen(
@@ -100,9 +101,10 @@ class Forks:
         ours, theirs = os.pipe()
         os.umask(umask := os.umask(0))
         request = json.dumps([str(cwd), env, umask, session, *arguments]).encode()
-        socket.send_fds(self._control, [request], [*streams, theirs])
-        os.close(theirs)
-        return Forked(int(self._control.recv(100)), ours)
+        with self._asking:  # two threads would take each other's answers
+            socket.send_fds(self._control, [request], [*streams, theirs])
+            os.close(theirs)
+            return Forked(int(self._control.recv(100)), ours)
 
     def close(self) -> None:
         self._control.close()

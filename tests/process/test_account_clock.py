@@ -5,8 +5,9 @@ import json
 import time
 from pathlib import Path
 
-from tests.process.conftest import Start, run, wait_until
+from tests.process.conftest import Start, run
 from tests.process.test_waits import ask, fill
+from tests.waiting import wait_until
 
 DAY = 86400
 CLOCK = "/_ticketfeed/clock"

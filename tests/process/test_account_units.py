@@ -67,7 +67,7 @@ def test_bad_input(folder: Path, read_only_url: str) -> None:
         ("export", "nobody", "new.db"): "there is no account 'nobody'",
         ("export", "demo", "there.db"): "",
         ("export", "demo", "demo.db"): "already exists",
-        ("export", "demo", "no/folder.db"): "No such file or directory",
+        ("export", "demo", "no/folder.db"): "there is no folder no",
         ("import", "none.db", "--store", OTHER): "there is no file none.db",
         ("import", "text.db", "--store", OTHER): "not an SQLite database",
         ("import", "empty.db", "--store", OTHER): "empty.db is empty",

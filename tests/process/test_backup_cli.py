@@ -178,7 +178,7 @@ def problems(folder: Path) -> Iterator[tuple[Done, str]]:
     yield run("backup", "text", cwd=folder), "text already exists"
     for name in ("", "."):
         yield run("backup", name, cwd=folder), ". is a directory, not a file"
-    yield run("backup", "no/such/folder", cwd=folder), "No such file or directory"
+    yield run("backup", "no/such/folder", cwd=folder), "cannot write no/such/folder: there is no folder no/such"
     yield run("backup", "copy", "--store", "memory:", cwd=folder), "has no backup"
     yield run("backup", "copy", "--store", "sqlite:///none.db", cwd=folder), "there is no store at none.db"
     yield run("backup", "copy", "--store", "sqlite:///text", cwd=folder), "not an SQLite database"
@@ -187,7 +187,7 @@ def problems(folder: Path) -> Iterator[tuple[Done, str]]:
     yield run("restore", "text", "--store", "sqlite:///new.db", cwd=folder), "not an SQLite database"
     yield run("restore", "text", "--store", "memory:", cwd=folder), "has no backup"
     yield run("restore", "text", cwd=folder), "ticketfeed.db already exists"
-    yield run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "No such file or directory"
+    yield run("restore", "text", "--store", "sqlite:///no/new.db", cwd=folder), "there is no folder no"
 
 
 def test_failures(folder: Path) -> None:
@@ -225,12 +225,14 @@ def test_a_restore_that_is_killed(folder: Path) -> None:
 def test_accounts_that_cannot_be_reached(folder: Path, postgres: PostgresServer) -> None:
     """fence and maintain do all accounts but the one whose row is locked, name it, and end with 1."""
     url = postgres.new_database()
+    (folder / "solved.ndjson").write_text('{"id": 1, "status": "solved", "generated_timestamp": 1}')
     for name in ("acme", "beta", "gamma"):
         assert run("account", "create", name, "--store", url, cwd=folder).code == 0
+        assert run("load", "solved.ndjson", "--account", name, "--store", url, cwd=folder).code == 0
     with psycopg.connect(url) as stranger:
         stranger.execute("SELECT FROM ticketfeed.feed_state WHERE account_id = 2 FOR UPDATE")
-        for command in ("fence", "maintain"):
-            done = run(command, "--store", url, cwd=folder)
+        for command in (("fence",), ("maintain", "--close-solved-days", "1")):
+            done = run(*command, "--store", url, cwd=folder)
             assert done.code == 1
             assert [line.split(":")[0].split("\t")[0] for line in done.out.decode().splitlines()] == ["acme", "gamma"]
             assert done.err.startswith("ticketfeed: account beta")

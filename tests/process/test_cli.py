@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Start, run, run_program, wait_until
+from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Start, run, run_program
+from tests.waiting import wait_until
 
 ALL = f"{PATH}?start_time=0"
 
@@ -240,6 +241,12 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("account", "list", "--store", "sqlite:///missing.db"), "there is no store"),
     (("account", "create", "-x-"), "No such option"),
     (("account", "create", "Ä"), "invalid account name"),
+    (("account", "erase", "@demo"), "invalid account name"),
+    (("account", "quota", ""), "invalid account name ''"),
+    (("account", "export", "demo", "missing/file"), "cannot write missing/file: there is no folder missing"),
+    (("account", "list", "--store", "sqlite:///."), "use sqlite:///FILE"),
+    (("account", "list", "--store", "sqlite:////tmp"), "/tmp is a directory, not a file"),
+    (("account", "list", "--store", "sqlite:///a.db?mode=ro"), "takes no options: 'mode=ro'"),
     (("account", "create", "a" * 64, "--store", "sqlite:///never.db"), "invalid account name"),
     *(((*CREATE, text), "is not an email address") for text in ("", "x", "@", "a@", "a b@c", "a:b@c", "\udcff@b")),
     ((*CREATE, "n@example.com", "--token", ""), "empty"),

@@ -4,6 +4,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.process.conftest import TOKEN, Running
 from tests.process.test_dashboard import chromium, pytestmark
+from tests.waiting import SECONDS_MAX
 
 __all__ = ["chromium", "pytestmark"]
 
@@ -13,7 +14,7 @@ def test_a_request_is_sent(chromium: Browser, server: Running) -> None:
     browser reports no error."""
     root = f"http://localhost:{server.address[1]}/"
     page = chromium.new_page(viewport={"width": 1200, "height": 1000})
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(1000 * SECONDS_MAX)
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))

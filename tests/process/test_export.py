@@ -14,6 +14,7 @@ import pytest
 
 from tests.client.exporting import identity_of
 from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Running, Start, run
+from tests.waiting import SECONDS_MAX, wait_until
 from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.oauth import Bearer
 from ticketfeed.client.sinks import SinkOptions, open_sink
@@ -225,7 +226,7 @@ def test_profile_zendesk(serve: Start, folder: Path) -> None:
         assert progress["records"] == 1000
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(10) == 130
+        assert process.wait(SECONDS_MAX) == 130
     assert "interrupted; the next run continues here: 1,000 tickets" in rest
     assert len(lines(folder / "t.ndjson")) == 1000
 
@@ -239,17 +240,14 @@ def test_follow(serve: Start, folder: Path) -> None:
         assert run("load", "-", cwd=folder, input=b'{"id":1000000001}').code == 0
         wait_for_lines(folder / "t.ndjson", TICKETS + 1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(SECONDS_MAX) == 130
     done = export(server, "--to", "t.ndjson", cwd=folder)
     assert done.code == 0, done.err
     assert len(lines(folder / "t.ndjson")) == TICKETS + 1
 
 
 def wait_for_lines(file: Path, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while not (file.exists() and file.read_bytes().count(b"\n") >= count):
-        assert time.monotonic() < deadline, file.exists() and file.read_bytes().count(b"\n")
-        time.sleep(0.1)
+    wait_until(lambda: file.exists() and file.read_bytes().count(b"\n") >= count)
 
 
 TARGETS = ["t.ndjson", "t.csv.gz", "t.parquet", "t.duckdb", "t.sqlite", "desk/"]
@@ -298,7 +296,7 @@ def test_interrupted_twice(serve: Start, folder: Path) -> None:
         time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         errors = process.stderr.read()
-        assert process.wait(10) == 130
+        assert process.wait(SECONDS_MAX) == 130
     assert b"Traceback" not in errors
     done = run("export", "sqlite:///ticketfeed.db", "--to", "t.parquet", cwd=folder)
     assert "belongs to another run" in done.problem

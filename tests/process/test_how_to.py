@@ -23,9 +23,10 @@ import psutil
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.process.conftest import ENVIRONMENT, PATH, TOKEN, Running, run, wait_until
+from tests.process.conftest import ENVIRONMENT, PATH, TOKEN, Running, run
 from tests.process.crash import free_port
 from tests.test_docs import ROOT
+from tests.waiting import wait_until
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/start/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SECONDS_MAX = 120.0

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from tests.connectors.venvs import connector_bin
-from tests.process.conftest import COMMAND, ENVIRONMENT, SECONDS_MAX, Done, run
+from tests.process.conftest import COMMAND, ENVIRONMENT, Done, run
 from tests.process.walks import NODE, PYTHON, URL, WALK, can_isolate, check_walk, fill_home, read_stored
 from tests.test_docs import ROOT
+from tests.waiting import SECONDS_MAX
 
 pytestmark = pytest.mark.skipif(not can_isolate(), reason="this system does not let a command be isolated")
 

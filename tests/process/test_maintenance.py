@@ -6,7 +6,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 
 from tests.process.maintainer import LEASE_SECONDS
 from tests.storage.contract import NOON, ManualClock, putting, ticket
+from tests.waiting import SECONDS_MAX, until
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops import maintenance as module
@@ -55,17 +56,42 @@ def maintainers(url: str, count: int) -> Iterator[list["subprocess.Popen[bytes]"
             process.stdout.close()
 
 
-def rounds(processes: Sequence["subprocess.Popen[bytes]"], *, seconds: float = 0.0, first: bool = False) -> list[int]:
-    """How many rounds each of them does in these seconds; or until the first."""
-    counts, deadline = [0] * len(processes), time.monotonic() + seconds
+def rounds(
+    processes: Sequence["subprocess.Popen[bytes]"],
+    *,
+    seconds: float = SECONDS_MAX,
+    until: Callable[[list[bytes]], bool] = lambda _written: False,
+) -> list[int]:
+    """How many rounds each of them does in these seconds, or until this holds of what they have written."""
+    written, deadline = [b""] * len(processes), time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for number, process in enumerate(processes):
             assert process.stdout is not None
             selector.register(process.stdout, selectors.EVENT_READ, number)
-        while (left := deadline - time.monotonic()) > 0 and not (first and any(counts)):
+        while (left := deadline - time.monotonic()) > 0 and not until(written):
             for key, _ in selector.select(left):
-                counts[key.data] += key.fileobj.read(4096).count(b"round")  # type: ignore[union-attr]
-    return counts
+                written[key.data] += key.fileobj.read(4096)  # type: ignore[union-attr]
+    return [text.count(b"round") for text in written]
+
+
+def three_rounds(written: list[bytes]) -> bool:
+    return max(text.count(b"round") for text in written) >= 3
+
+
+def all_started(written: list[bytes]) -> bool:
+    return all(b"started" in text for text in written) and three_rounds(written)
+
+
+def move_leases(url: str, seconds: float) -> None:
+    """Have all leases end so many seconds later."""
+    sql = f"UPDATE {{}}lease SET ends_at = ends_at + {seconds}"
+    if url.startswith("sqlite"):
+        with contextlib.closing(apsw.Connection(url.removeprefix("sqlite:///") + "-sidecar")) as connection:
+            connection.set_busy_timeout(round(1000 * SECONDS_MAX))
+            connection.execute(sql.format(""))
+    else:
+        with psycopg.connect(url) as postgres:
+            postgres.execute(sql.format("ticketfeed.").encode())
 
 
 @pytest.mark.parametrize("url", ENGINES, indirect=True)
@@ -74,16 +100,17 @@ def test_one_process_of_all(url: str) -> None:
     the lease is over, and no sooner."""
     asyncio.run(make_accounts(url, 3))
     with maintainers(url, 3) as processes:
-        assert any(rounds(processes, seconds=30, first=True))
-        counts = rounds(processes, seconds=2)
-        holder = processes.pop(counts.index(max(counts)))
+        counts = rounds(processes, until=all_started)
         assert sum(map(bool, counts)) == 1
-        assert max(counts) >= 3
+        again = rounds(processes, until=three_rounds)
+        assert (sum(map(bool, again)), again.index(max(again))) == (1, counts.index(max(counts)))
+        holder = processes.pop(counts.index(max(counts)))
         holder.kill()
-        assert sum(rounds(processes, seconds=0.5 * LEASE_SECONDS)) == 0
-        assert any(rounds(processes, seconds=30, first=True))
-        assert sum(map(bool, rounds(processes, seconds=1))) == 1
         holder.wait()
+        assert sum(rounds(processes, seconds=0.5)) == 0
+        move_leases(url, -LEASE_SECONDS)
+        for _ in range(2):
+            assert sum(map(bool, rounds(processes, until=three_rounds))) == 1
         assert holder.stdout is not None
         holder.stdout.close()
 
@@ -102,13 +129,7 @@ def test_a_lease_of_a_clock_that_was_ahead(url: str) -> None:
     async def main() -> None:
         store = await open_store(url)
         assert await store.take_lease("a", "ahead", 30)
-        sql = "UPDATE {}lease SET ends_at = ends_at + 3600"
-        if url.startswith("sqlite"):
-            with contextlib.closing(apsw.Connection(url.removeprefix("sqlite:///") + "-sidecar")) as connection:
-                connection.execute(sql.format(""))
-        else:
-            with psycopg.connect(url) as postgres:
-                postgres.execute(sql.format("ticketfeed.").encode())
+        move_leases(url, 3600)
         assert await store.take_lease("a", "other", 30)
         assert not await store.take_lease("a", "ahead", 30)
         await store.close()
@@ -254,11 +275,7 @@ def test_all_processes_know_which_accounts_are_full(monkeypatch: pytest.MonkeyPa
         both = [made(store, Settings(), NOON)[0] for _ in range(2)]
 
         async def until_both(expected: set[int]) -> None:
-            for _ in range(500):
-                await asyncio.sleep(0.01)
-                if all(each.full_accounts == expected for each in both):
-                    return
-            raise AssertionError([each.full_accounts for each in both])
+            await until(lambda: all(each.full_accounts == expected for each in both))
 
         async def put(account: Account, tickets_max: int | None) -> None:
             await store.write(account, lambda write: write.put_quota(AccountQuota(tickets_max)))
@@ -284,11 +301,7 @@ def test_all_processes_know_which_accounts_are_full(monkeypatch: pytest.MonkeyPa
         holder, heir = sorted(both, key=lambda each: not each._lease.is_held)
         assert (holder._lease.is_held, heir._lease.is_held) == (True, False)
         await holder.stop()
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if heir._lease.is_held:
-                break
-        assert heir._lease.is_held
+        await until(lambda: heir._lease.is_held)
         await heir.stop()
 
     asyncio.run(main())

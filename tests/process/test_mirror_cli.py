@@ -9,7 +9,7 @@ from tests.process.conftest import Start, run
 from ticketfeed.protocol.mirrors import LOCAL_ID_MIN, Mirror, StreamState
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 SOURCE = "https://acme.zendesk.com"
 REFUSAL = f"This account mirrors {SOURCE} and is read-only\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from ticketfeed.protocol.mirrors import Mirror, StreamState
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 KILLS = 5
 TICKETS = 40

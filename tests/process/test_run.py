@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import COMMAND, ENVIRONMENT, SECONDS_MAX, Done, run
+from tests.process.conftest import COMMAND, ENVIRONMENT, Done, run
 from tests.process.walks import NODE, PATH, PYTHON, URL, WALK, can_isolate, check_walk, fill_home, read_stored
+from tests.waiting import SECONDS_MAX
 from ticketfeed.clock import system_clock
 from ticketfeed.wrap.authority import make_authority
 from ticketfeed.wrap.contexts import file_context

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.conftest import PATH, TOKEN, Running, Start, run, wait_until
+from tests.process.conftest import PATH, TOKEN, Running, Start, run
+from tests.waiting import wait_until
 from ticketfeed.clock import system_clock
 from ticketfeed.wrap.authority import make_authority
 

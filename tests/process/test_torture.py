@@ -65,14 +65,14 @@ def test_a_failure_is_repeated_by_its_command(tmp_path: Path) -> None:
 def test_commands_that_do_not_walk(tmp_path: Path) -> None:
     """A command that hangs, forks, prints without end, or asks is inconclusive, and nothing stays behind."""
     sign = f"86400.{tmp_path.stat().st_ino}"  # of this test's processes
-    cases = {
-        f"sleep {sign}": "it sent no request",
-        f"(setsid sleep {sign} &) ; sleep {sign} & exit 3": "ended with exit code 3",
-        "yes | head -c 20000000; echo much; exit 4": "ended with exit code 4: much",
-        "read -r answer || { echo nobody answers; exit 5; }": "exit code 5: nobody answers",
-    }
-    for text, reason in cases.items():
-        done, [each] = torture(tmp_path, "--timeout", "2", "--scenario", "maintenance", "--", "sh", "-c", text)
+    cases = [
+        (f"sleep {sign}", "2", "it sent no request"),
+        (f"(setsid sleep {sign} &) ; sleep {sign} & exit 3", "30", "ended with exit code 3"),
+        ("yes | head -c 20000000; echo much; exit 4", "30", "ended with exit code 4: much"),
+        ("read -r answer || { echo nobody answers; exit 5; }", "30", "exit code 5: nobody answers"),
+    ]
+    for text, seconds, reason in cases:
+        done, [each] = torture(tmp_path, "--timeout", seconds, "--scenario", "maintenance", "--", "sh", "-c", text)
         assert (done.code, each["outcome"], each["fired"]) == (1, "INCONCLUSIVE", 0), each
         assert reason in each["reason"]
     assert not [each.pid for each in psutil.process_iter(["cmdline"]) if sign in (each.info["cmdline"] or [])]

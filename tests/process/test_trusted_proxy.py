@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.process.conftest import PATH, Start, wait_until
+from tests.process.conftest import PATH, Start
+from tests.waiting import wait_until
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.9, 192.0.2.7, 10.1.2.3", "X-Forwarded-Proto": "https"}
 

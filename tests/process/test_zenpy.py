@@ -14,6 +14,7 @@ from zenpy import Zenpy
 from zenpy.lib.mapping import ZendeskObjectMapping
 
 from tests.process.conftest import Start, run
+from tests.waiting import SECONDS_MAX
 from ticketfeed import InputRecord, load_records, open_store, system_clock
 from ticketfeed.world import generate_world
 
@@ -58,7 +59,8 @@ def desk(store_url: str, serve: Start, monkeypatch: pytest.MonkeyPatch) -> Zenpy
 
 def _polls() -> Iterator[None]:
     """A reader comes back every now and then; a change can be read about a second after its commit."""
-    for _ in range(30):
+    deadline = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < deadline:
         yield
         time.sleep(0.1)
 
@@ -135,5 +137,7 @@ def test_stored_cursor(desk: Zenpy, store_url: str) -> None:
     asyncio.run(_load(store_url, _records([{"id": ticket_id, "subject": "again"} for ticket_id in changed])))
     got: list[int] = []
     for _ in _polls():
-        got = got or [ticket.id for ticket in desk.tickets.incremental(cursor=cursor, paginate_by_time=False)]
+        got = [ticket.id for ticket in desk.tickets.incremental(cursor=cursor, paginate_by_time=False)]
+        if got:
+            break
     assert got == changed

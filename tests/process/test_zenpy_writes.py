@@ -14,6 +14,7 @@ from zenpy.lib.api_objects import Comment, Group, Organization, Ticket, User
 from zenpy.lib.exception import APIException, RecordNotFoundException
 
 from tests.process.conftest import Start, run
+from tests.waiting import SECONDS_MAX
 from ticketfeed import open_store
 
 TOKEN = "zenpy-token-of-tests"
@@ -50,8 +51,8 @@ def connect(store_url: str, serve: Start, monkeypatch: pytest.MonkeyPatch) -> Ca
 
 def exported(desk: Zenpy, ticket_id: int, wanted: Callable[[Any], bool]) -> Any:
     """The ticket in the incremental export, as soon as it is as it should be: about a second after the change."""
-    found: Any = None
-    for _ in range(40):
+    found, deadline = None, time.monotonic() + SECONDS_MAX
+    while time.monotonic() < deadline:
         tickets = {t.id: t for t in desk.tickets.incremental(start_time=0, paginate_by_time=False)}
         found = tickets.get(ticket_id)
         if found is not None and wanted(found):
@@ -61,7 +62,8 @@ def exported(desk: Zenpy, ticket_id: int, wanted: Callable[[Any], bool]) -> Any:
 
 
 def wait_for(desk: Zenpy, job: Any) -> Any:
-    for _ in range(100):
+    deadline = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < deadline:
         status = desk.job_status(id=job.id)
         if status.status == "completed":
             return status
@@ -145,7 +147,7 @@ def test_a_job_survives_sigkill(connect: Callable[[], tuple[Zenpy, Any]], store_
     desk, server = connect()
     jobs = [desk.tickets.create([Ticket(comment=Comment(body=f"{j}-{n}")) for n in range(100)]) for j in range(6)]
     os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait(10)
+    server.process.wait(SECONDS_MAX)
     desk, _ = connect()
     made = [result.id for job in jobs for result in wait_for(desk, job).results]
     assert sorted(made) == list(range(1, 601))

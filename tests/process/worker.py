@@ -28,7 +28,7 @@ from ticketfeed.protocol.model import Account, Filters, Position, SupportTypeSco
 from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 PATH = "/api/v2/incremental/tickets/cursor.json"
 START = Position(0, -1)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.engines import HTTP_ENGINES
 from tests.server.desk import closing_stores, use_engine
+from tests.waiting import SECONDS_MAX
 from ticketfeed.data import status
 from ticketfeed.server import recent_reads
 from ticketfeed.server.ops import health
@@ -21,15 +22,14 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_reads(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is watched is read anew each time: tests do not wait for a moment to pass. On Citus the first look connects
-    to every worker, for which a busy machine has time."""
+def fresh_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is watched is read anew each time: tests do not wait for a moment to pass. It is read to its end, however
+    long that takes on a busy machine, or on Citus, where the first look connects to every worker."""
     monkeypatch.setattr(recent_reads, "KEEP_SECONDS", 0.0)
-    if engine == "citus":
-        monkeypatch.setattr(recent_reads, "WAIT_SECONDS", 20.0)
-        monkeypatch.setattr(health, "PROBE_SECONDS", 20.0)
-        monkeypatch.setattr(health, "ACCOUNTS_SECONDS", 15.0)
-        monkeypatch.setattr(status, "COUNT_SECONDS", 20.0)
+    monkeypatch.setattr(recent_reads, "WAIT_SECONDS", SECONDS_MAX)
+    monkeypatch.setattr(health, "PROBE_SECONDS", SECONDS_MAX)
+    monkeypatch.setattr(health, "ACCOUNTS_SECONDS", SECONDS_MAX)
+    monkeypatch.setattr(status, "COUNT_SECONDS", SECONDS_MAX)
 
 
 @pytest.fixture(autouse=True)

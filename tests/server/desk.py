@@ -29,9 +29,10 @@ from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.settings import Settings
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import CredentialKind, Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import CredentialKind, WriteTransaction
 from ticketfeed.writing.oauth_clients import create_client
 
 NOON = 1_700_000_000

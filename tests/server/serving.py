@@ -9,13 +9,13 @@ import uvicorn
 import uvloop
 
 from tests.server.desk import Desk
+from tests.waiting import SECONDS_MAX
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.middleware.overload import Overload, Share
 from ticketfeed.server.run import accepting, bind, server_config
 
 __all__ = ["Address", "limits_of", "serve", "shares_of"]
 
-SECONDS_MAX = 20
 Address = tuple[str, int]
 
 

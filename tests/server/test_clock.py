@@ -9,6 +9,7 @@ import pytest
 
 from tests.server.browser import Browser
 from tests.server.desk import ADMIN, PATH, Desk, basic
+from tests.waiting import until
 from ticketfeed.inprocess import Answer
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import EXPIRY_BEGINS
@@ -108,10 +109,7 @@ def test_without_the_option_the_machine_rules(caplog: pytest.LogCaptureFixture) 
     async def serve_for_a_while() -> None:
         maintenance = desk.app.state.service.maintenance
         maintenance.start()
-        for _ in range(100):
-            await asyncio.sleep(0.05)
-            if caplog.records:
-                break
+        await until(lambda: caplog.records)
         for _ in range(3):
             await asyncio.sleep(0.05)
             maintenance.wake()

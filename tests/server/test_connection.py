@@ -73,15 +73,15 @@ def test_time_starts_anew() -> None:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         padded = REQUEST + b"X-Pad: " + b"x" * (DEFAULT_LIMITS.head_bytes // 2) + b"\r\n"
-        for _ in range(4):
+        for _ in range(5):
             writer.write(padded)
             await asyncio.sleep(0.15)
             writer.write(b"\r\n")
             assert await read_answer(reader) == 200
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.7)
         writer.write(REQUEST + b"\r\n")
         assert await read_answer(reader) == 200
         writer.write((REQUEST + b"\r\n") * 3)
         assert [await read_answer(reader) for _ in range(3)] == [200] * 3
 
-    converse(talk, limits_of(head_seconds=0.3))
+    converse(talk, limits_of(head_seconds=0.6))

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.server.desk import Desk, ids, tickets
+from tests.waiting import until
 from ticketfeed.protocol.errors import RecordNotFound, StoreUnavailable, TooManyValues
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS
 from ticketfeed.protocol.jobs import Job
@@ -17,7 +18,7 @@ from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.ops.jobs import Jobs, new_job_id
 from ticketfeed.server.ops.maintenance import Maintenance
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.jobs import do_item, job_role, next_item, parse_item, put_failure, start_job
 
 
@@ -215,16 +216,17 @@ def test_jobs_of_accounts_out_of_reach(desk: Desk) -> None:
     store.find_open_jobs = find_reachable  # type: ignore[method-assign]
     store.write = write_reachable  # type: ignore[assignment, method-assign]
 
+    async def is_done(account: Account) -> bool:
+        return not await list_open_jobs(account)
+
     async def main() -> None:
         nonlocal away
         jobs = Jobs(store)
         maintenance = Maintenance(store, Settings(), lambda _account: desk.now + 2 * IDEMPOTENCY_SECONDS, jobs)
         jobs.start_resuming()
         for is_open in (True, False):
-            for _ in range(200):
-                await asyncio.sleep(0.01)
-                if not await list_open_jobs(accounts[1]) and (is_open or not await list_open_jobs(accounts[0])):
-                    break
+            for account in accounts[1:] if is_open else accounts:
+                await until(lambda account=account: is_done(account))
             assert bool(await list_open_jobs(accounts[0])) is is_open
             await maintenance.run_round()
             assert maintenance._unreachable == ({accounts[0]} if is_open else set())

@@ -13,6 +13,7 @@ import pytest
 from tests.server import serving
 from tests.server.desk import ADMIN, ALL, NOON, Desk, tickets
 from tests.server.serving import Address, limits_of, shares_of
+from tests.waiting import until
 from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.server import connections
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
@@ -67,11 +68,6 @@ def _request(target: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\nHost: acme\r\nAuthorization: {ADMIN}\r\n\r\n".encode()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.01)
-
-
 def test_slow_readers_hold_nobody_up() -> None:
     """While others take nothing of their answers, who reads is answered at once; what they were sent waits for them."""
 
@@ -103,7 +99,7 @@ def test_memory_is_bounded() -> None:
         assert shares_of(desk)[0].unsent_bytes() < LARGE_BYTES + 1024 * 1024
         assert (await ask(address, "/_ticketfeed/health")).status == 200
         waiting = asyncio.create_task(ask(address))
-        await asyncio.sleep(0.1)
+        await until(lambda: shares_of(desk)[0]._waiting)
         assert not waiting.done()
         slow.close()
         assert (await waiting).status == 200
@@ -151,7 +147,7 @@ def test_too_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
         asked = [
             asyncio.create_task(call_app(desk.app, SMALL, host="acme.localhost", headers=headers)) for _ in range(9)
         ]
-        await asyncio.sleep(0.05)
+        await until(lambda: sum(task.done() for task in asked) >= 6)
         assert [task.done() for task in asked] == [False] * 3 + [True] * 6
         released.set()
         answers = await asyncio.gather(*asked)

@@ -15,28 +15,43 @@ def engine() -> None:
 
 
 class Counted:
-    """A read that takes so many seconds; its result is how often it ran."""
+    """A read whose result is how often it ran. It takes until `may_end` is set, where that is cleared."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds, self.count = seconds, 0
+    def __init__(self) -> None:
+        self.count, self.may_end = 0, asyncio.Event()
+        self.may_end.set()
 
     async def __call__(self) -> int:
         self.count += 1
         count = self.count
-        await asyncio.sleep(self.seconds)
+        await asyncio.sleep(0)
+        await self.may_end.wait()
         return count
+
+
+class Clock:
+    """In place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def test_reads_are_shared_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks meanwhile, and a moment later, gets the same result; other keys, and later askers, another one."""
+    clock = Clock()
+    monkeypatch.setattr(recent_reads, "time", clock)
     monkeypatch.setattr(recent_reads, "KEEP_SECONDS", 0.2)
 
     async def main() -> None:
-        reads, read, other = RecentReads(), Counted(0.05), Counted()
+        reads, read, other = RecentReads(), Counted(), Counted()
         assert await asyncio.gather(*(reads.get("a", read) for _ in range(5))) == [1] * 5
+        clock.now += 0.15
         assert await reads.get("a", read) == 1
         assert await reads.get("b", other) == 1
-        await asyncio.sleep(0.25)
+        clock.now += 0.1
         assert await reads.get("a", read) == 2
 
     asyncio.run(main())
@@ -48,10 +63,13 @@ def test_a_read_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent_reads, "WAIT_SECONDS", 0.1)
 
     async def main() -> None:
-        reads, read = RecentReads(), Counted(0.3)
+        reads, read = RecentReads(), Counted()
+        read.may_end.clear()
         with pytest.raises(StoreUnavailable, match="not answered within"):
             await reads.get("a", read)
-        await asyncio.sleep(0.3)
+        read.may_end.set()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        read.may_end.clear()
         assert await reads.get("a", read, keep=lambda _seconds: 0.0) == 1
         with pytest.raises(StoreUnavailable, match="not answered within"):
             await reads.get("a", read, stale_seconds=0.0)

@@ -18,7 +18,7 @@ from tests.server.desk import ADMIN, Desk
 from ticketfeed.inprocess import call_app
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.ticket_input import Comment, TicketInput
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 DECODES_MAX = 6

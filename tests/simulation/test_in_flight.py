@@ -13,8 +13,8 @@ from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.protocol.query import parse_export_request
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 # The write stands still until it is told to go on, so whoever waits for it waits for ever.
 SECONDS_MAX = 30.0

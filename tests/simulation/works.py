@@ -7,7 +7,7 @@ import msgspec
 from tests.simulation.script import START_SECOND, Write
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 WAIT_SECONDS_MAX = 300.0
 

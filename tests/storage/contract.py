@@ -23,10 +23,11 @@ from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.sideloads import pack_ids
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.protocol.watermark import FENCED
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.dedup import IDS_MAX
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.write_contract import WriteTransaction
 
 ALL = Filters(support_type_scope="all")
 PAGE_BYTES = 30_000

@@ -9,8 +9,9 @@ from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.shard_contract import AgedStatus
+from ticketfeed.storage.write_contract import WriteTransaction
 
 LONG = 30.0
 

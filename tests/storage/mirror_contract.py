@@ -20,8 +20,9 @@ from ticketfeed.protocol.query import ExportRequest
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket, stored_draft
 from ticketfeed.protocol.watermark import FENCED, SOURCE_BEHIND_SECONDS
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 SOURCE = "https://source.example"
 Draft = TicketDraft | RecordDraft

@@ -26,7 +26,8 @@ from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage import Store, open_store
 from ticketfeed.storage.account_copy import copy_account, with_accounts
-from ticketfeed.storage.contract import FeedRows, WriteTransaction
+from ticketfeed.storage.contract import FeedRows
+from ticketfeed.storage.write_contract import WriteTransaction
 
 _VERSION = re.compile(rb'"(?:subject|name)":"v(\d+)"')
 KINDS = ("users", "tickets")

@@ -14,7 +14,8 @@ from ticketfeed.protocol.oauth import (
     OauthToken,
     make_token,
 )
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 
 CLIENT = OauthClient(
     id=OAUTH_ID_MIN,

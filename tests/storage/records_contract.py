@@ -13,7 +13,8 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Owner, Position, Slice, TicketList
 from ticketfeed.protocol.records import RecordDraft, make_lookup_key, parse_record
 from ticketfeed.storage.batches import all_rows, list_batches, read_batches
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 
 HOUR = "2023-11-14T20:00:00Z"
 HOUR_SECOND = 1_699_992_000

@@ -16,8 +16,9 @@ from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import Account, FeedState, Position
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.records import RecordDraft, parse_record
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.write_contract import WriteTransaction
 
 
 async def problems(store: Store) -> list[str]:

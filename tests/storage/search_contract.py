@@ -12,8 +12,9 @@ from ticketfeed.protocol.records import RecordDraft, parse_record, wire_second
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_parser import parse_search
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 WORDS = ("paper", "jam", "jams", "naïve", "straße", "印刷", "a1", "it's", "x" * 80, "_")
 TERMS = (

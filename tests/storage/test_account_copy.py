@@ -31,11 +31,12 @@ from ticketfeed.storage import account_copy, open_store, sql_accounts
 from ticketfeed.storage.account_copy import copy_account
 from ticketfeed.storage.account_file import open_account_file, write_account_file
 from ticketfeed.storage.account_row import StateRow
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.queries import ACCOUNT_TABLES
 from ticketfeed.storage.snapshot_contract import Snapshot
 from ticketfeed.storage.sql_accounts import COPIED_TABLES, MOVED
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
+from ticketfeed.storage.write_contract import WriteTransaction
 
 # Columns that are each engine's own, or another one's after a fence; of searches, what they find is compared.
 OWN_COLUMNS = {

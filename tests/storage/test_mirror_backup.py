@@ -10,7 +10,7 @@ from ticketfeed.protocol.mirrors import Lease, Mirror, StreamState
 from ticketfeed.protocol.model import Account, FeedState
 from ticketfeed.storage import Store, open_store
 from ticketfeed.storage.backup import backup_store, restore_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.credentials import add_user_credential
 
 assert engine  # a fixture

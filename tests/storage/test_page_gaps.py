@@ -10,9 +10,9 @@ import apsw
 from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.ticket_input import TICKET_CHANGE
 from ticketfeed.protocol.tickets import parse_ticket
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 NOON = 1_700_000_000

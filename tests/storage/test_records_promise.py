@@ -6,6 +6,7 @@ import time
 import msgspec
 
 from tests.storage.contract import user
+from tests.waiting import SECONDS_MAX
 from ticketfeed.clock import system_clock
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.model import Account, Filters, Position
@@ -26,7 +27,7 @@ async def _write(url: str, number: int, ends: float, latest: dict[int, str]) -> 
     store = await open_store(url, create=False)
     (account,) = await store.list_accounts()
     step = 0
-    while time.monotonic() < ends:
+    while time.monotonic() < ends or step < USERS:
         step += 1
         id = number * USERS + step % USERS + 1
         name = f"{number}-{step}"
@@ -41,7 +42,7 @@ async def _read(url: str, seen: dict[int, str], done: asyncio.Event, latest: dic
     store = await open_store(url, create=False)
     (account,) = await store.list_accounts()
     after, last = Position(0, -1), Position(0, -1)
-    deadline = time.monotonic() + SECONDS + 15
+    deadline = time.monotonic() + SECONDS + 2 * SECONDS_MAX
     while not (done.is_set() and seen == latest):
         assert time.monotonic() < deadline, {
             id: (seen.get(id), name) for id, name in latest.items() if seen.get(id) != name

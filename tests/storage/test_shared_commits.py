@@ -18,8 +18,8 @@ from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.model import Account, Identity
 from ticketfeed.protocol.ticket_input import NEW_TICKET
 from ticketfeed.storage.connection_limits import ConnectionLimits, Prepared
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.postgres.store import PostgresStore
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 Work = Callable[[WriteTransaction], object]

@@ -21,11 +21,12 @@ from ticketfeed.protocol.model import Account, Slice, TicketList
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.rows import ChangeRow
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sqlite.file import APPLICATION_ID, PAGE_BYTES
 from ticketfeed.storage.sqlite.session import QUERIES
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 
 class TestSqlite(EngineContract):

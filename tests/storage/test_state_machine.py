@@ -27,9 +27,10 @@ from ticketfeed.protocol.model import Account, FeedState, Filters, Position
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.watermark import FENCED
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 IDS = st.integers(1, 6) | st.sampled_from([2**40, 2**63 - 1])
 SECONDS = st.integers(NOON - 50, NOON)

@@ -11,8 +11,9 @@ from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS, IdempotentAnswe
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.model import INT64_MAX, NEW_ID_MAX, Account
 from ticketfeed.protocol.records import parse_record
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.clock_repair import ClockRepair, repair_clock
 
 JOB = Job("V3-1", "destroy", 7, NOON, 2)

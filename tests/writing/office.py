@@ -11,8 +11,8 @@ from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["NOON", "Office"]

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ticketfeed.protocol.errors import BadInput
-from ticketfeed.storage.contract import CredentialKind
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import CredentialKind
 from ticketfeed.writing.credentials import add_user_credential
 
 

@@ -29,8 +29,8 @@ from ticketfeed.server.api.routes import API_ROUTES
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.postgres.citus import distributed_tables
+from ticketfeed.storage.write_contract import WriteTransaction
 
 NOON = 1_700_000_000
 OTHER_ADDRESS = "other@address.example"

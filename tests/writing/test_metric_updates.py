@@ -14,7 +14,7 @@ from tests.writing.recount import recount, recounted_events
 from ticketfeed.protocol.errors import RecordInvalid, RecordNotFound
 from ticketfeed.protocol.records import parse_record
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 TICKET = 1
 USERS, AGENTS = st.sampled_from([10, 11, 20, 21]), st.sampled_from([20, 21])

@@ -14,7 +14,7 @@ from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
 from ticketfeed.storage import Store, open_store
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.mirrors import put_copies
 from ticketfeed.writing.person_erasure import erase_user
 from ticketfeed.writing.tickets import TicketWriter

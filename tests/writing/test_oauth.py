@@ -18,9 +18,10 @@ from ticketfeed.protocol.errors import InvalidClient, InvalidGrant, InvalidScope
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import NewSecrets, OauthToken
 from ticketfeed.protocol.token_request import TokenRequest
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.memory import MemoryStore
 from ticketfeed.storage.sqlite.store import SqliteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.oauth import ReusePolicy, issue_token
 
 ROOT = Path(__file__).parents[2]

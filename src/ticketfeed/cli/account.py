@@ -8,9 +8,10 @@ from ticketfeed.cli import account_units
 from ticketfeed.cli.options import choose_account, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.protocol.account_names import check_account_name
-from ticketfeed.protocol.errors import BadInput, StoreUnavailable
+from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.settings import Settings
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.account_size import AccountQuota
 
 __all__ = ["app"]
@@ -43,12 +44,12 @@ def list_accounts(settings: Settings) -> None:
         failed = 0
         async with opened(settings.store, create=False) as store:
             accounts, default = await store.list_accounts(), await store.find_default_account()
+            sizes, away = await read_in_batches(await store.list_shards(), store.find_sizes)
+            states = {account_id: state for account_id, state, _ in sizes}
             for account in accounts:
-                try:
-                    state = await store.read_state(account)
-                except StoreUnavailable as error:
+                if (state := states.get(account.account_id)) is None:
                     failed += 1
-                    print_err(f"ticketfeed: account {account.subdomain}: {error}")
+                    print_err(f"ticketfeed: account {account.subdomain}: {away.get(account, 'it has no row')}")
                     continue
                 mark = "\tdefault" if account == default and len(accounts) > 1 else ""
                 print(f"{account.subdomain}\t{state.ticket_count} tickets{mark}")

@@ -16,7 +16,6 @@ from ticketfeed.cli.options import (
 )
 from ticketfeed.cli.output import count_noun, print_err
 from ticketfeed.protocol.account_names import check_account_name
-from ticketfeed.protocol.errors import NotFound
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
 from ticketfeed.storage.account_copy import FREEZE_SECONDS, CopiedAccount, copy_account, with_accounts
@@ -171,11 +170,11 @@ def erase(
     """
 
     async def work() -> None:
+        check_account_name(name)
         async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
             accounts = with_accounts(store)
             if not await accounts.has_account(name):
-                await choose_account(store, name)
-                raise NotFound(f"there is no account {name!r}")
+                await choose_account(store, name)  # tells which there are
             if not yes and sys.stdin.isatty():
                 typer.confirm(f"Erase the account {name} for good?", abort=True, err=True)
             await accounts.erase_account(name)

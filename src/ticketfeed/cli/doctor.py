@@ -32,6 +32,7 @@ from ticketfeed.protocol.resources import KINDS
 from ticketfeed.server.run import bind, connect_to_self
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, sqlite_path
+from ticketfeed.storage.account_batches import read_in_batches
 from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["doctor", "ready"]
@@ -172,8 +173,11 @@ async def _check_store(store: Store) -> AsyncIterator[Finding]:
             yield Finding(
                 "warn", "the store has no accounts", "load tickets, or create one: ticketfeed account create NAME"
             )
+        _, away = await read_in_batches(await store.list_shards(), store.find_sizes)
         for account in accounts:
             try:
+                if account in away:
+                    raise away[account]
                 async for finding in _check_account(store, account):
                     yield finding
             except (StoreError, StoreUnavailable) as error:

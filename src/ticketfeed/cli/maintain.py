@@ -1,5 +1,6 @@
 """ticketfeed maintain: run scheduled maintenance once."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from ticketfeed.cli.options import DAYS_MAX, opened, run_async, with_settings
 from ticketfeed.cli.output import print_err
 from ticketfeed.clock import system_clock
+from ticketfeed.data.maintenance import find_due
 from ticketfeed.data.maintenance import maintain as maintain_account
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.settings import Settings
@@ -42,15 +44,16 @@ def maintain(
         async with opened(
             settings.store, create=False, accept_clock=settings.accept_clock, test_clock=settings.test_clock
         ) as store:
+            ages = {"close_solved_days": close_solved_days, "scrub_deleted_days": scrub_deleted_days}
+            times = partial(store.clocks.at, now=system_clock())
+            due, away = await find_due(store, await store.list_shards(), times, **ages)
             for account in await store.list_accounts():
+                done = {"closed": 0, "scrubbed": 0}
                 try:
-                    done = await maintain_account(
-                        store,
-                        account,
-                        close_solved_days=close_solved_days,
-                        scrub_deleted_days=scrub_deleted_days,
-                        now=store.clocks.at(account, system_clock()),
-                    )
+                    if account in away:
+                        raise away[account]
+                    if account in due:
+                        done = await maintain_account(store, account, **ages, now=times(account))
                 except (StoreError, StoreUnavailable) as error:
                     failed += 1
                     print_err(f"ticketfeed: account {account.subdomain}: {error}")

@@ -22,7 +22,8 @@ from ticketfeed.protocol.errors import BadInput, NotFound, SourceChanged, Source
 from ticketfeed.protocol.mirrors import Mirror, MirrorSettings
 from ticketfeed.protocol.model import Account
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 
 if TYPE_CHECKING:
     from ticketfeed.client.sources import Source

@@ -19,7 +19,8 @@ from ticketfeed.protocol.oauth_input import CLIENT_PARSER
 from ticketfeed.protocol.oauth_views import client_view, token_answer, token_view
 from ticketfeed.protocol.token_request import ACCESS_SECONDS_MAX, ACCESS_SECONDS_MIN
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.oauth import add_token
 from ticketfeed.writing.oauth_clients import create_client, find_first_admin, user_with_email
 

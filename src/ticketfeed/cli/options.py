@@ -181,10 +181,10 @@ async def opened(
 
 
 async def choose_account(store: Store, name: str | None) -> Account:
-    """The account called `name`, or the default account for None. Raises NotFound."""
+    """The account called `name`, or the default account for None. Raises NotFound, and BadInput for what is no name."""
     if name is None and (default := await store.find_default_account()):
         return default
-    name = DEFAULT_ACCOUNT if name is None else name
+    name = check_account_name(DEFAULT_ACCOUNT if name is None else name)
     account = await store.find_account(name)
     if account is None:
         known = await list_account_names(store)
@@ -200,7 +200,7 @@ async def new_account(store: Store, name: str | None, *, among_others: bool = Fa
     try:
         return await choose_account(store, name)
     except NotFound:
-        name = check_account_name(DEFAULT_ACCOUNT if name is None else name)
+        name = DEFAULT_ACCOUNT if name is None else name
         if not among_others and await store.list_accounts(limit=1):
             raise
         return Account(0, name)

@@ -12,7 +12,7 @@ from ticketfeed.cli.output import print_err, utc_time
 from ticketfeed.protocol.errors import BadInput, NotFound
 from ticketfeed.protocol.model import INT64_MAX
 from ticketfeed.settings import Settings
-from ticketfeed.storage.contract import CredentialKind, WriteTransaction
+from ticketfeed.storage.write_contract import CredentialKind, WriteTransaction
 from ticketfeed.writing.credentials import Role, add_user_credential
 
 __all__ = ["app"]

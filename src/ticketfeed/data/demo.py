@@ -11,7 +11,8 @@ from ticketfeed.protocol.credentials import hash_token
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth_input import ClientInput
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.world import generate_world
 from ticketfeed.writing.credentials import add_user_credential
 from ticketfeed.writing.oauth_clients import create_client, user_with_email

@@ -22,8 +22,9 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import LOADED_ID_MAX, Account
 from ticketfeed.protocol.records import RecordDraft, parse_record
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.storage.contract import WriteStore
 from ticketfeed.storage.mirror_writes import with_copies
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.memberships import derive_memberships
 from ticketfeed.writing.metric_updates import derived_metrics
 

@@ -10,9 +10,10 @@ from ticketfeed.protocol.audits import SYSTEM_ID
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.idempotency import IDEMPOTENCY_SECONDS
 from ticketfeed.protocol.model import Account, Identity, Position
-from ticketfeed.storage.account_batches import read_in_batches
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.account_batches import Away, read_in_batches
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.shard_contract import AgedStatus
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["by_time", "find_due", "maintain"]
@@ -31,7 +32,7 @@ async def find_due(
     *,
     close_solved_days: int = 0,
     scrub_deleted_days: int = 0,
-) -> tuple[list[Account], set[Account]]:
+) -> tuple[list[Account], Away]:
     """The accounts in which `maintain` has something to do; and those that are out of reach."""
 
     async def find(accounts: Sequence[Account]) -> list[Account]:

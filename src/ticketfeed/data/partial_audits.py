@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from ticketfeed.protocol.audits import AUDIT_IDS
 from ticketfeed.protocol.records import RecordDraft, encode, parse_record, split_record
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["PartialAudits"]
 

@@ -19,7 +19,8 @@ from ticketfeed.protocol.record_input import RecordChange, parse_new_record, par
 from ticketfeed.protocol.record_types import UserRecord
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import NEW_TICKET, TICKET_CHANGE, Comment, TicketInput
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.world.languages import LANGUAGES
 from ticketfeed.world.text import draw_matter, write_text
 from ticketfeed.writing.records import RecordWriter

@@ -13,7 +13,7 @@ from ticketfeed.mirror.lease import LOST
 from ticketfeed.protocol.errors import BadInput, SourceChanged
 from ticketfeed.protocol.mirrors import Mirror, StreamState, passed_second
 from ticketfeed.protocol.model import Position
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.mirrors import put_copies
 
 __all__ = ["PageWrite", "apply_page"]

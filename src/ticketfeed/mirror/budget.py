@@ -9,7 +9,8 @@ from ticketfeed.client.steps import Answer
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.request_budget import RequestBudget, learn_refusal, learn_window, take_request
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["PAUSED", "StoredBudget"]
 

@@ -5,7 +5,8 @@ import msgspec
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.mirrors import MirrorSettings
 from ticketfeed.protocol.model import Account
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["change_settings"]
 

@@ -35,7 +35,8 @@ from ticketfeed.protocol.errors import BadInput, SourceChanged, SourceError, Sou
 from ticketfeed.protocol.mirrors import Mirror, MirrorStatus, StreamState
 from ticketfeed.protocol.model import Account, Slice, TicketList
 from ticketfeed.protocol.request_budget import count_sent, request_limit
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["MirrorOptions", "MirrorRun"]
 

@@ -11,7 +11,8 @@ from ticketfeed.mirror.schedule import MirrorStream
 from ticketfeed.mirror.verify import Look, Verifier, Window
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account
-from ticketfeed.storage.contract import Store, WriteTransaction
+from ticketfeed.storage.contract import Store
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.mirrors import put_copies
 
 __all__ = ["LOOK_AGAIN_SECONDS", "Findings", "Verification", "repair", "store_findings"]

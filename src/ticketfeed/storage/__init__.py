@@ -55,6 +55,8 @@ def sqlite_path(url: str) -> Path:
     name = url.removeprefix("sqlite:///")
     if name == ":memory:" or not Path(name).name:  # as of . and /
         raise StoreError("use sqlite:///FILE for a file, or memory: for a store in memory")
+    if "?" in name:
+        raise StoreError(f"sqlite:///FILE takes no options: {name.partition('?')[2]!r}")
     return Path(name)
 
 

@@ -12,9 +12,11 @@ from typing import TypeVar
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account
 
-__all__ = ["read_in_batches"]
+__all__ = ["Away", "read_in_batches"]
 
 T = TypeVar("T")
+# Accounts that are out of reach, and why.
+Away = dict[Account, StoreError | StoreUnavailable]
 
 # Accounts of one statement: a few milliseconds in the database.
 BATCH = 1000
@@ -27,9 +29,9 @@ FAILED_MAX = 4
 
 async def read_in_batches(
     shards: Iterable[Sequence[Account]], read: Callable[[Sequence[Account]], Awaitable[Iterable[T]]]
-) -> tuple[list[T], set[Account]]:
+) -> tuple[list[T], Away]:
     """What `read` returns of the accounts of all shards; and the accounts that are out of reach."""
-    found, away, turns = list[T](), set[Account](), asyncio.Semaphore(TOGETHER)
+    found, away, turns = list[T](), Away(), asyncio.Semaphore(TOGETHER)
 
     async def read_shard(accounts: Sequence[Account]) -> None:
         async with turns:
@@ -38,24 +40,29 @@ async def read_in_batches(
                 try:
                     found.extend(await read(batch))
                 except (StoreError, StoreUnavailable):
-                    if not await read_each(batch):
-                        away.update(accounts[start + BATCH :])
+                    if reason := await read_each(batch):
+                        away.update(dict.fromkeys(accounts[start + BATCH :], reason))
                         return
 
-    async def read_each(batch: Sequence[Account]) -> bool:
-        """Whether the server answers."""
+    async def read_each(batch: Sequence[Account]) -> StoreError | StoreUnavailable | None:
+        """Why the server is away; None if it answers."""
         failed_in_a_row, left = 0, random.sample(batch, len(batch))  # bad ones may lie beside each other
-        while left and failed_in_a_row < FAILED_MAX:
+        while left:
             account = left.pop()
             try:
                 async with asyncio.timeout(ALONE_SECONDS):
                     found.extend(await read([account]))
                 failed_in_a_row = 0
-            except (StoreError, StoreUnavailable, TimeoutError):
-                away.add(account)
-                failed_in_a_row += 1
-        away.update(left)
-        return failed_in_a_row < FAILED_MAX
+                continue
+            except TimeoutError:
+                away[account] = StoreUnavailable(f"no answer in {ALONE_SECONDS:g} s")
+            except (StoreError, StoreUnavailable) as error:
+                away[account] = error
+            failed_in_a_row += 1
+            if failed_in_a_row == FAILED_MAX:
+                away.update(dict.fromkeys(left, away[account]))
+                return away[account]
+        return None
 
     await asyncio.gather(*map(read_shard, shards))
     return found, away

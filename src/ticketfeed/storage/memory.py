@@ -1,25 +1,14 @@
 """The store in memory: dictionaries. The reference for the behaviour of every other engine."""
 
 import asyncio
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from ticketfeed.clock import Clock, system_clock
-from ticketfeed.protocol import rate_limits, watermark
-from ticketfeed.protocol.consumers import (
-    REQUESTS_KEPT,
-    Consumer,
-    RequestRecord,
-    UsageUpdate,
-    consumer_key,
-    merge_usage,
-    recent_consumers,
-    recent_requests,
-)
+from ticketfeed.protocol import watermark
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.list_request import slice_rows
@@ -28,7 +17,6 @@ from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Ow
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
 from ticketfeed.protocol.paging import page_rows, position_of
-from ticketfeed.protocol.rate_limits import RateLimit, RateLimitResult, Window
 from ticketfeed.protocol.rows import (
     BodyRow,
     ChangeRow,
@@ -43,16 +31,16 @@ from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.protocol.search_match import search_entries
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.clock_check import ClockCheck
-from ticketfeed.storage.contract import Credential, FeedRows, WriteTransaction
-from ticketfeed.storage.erased_usage import ErasedUsage
+from ticketfeed.storage.contract import Credential, FeedRows
 from ticketfeed.storage.memory_shards import MemoryShardStore, aged_positions
+from ticketfeed.storage.memory_sidecar import MemorySidecarStore
 from ticketfeed.storage.memory_snapshot import MemorySnapshot, allows
 from ticketfeed.storage.memory_transaction import AccountData, MemoryTransaction
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.pool_status import PoolStatus
-from ticketfeed.storage.sidecar_contract import LOGINS_MAX
 from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["MemoryStore"]
 
@@ -60,26 +48,19 @@ T = TypeVar("T")
 RowT = TypeVar("RowT", BodyRow, LinkedTicketRow, ListRow)
 
 
-class MemoryStore(MemoryShardStore):
+class MemoryStore(MemoryShardStore, MemorySidecarStore):
     """A Store that lives as long as its process."""
 
     def __init__(self, clock: Clock = system_clock, clock_check: ClockCheck | None = None) -> None:
+        super().__init__()
         self._clock, self._clock_check = clock, clock_check or ClockCheck()
         self.clocks = AccountClocks()
         self._accounts: dict[str, Account] = {}
         self._data: dict[int, AccountData] = {}
         self._changes = 0
-        self._windows: dict[int, dict[str, Window]] = {}
-        self._consumers: dict[int, dict[str, Consumer]] = {}
-        self._requests: dict[int, list[RequestRecord]] = {}
-        # account_id -> hash of a login -> when it ends, the oldest first
-        self._logins: dict[int, dict[str, int]] = {}
-        # name -> (owner, the monotonic time at which it ends)
-        self._leases: dict[str, tuple[str, float]] = {}
-        self._full_accounts: set[int] = set()
         self._fenced_at = 0
         self._default_account = ""
-        self._erasures, self._erased = 0, ErasedUsage()
+        self._erasures = 0
         self._lock = asyncio.Lock()
         self.store_id = uuid.uuid4().hex
 
@@ -311,7 +292,8 @@ class MemoryStore(MemoryShardStore):
             self._data[account.account_id] = data
             self._changes += 1
             if transaction.erased_users is not None:
-                self._erase_usage(account, transaction.erased_users)
+                self._erasures += 1
+                self._erase_usage(account, self._clock(), transaction.erased_users)
             return result
 
     def _add_fork(self, subdomain: str, data: AccountData) -> None:
@@ -320,14 +302,6 @@ class MemoryStore(MemoryShardStore):
         account = Account(len(self._accounts) + 1, subdomain)
         data.state, data.record_state = forked_states((data.state, data.record_state), self._fenced_at)
         self._accounts[subdomain], self._data[account.account_id] = account, data
-
-    def _erase_usage(self, account: Account, user_ids: set[int]) -> None:
-        self._erasures += 1
-        self._erased.add(account, self._clock(), user_ids)
-        self._requests[account.account_id] = []
-        known = self._consumers.get(account.account_id, {})
-        kept = {key: consumer for key, consumer in known.items() if consumer.user_id not in user_ids}
-        self._consumers[account.account_id] = kept
 
     async def overwrite_erased(self, *, own: bool = False) -> None:  # noqa: ARG002
         return None
@@ -377,73 +351,6 @@ class MemoryStore(MemoryShardStore):
     ) -> T:
         data = {account_id: data.snapshot() for account_id, data in self._data.items()}
         return await asyncio.to_thread(work, MemorySnapshot(list(self._accounts.values()), data))
-
-    async def count_request(self, account: Account, limits: Sequence[RateLimit], now: int) -> RateLimitResult:
-        windows, result = rate_limits.count_request(self._windows.get(account.account_id, {}), limits, now)
-        if result.refused is None:
-            self._windows[account.account_id] = {**self._windows.get(account.account_id, {}), **windows}
-        return result
-
-    async def record_usage(
-        self,
-        account: Account,
-        consumers: Mapping[str, UsageUpdate],
-        requests: Sequence[RequestRecord],
-        now: float,
-        *,
-        keep: int = REQUESTS_KEPT,
-    ) -> None:
-        consumers, requests = self._erased.remaining(account, consumers, requests)
-        known = self._consumers.get(account.account_id, {})
-        noted = {key: update for key, update in consumers.items() if key in known or not update.is_refused}
-        known = known | {key: merge_usage(known.get(key), update) for key, update in noted.items()}
-        recent = recent_consumers([(key, consumer.last_at) for key, consumer in known.items()], now)
-        self._consumers[account.account_id] = {key: consumer for key, consumer in known.items() if key in recent}
-        newest = recent_requests([*reversed(requests), *self._requests.get(account.account_id, [])], keep)
-        self._requests[account.account_id] = newest
-
-    async def replace_consumers(self, account: Account, consumers: Sequence[Consumer]) -> None:
-        self._consumers[account.account_id] = {consumer_key(each): each for each in consumers}
-        self._requests[account.account_id] = []
-
-    async def read_consumers(self, account: Account) -> list[Consumer]:
-        known = self._consumers.get(account.account_id, {})
-        return [known[key] for key in sorted(known, key=lambda key: (-known[key].last_at, key))]
-
-    async def read_all_consumers(self) -> dict[int, list[Consumer]]:
-        accounts = [each for each in self._accounts.values() if self._consumers.get(each.account_id)]
-        return {each.account_id: await self.read_consumers(each) for each in accounts}
-
-    async def read_requests(self, account: Account) -> list[RequestRecord]:
-        return self._requests.get(account.account_id, [])
-
-    async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
-        known = [(each, end) for each, end in self._logins.get(account.account_id, {}).items() if end > now]
-        self._logins[account.account_id] = dict([*known, (token_hash, ends_at)][-LOGINS_MAX:])
-
-    async def has_login(self, account: Account, token_hash: str, now: int) -> bool:
-        return self._logins.get(account.account_id, {}).get(token_hash, now) > now
-
-    async def end_login(self, account: Account, token_hash: str) -> None:
-        self._logins.get(account.account_id, {}).pop(token_hash, None)
-
-    async def take_lease(self, name: str, owner: str, seconds: float) -> bool:
-        now = time.monotonic()
-        known, ends_at = self._leases.get(name, (owner, now))
-        if known != owner and ends_at > now:
-            return False
-        self._leases[name] = owner, now + seconds
-        return True
-
-    async def end_lease(self, name: str, owner: str) -> None:
-        if self._leases.get(name, ("", 0.0))[0] == owner:
-            del self._leases[name]
-
-    async def replace_full_accounts(self, account_ids: set[int]) -> None:
-        self._full_accounts = set(account_ids)
-
-    async def read_full_accounts(self) -> set[int]:
-        return set(self._full_accounts)
 
     async def find_credential(self, account: Account, credential_id: int) -> Credential | None:
         return next((found for token, found in self._in_force(account) if token.id == credential_id), None)

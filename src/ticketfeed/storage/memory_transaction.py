@@ -28,10 +28,10 @@ from ticketfeed.protocol.search_index import INDEXED_KINDS, SearchEntry, indexed
 from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
-from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.memory_oauth import MemoryOauthTransaction, OauthData
 from ticketfeed.storage.mirror_writes import MirrorWrites
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
+from ticketfeed.storage.write_contract import CredentialKind, JobItem
 
 __all__ = ["AccountData", "MemoryTransaction"]
 

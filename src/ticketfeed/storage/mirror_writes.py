@@ -14,7 +14,7 @@ from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import ChangeRow, TicketRow
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["MirrorWrites", "with_copies"]
 

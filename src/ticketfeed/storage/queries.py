@@ -31,7 +31,6 @@ __all__ = [
     "SQLITE",
     "Dialect",
     "Queries",
-    "page_sql",
     "build",
     "copy_rows_sql",
     "delete_rows_sql",
@@ -39,6 +38,7 @@ __all__ = [
     "list_rows_sql",
     "load_migrations",
     "orphans_sql",
+    "page_sql",
     "split_statements",
     "translate",
 ]

@@ -35,7 +35,7 @@ from ticketfeed.storage.list_query import (
 )
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.pool_status import PoolStatus
-from ticketfeed.storage.queries import Queries, page_sql, build, translate
+from ticketfeed.storage.queries import Queries, build, page_sql, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.shard_contract import AgedStatus
 from ticketfeed.storage.sql_saved import SavedRow

@@ -23,13 +23,13 @@ from ticketfeed.protocol.sideloads import SIDELOADED_KINDS
 from ticketfeed.protocol.tickets import TicketDraft
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
-from ticketfeed.storage.contract import CredentialKind, JobItem
 from ticketfeed.storage.dedup import LastWins, batches
 from ticketfeed.storage.mirror_writes import MirrorWrites
 from ticketfeed.storage.search_changes import EntryKey, SearchChanges
 from ticketfeed.storage.sql_oauth import SqlOauthTransaction
 from ticketfeed.storage.sql_saved import SqlSavedWrites
 from ticketfeed.storage.sql_session import SqlSession, find_clock
+from ticketfeed.storage.write_contract import CredentialKind, JobItem
 
 __all__ = ["BATCH", "SqlTransaction", "rewound_key"]
 

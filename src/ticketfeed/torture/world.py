@@ -6,8 +6,8 @@ from ticketfeed.clock import system_clock
 from ticketfeed.data.demo import DEMO_CLIENT, DEMO_USERS, fill_demo
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.oauth import Lifetimes, NewSecrets, choose_scopes
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.memory import MemoryStore
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.torture.placeholders import CommandFacts
 from ticketfeed.writing.oauth import add_token
 

@@ -1,7 +1,7 @@
 """Moves the clock of an account."""
 
 from ticketfeed.protocol.moved_clock import ClockMove, MovedClock, move_clock
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["move_account_clock"]
 

@@ -11,7 +11,7 @@ from ticketfeed.protocol.model import INT64_MAX, Position
 from ticketfeed.protocol.paging import position_of
 from ticketfeed.protocol.resources import RESOURCES
 from ticketfeed.protocol.tickets import stored_draft
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["ClockRepair", "repair_clock"]
 

@@ -10,7 +10,8 @@ from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.mirrors import LOCAL_ID_MIN
 from ticketfeed.protocol.model import INT64_MAX, Account
 from ticketfeed.protocol.records import make_record
-from ticketfeed.storage.contract import CredentialKind, WriteStore, WriteTransaction
+from ticketfeed.storage.contract import WriteStore
+from ticketfeed.storage.write_contract import CredentialKind, WriteTransaction
 
 __all__ = ["Role", "add_user_credential"]
 

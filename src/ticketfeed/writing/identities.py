@@ -10,7 +10,7 @@ from ticketfeed.protocol.record_input import RecordChange
 from ticketfeed.protocol.record_types import IdentityRecord, UserRecord
 from ticketfeed.protocol.records import RecordDraft, is_deleted, make_lookup_key, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["IdentityWriter", "find_person", "find_person_record"]
 

@@ -25,7 +25,7 @@ from ticketfeed.protocol.record_types import UserRecord
 from ticketfeed.protocol.resources import RESOURCES, Role, allows_role
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET_CHANGE
-from ticketfeed.storage.contract import JobItem, WriteTransaction
+from ticketfeed.storage.write_contract import JobItem, WriteTransaction
 from ticketfeed.writing.records import RecordWriter
 from ticketfeed.writing.tickets import TicketWriter
 

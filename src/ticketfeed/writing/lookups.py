@@ -13,7 +13,7 @@ from ticketfeed.protocol.records import is_deleted, make_record, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_input import Comment, Person, TicketInput
 from ticketfeed.protocol.ticket_rules import Related
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.identities import find_person_record
 
 __all__ = ["Lookups"]

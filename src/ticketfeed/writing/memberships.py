@@ -14,7 +14,7 @@ from ticketfeed.protocol.errors import BadRecord, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.record_types import OrganizationMembershipRecord
 from ticketfeed.protocol.records import RecordDraft, make_record, parse_record, split_record, wire_second
 from ticketfeed.protocol.stored_records import StoredDecoder
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["Memberships", "derive_memberships"]
 

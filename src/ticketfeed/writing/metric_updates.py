@@ -15,7 +15,7 @@ from ticketfeed.protocol.record_types import TicketMetricEventRecord
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.ticket_metrics import MetricState, Step, count_steps, metric_events, metric_set
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["changed_metrics", "derived_metrics", "new_metrics"]
 

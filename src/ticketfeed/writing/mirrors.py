@@ -14,7 +14,7 @@ from ticketfeed.protocol.model import Identity
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.protocol.tickets import TicketDraft
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.person_erasure import erase_person
 from ticketfeed.writing.tickets import TicketWriter
 

@@ -21,7 +21,7 @@ from ticketfeed.protocol.oauth import (
     make_token,
 )
 from ticketfeed.protocol.token_request import TokenRequest
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["ReusePolicy", "add_token", "issue_token"]
 

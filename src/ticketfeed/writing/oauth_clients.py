@@ -11,7 +11,8 @@ from ticketfeed.protocol.errors import BadInput, RecordInvalid, RecordNotFound
 from ticketfeed.protocol.model import Account, Slice
 from ticketfeed.protocol.oauth import SHOWN_SECRET_CHARS, OauthClient
 from ticketfeed.protocol.oauth_input import ClientInput
-from ticketfeed.storage.contract import RecordStore, WriteTransaction
+from ticketfeed.storage.contract import RecordStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["create_client", "find_client", "find_first_admin", "renew_secret", "update_client", "user_with_email"]
 

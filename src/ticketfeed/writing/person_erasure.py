@@ -9,7 +9,7 @@ from ticketfeed.protocol.person_erasure import Person
 from ticketfeed.protocol.record_types import IdentityRecord
 from ticketfeed.protocol.records import RecordDraft, encode, is_deleted, make_record, parse_stored, split_record
 from ticketfeed.protocol.stored_records import StoredDecoder
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["erase_person", "erase_user"]

@@ -22,7 +22,7 @@ from ticketfeed.protocol.records import (
     wire_second,
 )
 from ticketfeed.protocol.stored_records import StoredDecoder
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.identities import IdentityWriter, find_person
 from ticketfeed.writing.memberships import Memberships
 

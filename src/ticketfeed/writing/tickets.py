@@ -37,7 +37,7 @@ from ticketfeed.protocol.ticket_input import Comment, ImportedTicket, TicketInpu
 from ticketfeed.protocol.ticket_metrics import Step
 from ticketfeed.protocol.ticket_rules import AUDITED_FIELDS, CLOSED, Values, changed_values
 from ticketfeed.protocol.tickets import TicketDraft, decode_ticket, make_ticket
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.lookups import Lookups
 from ticketfeed.writing.metric_updates import changed_metrics, new_metrics
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ticketfeed.atomic_file import sync
 from ticketfeed.protocol.errors import TargetError
 
-__all__ = ["explain", "lock", "lock_file", "lock_folder", "replace_file", "translated"]
+__all__ = ["explain", "is_unused", "lock", "lock_file", "lock_folder", "replace_file", "translated"]
 
 _LOCKED = (errno.EACCES, errno.EAGAIN)
 
@@ -30,13 +30,22 @@ def explain(error: OSError) -> str:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Give a file new contents: a crash leaves the old or the new ones, whole."""
-    part = path.with_name(f"{path.name}.part")
+    part = _part_of(path)
     with part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
     sync(path.parent)
+
+
+def is_unused(folder: Path, first: Path) -> bool:
+    """Whether a folder is empty, but for what `replace_file` leaves if it is killed while it makes the `first` file."""
+    return all(path == _part_of(first) for path in folder.iterdir())
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 def lock(descriptor: int, target: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from ticketfeed.atomic_file import sync
 from ticketfeed.client.sinks.appended import CODECS, AppendedFile, Codec
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, ClosingSink, SinkOptions
-from ticketfeed.client.sinks.durable import lock_folder, translated
+from ticketfeed.client.sinks.durable import is_unused, lock_folder, translated
 from ticketfeed.client.sinks.last_numbers import LastNumbers
 from ticketfeed.client.sinks.lines import CsvLines, Lines, NdjsonLines
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
@@ -87,7 +87,7 @@ class LineFiles(ClosingSink):
 
     def _refuse_foreign(self) -> None:
         if self._folder:
-            foreign = any(self._folder.iterdir())
+            foreign = not is_unused(self._folder, self._manifest_path)
         else:
             foreign = any(file.path.exists() and file.path.stat().st_size for file in self._files.values())
         if foreign:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ticketfeed.atomic_file import sync
 from ticketfeed.client.sinks.arrow import arrow_batch, chunks
 from ticketfeed.client.sinks.contract import Batch, Checkpoint, SinkOptions
-from ticketfeed.client.sinks.durable import lock_folder, translated
+from ticketfeed.client.sinks.durable import is_unused, lock_folder, translated
 from ticketfeed.client.sinks.journal import Journal
 from ticketfeed.client.sinks.manifest import Manifest, layout_of
 from ticketfeed.client.sinks.parts import (
@@ -323,7 +323,7 @@ class ParquetFolder(_ParquetSink):
         if held is not None:
             held.check(wanted, self._target)
             return held
-        if any(self._folder.iterdir()):
+        if not is_unused(self._folder, self._manifest_path):
             raise BadInput(
                 f"{self._target} has files, and no manifest of ticketfeed export; choose another target, or remove it "
                 "to start anew"

@@ -18,7 +18,7 @@ from ticketfeed.protocol.request_body import InputParser
 from ticketfeed.server.api.call import ApiCall, ApiRoute, path_id
 from ticketfeed.server.api.requests import read_input
 from ticketfeed.server.responses import body_response, uncached_response, written_response
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["API_TOKEN_ROUTES"]
 

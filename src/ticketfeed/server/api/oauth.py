@@ -25,7 +25,7 @@ from ticketfeed.server.api.parameters import LIST_PAGES, LIST_REFUSED
 from ticketfeed.server.api.requests import read_input
 from ticketfeed.server.api.token_endpoint import new_secrets
 from ticketfeed.server.responses import body_response, uncached_response, written_response
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.oauth import add_token
 from ticketfeed.writing.oauth_clients import create_client, renew_secret, update_client
 

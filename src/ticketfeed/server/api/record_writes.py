@@ -16,7 +16,7 @@ from ticketfeed.server.api.call import JOB, ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.parameters import BY_IDS
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.responses import written_response
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.person_erasure import erase_user
 from ticketfeed.writing.records import RecordWriter
 

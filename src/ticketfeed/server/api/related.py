@@ -39,7 +39,7 @@ from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.api.tickets import ticket_list_response
 from ticketfeed.server.responses import body_response, written_response
 from ticketfeed.storage.batches import all_rows, list_batches, ordered_batches, read_batches
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.memberships import Memberships
 from ticketfeed.writing.records import RecordWriter
 

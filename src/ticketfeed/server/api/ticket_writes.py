@@ -15,7 +15,7 @@ from ticketfeed.protocol.ticket_input import IMPORTED_TICKET, NEW_TICKET, TICKET
 from ticketfeed.server.api.call import ApiCall, path_id
 from ticketfeed.server.api.requests import read_body, read_envelope, read_input
 from ticketfeed.server.responses import written_response
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter, WrittenTicket
 
 __all__ = [

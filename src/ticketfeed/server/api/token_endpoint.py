@@ -17,7 +17,7 @@ from ticketfeed.server.api.client_checks import ClientChecks
 from ticketfeed.server.api.requests import read_body
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import uncached_response
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.oauth import issue_token
 
 __all__ = ["TOKEN_ROUTES", "new_secrets"]

@@ -30,7 +30,7 @@ from ticketfeed.server.dashboard.session import (
     sign_out,
 )
 from ticketfeed.server.request_context import comes_from_another_origin, request_context
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["CONSENT_ROUTES"]
 

@@ -31,7 +31,7 @@ from ticketfeed.server.middleware.account_date import put_date
 from ticketfeed.server.middleware.overload import CONNECTION
 from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["FaultInjection"]
 

@@ -13,7 +13,7 @@ from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.rows import TicketRow
 from ticketfeed.protocol.scenarios import FaultWorld
 from ticketfeed.protocol.tickets import TicketDraft, parse_ticket
-from ticketfeed.storage.contract import WriteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.tickets import TicketWriter
 
 __all__ = ["change_world"]

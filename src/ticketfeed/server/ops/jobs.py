@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from ticketfeed.protocol.errors import InternalServerError, StoreError, StoreUnavailable, WireError
 from ticketfeed.protocol.model import INT64_MAX, Account
 from ticketfeed.storage.account_batches import read_in_batches
-from ticketfeed.storage.contract import JobItem, Store
+from ticketfeed.storage.contract import Store
 from ticketfeed.storage.wait_budget import begin_waits
+from ticketfeed.storage.write_contract import JobItem
 from ticketfeed.writing.jobs import do_item, next_item, parse_item, put_failure
 
 __all__ = ["Jobs", "new_job_id"]

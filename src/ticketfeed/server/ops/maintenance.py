@@ -17,7 +17,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.server.ops.jobs import Jobs
 from ticketfeed.server.ops.lease import RENEW_SECONDS, ServerLease
 from ticketfeed.settings import Settings
-from ticketfeed.storage.account_batches import read_in_batches
+from ticketfeed.storage.account_batches import Away, read_in_batches
 from ticketfeed.storage.contract import Store
 
 __all__ = ["MAINTENANCE_SECONDS", "Maintenance"]
@@ -179,7 +179,7 @@ class Maintenance:
         except (StoreError, StoreUnavailable) as error:  # the accounts are maintained all the same
             _log.warning("erased rows are not overwritten yet: %s", error)
 
-    async def _pick_up_jobs(self, shards: Iterable[Sequence[Account]]) -> set[Account]:
+    async def _pick_up_jobs(self, shards: Iterable[Sequence[Account]]) -> Away:
         """Start the jobs that a process may have left unfinished, and those that came with a copied account.
 
         Returns the accounts that are out of reach.
@@ -218,11 +218,11 @@ class Maintenance:
         if any(counts.values()):
             _log.info("maintenance of %s: %s", account.subdomain, counts)
 
-    def _note_unreachable(self, away: set[Account]) -> None:
-        if new := sorted(account.subdomain for account in away - self._unreachable):
+    def _note_unreachable(self, away: Away) -> None:
+        if new := sorted(account.subdomain for account in away.keys() - self._unreachable):
             names = ", ".join(new[:NAMED]) + (", ..." if len(new) > NAMED else "")
             _log.warning("maintenance leaves out %d accounts that cannot be reached: %s", len(new), names)
-        self._unreachable |= away
+        self._unreachable |= away.keys()
 
     async def _warn_moved_clocks(self) -> None:
         """Say once of a process that it does not go by clocks that were moved."""

@@ -10,7 +10,8 @@ from functools import partial
 
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.model import Account, Identity
-from ticketfeed.storage.contract import WriteStore, WriteTransaction
+from ticketfeed.storage.contract import WriteStore
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["TokenUses"]
 

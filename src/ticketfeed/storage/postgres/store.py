@@ -27,7 +27,6 @@ from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, ConnectionLimits
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.pool_status import PoolStatus
@@ -68,6 +67,7 @@ from ticketfeed.storage.sql_sidecar import (
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["PostgresStore"]
 

@@ -28,7 +28,6 @@ from psycopg_pool import PoolTimeout
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.pending_write import PendingWrite
 from ticketfeed.storage.postgres.pools import RETRY_SECONDS, WAIT_SECONDS, explain, is_transient
 from ticketfeed.storage.postgres.threads import ConnectionThreads
@@ -38,6 +37,7 @@ from ticketfeed.storage.postgres.write_session import WriteSession, write_transa
 from ticketfeed.storage.shares import AccountSlots, Slot
 from ticketfeed.storage.sql_session import end_freeze, write_states
 from ticketfeed.storage.wait_budget import spend_wait
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["READ_ONLY", "STATEMENT_SECONDS", "PostgresWriter", "limit_statements"]
 

@@ -55,6 +55,8 @@ PRIVATE_MODE = 0o600
 def prepare(path: Path, busy_seconds: float) -> None:
     """Create the file or check it, and apply missing migrations. A current file is not written to, so that a backup can
     be opened without changing it."""
+    if path.is_dir():
+        raise StoreError(f"{path} is a directory, not a file")
     create_private(path)
     refuse_foreign_log(path)
     connection = apsw.Connection(str(path))

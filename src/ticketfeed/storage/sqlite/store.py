@@ -26,7 +26,6 @@ from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_clocks import AccountClocks
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.queries import build
@@ -48,6 +47,7 @@ from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTran
 from ticketfeed.storage.sqlite.sidecar import SqliteSidecar
 from ticketfeed.storage.sqlite.snapshot import SqliteSnapshot
 from ticketfeed.storage.sqlite.writer import SqliteWriter
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["SqliteStore"]
 

@@ -29,7 +29,6 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.clock_check import ClockCheck
-from ticketfeed.storage.contract import WriteTransaction
 from ticketfeed.storage.pending_write import PendingWrite
 from ticketfeed.storage.sql_session import end_freeze, lock_states, no_account_row, write_states
 from ticketfeed.storage.sqlite.file import connect, put_file_id, transaction, translated, use_write_ahead_log
@@ -37,6 +36,7 @@ from ticketfeed.storage.sqlite.file_id import LOG_HEADER_BYTES, FileId, log_path
 from ticketfeed.storage.sqlite.page_gaps import overwrite_gaps
 from ticketfeed.storage.sqlite.search_index import overwrite_texts
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
+from ticketfeed.storage.write_contract import WriteTransaction
 
 __all__ = ["SqliteWriter"]
 
