@@ -23,14 +23,24 @@ from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
 from ticketfeed.storage.shares import AccountShares
 
-__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "begin_page", "hold", "limit_anonymous"]
+__all__ = [
+    "CONNECTION",
+    "PAGES_OF_ACCOUNT",
+    "Overload",
+    "Place",
+    "Reader",
+    "Share",
+    "begin_page",
+    "hold",
+    "limit_anonymous",
+]
 
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
 _ADMITTED_TOGETHER = 8
-# Pages of one account that are read at once: more than a store reads at a time, and few enough that what they take
+# Pages and lists of one account that are read at once: more than a store reads at a time, and few enough that what they take
 # before it is counted as unsent, 2 to 16 MB each, does not matter.
-_PAGES_OF_ACCOUNT = 8
+PAGES_OF_ACCOUNT = 8
 _WARN_SECONDS = 60.0
 # The unsent bytes, as a multiple of the limit, up to which a connection is served that has received all before.
 _PROVEN_UNSENT = 1.5
@@ -152,7 +162,7 @@ class Overload:
         self._app, self._wait_seconds = app, limits.wait_seconds
         self.known = Share(limits.requests, limits.unsent_bytes)
         self.anonymous = Share(limits.anonymous_requests, limits.anonymous_unsent_bytes)
-        self._pages = AccountShares(_PAGES_OF_ACCOUNT)
+        self._pages = AccountShares(PAGES_OF_ACCOUNT)
         self._warned_at: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
