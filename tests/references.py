@@ -1,6 +1,6 @@
 """The pages of docs/reference that are made from the code: `python -m tests.references` writes them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -115,17 +115,16 @@ def limits() -> str:
         ("form", FORM_BYTES_MAX, "bytes", "A form of the dashboard.", "413"),
         ("passwords in line", LINE_MAX, "checks", "Passwords that are checked, or wait for it.", "429"),
     ]
-    more = [f"| {name} | {_amount(value, unit)} | {what} | {beyond} |" for name, value, unit, what, beyond in content]
     of_answers = [
         (
             "page",
             PAGE_BYTES_MAX,
             "bytes",
             "Records that are read at once, and that are in one answer to a request by cursor.",
-            "A page by cursor, of an export, a list or a search, ends early, behind the record that is beyond: `has_more` "
-            "is true, or `end_of_stream` false. All other answers are whole: a page by `page` and `per_page`, "
-            "`show_many`, a single second of a time-based export, and what `include` adds are sent in parts, as they are "
-            "read, without `Content-Length` and `ETag`.",
+            "A page by cursor, of an export, a list or a search, ends early, behind the record that is beyond: "
+            "`has_more` is true, or `end_of_stream` false. Other lists are whole: a page by `page` and `per_page`, "
+            "`show_many`, a single second of a time-based export, and what `include` adds to lists are sent in parts, "
+            "as they are read, without `Content-Length` and `ETag`.",
         ),
         (
             "pages of an account",
@@ -135,11 +134,12 @@ def limits() -> str:
             "Requests wait, then 503.",
         ),
     ]
-    answers = [
-        f"| {name} | {_amount(value, unit)} | {what} | {beyond} |" for name, value, unit, what, beyond in of_answers
-    ]
-    tables = ((LIMITS_HEAD, rows), (LIMITS_TAIL, more), (LIMITS_OF_ANSWERS, answers))
+    tables = ((LIMITS_HEAD, rows), (LIMITS_TAIL, _lines(content)), (LIMITS_OF_ANSWERS, _lines(of_answers)))
     return "".join(head + "\n".join(lines) + "\n" for head, lines in tables)
+
+
+def _lines(rows: Sequence[tuple[str, float, str, str, str]]) -> list[str]:
+    return [f"| {name} | {_amount(value, unit)} | {what} | {beyond} |" for name, value, unit, what, beyond in rows]
 
 
 def _amount(value: float, unit: str) -> str:

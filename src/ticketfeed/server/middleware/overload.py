@@ -38,8 +38,8 @@ __all__ = [
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
 _ADMITTED_TOGETHER = 8
-# Pages and lists of one account that are read at once: more than a store reads at a time, and few enough that what they take
-# before it is counted as unsent, 2 to 16 MB each, does not matter.
+# Pages and lists of one account that are read at once: more than a store reads at a time, and few enough that what they
+# take before it is counted as unsent, 2 to 16 MB each, does not matter.
 PAGES_OF_ACCOUNT = 8
 _WARN_SECONDS = 60.0
 # The unsent bytes, as a multiple of the limit, up to which a connection is served that has received all before.
