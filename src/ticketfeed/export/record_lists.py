@@ -5,17 +5,18 @@ and in the order of ids is read from the store as it is, and one by external_id 
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ticketfeed.protocol.list_request import ListRequest, slice_rows
-from ticketfeed.protocol.model import INT64_MAX, Account, ListOrder, Slice
-from ticketfeed.protocol.paging import is_cut
+from ticketfeed.protocol.model import INT64_MAX, Account, ListOrder, Slice, TicketList
+from ticketfeed.protocol.paging import is_cut, page_rows
 from ticketfeed.protocol.record_list import RecordList, make_list_key
 from ticketfeed.protocol.rows import BodyRow, LinkedTicketRow, ListRow
-from ticketfeed.storage.batches import list_batches, ordered_batches
+from ticketfeed.storage.batches import ROWS_MAX, list_batches, ordered_batches
 from ticketfeed.storage.contract import RecordStore
 
-__all__ = ["count_record_list", "read_kind", "read_matching", "read_record_list", "row_batches"]
+__all__ = ["count_record_list", "read_kind", "read_matching", "read_record_list", "row_batches", "ticket_batches"]
 
 
 async def read_record_list(
@@ -53,6 +54,36 @@ async def row_batches(
 
     async for batch in ordered_batches(read, rows):
         yield [row._replace(body=body) for row, body in batch]
+
+
+async def ticket_batches(
+    store: RecordStore, account: Account, tickets: TicketList, part: Slice
+) -> AsyncIterator[Sequence[ListRow]]:
+    """A part of a list of tickets.
+
+    It may take an engine long to find where to go on, where no index has the order. So that is done once for what does
+    not fit into a page, whose bodies are then read by id.
+    """
+    wanted = part.limit
+    while wanted:
+        part = replace(part, limit=min(wanted, ROWS_MAX))
+        rows = await store.list_tickets(account, tickets, part)
+        count = len(rows)
+        batch = page_rows(rows)
+        is_large = len(batch) < count
+        if batch:
+            last, count = batch[-1], len(batch)
+            part = replace(part, after=(last.key, last.id), offset=0, limit=part.limit - count)
+            yield batch
+        del rows, batch  # before the next ones are read
+        if is_large:
+            others = await store.list_tickets(account, tickets, part, bodies=False)
+            async for batch in row_batches(store, account, "tickets", others):
+                yield batch
+            if others:
+                part = replace(part, after=(others[-1].key, others[-1].id), limit=part.limit - len(others))
+            count += len(others)
+        wanted = wanted - count if not part.limit else 0
 
 
 async def read_kind(

@@ -9,7 +9,7 @@ from ticketfeed.protocol.model import INT64_MAX, Slice
 from ticketfeed.protocol.paging import page_rows
 from ticketfeed.protocol.rows import ListRow
 
-__all__ = ["all_rows", "list_batches", "ordered_batches", "read_batches"]
+__all__ = ["ROWS_MAX", "all_rows", "list_batches", "ordered_batches", "read_batches"]
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 RowT = TypeVar("RowT", bound=Any)
@@ -17,7 +17,7 @@ RowT = TypeVar("RowT", bound=Any)
 # Once a batch was as large as a page, the next ones are a part of one: who takes them may be slow, and lets each wait.
 _PARTS_OF_PAGE = 16
 # Rows of a list that are read at once: a few milliseconds of work.
-_ROWS_MAX = 1000
+ROWS_MAX = 1000
 
 
 async def read_batches(
@@ -42,8 +42,8 @@ async def read_batches(
 async def list_batches(
     read: Callable[[Slice], Awaitable[Sequence[ListRow]]], part: Slice
 ) -> AsyncIterator[Sequence[ListRow]]:
-    """All that `read`, which is list_tickets or list_records of a RecordStore, has in a part of the list."""
-    wanted, count = part.limit, _ROWS_MAX
+    """All that `read`, which is list_records of a RecordStore, has in a part of the list."""
+    wanted, count = part.limit, ROWS_MAX
     while wanted:
         part = replace(part, limit=min(wanted, count))
         rows = await read(part)
@@ -69,7 +69,7 @@ async def ordered_batches(
         part = keys[done : done + count]
         found = await read(part)
         if found is None:
-            count = max(1, len(part) // 2)
+            count = max(1, len(part) // 4)
             continue
         done += len(part)
         if found:

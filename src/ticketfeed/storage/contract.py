@@ -145,8 +145,10 @@ class RecordStore(Protocol):
     ) -> Sequence[TicketRecordRow]:
         """All audits or metric events of these tickets, by ticket and id."""
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        """A part of a list of tickets."""
+    async def list_tickets(
+        self, account: Account, tickets: TicketList, part: Slice, *, bodies: bool = True
+    ) -> Sequence[ListRow]:
+        """A part of a list of tickets; with empty bodies if not `bodies`."""
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         """How many tickets the list has."""

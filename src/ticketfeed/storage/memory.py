@@ -164,13 +164,15 @@ class MemoryStore(MemoryShardStore, MemorySidecarStore):
         count, _ = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
         return count
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
+    async def list_tickets(
+        self, account: Account, tickets: TicketList, part: Slice, *, bodies: bool = True
+    ) -> Sequence[ListRow]:
         def key(row: TicketRow) -> int | str:
             keys: dict[str, int | str] = {"id": row.id, "status": row.status}
             return keys.get(part.order, row.generated_timestamp)
 
         rows = self._listed(account, tickets)
-        return _page(slice_rows([ListRow(key(row), row.id, row.body) for row in rows], part))
+        return _page(slice_rows([ListRow(key(row), row.id, row.body if bodies else b"") for row in rows], part))
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         return len(self._listed(account, tickets))

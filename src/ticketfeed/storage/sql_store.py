@@ -182,8 +182,10 @@ class SqlStore(SqlShardStore):
     ) -> Sequence[TicketRecordRow]:
         return await self._rows("read_of_tickets", TicketRecordRow, account, kind=kind, ids=self._list(ticket_ids))
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        sql = list_tickets_sql(self.queries.dialect, tickets, part)
+    async def list_tickets(
+        self, account: Account, tickets: TicketList, part: Slice, *, bodies: bool = True
+    ) -> Sequence[ListRow]:
+        sql = list_tickets_sql(self.queries.dialect, tickets, part, bodies=bodies)
         bindings = {**ticket_bindings(self.queries.dialect, tickets), **slice_bindings(part)}
         return await self._list_page(self._fetch_of(tickets), sql, part, account, bindings)
 

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.export.record_lists import ticket_batches
 from ticketfeed.protocol.audit_views import comments_of
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request
@@ -20,7 +21,6 @@ from ticketfeed.server.api.lists import list_response
 from ticketfeed.server.api.parameters import LIST_ORDER, LIST_PAGES, LIST_REFUSED
 from ticketfeed.server.api.tickets import find_ticket, read_comments
 from ticketfeed.server.responses import body_response
-from ticketfeed.storage.batches import list_batches
 
 __all__ = ["REQUEST_ROUTES"]
 
@@ -58,7 +58,7 @@ async def _list_requests(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     user_id, store = call.identity.user_id, call.service.store
     tickets = TicketList(term=encode_term("requester", str(user_id)))
-    batches = list_batches(partial(store.list_tickets, call.account, tickets), list_request.part)
+    batches = ticket_batches(store, call.account, tickets, list_request.part)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
 
     async def show(rows: Sequence[ListRow]) -> list[bytes]:

@@ -9,7 +9,7 @@ from msgspec import Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.export.record_lists import read_matching, row_batches
+from ticketfeed.export.record_lists import read_matching, row_batches, ticket_batches
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.model import INT64_MAX, Owner, Slice, TicketList
@@ -231,8 +231,7 @@ async def _list_copied_tickets(request: Request, call: ApiCall) -> Response:
 
 async def _copied(call: ApiCall, user_id: int) -> list[ListRow]:
     """The tickets that a user is copied on, without their bodies. The term is that of email copies, too."""
-    tickets = partial(call.service.store.list_tickets, call.account, _of("cc", user_id))
-    copied = list_batches(tickets, Slice(INT64_MAX))
+    copied = ticket_batches(call.service.store, call.account, _of("cc", user_id), Slice(INT64_MAX))
     return await read_matching(copied, lambda body: user_id in _COPIED.decode(body).collaborator_ids)
 
 

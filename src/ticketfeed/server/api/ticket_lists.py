@@ -105,8 +105,7 @@ async def _list_recent(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request(call.query)
     part = Slice(_RECENT_MAX, "updated_at", descending=True)
     store = call.service.store
-    found = list_batches(partial(store.list_tickets, call.account, TicketList()), part)
-    ids = [row.id async for batch in found for row in batch]
+    ids = [row.id for row in await store.list_tickets(call.account, TicketList(), part, bodies=False)]
     rows = slice_rows([ListRow(place, id, b"") for place, id in enumerate(ids)], list_request.part)
     batches = row_batches(store, call.account, "tickets", rows)
     return await list_response(request, call, "tickets", list_request, batches, len(ids))

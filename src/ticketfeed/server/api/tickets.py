@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ticketfeed.export.parts import Batches
-from ticketfeed.export.record_lists import read_matching, row_batches
+from ticketfeed.export.record_lists import read_matching, row_batches, ticket_batches
 from ticketfeed.export.sideload_reader import TicketSideloads, sideload_tickets
 from ticketfeed.protocol.audit_views import comments_of, deletion_of, parse_audit_filter
 from ticketfeed.protocol.envelope import embed, join_object
@@ -76,7 +76,7 @@ async def ticket_list_response(request: Request, call: ApiCall, tickets: TicketL
             bodies = embed(bodies, await sideloads.add([by_id[row.id] for row in rows]))
         return [without_fields(body) for body in bodies]
 
-    batches = list_batches(partial(store.list_tickets, call.account, tickets), list_request.part)
+    batches = ticket_batches(store, call.account, tickets, list_request.part)
     return await list_response(request, call, "tickets", list_request, batches, count, show, sideloads.arrays)
 
 
@@ -210,7 +210,7 @@ async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
         rows = slice_rows(await _deleted_by_subject(call), list_request.part)
         batches = row_batches(store, call.account, "tickets", rows)
     else:
-        batches = list_batches(partial(store.list_tickets, call.account, RESTORABLE), list_request.part)
+        batches = ticket_batches(store, call.account, RESTORABLE, list_request.part)
     count = await store.count_tickets(call.account, RESTORABLE) if list_request.number is not None else None
 
     async def show(rows: Sequence[ListRow]) -> list[bytes]:
@@ -227,7 +227,7 @@ async def _find_deletion(call: ApiCall, ticket_id: int) -> tuple[int | None, str
 async def _deleted_by_subject(call: ApiCall) -> list[ListRow]:
     """All deleted tickets with their subjects in lower case as keys: no index of a store has them in this order."""
     found: list[ListRow] = []
-    async for rows in list_batches(partial(call.service.store.list_tickets, call.account, RESTORABLE), _ALL):
+    async for rows in ticket_batches(call.service.store, call.account, RESTORABLE, _ALL):
         for row in rows:
             subject = msgspec.json.decode(row.body, type=_Deleted).subject or ""
             found.append(ListRow(subject.casefold().replace("\0", ""), row.id, b""))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from ticketfeed.clock import system_instant
 from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
+from ticketfeed.export.record_lists import ticket_batches
 from ticketfeed.export.source import FeedReader
 from ticketfeed.faults import shipped_scenarios
 from ticketfeed.mirror.status import status_of
@@ -23,7 +24,7 @@ from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.dashboard.charts import PERIODS, Chart, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
 from ticketfeed.server.faults.engine import Faults
-from ticketfeed.storage.batches import list_batches, read_batches
+from ticketfeed.storage.batches import read_batches
 from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["VIEWS", "Values", "View"]
@@ -152,8 +153,8 @@ async def tickets(request: Request, call: ApiCall) -> Values:
     after = _parse_key(query.get("after", ""))
     listed = TicketList(deleted=query.get("deleted") == "1")
     part = Slice(LISTED_TICKETS + 1, "updated_at", descending=True, after=after)
-    read = partial(call.service.store.list_tickets, call.account, listed)
-    rows = [(row.key, row.id, _parse(row.body)) async for found in list_batches(read, part) for row in found]
+    batches = ticket_batches(call.service.store, call.account, listed, part)
+    rows = [(row.key, row.id, _parse(row.body)) async for found in batches for row in found]
     shown = rows[:LISTED_TICKETS]
     return {
         "tickets": [parsed for _, _, parsed in shown],
