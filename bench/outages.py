@@ -20,8 +20,9 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 
+from tests.ports import free_port
 from tests.postgres import PostgresServer
-from tests.process.crash import TOKEN, free_port, prepare, start_server
+from tests.process.crash import TOKEN, prepare, start_server
 
 OTHER = "other"
 CONNECTIONS_OF_OTHER = 2

@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 
+from tests.ports import free_port
+
 __all__ = ["PGBOUNCER", "POSTGRES_15", "serve_pgbouncer", "serve_postgres"]
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -25,7 +27,7 @@ USER = "postgres"
 def serve_postgres(programs: Path, folder: Path) -> Iterator[str]:
     """A new server until the block ends; yields the start of a URL, to which a database is added."""
     folder = _own_folder(folder, USER)
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     _run([str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])
     settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
     options = [f"--{name}={value}" for name, value in settings.items()]
@@ -40,7 +42,7 @@ def serve_pgbouncer(folder: Path, host: Path, user: str, server_port: int) -> It
     """PgBouncer in transaction mode in front of a server; yields the start of a URL, to which a database is added."""
     # The folder of a server's socket is its user's own.
     owner = host.owner()
-    folder, port = _own_folder(folder, owner), _free_port()
+    folder, port = _own_folder(folder, owner), free_port()
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(
         f"[databases]\n* = host={host} port={server_port} user={user}\n"
@@ -106,8 +108,3 @@ def _wait_for_answer(url: str) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

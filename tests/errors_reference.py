@@ -7,7 +7,7 @@ from unittest.mock import patch
 from tests.server.desk import ALL, NOON, Desk, basic, tickets
 from tests.server.serving import shares_of
 from ticketfeed.protocol.envelope import encode_error
-from ticketfeed.protocol.errors import AccountFrozen, StoreUnavailable, WireError
+from ticketfeed.protocol.errors import AccountFrozen, StoreReadOnly, StoreUnavailable, WireError
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.settings import Settings
 
@@ -177,6 +177,11 @@ def _store_down(desk: Desk) -> None:
         desk.ask(f"{ALL}&per_page=1")
 
 
+def _standby(desk: Desk) -> None:
+    with patch.object(desk.store, "write", side_effect=StoreReadOnly("it is a standby")):
+        desk.send("POST", "/tickets", {"ticket": {"comment": {"body": "Hello"}}}, expect=503)
+
+
 def _frozen(desk: Desk) -> None:
     with patch.object(desk.store, "write", side_effect=AccountFrozen("acme", is_moved=False)):
         desk.send("POST", "/tickets", {"ticket": {"comment": {"body": "Hello"}}}, expect=503)
@@ -235,6 +240,7 @@ _PROVOKED: list[tuple[str, Callable[[Desk], None]]] = [
     ("a rate limit is exceeded", _rate_limit),
     ("an internal error; the log contains it with the `X-Request-Id` of the response", _internal),
     ("the store is unavailable", _store_down),
+    ("a write while the server of the database is a standby", _standby),
     ("a write to an account that is being moved to another store", _frozen),
     ("the process is overloaded", _overload),
 ]

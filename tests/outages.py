@@ -25,8 +25,9 @@ import msgspec
 import psycopg
 
 from tests.citus import CITUS_URL, NO_CITUS, CitusServer, worker_urls
+from tests.ports import free_port
 from tests.postgres import PostgresServer
-from tests.process.crash import TOKEN, asker, await_real_time, free_port, prepare, start_server
+from tests.process.crash import TOKEN, asker, await_real_time, prepare, start_server
 from tests.process.http_work import as_seen
 from tests.process.journal import Journal
 from tests.process.team import PATIENCE_SECONDS, Team, Verdict

@@ -1,6 +1,7 @@
 """A real PostgreSQL for tests: installed from PyPI, one server a run, a database a test."""
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import os
@@ -93,8 +94,9 @@ class PostgresServer:
         """SIGKILL to the server, as if the machine had lost it."""
         killed = psutil.Process(self.pid)
         killed.kill()
-        while killed.is_running() and killed.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while killed.is_running() and killed.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
         # Where nobody collects dead processes, the pid stays taken and these would be believed.
         for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
             (self._server.pgdata / name).unlink(missing_ok=True)

@@ -112,6 +112,11 @@ def fails_once() -> Callable[[Request, float], Answer | Failed | None]:
     return intercept
 
 
+async def is_walked(desk: Desk, copy: Account) -> bool:
+    mirror = await desk.target.read_mirror(copy)
+    return mirror is not None and mirror.lease is not None
+
+
 def test_what_is_refused_before_anything_is_asked() -> None:
     """An account with tickets of its own, one that mirrors another source, an archive, and one that is mirrored."""
 
@@ -124,7 +129,7 @@ def test_what_is_refused_before_anything_is_asked() -> None:
         with pytest.raises(BadInput, match=r"copy mirrors .*source\.example, not .*other\.example"):
             await MirrorRun(desk.target, "copy", other, None, MirrorOptions(), transport=desk.transport).run()
         running = asyncio.create_task(desk.run(follow=True).run())
-        await asyncio.sleep(0.05)
+        await until(lambda: is_walked(desk, copy))
         with pytest.raises(BadInput, match="this account is mirrored already, by process"):
             await desk.run().run()
         running.cancel()

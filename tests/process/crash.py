@@ -10,9 +10,7 @@ import contextlib
 import http.client
 import itertools
 import logging
-import os
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from random import Random
 import msgspec
 
 from tests.engines import Engine, engine
+from tests.ports import free_port
 from tests.postgres import PostgresServer
 from tests.process.journal import Entry, Journal, read_journals
 from tests.process.team import PATIENCE_SECONDS, ROOT, Team, Verdict
@@ -41,9 +40,6 @@ ACCOUNTS = ["shared", "one", "two"]
 ROUND_SECONDS = 300.0
 LOAD_TICKETS = 3000
 ROUND_KILLS = 3
-# Below those that systems give to connections: on Linux from 32768 on, elsewhere from 49152 on. Each process of
-# pytest-xdist has its own: between the moment that one is found free and the one that it is listened on, no other does.
-OWN_PORTS = range(20_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 16, 30_000, 16)
 
 Outcome = tuple[Figures, str]
 
@@ -289,15 +285,6 @@ def _await(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    """A port that stays free while a server is started again: the system gives its own ones to any connection."""
-    for port in Random().sample(OWN_PORTS, len(OWN_PORTS)):  # unlike `chance`, it differs between processes
-        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 def run_round(engine: Engine, number: int, chance: Random) -> Figures:

@@ -23,8 +23,8 @@ from tests.process.conftest import (
     Running,
     Start,
     run,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 
 @contextlib.contextmanager

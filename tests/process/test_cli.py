@@ -18,10 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.process.conftest import COMMAND, ENVIRONMENT, PATH, TICKETS, Start, run, run_program
-from tests.waiting import wait_until
+from tests.waiting import SECONDS_MAX, wait_until
 
 ALL = f"{PATH}?start_time=0"
 
@@ -62,7 +63,12 @@ def test_migrate(tmp_path: Path) -> None:
     assert rows(store) == before
     assert run("migrate", *url, cwd=tmp_path).out == listed + b"the schema is up to date; 0 accounts\n"
     assert run("migrate", *url, "--dry-run", cwd=tmp_path).out == b"0 migrations to apply\n"
+    connection.execute("INSERT INTO migration VALUES (9999, 'future')")
+    connection.commit()
     connection.close()
+    for arguments, problem in ((url, "newer ticketfeed"), (("--store", "nosuch://x"), "unknown store URL scheme")):
+        refused = run("migrate", *arguments, "--dry-run", cwd=tmp_path)
+        assert (refused.code, refused.out, problem in refused.err) == (2, b"", True)
 
 
 def test_a_store_from_nothing(tmp_path: Path) -> None:
@@ -429,10 +435,10 @@ def test_interrupted_load(source: str, number: signal.Signals, code: int, folder
         wait_until((folder / "ticketfeed.db-wal").exists)
     else:
         feeder.start()
-        assert has_read.wait(10)
+        assert has_read.wait(SECONDS_MAX)
     time.sleep(0.2)
     process.send_signal(number)
-    assert process.wait(10) == code
+    assert process.wait(SECONDS_MAX) == code
     if source == "file":
         process.stdin.close()
     else:
@@ -465,7 +471,7 @@ def test_a_command_that_is_terminated(number: signal.Signals, ignored: signal.Si
             process.wait(0.3)
         process.send_signal(signal.SIGTERM)
         number = signal.SIGTERM
-    _, problem = process.communicate(timeout=10)
+    _, problem = process.communicate(timeout=SECONDS_MAX)
     assert (process.returncode, problem, list(tmp_path.iterdir())) == (-number, b"", [])
 
 
@@ -495,7 +501,7 @@ def test_devices_are_written_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = subprocess.Popen(["cat", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE)
     assert run("generate", "3", "--out", "pipe", cwd=tmp_path).code == 0
-    out, _ = reader.communicate(timeout=10)
+    out, _ = reader.communicate(timeout=SECONDS_MAX)
     assert out.count(b"\n") > 3
     assert (tmp_path / "pipe").is_fifo()
     assert os.listdir(tmp_path) == ["pipe"]
@@ -513,16 +519,15 @@ def test_get_the_filled_store(folder: Path) -> None:
 def test_demo(start: Start, tmp_path: Path) -> None:
     """`demo` serves within seconds, what it prints works as it stands, and it leaves nothing behind."""
     (tmp_path / "temporary").mkdir()
-    began = time.monotonic()
     demo = start("demo", "--port", "0", "--tickets", "300", env={"TMPDIR": str(tmp_path / "temporary")})
-    assert time.monotonic() - began < 10
+    assert sum(psutil.Process(demo.process.pid).cpu_times()[:2]) < 10
     while "curl" not in demo.read_line():
         pass
     line = demo.output[-1].strip()
     if shutil.which("curl"):
-        done = subprocess.run(["sh", "-c", line], capture_output=True, check=True, timeout=10)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, check=True, timeout=SECONDS_MAX)
         assert len(json.loads(done.stdout)["tickets"]) == 2
-        done = subprocess.run(["sh", "-c", demo.read_line()], capture_output=True, check=True, timeout=10)
+        done = subprocess.run(["sh", "-c", demo.read_line()], capture_output=True, check=True, timeout=SECONDS_MAX)
         assert demo.ask(token=json.loads(done.stdout)["access_token"]).status == 200
     assert demo.ask(token="demo-token").status == 200
     assert demo.ask(token="agent-token").status == 403

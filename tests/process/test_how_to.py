@@ -22,9 +22,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ports import free_port
 from tests.postgres import PostgresServer
 from tests.process.conftest import ENVIRONMENT, PATH, TOKEN, Running, run
-from tests.process.crash import free_port
 from tests.test_docs import ROOT
 from tests.waiting import wait_until
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.process.conftest import COMMAND, ENVIRONMENT, TICKETS, TOKEN, Done, Running, Start, run
-from tests.process.crash import free_port
 from tests.waiting import SECONDS_MAX, wait_until
 from ticketfeed import open_store
 from ticketfeed.mirror.status import status_of

@@ -221,6 +221,9 @@ def test_no_password_is_shown(password: str, tmp_path: Path) -> None:
     assert b"cret" not in done.out
     assert b"cr@t" not in done.out
     assert b"postgresql://me:***@host/db" in done.out
+    done = run("config", "show", "--store", f"host=there password={password} user=me", cwd=tmp_path)
+    assert b"cret" not in done.out
+    assert b"host=there password=*** user=me" in done.out
 
 
 @pytest.mark.usefixtures("folder")

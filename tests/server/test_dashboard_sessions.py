@@ -209,11 +209,11 @@ def test_a_cookie_that_would_unpack() -> None:
     """A cookie that says it is compressed, or is longer than any of ours, is not even looked into."""
     packed = urlsafe_b64encode(zlib.compress(b"[" + b"0," * 10_000_000 + b"0]")).rstrip(b"=").decode()
     browser = Browser(desk_of())
-    started = time.perf_counter()
+    started = time.process_time()
     for value in (f".{packed}.a.b", f"{packed}.a.b"):
         browser.cookies["ticketfeed_session"] = value
         assert browser.go().status == 303
-    assert time.perf_counter() - started < 0.5  # unpacking takes twenty times as long
+    assert time.process_time() - started < 0.5  # unpacking takes twenty times as long
 
 
 def test_a_changed_cookie() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from tests.storage.contract import NOON, START, ManualClock, StoreCase, putting, ticket
+from tests.waiting import until
 from ticketfeed.protocol.idempotency import IdempotentAnswer
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.mirrors import Mirror
@@ -38,10 +39,10 @@ class MaintenanceContract(StoreCase):
             assert not await second(LONG)
             await store.end_lease("a", "1")
             await store.end_lease("a", "1")
-            assert await second(0.3)
+            assert await second(LONG)
             assert not await first(LONG)
-            await asyncio.sleep(0.31)
-            assert await first(LONG)
+            assert await second(0.3)
+            await until(lambda: first(LONG))
             assert not await second(LONG)
 
         self.run(scenario)

@@ -19,6 +19,7 @@ from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rate_limits import RateLimit
 from ticketfeed.protocol.rows import ChangeRow
+from ticketfeed.storage import open_store
 from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.connection_limits import ConnectionLimits
 from ticketfeed.storage.contract import Store
@@ -66,9 +67,9 @@ def test_an_account_that_is_blocked(postgres: PostgresServer, monkeypatch: pytes
             waiting = [asyncio.create_task(store.write(blocked, putting([ticket(1)]))) for _ in range(20)]
             await asyncio.sleep(0.2)
             await store.write(other, putting([ticket(1)]))
-            assert time.monotonic() - began < 1.5
+            assert not any(each.done() for each in waiting)
             ended = await asyncio.gather(*waiting, return_exceptions=True)
-            assert time.monotonic() - began < 3.0
+            assert time.monotonic() - began < 3.8  # they waited at the same time, each once
             assert all(isinstance(error, StoreUnavailable) for error in ended), ended
             stranger.rollback()
         await store.write(blocked, putting([ticket(1)]))
@@ -79,9 +80,8 @@ def test_an_account_that_is_blocked(postgres: PostgresServer, monkeypatch: pytes
             limits = [RateLimit("x", 10, 60)]
             waiting2 = [asyncio.create_task(store.count_request(blocked, limits, NOON)) for _ in range(20)]
             await asyncio.sleep(0.2)
-            began = time.monotonic()
             assert await store.read_state(other)
-            assert time.monotonic() - began < 1.0
+            assert not any(each.done() for each in waiting2)
             stranger.rollback()
             await asyncio.gather(*waiting2, return_exceptions=True)
         await store.close()
@@ -173,6 +173,50 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
             await PostgresStore.open(postgres.new_database(), ManualClock(), create=False)
         with pytest.raises(StoreError, match="cannot open the store"):
             await PostgresStore.open("postgresql://127.0.0.1:1/none", ManualClock())
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql://me:se%cret@host/db", "percent-encoded"),
+        ("postgresql://me:se@cret@host/db", "percent-encoded"),
+        ("postgresql://me:se/cret@host/db", "percent-encoded"),
+        ("postgresql://me:secret@host:99999/db", "its port"),
+        ("postgresql://me:secret@host:port/db", "its port"),
+        ("postgresql://me:secret@host/db?nosuch=1", "parameters"),
+        ("host=there user=me password=secret", "is no URL"),
+        ("sqlite:secret.db", "is no URL"),
+        ("mysql://me:secret@host/db", "unknown store URL scheme 'mysql'"),
+    ],
+)
+def test_unreadable_urls(url: str, problem: str) -> None:
+    """A URL that names no store is refused, and nothing of its password is shown."""
+    with pytest.raises(StoreError, match=problem) as caught:
+        asyncio.run(open_store(url))
+    assert "cret" not in str(caught.value)
+
+
+def test_too_few_connections(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server refuses further connections, the error says so, of reads and of writes."""
+    for module in ("pools", "store", "sidecar"):
+        monkeypatch.setattr(f"ticketfeed.storage.postgres.{module}.WAIT_SECONDS", 0.5)
+
+    async def main() -> None:
+        url = postgres.new_store()
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+        role = f"few_{parts['dbname']}"
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {role} LOGIN SUPERUSER".encode())
+        store = await PostgresStore.open(f"{url}&user={role}", ManualClock())
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"ALTER ROLE {role} NOSUPERUSER CONNECTION LIMIT 0".encode())
+        account = Account(1, "acme")
+        for work in (store.read_state(account), store.create_account("acme"), store.take_lease("x", "me", 1)):
+            with pytest.raises(StoreUnavailable, match=r"no connection within .* too many connections for role"):
+                await work
+        await store.close()
 
     asyncio.run(main())
 

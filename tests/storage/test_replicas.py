@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -12,13 +11,15 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
+from tests.waiting import SECONDS_MAX, until, wait_until
 from ticketfeed.inprocess import call_app
-from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.errors import StoreReadOnly
 from ticketfeed.protocol.model import Account, Position
 from ticketfeed.server.app import create_app
 from ticketfeed.settings import Settings
 from ticketfeed.storage.postgres.store import PostgresStore
 from ticketfeed.storage.postgres.timeline import CLOCK_ERROR_SECONDS
+from ticketfeed.storage.replicas import find_replica_problem
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +45,7 @@ def _catch_up(primary: PostgresServer, replica: PostgresServer) -> None:
 
 def _wait_for(server: PostgresServer, condition: str, values: tuple[object, ...] | None = None) -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
-        for _ in range(400):
-            if connection.execute(condition.encode(), values).fetchone() == (True,):
-                return
-            time.sleep(0.05)
-    raise AssertionError(f"never so: {condition}")
+        wait_until(lambda: connection.execute(condition.encode(), values).fetchone() == (True,))
 
 
 def _set_replay(replica: PostgresServer, *, running: bool) -> None:
@@ -77,11 +74,10 @@ async def _positions(store: PostgresStore, account_id: int) -> list[tuple[int, i
 
 
 async def _eventually(store: PostgresStore, account_id: int, expected: list[tuple[int, int]]) -> None:
-    for _ in range(200):
-        if await _positions(store, account_id) == expected:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"the replica never showed {expected}")
+    async def is_shown() -> bool:
+        return await _positions(store, account_id) == expected
+
+    await until(is_shown)
 
 
 def test_a_lagging_replica(servers: tuple[PostgresServer, PostgresServer]) -> None:
@@ -115,6 +111,8 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
     """Without its replica pages come from the primary; without the primary, reads go on from the replica, and the
     server says that it is ready."""
     primary, replica = servers
+    for name in ("recent_reads.WAIT_SECONDS", "ops.health.PROBE_SECONDS"):
+        monkeypatch.setattr(f"ticketfeed.server.{name}", SECONDS_MAX)
 
     async def main() -> None:
         clock = ManualClock()
@@ -141,6 +139,33 @@ def test_a_server_that_is_away(servers: tuple[PostgresServer, PostgresServer], m
     asyncio.run(main())
 
 
+def test_a_replica_of_another_store(
+    servers: tuple[PostgresServer, PostgresServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of another store is never read, though its accounts have the same ids."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.pools.WAIT_SECONDS", 1.0)
+    primary, replica = servers
+
+    async def main() -> None:
+        clock = ManualClock()
+        store, account = await _open(primary, replica, clock)
+        await store.write(account, putting([ticket(1)]))
+        clock.now += 1
+        await store.close_newest(account)
+        url, read_url = store._readers.primary.conninfo, store._readers._replicas[0].conninfo
+        other = await PostgresStore.open(other_url := primary.new_database(), clock)
+        await other.create_account("acme")
+        mixed = await PostgresStore.open(str(url), clock, read_urls=[other_url])
+        for _ in range(2):
+            assert await _positions(mixed, account.account_id) == [(NOON, 1)]
+        assert find_replica_problem(other_url, store.store_id) == "it is no replica of the store"
+        assert find_replica_problem(str(read_url), store.store_id) is None
+        for each in (store, other, mixed):
+            await each.close()
+
+    asyncio.run(main())
+
+
 def test_a_standby_in_place_of_the_primary(
     servers: tuple[PostgresServer, PostgresServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,8 +181,15 @@ def test_a_standby_in_place_of_the_primary(
         name = psycopg.conninfo.conninfo_to_dict(store._readers.primary.conninfo)["dbname"]
         standby = await PostgresStore.open(replica.database_url(str(name)), clock)
         assert (await standby.read_state(account)).ticket_count == 0
-        with pytest.raises(StoreUnavailable, match="the server is a standby"):
-            await standby.write(account, putting([ticket(1)]))
+        assert "the server is a standby: it serves reads alone" in await standby.inspect(lambda it: list(it.risks()))
+        for work in (
+            standby.write(account, putting([ticket(1)])),
+            standby.create_account("beta"),
+            standby.fence_accounts(5),
+            standby.overwrite_erased(),
+        ):
+            with pytest.raises(StoreReadOnly, match="the server is a standby"):
+                await work
         await standby.close()
         hosts = ",".join(quote(str(part["host"]), safe="") for part in parts)
         both = f"postgresql://postgres@/{name}?host={hosts}&target_session_attrs=read-write"

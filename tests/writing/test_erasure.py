@@ -335,6 +335,7 @@ def test_users(url: str) -> None:
             left = msgspec.json.decode(answer.body)["deleted_user"]
             assert (left["id"], left["name"], left["email"]) == (80, ERASED_USER_NAME, None)
             assert (left["active"], left["permanently_deleted"]) == (False, True)
+            assert left["url"] == "https://acme.zendesk.com/api/v2/users/80.json"
             desk.clock[0] += 2
             await desk.store.overwrite_erased()
             assert holding((await desk.answers(TICKET, 80))[0]) == []

@@ -33,6 +33,7 @@ from ticketfeed.server.run import bind, connect_to_self
 from ticketfeed.settings import Settings
 from ticketfeed.storage import Store, sqlite_path
 from ticketfeed.storage.account_batches import read_in_batches
+from ticketfeed.storage.replicas import find_replica_problem
 from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["doctor", "ready"]
@@ -94,6 +95,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         async with opened(settings.store, read_urls=settings.read_store, create=False, test_clock=True) as store:
             seconds = time.perf_counter() - started
             yield Finding("ok", f"opened the store {url} in {seconds * 1000:.0f} ms")
+            for read_url in settings.read_store:
+                yield await asyncio.to_thread(_check_replica, read_url, store.store_id)
             async for finding in _check_store(store):
                 yield finding
     except NoStore as error:
@@ -159,6 +162,13 @@ def _fsync_seconds(folder: Path) -> float:
             os.fsync(file.fileno())
             durations.append(time.perf_counter() - started)
     return statistics.median(durations)
+
+
+def _check_replica(url: str, store_id: str) -> Finding:
+    shown = masked("read_store", url)
+    if problem := find_replica_problem(url, store_id):
+        return Finding("fail", f"cannot read from {shown}: {problem}")
+    return Finding("ok", f"can read from {shown}")
 
 
 async def _check_store(store: Store) -> AsyncIterator[Finding]:

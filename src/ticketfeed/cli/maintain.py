@@ -10,7 +10,7 @@ from ticketfeed.cli.output import print_err
 from ticketfeed.clock import system_clock
 from ticketfeed.data.maintenance import find_due
 from ticketfeed.data.maintenance import maintain as maintain_account
-from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import StoreError, StoreReadOnly, StoreUnavailable
 from ticketfeed.settings import Settings
 
 __all__ = ["maintain"]
@@ -54,6 +54,8 @@ def maintain(
                         raise away[account]
                     if account in due:
                         done = await maintain_account(store, account, **ages, now=times(account))
+                except StoreReadOnly:
+                    raise
                 except (StoreError, StoreUnavailable) as error:
                     failed += 1
                     print_err(f"ticketfeed: account {account.subdomain}: {error}")
@@ -61,6 +63,8 @@ def maintain(
                     print(f"{account.subdomain}: closed {done['closed']:,}, scrubbed {done['scrubbed']:,}")
             try:
                 await store.overwrite_erased()
+            except StoreReadOnly:
+                raise
             except StoreUnavailable as error:
                 failed += 1
                 print_err(f"ticketfeed: erased rows are not overwritten yet: {error}")

@@ -17,7 +17,9 @@ _MASK = "***"
 # The password of a URL, wherever a URL can hold it. A password with unescaped @ or / makes the end of it ambiguous;
 # then rather too much is masked than too little.
 _USER_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
-_QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|sslpassword)=)[^&#]*")
+_QUERY_PASSWORD = re.compile(r"(?i)([?&](?:password|sslpassword)=)[^&]*")
+# That of libpq's other form, which is refused: a value may be in quotes.
+_WORD_PASSWORD = re.compile(r"(?i)((?:^|\s)(?:password|sslpassword)\s*=\s*)(?:'[^']*'|\S*)")
 
 
 def print_err(text: str) -> None:
@@ -68,7 +70,8 @@ def masked(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(masked(name, each) for each in value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return _QUERY_PASSWORD.sub(rf"\1{_MASK}", _USER_PASSWORD.sub(rf"\1:{_MASK}@", text))
+    text = _USER_PASSWORD.sub(rf"\1:{_MASK}@", text)
+    return _WORD_PASSWORD.sub(rf"\1{_MASK}", _QUERY_PASSWORD.sub(rf"\1{_MASK}", text))
 
 
 def consumer_problems(status: ConsumerStatus) -> list[str]:

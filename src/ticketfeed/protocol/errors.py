@@ -106,6 +106,7 @@ __all__ = [
     "SourceRefused",
     "StartTimeTooRecent",
     "StoreError",
+    "StoreReadOnly",
     "StoreUnavailable",
     "TargetError",
     "TicketfeedError",
@@ -540,6 +541,10 @@ class StoreUnavailable(_Unavailable):
     """The store cannot answer: busy, restarting, disk full."""
 
     description = "The store is not available. Try again later"
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The server of the store takes no writes at all: it is a standby."""
 
 
 class AccountFrozen(StoreUnavailable):

@@ -134,11 +134,15 @@ def make_record(kind: str, values: Mapping[str, Any], *, account: str, now: int)
     """
     values = {**values, "updated_at": wire_second(now)}
     derived = {
-        "url": lambda: _url(account, kind, values["id"], values.get("user_id")),
+        "url": lambda: _url(account, kind, _decoded(values["id"]), _decoded(values.get("user_id"))),
         "created_at": lambda: wire_second(now),
     }
     body = serialize(values, _DEFAULTS[kind], derived)
     return _draft(kind, decode_as(_DECODERS[kind], body), now, body)
+
+
+def _decoded(value: Any) -> Any:
+    return _ANY.decode(value) if isinstance(value, Raw) else value
 
 
 def _url(account: str, kind: str, id: int, user_id: object) -> str:

@@ -1,6 +1,7 @@
 """Stores by URL: its scheme names the engine, whose driver is imported only when it is used."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from ticketfeed.storage.clock_check import ClockCheck
 from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS, ConnectionLimits
 from ticketfeed.storage.contract import Store
 
-__all__ = ["ClockCheck", "ConnectionLimits", "Store", "needs_driver", "open_store", "sqlite_path"]
+__all__ = ["ClockCheck", "ConnectionLimits", "Store", "needs_driver", "open_store", "sqlite_path", "unknown_url"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_WORD = re.compile(r"[\w./-]+")
 
 
 async def open_store(
@@ -46,8 +50,16 @@ async def open_store(
         from ticketfeed.storage.memory import MemoryStore
 
         return MemoryStore(clock, clock_check)
-    scheme = url.partition(":")[0]  # the rest may hold a password
-    raise StoreError(f"unknown store URL scheme {scheme!r}; use sqlite:///FILE, postgresql://... or memory:")
+    raise unknown_url(url)
+
+
+def unknown_url(url: str) -> StoreError:
+    """The error of a URL that names no store."""
+    if scheme := _SCHEME.match(url):
+        unknown = f"unknown store URL scheme {scheme[1]!r}"  # the rest may hold a password
+    else:
+        unknown = f"the store {url!r} is no URL" if _WORD.fullmatch(url) else "the store is no URL"
+    return StoreError(f"{unknown}; use sqlite:///FILE, postgresql://... or memory:")
 
 
 def sqlite_path(url: str) -> Path:

@@ -43,7 +43,7 @@ def additive_numbers(dialect: str, applied: set[int], additive: set[int]) -> str
 
 def parse_additive(value: str | None) -> set[int]:
     """What a store keeps; None for nothing."""
-    return {int(number) for number in (value or "").split()}
+    return {int(number) for number in (value or "").split() if number.isascii() and number.isdecimal()}
 
 
 def is_current(dialect: str, applied: set[int], additive: set[int]) -> bool:
@@ -87,8 +87,9 @@ def migration_problems(dialect: str, recorded: list[tuple[int, str]], additive: 
             yield f"migration {number} ({name}) is recorded, but unknown to this release"
 
 
-def pending_migrations(dialect: str, applied: set[int]) -> list[tuple[str, bool]]:
-    """The names of the migrations that a store lacks, and whether each is additive."""
+def pending_migrations(dialect: str, applied: set[int], additive: set[int]) -> list[tuple[str, bool]]:
+    """The names of those that a store lacks, and whether each is additive. Raises StoreError for a newer store."""
+    refuse_newer(dialect, applied, additive)
     return [(name, is_additive(sql)) for number, name, sql in load_migrations(dialect) if number not in applied]
 
 

@@ -3,7 +3,7 @@
 import apsw
 
 from ticketfeed.protocol.errors import StoreError
-from ticketfeed.storage import needs_driver, sqlite_path
+from ticketfeed.storage import needs_driver, sqlite_path, unknown_url
 from ticketfeed.storage.migrations import pending_migrations
 
 __all__ = ["read_pending"]
@@ -13,7 +13,11 @@ def read_pending(url: str) -> list[tuple[str, bool]] | None:
     """The name of each, and whether it is additive; None where there is no store yet. Raises StoreError."""
     if url.startswith(("postgresql://", "postgres://")):
         return _read_postgres(url)
-    return _read_sqlite(url) if url.startswith("sqlite:///") else None
+    if url.startswith("sqlite:///"):
+        return _read_sqlite(url)
+    if url == "memory:":
+        return None
+    raise unknown_url(url)
 
 
 def _read_sqlite(url: str) -> list[tuple[str, bool]] | None:
@@ -27,7 +31,7 @@ def _read_sqlite(url: str) -> list[tuple[str, bool]] | None:
         try:
             if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'migration'").get:
                 return None
-            return pending_migrations("sqlite", read_applied(connection)[0])
+            return pending_migrations("sqlite", *read_applied(connection))
         finally:
             connection.close()
     except apsw.Error as error:
@@ -39,13 +43,16 @@ def _read_postgres(url: str) -> list[tuple[str, bool]] | None:
         import psycopg
 
         from ticketfeed.storage.postgres.pools import CONNECTION, explain
-        from ticketfeed.storage.postgres.schema import read_applied, refuse_unreadable
+        from ticketfeed.storage.postgres.schema import read_additive, read_applied, refuse_encoding, refuse_unreadable
+        from ticketfeed.storage.postgres.session import PostgresSession
 
     refuse_unreadable(url)
     try:
         with psycopg.connect(url, **CONNECTION) as connection:
+            refuse_encoding(connection)
             if connection.execute("SELECT to_regclass('ticketfeed.migration')").fetchone() == (None,):
                 return None
-            return pending_migrations("postgres", read_applied(connection))
+            applied = read_applied(connection)
+            return pending_migrations("postgres", applied, read_additive(PostgresSession(connection), applied))
     except psycopg.Error as error:
         raise StoreError(f"cannot open the store: {explain(error)}") from error

@@ -7,14 +7,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
+from psycopg_pool.abc import AsyncConnectionCB
 
 from ticketfeed.protocol.errors import StoreUnavailable
 from ticketfeed.storage.connection_limits import ConnectionLimits
 from ticketfeed.storage.pool_status import PoolStatus
+from ticketfeed.storage.postgres.connection_pools import ReadPool
 from ticketfeed.storage.postgres.pool_status import pool_status
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.shares import AccountSlots, Slot
@@ -22,6 +25,7 @@ from ticketfeed.storage.wait_budget import spend_wait, wait_deadline
 
 __all__ = [
     "CONNECTION",
+    "NO_REPLICA",
     "PROPAGATE_SETTINGS",
     "RETRY_SECONDS",
     "WAIT_SECONDS",
@@ -33,7 +37,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Pool = AsyncConnectionPool[Any]
 
 # How long a request waits for a database that is away before its answer is 503: less than clients wait for one.
 WAIT_SECONDS = 5.0
@@ -47,6 +50,7 @@ PING_SECONDS = 1.0
 TRANSIENT_STATES = {"40001", "40P01", "57P01", "57P02", "57P03", "42P01", "3F000"}
 # Those of them that a server has by itself, whatever else is asked of it.
 OWN_STATES = {"57P01", "57P02", "57P03", "42P01", "3F000"}
+NO_REPLICA = "it is no replica of the store"
 # Runs of a statement on a connection before it is prepared on the server, if it may be.
 PREPARED_AFTER = 5
 # Without current statistics, as after a load or the move of a shard, the planner prefers to gather all the rest of the
@@ -70,19 +74,20 @@ CONNECTION: dict[str, Any] = {
 
 
 class PostgresReaders:
-    """ConnectionLimits for reading: to the primary, and to each replica. `is_citus`: of a database with Citus."""
+    """Connections for reading: to the primary, and to each replica of the store. `is_citus`: the database has Citus."""
 
     def __init__(
-        self, url: str, read_urls: Sequence[str], connections: ConnectionLimits, *, is_citus: bool = False
+        self, url: str, read_urls: Sequence[str], store_id: str, connections: ConnectionLimits, *, is_citus: bool
     ) -> None:
         self._in_order = _IN_ORDER_ON_WORKERS if is_citus else ()
-        self.primary = _reader_pool(url, connections)
-        self._replicas = [_reader_pool(read_url, connections) for read_url in read_urls]
+        self.primary = _reader_pool(url, connections, _read_in_feed_order)
+        prepare = partial(_prepare_replica, store_id)
+        self._replicas = [_reader_pool(read_url, connections, prepare) for read_url in read_urls]
         self._turn = 0
         quick = connections.quick_reads
         self._slots = AccountSlots(quick, connections.reads_of_account, connections.reads - quick)
         self._abandoned: set[asyncio.Future[Any]] = set()
-        self._avoided_until: dict[Pool, float] = {}
+        self._avoided_until: dict[ReadPool, float] = {}
 
     async def open(self) -> None:
         for pool in (self.primary, *self._replicas):
@@ -136,7 +141,7 @@ class PostgresReaders:
         raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from reason
 
     async def _read(
-        self, sql: str, bindings: dict[str, Any], pools: Sequence[Pool], settings: Sequence[str] = ()
+        self, sql: str, bindings: dict[str, Any], pools: Sequence[ReadPool], settings: Sequence[str] = ()
     ) -> list[Any]:
         deadline = wait_deadline(WAIT_SECONDS)
         async with self.slot_of(bindings.get("account_id"), deadline) as slot:
@@ -159,7 +164,7 @@ class PostgresReaders:
         deadline: float,
         sql: str,
         bindings: dict[str, Any],
-        pools: Sequence[Pool],
+        pools: Sequence[ReadPool],
         settings: Sequence[str],
         slot: Slot | None,
     ) -> list[Any]:
@@ -179,11 +184,12 @@ class PostgresReaders:
                     if not is_transient(error):
                         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error
                     self._note_failure(pool, error)
-                    if reason is None or isinstance(error, psycopg.Error):  # which says more than that time was over
-                        reason = error
+                    why = pool.failure.explain(error, WAIT_SECONDS)
+                    if reason is None or isinstance(why, psycopg.Error):  # which says more than that time was over
+                        reason = why
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _note_failure(self, pool: Pool, error: Exception) -> None:
+    def _note_failure(self, pool: ReadPool, error: Exception) -> None:
         """Avoid a server for an error of its own. One that has not answered in time may have waited for a lock, or for
         a server behind it, so it is asked for something else."""
         if isinstance(error, psycopg.Error) and not is_own_failure(error):
@@ -193,7 +199,7 @@ class PostgresReaders:
         if is_first and isinstance(error, TimeoutError | PoolTimeout):
             self._in_background(asyncio.ensure_future(self._ping(pool)))
 
-    async def _ping(self, pool: Pool) -> None:
+    async def _ping(self, pool: ReadPool) -> None:
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(PING_SECONDS):
                 async with await psycopg.AsyncConnection.connect(str(pool.conninfo), **CONNECTION) as connection:
@@ -228,7 +234,7 @@ class PostgresReaders:
         if not task.cancelled():
             task.exception()  # retrieved, or asyncio would log that it never was
 
-    def _is_avoided(self, pool: Pool) -> bool:
+    def _is_avoided(self, pool: ReadPool) -> bool:
         """Whether a server failed lately, so that it is not waited for on every request."""
         return self._avoided_until.get(pool, 0.0) > time.monotonic()
 
@@ -249,14 +255,14 @@ def prepare_statements(connection: psycopg.Connection[Any]) -> None:
             connection.prepare_threshold = PREPARED_AFTER
 
 
-def _reader_pool(url: str, connections: ConnectionLimits) -> Pool:
-    return AsyncConnectionPool(
+def _reader_pool(url: str, connections: ConnectionLimits, configure: AsyncConnectionCB[Any]) -> ReadPool:
+    return ReadPool(
         url,
         min_size=0,
         max_size=connections.reads,
         open=False,
         kwargs=connect_options(connections),
-        configure=_read_in_feed_order,
+        configure=configure,
         reconnect_timeout=WAIT_SECONDS,
     )
 
@@ -267,7 +273,16 @@ async def _read_in_feed_order(connection: psycopg.AsyncConnection[Any]) -> None:
         await connection.execute(f"SET {setting}".encode())
 
 
-async def _fetch(pool: Pool, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
+async def _prepare_replica(store_id: str, connection: psycopg.AsyncConnection[Any]) -> None:
+    """Refuse the connection to another store, whose accounts have the same ids."""
+    await _read_in_feed_order(connection)
+    with contextlib.suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):  # on a worker of Citus
+        rows = await (await connection.execute(QUERIES["read_store_id"].encode())).fetchall()
+        if rows != [(store_id,)]:
+            raise psycopg.OperationalError(NO_REPLICA)
+
+
+async def _fetch(pool: ReadPool, sql: str, bindings: dict[str, Any], settings: Sequence[str] = ()) -> list[Any]:
     async with pool.connection(WAIT_SECONDS) as connection:
         if settings:
             async with connection.pipeline(), connection.transaction():  # in one round trip

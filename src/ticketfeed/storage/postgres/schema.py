@@ -23,21 +23,32 @@ from ticketfeed.storage.migrations import (
 )
 from ticketfeed.storage.postgres.citus import distribute_tables, distributed_tables, write_sequential
 from ticketfeed.storage.postgres.search_index import write_entries
-from ticketfeed.storage.postgres.session import PostgresSession
+from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
 from ticketfeed.storage.queries import POSTGRES, split_statements, translate
 from ticketfeed.storage.search_fill import build_search_index, needs_search_index
 
-__all__ = ["prepare_schema", "read_applied", "refuse_encoding", "refuse_unreadable"]
+__all__ = ["prepare_schema", "read_additive", "read_applied", "refuse_encoding", "refuse_unreadable"]
 
 
 def refuse_unreadable(url: str) -> None:
-    """Raise StoreError for a URL that the driver cannot parse; the driver's message would contain the password."""
+    """Raise StoreError for a URL that the driver cannot parse; the driver's message would contain the password.
+
+    So would that of a host or a port, which is where the rest of a password goes that has @ or / in it.
+    """
     try:
-        readable = url.startswith(("postgresql://", "postgres://")) and bool(conninfo_to_dict(url))
+        parts = conninfo_to_dict(url) if url.startswith(("postgresql://", "postgres://")) else {}
     except psycopg.Error:
-        readable = False
-    if not readable:
-        raise StoreError("the PostgreSQL URL cannot be read; is the password percent-encoded?") from None
+        parts = {}
+    ports = str(parts.get("port", "")).split(",")
+    if not parts or "@" in f"{parts.get('host')}{parts.get('dbname')}" or not all(map(_is_port, ports)):
+        raise StoreError(
+            "the PostgreSQL URL cannot be read: its password must be percent-encoded, its port and parameters known"
+        ) from None
+
+
+def _is_port(text: str) -> bool:
+    """Whether it is one, or empty for the default."""
+    return not text or (text.isascii() and text.isdecimal() and 0 < int(text) < 65536)
 
 
 def refuse_encoding(connection: psycopg.Connection[Any]) -> None:
@@ -60,12 +71,12 @@ def prepare_schema(connection: psycopg.Connection[Any], *, create: bool) -> str:
     # Read without a lock first: a backup holds one on the table for as long as it takes, and a standby cannot lock.
     applied = read_applied(connection)
     session = PostgresSession(connection)
-    if is_current("postgres", applied, _read_additive(session, applied)) and not needs_search_index(session):
+    if is_current("postgres", applied, read_additive(session, applied)) and not needs_search_index(session):
         return _read_store_id(connection)
     with connection.transaction():
         connection.execute("LOCK TABLE ticketfeed.migration IN SHARE ROW EXCLUSIVE MODE")
         applied = read_applied(connection)
-        additive = _read_additive(session, applied)
+        additive = read_additive(session, applied)
         is_distributed = bool(distributed_tables(connection))
         if is_distributed:
             write_sequential(connection)
@@ -96,13 +107,13 @@ def read_applied(connection: psycopg.Connection[Any]) -> set[int]:
     return {number for (number,) in connection.execute("SELECT number FROM ticketfeed.migration")}
 
 
-def _read_additive(session: PostgresSession, applied: set[int]) -> set[int]:
+def read_additive(session: PostgresSession, applied: set[int]) -> set[int]:
     """Those of the applied migrations that a release may lack."""
     return parse_additive(session.value("read_additive", {})) if applied else set()
 
 
 def _read_store_id(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute("SELECT value FROM ticketfeed.meta WHERE name = 'store_id'").fetchone()
+    row = connection.execute(QUERIES["read_store_id"].encode()).fetchone()
     return "".join(row or ())
 
 

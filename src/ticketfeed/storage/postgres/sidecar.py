@@ -104,7 +104,8 @@ class PostgresSidecarStore(SqlAccountStore):
             async with self._readers.slot_of(account.account_id if account else None, deadline) as slot:
                 return await self._readers.within(deadline - time.monotonic(), run(), slot)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            raise StoreUnavailable(f"cannot count requests: {explain(error)}") from error
+            reason = self._readers.primary.failure.explain(error, WAIT_SECONDS)
+            raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from error
 
 
 async def _run_steps(connection: psycopg.AsyncConnection[Any], steps: Steps[T]) -> T:

@@ -81,21 +81,21 @@ class PostgresSnapshot(SqlSnapshot):
             yield f"the table or index ticketfeed.{name} is missing"
         for name in self._values("list_invalid_indexes"):
             yield f"the index ticketfeed.{name} is not valid; rebuild it with REINDEX"
-        for node, names in self._on_workers(_INVALID):
-            yield f"{node} has indexes that are not valid: {names}; rebuild them with REINDEX"
+        yield from self._on_workers(_INVALID, "has indexes that are not valid: {}; rebuild them with REINDEX")
         for failures in self._values("count_checksum_failures"):
             if failures:
                 yield f"PostgreSQL has counted {failures} pages of this database whose checksum failed"
         yield from self.migration_problems()
 
     def risks(self) -> Iterator[str]:
+        if self._values("is_standby")[0]:
+            yield "the server is a standby: it serves reads alone"
         for name, value in self._query("risky_settings"):
             yield f"PostgreSQL runs with {name} = {value}: acknowledged writes may be lost in a crash"
         if not is_citus(self._connection):
             return
         yield from table_problems(self._connection)
-        for node, settings in self._on_workers(_RISKY):
-            yield f"{node} runs with {settings}: acknowledged writes may be lost in a crash"
+        yield from self._on_workers(_RISKY, "runs with {}: acknowledged writes may be lost in a crash")
 
     def size_bytes(self) -> int:
         size = super().size_bytes()
@@ -120,13 +120,13 @@ class PostgresSnapshot(SqlSnapshot):
         for host, port, is_done, value in self._scan(QUERIES["run_on_workers"], {"query": _NODE_BYTES}):
             yield NodeStatus(f"{host}:{port}", int(value) if is_done else None)
 
-    def _on_workers(self, query: str) -> Iterator[tuple[str, str]]:
-        """Each other node on which a query has a value, with the value; one that is away has the reason."""
+    def _on_workers(self, query: str, problem: str) -> Iterator[str]:
+        """A line for each other node on which a query has a value, made of `problem`; and for one that is away."""
         if not distributed_tables(self._connection):
             return
         for host, port, is_done, value in self._scan(QUERIES["run_on_workers"], {"query": query}):
             if value:
-                yield f"the node {host}:{port}", value if is_done else f"an unknown state ({value})"
+                yield f"the node {host}:{port} {problem.format(value) if is_done else f'cannot be asked: {value}'}"
 
     def _scan(self, sql: str, bindings: Mapping[str, Any]) -> Iterator[Any]:
         """Class XX of SQLSTATE means that the server met data or an index that it cannot read. With others, while the

@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
-from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.errors import StoreError, StoreReadOnly, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
 from ticketfeed.protocol.moved_clock import MovedClock
@@ -109,7 +109,7 @@ class PostgresStore(PostgresSidecarStore):
         self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id, self.clocks = store_id, AccountClocks()
         self._erased, self._distributed = ErasedUsage(), DistributedSize()
-        self._readers = PostgresReaders(url, read_urls, connections, is_citus=is_citus)
+        self._readers = PostgresReaders(url, read_urls, store_id, connections, is_citus=is_citus)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
             ConnectionThreads(url, name, count, connections, configure)
@@ -321,6 +321,8 @@ class PostgresStore(PostgresSidecarStore):
             raise StoreUnavailable(problem)
         try:
             return await self._writers.run(lambda: _translate_errors(lambda: self._fence_accounts(clock_error_seconds)))
+        except StoreReadOnly:
+            raise
         except StoreUnavailable:  # some row is locked, or a server that holds rows is away
             accounts = await self.list_accounts()
             turns = asyncio.Semaphore(self._quick_writes)
@@ -466,6 +468,6 @@ def _translate_errors(work: Callable[[], T]) -> T:
     try:
         return work()
     except psycopg.errors.ReadOnlySqlTransaction as error:
-        raise StoreUnavailable(f"the store cannot serve: {READ_ONLY}") from error
+        raise StoreReadOnly(f"the store cannot serve: {READ_ONLY}") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise StoreUnavailable(f"the store cannot serve: {explain(error)}") from error

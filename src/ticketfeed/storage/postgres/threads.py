@@ -6,9 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg_pool import ConnectionPool
 
 from ticketfeed.storage.connection_limits import ConnectionLimits
+from ticketfeed.storage.postgres.connection_pools import ThreadPool
 from ticketfeed.storage.postgres.pools import WAIT_SECONDS, connect_options
 
 __all__ = ["ConnectionThreads"]
@@ -27,7 +27,7 @@ class ConnectionThreads:
         connections: ConnectionLimits,
         configure: Callable[[psycopg.Connection[Any]], None] | None = None,
     ) -> None:
-        self.pool = ConnectionPool(
+        self.pool = ThreadPool(
             url,
             min_size=0,
             max_size=count,

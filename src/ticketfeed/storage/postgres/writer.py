@@ -25,7 +25,7 @@ from typing import Any, TypeVar, cast
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from ticketfeed.protocol.errors import StoreUnavailable
+from ticketfeed.protocol.errors import StoreReadOnly, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.pending_write import PendingWrite
@@ -150,7 +150,8 @@ class PostgresWriter:
     def _give_up(self, queue: _Queue, queued: _Queued) -> None:
         if self._remove(queue, queued):
             queued.has_given_up = True
-            queued.error = StoreUnavailable(f"the store cannot serve: {queue.reason}")
+            kind = StoreReadOnly if queue.reason == READ_ONLY else StoreUnavailable
+            queued.error = kind(f"the store cannot serve: {queue.reason}")
             queued.settle()
 
     def _give_up_late(self, queue: _Queue) -> None:

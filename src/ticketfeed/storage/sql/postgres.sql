@@ -70,8 +70,9 @@ SET watermark = CASE is_mirror WHEN 1 THEN watermark ELSE greatest(watermark, la
 RETURNING account_id, {row}
 
 -- name: read_new_timeline
--- The WAL timeline, if it is another one than when the newest account was made.
-SELECT nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), value)
+-- The WAL timeline, if it is another one than when the newest account was made. A standby, which takes no account, has
+-- none of its own.
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN nullif(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), value) END
 FROM ticketfeed.meta WHERE name = 'wal_timeline'
 
 -- name: write_new_timeline
@@ -200,6 +201,14 @@ GROUP BY begin ORDER BY begin
 SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
 WHERE pg_namespace.nspname = 'ticketfeed' AND pg_class.relkind IN ('r', 'p')
+
+-- name: read_store_id
+-- The id of the store.
+SELECT value FROM ticketfeed.meta WHERE name = 'store_id'
+
+-- name: is_standby
+-- Whether the server takes no writes.
+SELECT pg_is_in_recovery()
 
 -- name: risky_settings
 -- Settings with which a crash may lose commits.
