@@ -117,7 +117,7 @@ class Machines:
     network_bytes: float = 1.25e9
     connections: int = 1000
     # Of one server process: for reads, for writes, and for snapshots.
-    connections_of_process: int = 24 + 16 + 5
+    connections_of_process: int = 24 + 16 + 10
     use: float = 0.5
     disk_use: float = 0.7
     # The primary and its replicas.

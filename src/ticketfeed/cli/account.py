@@ -101,7 +101,7 @@ def quota(
     async def work() -> AccountQuota:
         async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
             account = await choose_account(store, name)
-            before = await store.inspect(lambda snapshot: snapshot.find_quota(account))
+            before = await store.inspect(lambda snapshot: snapshot.find_quota(account), accounts=[account])
             changes = {"tickets_max": tickets_max, "bytes_max": bytes_max}
             after = before._replace(**{key: most for key, most in changes.items() if most is not None})
             after = AccountQuota() if clear else after

@@ -90,16 +90,14 @@ class SqlStore(SqlShardStore):
         return int(count)
 
     async def read_clocks(self) -> dict[int, MovedClock]:
-        rows = await self._fetch(self.queries["list_clocks"], {}, current=True)
-        return {account_id: MovedClock(*clock) for account_id, *clock in rows}
+        return {account_id: MovedClock(*clock) for account_id, *clock in await self._list_all("list_clocks")}
 
     async def read_mirror(self, account: Account) -> Mirror | None:
         rows = await self._query("find_mirror", account, current=True)
         return decode_mirror(rows[0][0]) if rows else None
 
     async def read_mirrors(self) -> dict[int, Mirror]:
-        rows = await self._fetch(self.queries["list_mirrors"], {}, current=True)
-        return {account_id: decode_mirror(body) for account_id, body in rows}
+        return {account_id: decode_mirror(body) for account_id, body in await self._list_all("list_mirrors")}
 
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):
@@ -233,7 +231,8 @@ class SqlStore(SqlShardStore):
             "until": until,
             "limit": limit,
         }
-        return build(Position, await self._fetch_batch(self.queries.select("list_aged", Position), bindings))
+        sql = self.queries.select("list_aged", Position)
+        return build(Position, await self._fetch_batch(sql, bindings, account.account_id))
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         if ids is None:
