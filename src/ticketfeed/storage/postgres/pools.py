@@ -83,9 +83,9 @@ class PostgresReaders:
         read_urls: Sequence[str],
         store_id: str,
         connections: ConnectionLimits,
-        node_of: Callable[[int], int | None],
+        node_of: Callable[[int], int | None] = lambda _: None,
         *,
-        is_citus: bool,
+        is_citus: bool = False,
     ) -> None:
         self._in_order = _IN_ORDER_ON_WORKERS if is_citus else ()
         self.primary = _reader_pool(url, connections, _read_in_feed_order)
