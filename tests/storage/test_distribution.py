@@ -125,10 +125,7 @@ def test_a_store_is_distributed(url: str) -> None:
         assert {"account", "feed_state"} <= set(kept)
         assert connection.execute("SELECT count(DISTINCT name) > 1 FROM truncated").fetchone() == (True,)
     left = [f"the coordinator has rows of the table {table} that nobody sees: {DISTRIBUTE}" for table in kept]
-    assert risks == [
-        *left,
-        "the node worker1:5432 cannot be asked: fsync = off",
-    ]
+    assert risks == [*left, "the node worker1:5432 cannot be asked: fsync = off"]
     assert problems == ["the node worker1:5432 has indexes that are not valid: fsync = off; rebuild them with REINDEX"]
     assert asyncio.run(_nodes(url)) == [NodeStatus("worker1:5432", None)]
     with psycopg.connect(url, autocommit=True) as connection:

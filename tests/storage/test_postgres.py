@@ -15,6 +15,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket
 from tests.storage.engine_contract import EngineContract
+from tests.waiting import SECONDS_MAX
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import Account, FeedState
@@ -344,7 +345,7 @@ def test_opening_beside_a_backup(postgres: PostgresServer) -> None:
         await (await PostgresStore.open(url, ManualClock())).close()
         with psycopg.connect(url) as other:
             other.execute("LOCK TABLE ticketfeed.migration IN ACCESS SHARE MODE")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS_MAX):
                 await (await PostgresStore.open(url, ManualClock())).close()
 
     asyncio.run(main())

@@ -90,10 +90,10 @@ def quota(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Let it hold any number.")] = False,
 ) -> None:
-    """Show how much an account may hold, or change it. What is not named stays as it is.
+    """Show or change the quota of an account. What is not named stays as it is.
 
-    Once an account holds so much, servers answer writes to it with 403, but for deletions. They compare tickets every
-    ten seconds; bytes are those of the last measurement, of an hour ago at most. Commands are not held to it.
+    Once the quota is reached, servers answer writes to the account with 403, except deletions. Tickets are compared
+    every ten seconds; bytes are those of the last measurement. Quotas do not apply to commands.
     """
     if clear and (tickets_max, bytes_max) != (None, None):
         raise BadInput("--clear stands alone")

@@ -283,10 +283,10 @@ def prepare_statements(connection: psycopg.Connection[Any]) -> None:
 def _reader_pool(url: str, connections: ConnectionLimits, configure: AsyncConnectionCB[Any]) -> ReadPool:
     return ReadPool(
         url,
+        connect_options(connections),
         min_size=0,
         max_size=connections.reads,
         open=False,
-        kwargs=connect_options(connections),
         configure=configure,
         reconnect_timeout=WAIT_SECONDS,
     )

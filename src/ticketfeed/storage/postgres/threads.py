@@ -39,10 +39,10 @@ class ConnectionThreads:
         self._connections, self._running = WeakSet[psycopg.Connection[Any]](), set[Future[Any]]()
         self.pool = ThreadPool(
             url,
+            connect_options(connections),
             min_size=0,
             max_size=count,
             open=False,
-            kwargs=connect_options(connections),
             configure=self._begin,
             reconnect_timeout=WAIT_SECONDS,
         )
