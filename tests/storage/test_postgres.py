@@ -402,6 +402,7 @@ def test_an_inspection_that_hangs(postgres: PostgresServer) -> None:
 
     async def main() -> None:
         store = await PostgresStore.open(postgres.new_database(), ManualClock())
+        assert await store.inspect(lambda snapshot: snapshot.list_accounts()) == []  # there is a connection now
         for _ in range(2):
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="statement timeout"):
