@@ -17,7 +17,7 @@ from ticketfeed.server.api.password_checks import LINE_MAX
 from ticketfeed.server.api.requests import BODY_BYTES_MAX
 from ticketfeed.server.dashboard.pages import FORM_BYTES_MAX
 from ticketfeed.server.limits import Limits
-from ticketfeed.server.middleware.overload import PAGES_OF_ACCOUNT
+from ticketfeed.server.middleware.overload import BODIES_OF_ACCOUNT, PAGES_OF_ACCOUNT
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import RULES, SETTINGS, Setting
 
@@ -112,6 +112,13 @@ def limits() -> str:
     ]
     content = [
         ("body", BODY_BYTES_MAX, "bytes", "The body of a request.", "413"),
+        (
+            "large bodies of an account",
+            BODIES_OF_ACCOUNT,
+            "requests",
+            "Requests of one account with a body of more than 64 KiB that are received or not answered yet.",
+            "Requests wait, then 503.",
+        ),
         ("form", FORM_BYTES_MAX, "bytes", "A form of the dashboard.", "413"),
         ("passwords in line", LINE_MAX, "checks", "Passwords that are checked, or wait for it.", "429"),
     ]
