@@ -117,7 +117,7 @@ class Machines:
     network_bytes: float = 1.25e9
     connections: int = 1000
     # Of one server process: for reads, for writes, and for snapshots.
-    connections_of_process: int = 24 + 16 + 5
+    connections_of_process: int = 24 + 16 + 10
     use: float = 0.5
     disk_use: float = 0.7
     # The primary and its replicas.
@@ -289,7 +289,7 @@ def cost_table(costs: Costs) -> str:
         ("memory of a server process", _bytes(costs.process_bytes)),
         ("memory of a connection, in the database", _bytes(costs.connection_bytes)),
         ("a round takes, for each account", f"{costs.maintenance_seconds * 1000:.2f} ms"),
-        ("changes of one account, at most", f"{costs.account_changes:,.0f} a second"),
+        ("changes of one account, each with a commit of its own", f"{costs.account_changes:,.0f} a second"),
     ]
     head = ["| CPU, in ms of a core | server | database |", "|---|---:|---:|"]
     tail = ["", "| other costs | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in others)]

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from tests.ports import free_port
+from tests.waiting import SECONDS_MAX
 
 __all__ = ["PGBOUNCER", "POSTGRES_15", "serve_pgbouncer", "serve_postgres"]
 
@@ -83,7 +84,7 @@ def _process(command: Sequence[str], port: int, user: str) -> Iterator[None]:
         finally:
             process.send_signal(2)  # SIGINT: both end their connections and stop
             try:
-                process.wait(10)
+                process.wait(SECONDS_MAX)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -91,7 +92,7 @@ def _process(command: Sequence[str], port: int, user: str) -> Iterator[None]:
 def _wait_for_port(process: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS_MAX):
             return
         time.sleep(0.05)
     raise AssertionError(f"{process.args!r} does not start")

@@ -1,5 +1,6 @@
 """The pages of docs/reference that are made from the code: `python -m tests.references` writes them all."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -169,5 +170,6 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
+    logging.disable()  # of errors that are provoked on purpose
     for name, render in PAGES.items():
         (FOLDER / name).write_text(render())

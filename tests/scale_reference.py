@@ -29,7 +29,8 @@ Each process may open as many connections as the [settings](../reference/setting
 What more machines do not lift:
 
 * **The row of the largest account.** Its changes run one after the other, wherever they come from. What a row can
-  take depends on how fast the disk confirms a commit, more than on the processor.
+  take depends on how fast the disk confirms a commit, more than on the processor. The model counts a commit for each
+  change; changes that wait at the same moment [share one](performance.md#writes).
 * **Connections.** Each process may have {each} to the primary, and with Citus all go to the coordinator: give smaller
   [pools](../reference/settings.md), a pooler in transaction mode between, or several stores with a part of the
   accounts each.

@@ -56,7 +56,7 @@ def test_every_error_is_told() -> None:
 
 def test_site(tmp_path: Path) -> None:
     """The documentation builds as a site, with every page in its navigation, and loads nothing from elsewhere."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site/pictures/overview.png").exists()

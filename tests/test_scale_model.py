@@ -30,7 +30,7 @@ WORK = Workload(1_000_000, 10_000_000, 50, 2_000_000, poll_seconds=20_000, large
 
 def test_plan() -> None:
     """Rates times costs: requests, what is stored of them, what each process takes, and maintenance once."""
-    found = plan(COSTS, WORK, Machines(server_cores=1, database_cores=2, disk_bytes=1e11, connections=90))
+    found = plan(COSTS, WORK, Machines(server_cores=1, database_cores=2, disk_bytes=1e11, connections=100))
     # 100 x 2 + 100 x 0.01 + 50 x 5 + 150 x 1, 4 for each of two processes, and 100: 0.71 of a core, used to a half.
     assert found.processes == found.servers == 2
     assert found.server_cores == pytest.approx(0.601 + 2 * 0.004 + 0.1, rel=0.01)
@@ -38,7 +38,7 @@ def test_plan() -> None:
     assert found.maintenance_cores == pytest.approx(0.3, rel=0.01)
     assert found.maintenance_round == 10_060
     assert (found.data_bytes, found.growth_bytes, found.wal_bytes) == (1e11, 50 * 1000 * 86400, 400_000)
-    assert (found.sent_bytes, found.connections, found.connection_bytes) == (200_000, 90, 180e6)
+    assert (found.sent_bytes, found.connections, found.connection_bytes) == (200_000, 100, 200e6)
     assert found.shares["connections to the database"] == 1
     assert found.shares["disk of the database"] == pytest.approx(1 / 0.7)
     assert found.shares["row of the largest account"] == 0.1

@@ -31,15 +31,19 @@ def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: b
         part.unlink(missing_ok=True)
     else:
         _refuse_existing(file, may_be_empty)
+    # Of another process. Told before the part is made, and the part is made inside of the `try`: a signal may interrupt
+    # this anywhere, and what was made must not stay.
+    is_foreign = os.path.lexists(part)
     try:
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    except FileNotFoundError:
-        raise StoreError(f"cannot write {file}: there is no folder {file.parent}") from None
-    except FileExistsError:
-        raise StoreError(
-            f"{part} already exists: another process is writing it, or it is left over from a crash (then delete it)"
-        ) from None
-    try:
+        try:
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        except FileNotFoundError:
+            raise StoreError(f"cannot write {file}: there is no folder {file.parent}") from None
+        except FileExistsError:
+            is_foreign = True
+            raise StoreError(
+                f"{part} already exists: another process is writing it, or it is left over from a crash; then delete it"
+            ) from None
         yield part
         sync(part)
         if not replace:
@@ -47,7 +51,7 @@ def atomic_file(file: Path, mode: int, *, may_be_empty: bool = False, replace: b
         os.replace(part, file)
         sync(file.absolute().parent)
     finally:
-        for suffix in ("", *_SQLITE_SUFFIXES):
+        for suffix in () if is_foreign else ("", *_SQLITE_SUFFIXES):
             Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 

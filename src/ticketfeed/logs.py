@@ -5,6 +5,7 @@ The package logs through the standard library, so that a program that embeds it 
 
 import json
 import logging
+import re
 import sys
 import traceback
 from contextvars import ContextVar
@@ -15,6 +16,9 @@ import msgspec
 
 __all__ = ["REQUEST_ID", "configure_logs"]
 
+REPETITION_SECONDS = 10.0
+# The pool, or the address of the connection, that a line names.
+_OBJECT = re.compile(r"'pool-\d+'| at 0x[0-9a-f]+")
 # ID of the current request, added to every line that is logged while it is answered.
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 
@@ -30,6 +34,24 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("psycopg.pool").filters[:] = [_RepetitionFilter()]
+
+
+class _RepetitionFilter(logging.Filter):
+    """Drops what was logged a moment ago: while a database is away, each connection of each pool says so, again and
+    again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._until: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = _OBJECT.sub("", record.getMessage())
+        if self._until.get(text, 0.0) > record.created:
+            return False
+        self._until = {each: until for each, until in self._until.items() if until > record.created}
+        self._until[text] = record.created + REPETITION_SECONDS
+        return True
 
 
 class _JsonFormatter(logging.Formatter):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.client.playbook import START, Playbook, Reaction, answer, cursor, failure, page, ticket
+from tests.waiting import SECONDS_MAX
 from ticketfeed.client.auth import TokenFile
 from ticketfeed.client.exporter import Exporter
 from ticketfeed.client.flow import Plan
@@ -322,7 +323,7 @@ def test_token_file_waits_for_its_lock(tmp_path: Path) -> None:
     assert thread.is_alive()
     first.replace(b"R2")
     first.close()
-    thread.join(5)
+    thread.join(SECONDS_MAX)
     assert read == [b"R2"]
     second.close()
     assert file.read_bytes() == b"R2"

@@ -212,7 +212,7 @@ def test_own_exporter(tmp_path: Path) -> None:
         assert desk.verdict(output=targets[0]).outcome == "PASS"
         page = desk.get("/api/v2/incremental/tickets/cursor?start_time=0")
         assert page["end_of_stream"]
-        requests.get(f"{desk.url}/api/v2/incremental/tickets/cursor?start_time=0", auth=desk.auth, timeout=10)
+        requests.get(f"{desk.url}/api/v2/incremental/tickets/cursor?start_time=0", auth=desk.auth, timeout=60)
         for target in targets:
             verdict = desk.verdict(output=target)
             output = verdict.output

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.protocol.strategies import TICKET_KEYS
+from tests.waiting import SECONDS_MAX
 from ticketfeed.data.import_files import InputRecord, open_input, read_input
 from ticketfeed.data.load import LoadSummary, OnError, load_records
 from ticketfeed.export.source import read_page
@@ -294,13 +295,13 @@ def test_cancelled_load_stores_nothing(run: Run, waiting_for: str) -> None:
             yield InputRecord(("f", 1), "tickets", b'{"id":1}')
             yield InputRecord(("f", 2), "users", b'{"id":1}')
             reached.set()
-            go_on.wait(10)
+            go_on.wait(SECONDS_MAX)
             if waiting_for == "the next record":
                 yield InputRecord(("f", 3), "tickets", b'{"id":2}')
             done.set()
 
         load = asyncio.create_task(loader.load(records()))
-        await asyncio.to_thread(reached.wait, 10)
+        assert await asyncio.to_thread(reached.wait, SECONDS_MAX)
         load.cancel()
         with pytest.raises(asyncio.CancelledError):
             await load

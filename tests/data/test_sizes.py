@@ -65,7 +65,7 @@ def test_accounts_are_measured(engine: str, tmp_path: Path, request: pytest.Fixt
 
 def test_an_account_out_of_reach(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are measured all the same."""
-    monkeypatch.setattr("ticketfeed.storage.postgres.store.WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("ticketfeed.storage.postgres.store.WAIT_SECONDS", 3.0)
 
     async def main() -> None:
         url = postgres.new_database()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.postgres import PostgresServer
 from tests.storage.contract import NOON, START, ManualClock, putting, ticket
+from tests.waiting import SECONDS_MAX
 from ticketfeed.export.assembly import assemble_page
 from ticketfeed.export.fragment_file import SplicedBody
 from ticketfeed.export.fragments import FragmentCache
@@ -198,7 +199,7 @@ async def read_both(
     after, limit, filters, coding = asked
     request = ExportRequest(after, limit, filters, (), ())
     plain = await read_page(store, account, request, now=clock.now, settle_seconds=0)
-    page, body = await asyncio.wait_for(ask(cache, store, account, request, coding, clock.now), 10)
+    page, body = await asyncio.wait_for(ask(cache, store, account, request, coding, clock.now), SECONDS_MAX)
     assert body == encode_page(plain, URL, ())
     assert (page.after, page.end_of_stream) == (plain.after, plain.end_of_stream)
     return plain.after

@@ -14,6 +14,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.process.conftest import COMMAND, ENVIRONMENT, run
+from tests.waiting import SECONDS_MAX
 
 STORE, OTHER = "sqlite:///ticketfeed.db", "sqlite:///other.db"
 
@@ -120,7 +121,7 @@ def test_kill(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> No
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
         process.kill()
-        return process.wait(30) == -signal.SIGKILL
+        return process.wait(SECONDS_MAX) == -signal.SIGKILL
 
     def listed() -> set[str]:
         made = run("account", "list", "--store", url, cwd=folder)

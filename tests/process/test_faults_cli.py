@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.process.conftest import Start, run
+from tests.waiting import SECONDS_MAX
 from ticketfeed.faults import shipped_scenarios
 
 BASIC = "Basic " + b64encode(b"admin@example.com/token:demo-token").decode()
@@ -24,7 +25,7 @@ body = "teapot"
 
 
 def status_of(url: str) -> int:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=SECONDS_MAX)
     connection.request("GET", "/api/v2/incremental/tickets/cursor?start_time=0", headers={"Authorization": BASIC})
     status = connection.getresponse().status
     connection.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.conftest import PATH, TOKEN, Running, Start, run
-from tests.waiting import wait_until
+from tests.waiting import SECONDS_MAX, wait_until
 from ticketfeed.clock import system_clock
 from ticketfeed.wrap.authority import make_authority
 
@@ -22,7 +22,7 @@ def ask(server: Running, trusted: Path, host: str) -> http.client.HTTPResponse:
     """The answer to a client that checks the certificate for this host."""
     context = ssl.create_default_context(cafile=str(trusted))
     with (
-        socket.create_connection(server.address, timeout=30) as plain,
+        socket.create_connection(server.address, timeout=SECONDS_MAX) as plain,
         context.wrap_socket(plain, server_hostname=host) as secure,
     ):
         connection = http.client.HTTPConnection(host)
@@ -83,7 +83,7 @@ def test_rough(serve: Start, tmp_path: Path) -> None:
         with server.connect() as rough:
             rough.sendall(sent)
             rough.shutdown(socket.SHUT_WR)
-            rough.settimeout(5)
+            rough.settimeout(SECONDS_MAX)
             while rough.recv(1000):
                 pass
     waiting = server.connect()
@@ -103,19 +103,19 @@ def test_noise(serve: Start, tmp_path: Path) -> None:
     server = serve("--tls", env={"TICKETFEED_CA_DIR": str(tmp_path / "ca")})
     trusting = ssl._create_unverified_context()
     for number in range(60):
-        with socket.create_connection(server.address, timeout=10) as plain:
+        with socket.create_connection(server.address, timeout=SECONDS_MAX) as plain:
             hello = b"\x16\x03\x01" + chance.randbytes(2) if number % 2 else b""
             plain.sendall(hello + chance.randbytes(chance.randrange(200)))
     for _ in range(40):
         with (
-            socket.create_connection(server.address, timeout=10) as plain,
+            socket.create_connection(server.address, timeout=SECONDS_MAX) as plain,
             trusting.wrap_socket(plain, server_hostname="acme.zendesk.com") as secure,
         ):
             secure.sendall(chance.randbytes(chance.randrange(1, 200)) + b"\r\n\r\n")
             answer = secure.recv(1000)
             assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     with (
-        socket.create_connection(server.address, timeout=10) as plain,
+        socket.create_connection(server.address, timeout=SECONDS_MAX) as plain,
         trusting.wrap_socket(plain, server_hostname="acme.zendesk.com") as secure,
     ):
         head = f"GET {TARGET} HTTP/1.1\r\nHost: acme.zendesk.com\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"

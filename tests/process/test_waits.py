@@ -18,6 +18,7 @@ import pytest
 
 from tests.engines import EngineName
 from tests.process.conftest import COMMAND, ENVIRONMENT, TOKEN, Running, Start, run
+from tests.waiting import SECONDS_MAX
 from ticketfeed.protocol.tickets import parse_ticket
 from ticketfeed.storage import open_store
 from ticketfeed.writing.credentials import add_user_credential
@@ -46,7 +47,7 @@ def held(url: str, account: str) -> Iterator[None]:
     """A stranger holds what writes of the account need: its row, or with SQLite the lock of the file."""
     if url.startswith("sqlite:///"):
         with contextlib.closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection:
-            connection.set_busy_timeout(5000)
+            connection.set_busy_timeout(round(1000 * SECONDS_MAX))
             connection.execute("BEGIN IMMEDIATE")
             yield
         return
@@ -101,7 +102,7 @@ def ask(server: Running, method: str, path: str, account: str = "acme") -> Asked
     """One request on a connection of its own."""
     headers = {"Host": f"{account}.localhost", "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     body = b'{"ticket":{"comment":{"body":"x"}}}' if method == "POST" else None
-    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=SECONDS_MAX)) as connection:
         began = time.monotonic()
         connection.request(method, path, body, headers)
         answer = connection.getresponse()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from itertools import product
 from typing import Any
 
 import pytest
@@ -136,6 +137,7 @@ def json_logs() -> Any:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield lambda: configure_logs()
+    logging.getLogger("psycopg.pool").filters.clear()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -174,6 +176,19 @@ def test_unexpected(error: Exception, json_logs: Any, capsys: pytest.CaptureFixt
     )
     assert line["status"] == 500
     assert raised["request_id"] == line["request_id"] == answer.headers["x-request-id"]
+
+
+def test_repetitions_of_pools(json_logs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Why a database cannot be reached is logged once in ten seconds, not for each connection of each pool."""
+    json_logs()
+    lines = [
+        f"error connecting in 'pool-{number}': {reason}" for number in (1, 22) for reason in ("refused", "reset")
+    ] + [f"discarding closed connection: <psycopg.Connection [BAD] at 0x{each}>" for each in ("7ff5", "7fde")]
+    for created, line in product((NOON, NOON + 1, NOON + 12), lines):
+        record = logging.makeLogRecord({"levelno": logging.WARNING, "msg": line, "created": created})
+        logging.getLogger("psycopg.pool").handle(record)
+    events = [json.loads(line)["event"].rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert events == ["refused", "reset", "0x7ff5>"] * 2
 
 
 def test_silent_when_embedded(capfd: pytest.CaptureFixture[str]) -> None:

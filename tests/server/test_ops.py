@@ -76,8 +76,8 @@ def test_ready() -> None:
 def test_not_ready_with_another_schema() -> None:
     """A schema that this release does not know is not served."""
 
-    async def inspect(work: Any, *, is_probe: bool) -> Any:
-        assert is_probe
+    async def inspect(work: Any, *, accounts: Any, is_probe: bool) -> Any:
+        assert (is_probe, accounts) == (True, [])
         snapshot = Mock(migration_problems=lambda: iter(["migration 9 is unknown"]), accounts=lambda: iter([]))
         return work(snapshot)
 
@@ -112,8 +112,8 @@ def test_accounts_out_of_reach() -> None:
                     raise StoreUnavailable("away")
                 return type(snapshot).state(snapshot, account)
 
-            def accounts() -> Any:
-                return [(account, state(account)) for account in snapshot.list_accounts()]
+            def accounts(of: Any) -> Any:
+                return [(account, state(account)) for account in of or snapshot.list_accounts()]
 
             snapshot.state, snapshot.accounts = state, accounts
             return work(snapshot)

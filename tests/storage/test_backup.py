@@ -17,7 +17,6 @@ from tests.citus import CitusServer
 from tests.engines import EngineName
 from tests.postgres import PostgresServer
 from tests.storage.contract import ALL, NOON, START, ManualClock, putting, ticket, user
-from ticketfeed.atomic_file import atomic_file
 from ticketfeed.data.integrity_check import REPORTS_MAX, check_store
 from ticketfeed.export.source import read_page
 from ticketfeed.protocol.errors import StoreError
@@ -658,13 +657,6 @@ def test_the_password_is_no_argument(postgres: PostgresServer, tmp_path: Path, m
     assert environment.endswith("hush")
     assert "--schema=ticketfeed" in arguments
     assert "hush" not in arguments
-
-
-def test_a_file_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    """A file that appears under the name while its part is being filled stays, and the part goes."""
-    with pytest.raises(StoreError, match="already exists"), atomic_file(tmp_path / "x", 0o600):
-        (tmp_path / "x").write_bytes(b"theirs")
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_no_care_in_memory(tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
 """The storage contract on a real Citus, whose coordinator TICKETFEED_TEST_CITUS_DSN names; skipped without."""
 
 import asyncio
+import time
 from collections.abc import Iterator
+from random import Random
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.citus import CITUS_URL, NO_CITUS, CitusServer
-from tests.storage.contract import NOON, ManualClock, putting, ticket
+from tests.citus import CITUS_URL, NO_CITUS, CitusServer, worker_urls
+from tests.storage.contract import NOON, ManualClock, putting, ticket, user
 from tests.storage.engine_contract import EngineContract
-from ticketfeed.protocol.errors import StoreError
+from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.protocol.rows import ChangeRow
-from ticketfeed.storage.contract import Store
+from ticketfeed.storage.contract import Store, WriteTransaction
 from ticketfeed.storage.distribution import distribute_store
+from ticketfeed.storage.postgres import nodes
 from ticketfeed.storage.postgres.citus import distribute_tables, write_sequential
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.postgres.store import PostgresStore
@@ -25,7 +30,8 @@ if not CITUS_URL:
 
 class TestCitus(EngineContract):
     @pytest.fixture(autouse=True)
-    def server(self, citus: CitusServer) -> Iterator[None]:
+    def server(self, citus: CitusServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(nodes, "SIZES_SECONDS", 0.0)
         self._server = citus
         yield
         citus.take_back()
@@ -92,6 +98,74 @@ def test_a_store_that_is_distributed_in_part(url: str) -> None:
         assert any("rows of the table ticket that nobody sees" in risk for risk in asyncio.run(open_store(url)))
         assert distribute_store(url) == []
         assert asyncio.run(open_store(url)) == []
+
+
+def test_the_size_of_all_nodes(url: str) -> None:
+    """The size of a store is that of its tables on the coordinator and on every node."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(url, ManualClock())
+        account = await store.create_account("acme")
+        texts = Random(1)
+        tickets = [ticket(id, 10, description=texts.randbytes(2000).hex()) for id in range(1, 1000)]
+        await store.write(account, putting(tickets, keep=True))
+        size = await store.inspect(lambda snapshot: snapshot.size_bytes(), accounts=[])
+        held = []
+        for node in (url, *worker_urls(url)):
+            with psycopg.connect(node, autocommit=True) as connection:
+                connection.execute("SET citus.override_table_visibility = off")  # which hides shards from others
+                held += [size for (size,) in connection.execute(QUERIES["size_bytes"].encode()).fetchall()]
+        assert sum(held[1:]) > 2_000_000
+        assert size == pytest.approx(sum(held), abs=200_000)
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("table", ["ticket", "record"])
+def test_a_row_that_a_stranger_holds_on_a_worker(url: str, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the account's row: a write waits for it as long as for any other, and is done as soon as it is let go."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.store.WAIT_SECONDS", 2.0)
+    monkeypatch.setattr("ticketfeed.storage.postgres.writer.WAIT_SECONDS", 2.0)
+
+    async def main() -> None:
+        store = await PostgresStore.open(url, ManualClock())
+        account = await store.create_account("acme")
+
+        def put(write: WriteTransaction) -> None:
+            write.put_tickets([ticket(1)])
+            write.put_records([user(5)])
+
+        async def seconds_of(*, is_alone: bool) -> float:
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await store.write(account, put, exclusive=is_alone)
+            return time.monotonic() - started
+
+        await store.write(account, put)
+        shard, node = place_of(url, table, account)
+        with psycopg.connect(node) as stranger:
+            stranger.execute(f"SELECT FROM ticketfeed.{table}_{shard} WHERE account_id = 1 FOR UPDATE".encode())
+            for is_alone in (False, True):
+                assert 1.5 < await seconds_of(is_alone=is_alone) < 4
+            waiting = asyncio.create_task(store.write(account, put))
+            await asyncio.sleep(0.3)
+            stranger.rollback()
+            await asyncio.wait_for(waiting, 2.0)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def place_of(url: str, table: str, account: Account) -> tuple[int, str]:
+    """The shard of a table that has an account, and the URL of its node."""
+    sql = "SELECT get_shard_id_for_distribution_column(%s::regclass, %s)"
+    with psycopg.connect(url, autocommit=True) as connection:
+        ((shard,),) = connection.execute(sql.encode(), (f"ticketfeed.{table}", account.account_id)).fetchall()
+        sql = "SELECT nodeport FROM pg_dist_shard_placement WHERE shardid = %s"
+        ((port,),) = connection.execute(sql.encode(), (shard,)).fetchall()
+    (node,) = (each for each in worker_urls(url) if urlsplit(each).port == port)
+    return shard, node
 
 
 async def open_store(url: str) -> list[str]:

@@ -114,3 +114,65 @@ def test_a_slot_of_several() -> None:
         assert slots._lines == {}
 
     asyncio.run(main())
+
+
+def test_accounts_of_a_server_that_hangs() -> None:
+    """However many accounts it has, they hold half of the slots for what takes long, also of those that never failed;
+    and once these were given up in vain, nobody waits for it. Others that failed get theirs all the same."""
+
+    async def main() -> None:
+        slots = AccountSlots(4, 2, 4, lambda account_id: account_id // 100 or None)
+        held = [slot for account_id in (101, 102) for slot in await taken(slots, account_id, 1)]
+        await let_an_hour_pass()
+        assert [await take(slots, account_id) for account_id in (101, 103, 104)] == [None, None, None]
+        assert len([slot for account_id in (201, 202, 1, 2) for slot in await taken(slots, account_id, 1)]) == 4
+        for slot in held:
+            slot.abandon()
+            slot.abandon()
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="the server that has the account does not answer"):
+            await slots.take(105, started + 5)
+        assert time.monotonic() - started < 1
+        for slot in held:
+            slot.release()
+            slot.abandon()
+        again = [slot for account_id in (103, 104) for slot in await taken(slots, account_id, 1)]
+        assert not again, "others use what is free"
+        assert slots._hanging.total() == 0
+
+    asyncio.run(main())
+
+
+def test_accounts_that_failed_beside_a_server_that_hangs() -> None:
+    """They get a slot again."""
+
+    async def main() -> None:
+        slots = AccountSlots(4, 2, 4, lambda account_id: account_id // 100 or None)
+        (failed,) = await taken(slots, 201, 1)
+        failed.has_failed = True
+        failed.release()
+        held = [slot for account_id in (101, 102) for slot in await taken(slots, account_id, 1)]
+        await let_an_hour_pass()
+        assert await take(slots, 201) is None, "half are in use for long, of accounts that may be answered"
+        for slot in held:
+            slot.abandon()
+        assert await take(slots, 201) is not None
+
+    asyncio.run(main())
+
+
+def test_an_account_whose_share_hangs() -> None:
+    """Nobody waits for it until one of its slots is free."""
+
+    async def main() -> None:
+        slots = AccountSlots(4, 2, 0)
+        held = await taken(slots, 1, 2)
+        for slot in held:
+            slot.abandon()
+        started = time.monotonic()
+        assert await take(slots, 1, 5.0) is None
+        assert time.monotonic() - started < 1
+        held[0].release()
+        assert await take(slots, 1) is not None
+
+    asyncio.run(main())

@@ -47,7 +47,7 @@ class ThreadCommand:
 
 
 async def run_in_thread(
-    scenario: Scenario, bug: str, world: World, folder: Path, *, seed: int = 1, timeout: float = 60
+    scenario: Scenario, bug: str, world: World, folder: Path, *, seed: int = 1, timeout: float = 300
 ) -> ScenarioRun:
     """What `torture` says of the connector with this bug; of the right one without a bug."""
     folder.mkdir()

@@ -6,6 +6,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.waiting import SECONDS_MAX
 from tests.wrap.test_proxy import ask, with_proxy
 from ticketfeed.wrap.hosts import Address
 from ticketfeed.wrap.proxy import Refused, parse_head
@@ -38,6 +39,6 @@ def test_the_proxy_survives_noise() -> None:
             answer = await ask(proxy, noise, ends=True)
             assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"heard "))
         head = b"CONNECT acme.zendesk.com:443 HTTP/1.1\r\n\r\n"
-        assert (await asyncio.wait_for(ask(proxy, head + b"hello", ends=True), 10)).endswith(b"heard hello")
+        assert (await asyncio.wait_for(ask(proxy, head + b"hello", ends=True), SECONDS_MAX)).endswith(b"heard hello")
 
     with_proxy(test)

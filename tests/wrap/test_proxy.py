@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.waiting import SECONDS_MAX
 from ticketfeed.wrap import proxy as proxy_module
 from ticketfeed.wrap.hosts import Address
 from ticketfeed.wrap.proxy import HEAD_BYTES_MAX, Head, Proxy, Refused, parse_head
@@ -77,7 +78,7 @@ async def ask(address: Address, text: bytes, *, ends: bool = False) -> bytes:
     writer.write(text)
     if ends:
         writer.write_eof()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         answer = await reader.read()
     writer.close()
     return answer

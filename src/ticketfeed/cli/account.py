@@ -90,10 +90,10 @@ def quota(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Let it hold any number.")] = False,
 ) -> None:
-    """Show how much an account may hold, or change it. What is not named stays as it is.
+    """Show or change the quota of an account. What is not named stays as it is.
 
-    Once an account holds so much, servers answer writes to it with 403, but for deletions. They compare tickets every
-    ten seconds; bytes are those of the last measurement, of an hour ago at most. Commands are not held to it.
+    Once the quota is reached, servers answer writes to the account with 403, except deletions. Tickets are compared
+    every ten seconds; bytes are those of the last measurement. Quotas do not apply to commands.
     """
     if clear and (tickets_max, bytes_max) != (None, None):
         raise BadInput("--clear stands alone")
@@ -101,7 +101,7 @@ def quota(
     async def work() -> AccountQuota:
         async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:
             account = await choose_account(store, name)
-            before = await store.inspect(lambda snapshot: snapshot.find_quota(account))
+            before = await store.inspect(lambda snapshot: snapshot.find_quota(account), accounts=[account])
             changes = {"tickets_max": tickets_max, "bytes_max": bytes_max}
             after = before._replace(**{key: most for key, most in changes.items() if most is not None})
             after = AccountQuota() if clear else after

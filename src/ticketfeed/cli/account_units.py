@@ -88,8 +88,8 @@ def import_(
 ) -> None:
     """Put the account of FILE, written by `ticketfeed account export`, into the store, which must not have it.
 
-    Nobody sees the account before it is whole. It is fenced: new changes come after all that its readers were given,
-    and cursors stay valid.
+    The account appears when it is complete. It is fenced: new changes come after all that its readers were given, and
+    cursors stay valid.
     """
 
     async def work() -> tuple[str, CopiedAccount]:
@@ -124,7 +124,7 @@ def copy(
     """Copy an account to another store, which must not have it, while it is read and written.
 
     Reads are never blocked. Writes are refused with 503 and Retry-After while the end of the account is copied, usually
-    for a fraction of a second. Nobody sees the copy before it is whole. It is fenced as after an import.
+    for a fraction of a second. The copy appears when it is complete. It is fenced as after an import.
     """
     is_accepted = settings.accept_clock
 
@@ -149,7 +149,7 @@ def copy(
 
 @with_settings("store", "accept_clock")
 def unfreeze(settings: Settings, name: NameArgument) -> None:
-    """Take writes of an account again that were refused since it was moved."""
+    """Accept writes to an account again, which were refused since it was moved."""
 
     async def work() -> bool:
         async with opened(settings.store, create=False, accept_clock=settings.accept_clock) as store:

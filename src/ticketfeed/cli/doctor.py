@@ -173,10 +173,10 @@ def _check_replica(url: str, store_id: str) -> Finding:
 
 async def _check_store(store: Store) -> AsyncIterator[Finding]:
     try:
-        faults = await store.inspect(lambda snapshot: list(snapshot.migration_problems()))
+        faults = await store.inspect(lambda snapshot: list(snapshot.migration_problems()), accounts=[])
         for fault in faults:
             yield Finding("fail", fault)
-        for warning in await store.inspect(lambda snapshot: list(snapshot.risks())):
+        for warning in await store.inspect(lambda snapshot: list(snapshot.risks()), accounts=[]):
             yield Finding("warn", warning)
         accounts = await store.list_accounts()
         if not accounts:
@@ -214,7 +214,7 @@ async def _check_account(store: Store, account: Account) -> AsyncIterator[Findin
             f"set the clock right, then: ticketfeed repair clock --account {name}; see docs/how-to/repair-a-clock.md"
         )
         yield Finding("warn", f"account {name}: {status.clock}", advice)
-    if large := await store.inspect(lambda snapshot: _large_ids(snapshot, account)):
+    if large := await store.inspect(lambda snapshot: _large_ids(snapshot, account), accounts=[account]):
         advice = "new ids are made below them; ticketfeed check names each"
         yield Finding("warn", f"account {name}: ids near the end of 64 bits: {', '.join(large)}", advice)
     if not any(token.revoked_at is None for token in await store.list_credentials(account)):

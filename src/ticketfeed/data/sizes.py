@@ -61,7 +61,7 @@ async def measure_account(store: Store, account: Account, now: int) -> bool:
         is_due = state is not None and _is_due(state, snapshot.find_size(account), now)
         return snapshot.measure(account, now) if is_due else None
 
-    size = await store.inspect(measure, statement_seconds=LONG_STATEMENT_SECONDS)
+    size = await store.inspect(measure, accounts=[account], statement_seconds=LONG_STATEMENT_SECONDS)
     if size is not None:
         await store.write(account, lambda write: write.put_size(size))
     return size is not None

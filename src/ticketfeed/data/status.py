@@ -4,21 +4,21 @@ Everything is read in one snapshot, in a thread, so that monitoring does not del
 up to a limit: for a consumer at the beginning of three million tickets, an exact count would read three million rows.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
+from ticketfeed.data.all_accounts import AllAccounts
 from ticketfeed.protocol.consumers import CONSUMER_DAYS_MAX, Consumer
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
+from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Position
 from ticketfeed.protocol.oauth import OAUTH_ID_MIN, OauthToken
 from ticketfeed.protocol.watermark import clock_behind
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.contract import Store
-from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, WATCH_STATEMENT_SECONDS, Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = [
     "PENDING_MAX",
@@ -89,6 +89,7 @@ class FeedStatus:
 
     `clock`: what is wrong with the machine's clock, or with a feed that lies in the future; empty for nothing.
     `size`: how large the account was when it was last measured; None if it never was. `quota`: how large it may become.
+    `mirror`: what it is a mirror of, if it is one.
     """
 
     account: Account
@@ -99,6 +100,7 @@ class FeedStatus:
     clock: str = ""
     size: AccountSize | None = None
     quota: AccountQuota = AccountQuota()  # noqa: RUF009 - never changed in place
+    mirror: Mirror | None = None
 
     @property
     def open_seconds(self) -> int:
@@ -106,18 +108,8 @@ class FeedStatus:
         return max(0, self.state.last_generated_timestamp - self.state.watermark)
 
 
-async def read_status(
-    store: Store,
-    account: Account,
-    *,
-    now: int,
-    settle_seconds: int = 0,
-    statement_seconds: float = SHORT_STATEMENT_SECONDS,
-) -> FeedStatus:
-    """Read the status of an account. `now`: the machine's, as consumers are seen by it. Raises StoreUnavailable.
-
-    `statement_seconds`: as of `MaintenanceStore.inspect`.
-    """
+async def read_status(store: Store, account: Account, *, now: int, settle_seconds: int = 0) -> FeedStatus:
+    """Read the status of an account. `now`: the machine's, as consumers are seen by it. Raises StoreUnavailable."""
     problem, consumers = "", list[Consumer]()
     try:
         consumers = await store.read_consumers(account)
@@ -139,9 +131,11 @@ async def read_status(
         ahead = max(clock_behind(each, now) for each in states)
         future = f"the newest change is {ahead:,} s ahead of now, and not readable until then" if ahead else ""
         size, quota = snapshot.find_size(account), snapshot.find_quota(account)
-        return FeedStatus(account, state, snapshot.size_bytes(), statuses, problem, clock or future, size, quota)
+        mirror = _read_mirrors(snapshot, [account]).get(account.account_id)
+        store_bytes = snapshot.size_bytes()
+        return FeedStatus(account, state, store_bytes, statuses, problem, clock or future, size, quota, mirror)
 
-    return await store.inspect(read, statement_seconds=statement_seconds)
+    return await store.inspect(read, accounts=[account])
 
 
 class AllStatuses:
@@ -149,81 +143,67 @@ class AllStatuses:
 
     Pending changes are counted consumer by consumer: each `read` counts for so many accounts as COUNT_SECONDS allow,
     those first whose counts are the oldest. Of the others it returns the counts of an earlier one, or no consumers.
-    While a server of some accounts is away it asks for one account after the other, as far as that time allows, too; of
-    those for which there was no time it returns what is known from before.
     """
 
     def __init__(self) -> None:
+        self._accounts = AllAccounts()
         # By account, those whose counts are the oldest first.
         self._counted: dict[Account, Sequence[ConsumerStatus]] = {}
         self._known: dict[Account, FeedStatus] = {}
 
     async def read(self, store: Store, *, now: int, settle_seconds: int = 0) -> list[FeedStatus]:
-        """Accounts that cannot be reached are left out. Raises StoreUnavailable."""
+        """Accounts that cannot be reached are left out; of those for which there was no time it returns what is known
+        from before. Raises StoreUnavailable."""
         problem, consumers = "", dict[int, list[Consumer]]()
         try:
             consumers = await store.read_all_consumers()
         except (StoreError, StoreUnavailable) as error:
             problem = str(error)
-        times = partial(store.clocks.at, now=now)
+        order = {account: number for number, account in enumerate(self._counted)}
+        deadline = time.monotonic() + COUNT_SECONDS
 
-        def read(snapshot: Snapshot) -> list[FeedStatus]:
-            found = [(account, state or FeedState()) for account, state in snapshot.accounts()]
-            deadline = time.monotonic() + COUNT_SECONDS
-            order = {account: number for number, account in enumerate(self._counted)}
+        def read(
+            snapshot: Snapshot, of: Sequence[Account] | None
+        ) -> tuple[list[FeedStatus], dict[Account, Sequence[ConsumerStatus]]]:
+            found = [(account, state or FeedState()) for account, state in snapshot.accounts(of)]
+            counted = dict[Account, Sequence[ConsumerStatus]]()
             for account, state in sorted(found, key=lambda pair: order.get(pair[0], -1)):
                 if time.monotonic() > deadline:
                     break
-                self._counted.pop(account, None)
-                recent = _recent(consumers.get(account.account_id, ()), now)
-                self._counted[account] = _consumer_statuses(
-                    snapshot, account, recent, state, times(account), settle_seconds
-                )
-            size, sizes, quotas = snapshot.size_bytes(), dict(snapshot.sizes()), dict(snapshot.quotas())
-            return [
+                recent, at = _recent(consumers.get(account.account_id, ()), now), store.clocks.at(account, now)
+                counted[account] = _consumer_statuses(snapshot, account, recent, state, at, settle_seconds)
+            size, sizes, quotas = snapshot.size_bytes(), dict(snapshot.sizes(of)), dict(snapshot.quotas(of))
+            mirrors = _read_mirrors(snapshot, of)
+            statuses = [
                 FeedStatus(
                     each,
                     state,
                     size,
-                    self._counted.get(each, ()),
+                    counted.get(each, self._counted.get(each, ())),
                     problem,
                     size=sizes.get(each.account_id),
                     quota=quotas.get(each.account_id, AccountQuota()),
+                    mirror=mirrors.get(each.account_id),
                 )
                 for each, state in found
             ]
+            return statuses, counted
 
-        try:
-            statuses = await store.inspect(read, statement_seconds=WATCH_STATEMENT_SECONDS)
-        except StoreUnavailable:  # an account is out of reach, or the whole store
-            return await self._read_each(store, now, settle_seconds)
-        self._known = {each.account: each for each in statuses}
-        return statuses
-
-    async def _read_each(self, store: Store, now: int, settle_seconds: int) -> list[FeedStatus]:
-        """As far as COUNT_SECONDS allow, beginning where the last one ended. Raises StoreUnavailable if none can be."""
-        accounts = await store.list_accounts()
-        deadline, reason, is_reached = time.monotonic() + COUNT_SECONDS, StoreUnavailable("no account"), False
-        order = {account: number for number, account in enumerate(self._counted)}
-        for account in sorted(accounts, key=lambda each: order.get(each, -1)):
-            if (remaining := deadline - time.monotonic()) < 0:
-                break
+        seen = await self._accounts.inspect(store, read)
+        left = {account: self._known[account] for account in seen.left if account in self._known}
+        self._known = left | {each.account: each for statuses, _ in seen.found for each in statuses}
+        for account, found in (pair for _, counted in seen.found for pair in counted.items()):
             self._counted.pop(account, None)
-            self._counted[account] = ()
-            seconds = min(remaining, COUNT_SECONDS / 4)
-            # Ended by the server, or those that hang would soon hold all threads.
-            reading = read_status(
-                store, account, now=now, settle_seconds=settle_seconds, statement_seconds=max(0.01, seconds)
-            )
-            try:
-                self._known[account] = await asyncio.wait_for(reading, seconds)
-                is_reached = True
-            except (StoreError, StoreUnavailable, TimeoutError) as error:
-                self._known.pop(account, None)
-                reason = StoreUnavailable(str(error))
-        if not is_reached:
-            raise reason
-        return [self._known[account] for account in accounts if account in self._known]
+            self._counted[account] = found
+        return sorted(self._known.values(), key=lambda each: each.account.account_id)
+
+
+def _read_mirrors(snapshot: Snapshot, of: Sequence[Account] | None) -> dict[int, Mirror]:
+    """None of them if one cannot be decoded, which the integrity check tells of."""
+    try:
+        return dict(snapshot.mirrors(of))
+    except StoreError:
+        return {}
 
 
 def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
@@ -238,9 +218,12 @@ def readable_until(state: FeedState, now: int, settle_seconds: int) -> int:
     return min(closed, now - settle_seconds)
 
 
-def farthest_ahead(snapshot: Snapshot, now: Callable[[Account], int]) -> int:
-    """How many seconds the newest change of any account is ahead of its time, when that is too many; or 0."""
-    states = ((account, state) for account, state in snapshot.accounts() if state is not None)
+def farthest_ahead(snapshot: Snapshot, now: Callable[[Account], int], of: Sequence[Account] | None = None) -> int:
+    """How many seconds the newest change of any account is ahead of its time, when that is too many; or 0.
+
+    `of`: as of `Snapshot.accounts`.
+    """
+    states = ((account, state) for account, state in snapshot.accounts(of) if state is not None)
     return max((clock_behind(state, now(account)) for account, state in states), default=0)
 
 

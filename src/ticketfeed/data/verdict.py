@@ -64,7 +64,7 @@ async def read_verdict(store: Store, account: Account, *, now: int, options: Ver
             since=options.since,
         )
 
-    return await store.inspect(read, statement_seconds=LONG_STATEMENT_SECONDS)
+    return await store.inspect(read, accounts=[account], statement_seconds=LONG_STATEMENT_SECONDS)
 
 
 def _choose(

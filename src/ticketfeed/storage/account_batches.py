@@ -21,7 +21,7 @@ Away = dict[Account, StoreError | StoreUnavailable]
 # Accounts of one statement: a few milliseconds in the database.
 BATCH = 1000
 # Shards that are read at the same time. What waits for a server that is away has a connection meanwhile.
-TOGETHER = 2
+TOGETHER = 8
 # How long one account alone is waited for, and how many in a row.
 ALONE_SECONDS = 1.0
 FAILED_MAX = 4

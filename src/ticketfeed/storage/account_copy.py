@@ -138,7 +138,9 @@ class _Copy:
 
     async def run_pass(self, seen: _Seen | None, *, is_last: bool) -> _Seen:
         """Copy what has changed since the pass that began with `seen`; returns what this one begins with."""
-        return await self._source.inspect(partial(self._pass, seen, is_last), statement_seconds=LONG_STATEMENT_SECONDS)
+        return await self._source.inspect(
+            partial(self._pass, seen, is_last), accounts=[self._account], statement_seconds=LONG_STATEMENT_SECONDS
+        )
 
     async def complete(self, subdomain: str, seen: _Seen, clock_error_seconds: int, *, is_file: bool) -> None:
         """Let the account be seen."""

@@ -11,7 +11,7 @@ Prepared = Literal["auto", "always", "never"]
 class ConnectionLimits(NamedTuple):
     """At most so many connections to each server for `reads`, and to the primary for `writes`.
 
-    Of reads a third, of writes half are for those which are quick (storage/shares.py); five more are for snapshots.
+    Of reads a third, of writes half are for those which are quick (storage/shares.py); ten more are for snapshots.
     """
 
     reads: int = 24

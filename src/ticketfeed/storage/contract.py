@@ -295,14 +295,17 @@ class MaintenanceStore(Protocol):
         self,
         work: Callable[[Snapshot], T],
         *,
+        accounts: Sequence[Account] | None = None,
         is_probe: bool = False,
         statement_seconds: float = SHORT_STATEMENT_SECONDS,
     ) -> T:
         """Run `work` over one snapshot of everything, while writers go on; returns what it returns.
 
         `work` runs in another thread and may block. Writes use other threads and connections; so does a probe, a short
-        look whether the store can be read at all, of which one runs at a time. A statement that takes longer than
-        `statement_seconds` is ended, where it runs on a server: what reads all rows of an account asks for more.
+        look whether the store can be read at all, of which one runs at a time. `accounts`: those whose rows it reads,
+        all of one shard; [] for none, as for what the engine says of itself; None for all. A statement that takes
+        longer than `statement_seconds` is ended, where it runs on a server: what reads all rows of an account asks for
+        more. No longer is the work waited for, either, even if the server hangs. Raises StoreUnavailable.
         """
 
     def read_pools(self) -> list[PoolStatus]:

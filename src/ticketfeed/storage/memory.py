@@ -348,6 +348,7 @@ class MemoryStore(MemoryShardStore, MemorySidecarStore):
         self,
         work: Callable[[Snapshot], T],
         *,
+        accounts: Sequence[Account] | None = None,  # noqa: ARG002
         is_probe: bool = False,  # noqa: ARG002
         statement_seconds: float = SHORT_STATEMENT_SECONDS,  # noqa: ARG002
     ) -> T:

@@ -1,7 +1,7 @@
 """What a store in memory holds at one moment, for checks, copies and measurements."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import chain
 
@@ -34,8 +34,8 @@ class MemorySnapshot:
         data = self._data.get(account.account_id)
         return data.state if data else None
 
-    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        return ((account, self.state(account)) for account in self._accounts)
+    def accounts(self, of: Sequence[Account] | None = None) -> Iterator[tuple[Account, FeedState | None]]:
+        return ((account, self.state(account)) for account in (self._accounts if of is None else of))
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         return iter(sorted(self._data[account.account_id].tickets.values(), key=position_of))
@@ -53,8 +53,8 @@ class MemorySnapshot:
         mirror = self._data[account.account_id].mirror
         return iter(() if mirror is None else (mirror,))
 
-    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
-        found = ((account_id, data.mirror) for account_id, data in self._data.items())
+    def mirrors(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, Mirror]]:
+        found = ((account_id, data.mirror) for account_id, data in self._of(of))
         return ((account_id, mirror) for account_id, mirror in found if mirror is not None)
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
@@ -130,15 +130,20 @@ class MemorySnapshot:
     def find_size(self, account: Account) -> AccountSize | None:
         return self._data[account.account_id].size
 
-    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
-        found = ((account_id, data.size) for account_id, data in self._data.items())
+    def sizes(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, AccountSize]]:
+        found = ((account_id, data.size) for account_id, data in self._of(of))
         return ((account_id, size) for account_id, size in found if size is not None)
 
     def find_quota(self, account: Account) -> AccountQuota:
         return self._data[account.account_id].quota
 
-    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
-        return ((account_id, data.quota) for account_id, data in self._data.items())
+    def quotas(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, AccountQuota]]:
+        return ((account_id, data.quota) for account_id, data in self._of(of))
+
+    def _of(self, accounts: Sequence[Account] | None) -> Iterable[tuple[int, AccountData]]:
+        if accounts is None:
+            return self._data.items()
+        return [(account.account_id, self._data[account.account_id]) for account in accounts]
 
     def nodes(self) -> Iterator[NodeStatus]:
         return iter(())

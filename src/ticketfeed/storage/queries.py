@@ -175,6 +175,12 @@ def delete_rows_sql(dialect: Dialect, table: str) -> str:
 
 
 @cache
+def of_accounts_sql(dialect: Dialect, sql: str) -> str:
+    """A query whose rows begin with account_id, of the accounts `:ids` alone."""
+    return f"SELECT * FROM ({sql}) AS every WHERE {translate(dialect, 'account_id = ANY (:ids)')}"
+
+
+@cache
 def orphans_sql(dialect: Dialect) -> str:
     """A query of (table, account_id, rows) for rows whose account is missing."""
     counts = (

@@ -1,6 +1,6 @@
 """The part of the Store contract that looks at all that is stored: checks, status and readiness use it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from ticketfeed.protocol.mirrors import Mirror
@@ -10,12 +10,10 @@ from ticketfeed.protocol.stored_words import StoredWords
 from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.pool_status import NodeStatus
 
-__all__ = ["LONG_STATEMENT_SECONDS", "SHORT_STATEMENT_SECONDS", "WATCH_STATEMENT_SECONDS", "Snapshot"]
+__all__ = ["LONG_STATEMENT_SECONDS", "SHORT_STATEMENT_SECONDS", "Snapshot"]
 
 # How long a statement may take that looks at a few rows of each account: as long as a request waits for the store.
 SHORT_STATEMENT_SECONDS = 5.0
-# And one that looks at all accounts again and again, of which some may be on a server that is away.
-WATCH_STATEMENT_SECONDS = 1.0
 # And one that reads all rows of an account, where somebody waits for its end: thirty million tickets take minutes.
 LONG_STATEMENT_SECONDS = 3600.0
 
@@ -33,8 +31,11 @@ class Snapshot(Protocol):
     def state(self, account: Account) -> FeedState | None:
         """The state of the account's tickets; None if its row is missing."""
 
-    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
-        """Every account with its `state`, by account_id. Where accounts are distributed, all must be there."""
+    def accounts(self, of: Sequence[Account] | None = None) -> Iterator[tuple[Account, FeedState | None]]:
+        """Every account with its `state`, by account_id. Where accounts are distributed, all must be there.
+
+        `of`: as in `mirrors`, `sizes` and `quotas`, only these, some of one shard; None for all.
+        """
 
     def tickets(self, account: Account) -> Iterator[TicketRow]:
         """Every ticket in feed order, found the way a page finds it."""
@@ -51,7 +52,7 @@ class Snapshot(Protocol):
     def mirror(self, account: Account) -> Iterator[Mirror]:
         """The account's mirror, if it is one. Raises StoreError for one that cannot be decoded."""
 
-    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
+    def mirrors(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, Mirror]]:
         """(account_id, mirror) of every account that is one. Raises StoreError as `mirror` does."""
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
@@ -99,13 +100,13 @@ class Snapshot(Protocol):
     def find_size(self, account: Account) -> AccountSize | None:
         """What was measured of an account last; None if it never was."""
 
-    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
+    def sizes(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, AccountSize]]:
         """What was measured last, by account_id."""
 
     def find_quota(self, account: Account) -> AccountQuota:
         """How much an account may hold."""
 
-    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
+    def quotas(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, AccountQuota]]:
         """The quotas of the accounts that have one, by account_id."""
 
     def nodes(self) -> Iterator[NodeStatus]:

@@ -269,6 +269,7 @@ class SqlAccountStore(SqlStore):
         self,
         work: Callable[[Snapshot], T],
         *,
+        accounts: Sequence[Account] | None = None,
         is_probe: bool = False,
         statement_seconds: float = SHORT_STATEMENT_SECONDS,
     ) -> T: ...

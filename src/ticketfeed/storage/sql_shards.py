@@ -9,6 +9,7 @@ from ticketfeed.storage.account_row import StateRow
 from ticketfeed.storage.account_size import AccountSize
 from ticketfeed.storage.queries import Queries
 from ticketfeed.storage.shard_contract import AgedStatus
+from ticketfeed.storage.shares import ALL_ACCOUNTS
 
 __all__ = ["SqlShardStore"]
 
@@ -24,8 +25,11 @@ class SqlShardStore(ABC):
     async def list_accounts(self, *, current: bool = True) -> list[Account]: ...
 
     @abstractmethod
-    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """All rows of a query, from the primary as long as it answers; it does not delay the event loop."""
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any], account_id: int) -> list[Any]:
+        """All rows of a query, from the primary as long as it answers; it does not delay the event loop.
+
+        `account_id`: of one of the accounts of a shard, or ALL_ACCOUNTS.
+        """
 
     async def list_shards(self) -> list[list[Account]]:
         accounts = await self.list_accounts()
@@ -42,19 +46,24 @@ class SqlShardStore(ABC):
 
     async def find_sizes(self, accounts: Sequence[Account]) -> list[tuple[int, FeedState, AccountSize | None]]:
         sql = self.queries.select("find_sizes", AccountSize)
-        found = await self._fetch_batch(sql, {"ids": self._ids(accounts)})
+        found = await self._fetch_of(sql, accounts)
         return [(account_id, *_with_size(columns)) for account_id, *columns in found]
 
     async def find_full(self, accounts: Sequence[Account] | None = None) -> set[int]:
         if accounts is None:
-            return {id for (id,) in await self._fetch_batch(self.queries["list_full"], {})}
+            return {id for (id,) in await self._fetch_batch(self.queries["list_full"], {}, ALL_ACCOUNTS)}
         return {id for (id,) in await self._find("find_full", accounts)}
 
     async def _find(self, name: str, accounts: Sequence[Account], **bindings: Any) -> list[Any]:
-        return await self._fetch_batch(self.queries[name], {"ids": self._ids(accounts), **bindings})
+        return await self._fetch_of(self.queries[name], accounts, **bindings)
 
-    def _ids(self, accounts: Sequence[Account]) -> Any:
-        return self.queries.bind_list([account.account_id for account in accounts])
+    async def _fetch_of(self, sql: str, accounts: Sequence[Account], **bindings: Any) -> list[Any]:
+        ids = [account.account_id for account in accounts]
+        return await self._fetch_batch(sql, {"ids": self.queries.bind_list(ids), **bindings}, ids[0]) if ids else []
+
+    async def _list_all(self, name: str) -> list[Any]:
+        """The rows of a query that names no account, as far as accounts can be reached."""
+        return await self._fetch_batch(self.queries[name], {}, ALL_ACCOUNTS)
 
 
 def _with_size(columns: Sequence[Any]) -> tuple[FeedState, AccountSize | None]:

@@ -16,7 +16,7 @@ from ticketfeed.storage.account_size import AccountQuota, AccountSize
 from ticketfeed.storage.list_query import range_bindings
 from ticketfeed.storage.migrations import migration_problems, parse_additive
 from ticketfeed.storage.pool_status import NodeStatus
-from ticketfeed.storage.queries import Queries, build, list_rows_sql, orphans_sql, translate
+from ticketfeed.storage.queries import Queries, build, list_rows_sql, of_accounts_sql, orphans_sql, translate
 
 __all__ = ["SqlSnapshot"]
 
@@ -61,11 +61,11 @@ class SqlSnapshot(ABC):
         state = self._state(account)
         return state.tickets if state else None
 
-    def accounts(self) -> Iterator[tuple[Account, FeedState | None]]:
+    def accounts(self, of: Sequence[Account] | None = None) -> Iterator[tuple[Account, FeedState | None]]:
         """In two statements: an outer join from a reference table to a distributed one loses rows on Citus."""
-        rows = self._scan(self.queries.select("list_states", StateRow), {})
+        rows = self._scan_of(of, self.queries.select("list_states", StateRow))
         states = {account_id: StateRow(*row).tickets for account_id, *row in rows}
-        return ((account, states.get(account.account_id)) for account in self.list_accounts())
+        return ((each, states.get(each.account_id)) for each in (self.list_accounts() if of is None else of))
 
     def record_state(self, account: Account) -> FeedState | None:
         state = self._state(account)
@@ -83,8 +83,9 @@ class SqlSnapshot(ABC):
     def mirror(self, account: Account) -> Iterator[Mirror]:
         return (_decode(body) for (body,) in self._query("find_mirror", account_id=account.account_id))
 
-    def mirrors(self) -> Iterator[tuple[int, Mirror]]:
-        return ((account_id, _decode(body)) for account_id, body in self._query("list_mirrors"))
+    def mirrors(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, Mirror]]:
+        rows = self._scan_of(of, self.queries["list_mirrors"])
+        return ((account_id, _decode(body)) for account_id, body in rows)
 
     def kind_states(self, account: Account) -> Iterator[tuple[str, FeedState]]:
         for kind, last, closed in self._query("find_kind_states", account_id=account.account_id):
@@ -139,15 +140,15 @@ class SqlSnapshot(ABC):
     def find_size(self, account: Account) -> AccountSize | None:
         return next(map(AccountSize._make, self._rows("find_size", AccountSize, account)), None)
 
-    def sizes(self) -> Iterator[tuple[int, AccountSize]]:
-        rows = self._scan(self.queries.select("list_sizes", AccountSize), {})
+    def sizes(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, AccountSize]]:
+        rows = self._scan_of(of, self.queries.select("list_sizes", AccountSize))
         return ((account_id, AccountSize(*row)) for account_id, *row in rows)
 
     def find_quota(self, account: Account) -> AccountQuota:
         return next(map(AccountQuota._make, self._rows("find_quota", AccountQuota, account)), AccountQuota())
 
-    def quotas(self) -> Iterator[tuple[int, AccountQuota]]:
-        rows = self._scan(self.queries.select("list_quotas", AccountQuota), {})
+    def quotas(self, of: Sequence[Account] | None = None) -> Iterator[tuple[int, AccountQuota]]:
+        rows = self._scan_of(of, self.queries.select("list_quotas", AccountQuota))
         return ((account_id, AccountQuota(*row)) for account_id, *row in rows)
 
     def nodes(self) -> Iterator[NodeStatus]:
@@ -162,6 +163,13 @@ class SqlSnapshot(ABC):
 
     def _rows(self, name: str, row_type: type[Any], account: Account) -> Iterator[Any]:
         return self._scan(self.queries.select(name, row_type), {"account_id": account.account_id})
+
+    def _scan_of(self, accounts: Sequence[Account] | None, sql: str) -> Iterator[Any]:
+        """The rows of a query, which begin with account_id: of all accounts, or of some."""
+        if accounts is None:
+            return self._scan(sql, {})
+        ids = self.queries.bind_list([account.account_id for account in accounts])
+        return self._scan(of_accounts_sql(self.queries.dialect, sql), {"ids": ids})
 
     def _values(self, name: str) -> list[Any]:
         return [value for (value,) in self._query(name)]

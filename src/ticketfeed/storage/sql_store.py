@@ -105,16 +105,14 @@ class SqlStore(SqlShardStore):
         return int(count)
 
     async def read_clocks(self) -> dict[int, MovedClock]:
-        rows = await self._fetch(self.queries["list_clocks"], {}, current=True)
-        return {account_id: MovedClock(*clock) for account_id, *clock in rows}
+        return {account_id: MovedClock(*clock) for account_id, *clock in await self._list_all("list_clocks")}
 
     async def read_mirror(self, account: Account) -> Mirror | None:
         rows = await self._query("find_mirror", account, current=True)
         return decode_mirror(rows[0][0]) if rows else None
 
     async def read_mirrors(self) -> dict[int, Mirror]:
-        rows = await self._fetch(self.queries["list_mirrors"], {}, current=True)
-        return {account_id: decode_mirror(body) for account_id, body in rows}
+        return {account_id: decode_mirror(body) for account_id, body in await self._list_all("list_mirrors")}
 
     async def read_state(self, account: Account) -> FeedState:
         for row in await self._rows("read_state", StateRow, account, current=True):
@@ -187,16 +185,16 @@ class SqlStore(SqlShardStore):
     ) -> Sequence[ListRow]:
         sql = list_tickets_sql(self.queries.dialect, tickets, part, bodies=bodies)
         bindings = {**ticket_bindings(self.queries.dialect, tickets), **slice_bindings(part)}
-        return await self._list_page(self._fetch_of(tickets), sql, part, account, bindings)
+        return await self._list_page(self._fetch_tickets(tickets), sql, part, account, bindings)
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         dialect = self.queries.dialect
         bindings = {"account_id": account.account_id, **ticket_bindings(dialect, tickets)}
         sql = translate(dialect, count_tickets_sql(dialect, tickets))
-        ((count,),) = await self._fetch_of(tickets)(sql, bindings)
+        ((count,),) = await self._fetch_tickets(tickets)(sql, bindings)
         return int(count)
 
-    def _fetch_of(self, tickets: TicketList) -> Fetch:
+    def _fetch_tickets(self, tickets: TicketList) -> Fetch:
         return self._fetch_many if tickets.term is None else self._fetch_freely
 
     async def _list_page(
@@ -273,7 +271,8 @@ class SqlStore(SqlShardStore):
             "until": until,
             "limit": limit,
         }
-        return build(Position, await self._fetch_batch(self.queries.select("list_aged", Position), bindings))
+        sql = self.queries.select("list_aged", Position)
+        return build(Position, await self._fetch_batch(sql, bindings, account.account_id))
 
     async def read_jobs(self, account: Account, ids: Sequence[str] | None = None) -> list[tuple[Job, list[bytes]]]:
         if ids is None:

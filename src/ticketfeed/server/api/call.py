@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ticketfeed.clock import Clock
+from ticketfeed.data.all_accounts import AllAccounts
 from ticketfeed.data.status import AllStatuses
 from ticketfeed.export.answer import Exports
 from ticketfeed.protocol.api_tokens import is_accepted
@@ -99,6 +100,7 @@ class Service:
     mirror: ServedMirror
     mirror_freshness: MirrorFreshness
     recent_reads: RecentReads = field(default_factory=RecentReads)
+    all_accounts: AllAccounts = field(default_factory=AllAccounts)
     all_statuses: AllStatuses = field(default_factory=AllStatuses)
 
 

@@ -69,6 +69,7 @@ class Charts:
         counted = dict(
             await self._store.inspect(
                 lambda snapshot: snapshot.count_by_time(account, times[0], period.seconds),
+                accounts=[account],
                 statement_seconds=_COUNT_SECONDS_MAX,
             )
         )

@@ -135,7 +135,7 @@ async def _inspect(request: Request, call: ApiCall, place: Place) -> Values:
         default_pending, _ = count_pending(snapshot, account, place.position, until, Filters())
         return every, default_pending
 
-    pending, default_pending = await service.store.inspect(work)
+    pending, default_pending = await service.store.inspect(work, accounts=[account])
     address = f"{_address(request, call)}{_EXPORT}"
     return {
         "state": state,

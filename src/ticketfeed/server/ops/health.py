@@ -6,6 +6,7 @@ accounts need the metrics token; an admin sees those of the own account only.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from hmac import compare_digest
 from typing import Any
 
@@ -22,7 +23,7 @@ from ticketfeed.protocol.model import Account
 from ticketfeed.server.api.call import Service, admit
 from ticketfeed.server.request_context import request_context
 from ticketfeed.storage.pool_status import NodeStatus
-from ticketfeed.storage.snapshot_contract import WATCH_STATEMENT_SECONDS, Snapshot
+from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["HEALTH_ROUTES"]
 
@@ -79,23 +80,29 @@ async def _probe(service: Service) -> dict[str, str]:
     def look(snapshot: Snapshot) -> list[str]:
         return list(snapshot.migration_problems())
 
-    def look_at_accounts(snapshot: Snapshot) -> int:
-        service.mirror_freshness.read(snapshot)
-        return farthest_ahead(snapshot, service.now)
-
-    problems, ahead = await service.store.inspect(look, is_probe=True), 0
+    problems, ahead = await service.store.inspect(look, accounts=[], is_probe=True), 0
     # An account out of reach is no reason to be unready, and not waited for by the probe that comes next.
     with contextlib.suppress(StoreError, StoreUnavailable, TimeoutError):
         if not problems:  # of another release, a table may be missing or another one
             async with asyncio.timeout(ACCOUNTS_SECONDS):
-                ahead = await service.recent_reads.get(
-                    "ahead",
-                    lambda: service.store.inspect(look_at_accounts, statement_seconds=WATCH_STATEMENT_SECONDS),
-                )
+                ahead = await service.recent_reads.get("accounts", lambda: _look_at_accounts(service))
     clock = await service.store.clock_problem()
     if clock is None and ahead:
         clock = f"the newest change of an account is {ahead:,} s ahead of now; see ticketfeed repair clock"
     return {"store": "ok", "migrations": "; ".join(problems) or "ok", "clock": clock or "ok"}
+
+
+async def _look_at_accounts(service: Service) -> int:
+    """How far an account is ahead of its time, of those that can be reached; and how fresh their mirrors are."""
+
+    def look(snapshot: Snapshot, of: Sequence[Account] | None) -> tuple[dict[int, Mirror], int]:
+        return dict(snapshot.mirrors(of)), farthest_ahead(snapshot, service.now, of)
+
+    seen = await service.all_accounts.inspect(service.store, look)
+    service.mirror_freshness.note(
+        {id: mirror for mirrors, _ in seen.found for id, mirror in mirrors.items()}, seen.away | seen.left
+    )
+    return max((ahead for _, ahead in seen.found), default=0)
 
 
 async def _metrics(request: Request) -> Response:
@@ -112,8 +119,9 @@ async def _metrics(request: Request) -> Response:
     if service.metrics is None:
         missing = "metrics need prometheus-client: pip install 'ticketfeed[metrics]'\n"
         return Response(missing, 501, media_type="text/plain", headers=_NO_STORE)
-    statuses, mirrors = await _read_statuses(service, account), await _read_mirrors(service, account)
-    nodes = await _read_nodes(service) if account is None else []
+    statuses, nodes = await asyncio.gather(_read_statuses(service, account), _read_nodes(service, account))
+    at = system_instant()
+    mirrors = {each.account.subdomain: status_of(each.mirror, at) for each in statuses or () if each.mirror is not None}
     service.metrics.note_pools(service.store.read_pools())
     # In a thread: the text of thousands of accounts takes tenths of a second.
     only = account.subdomain if account else None
@@ -136,30 +144,14 @@ async def _read_statuses(service: Service, only: Account | None) -> list[FeedSta
         return None
 
 
-async def _read_mirrors(service: Service, only: Account | None) -> dict[str, dict[str, Any]]:
-    """The status of each account that is a mirror, by its name; nothing if the store cannot be read."""
-
-    async def read() -> dict[str, Mirror]:
-        if only is not None:
-            mirror = await service.store.read_mirror(only)
-            return {} if mirror is None else {only.subdomain: mirror}
-        mirrors = await service.store.read_mirrors()
-        accounts = await service.store.list_accounts() if mirrors else []
-        return {each.subdomain: mirrors[each.account_id] for each in accounts if each.account_id in mirrors}
-
-    try:
-        found = await service.recent_reads.get(("mirrors", only), read)
-    except (StoreError, StoreUnavailable):
-        return {}
-    return {name: status_of(mirror, system_instant()) for name, mirror in found.items()}
-
-
-async def _read_nodes(service: Service) -> list[NodeStatus]:
-    """The nodes of Citus; none where there are none, or the store cannot be read."""
+async def _read_nodes(service: Service, only: Account | None) -> list[NodeStatus]:
+    """The nodes of Citus, for who sees all accounts; none where there are none, or the store cannot be read."""
 
     async def read() -> list[NodeStatus]:
-        return await service.store.inspect(lambda snapshot: list(snapshot.nodes()))
+        return await service.store.inspect(lambda snapshot: list(snapshot.nodes()), accounts=[])
 
+    if only is not None:
+        return []
     try:
         return await service.recent_reads.get("nodes", read, keep=lambda _: NODES_SECONDS)
     except (StoreError, StoreUnavailable):

@@ -1,11 +1,12 @@
 """Whether the mirrors of a store are fresh: what `/_ticketfeed/ready` says of them, and may depend on."""
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ticketfeed.mirror.status import status_of
 from ticketfeed.protocol.mirrors import Mirror
-from ticketfeed.storage.snapshot_contract import Snapshot
+from ticketfeed.protocol.model import Account
 
 __all__ = ["MirrorFreshness"]
 
@@ -18,15 +19,17 @@ class MirrorFreshness:
 
     def __init__(self, seconds_max: int) -> None:
         self._seconds_max = seconds_max
-        self._mirrors: list[Mirror] | None = None
+        # By account_id.
+        self._mirrors: dict[int, Mirror] | None = None
 
-    def read(self, snapshot: Snapshot) -> None:
-        """Read them again."""
-        self._mirrors = [mirror for _, mirror in snapshot.mirrors()]
+    def note(self, mirrors: Mapping[int, Mirror], unread: Iterable[Account]) -> None:
+        """Take over what was read; of the accounts that were not read what is known from before."""
+        known, ids = self._mirrors or {}, {account.account_id for account in unread}
+        self._mirrors = {id: mirror for id, mirror in known.items() if id in ids} | dict(mirrors)
 
     def values(self, now: float) -> dict[str, Any] | None:
         """The status of the mirror that is furthest behind; of an archive only if there is no other. None for none."""
-        return max((status_of(mirror, now) for mirror in self._mirrors or ()), key=_behind, default=None)
+        return max((status_of(mirror, now) for mirror in (self._mirrors or {}).values()), key=_behind, default=None)
 
     def problem(self, now: float) -> str | None:
         """Why the server is not ready; "ok", or None where it does not depend on mirrors."""

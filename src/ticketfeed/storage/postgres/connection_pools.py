@@ -21,47 +21,51 @@ class _Failure:
         return error
 
 
+class _ReadConnection(psycopg.AsyncConnection[Any]):
+    @classmethod
+    async def connect(cls, *arguments: Any, **options: Any) -> Any:
+        failure: _Failure = options.pop("failure")
+        try:
+            connection = await super().connect(*arguments, **options)
+        except psycopg.Error as error:
+            failure.reason = str(error).strip()
+            raise
+        failure.reason = ""
+        return connection
+
+
+class _ThreadConnection(psycopg.Connection[Any]):
+    @classmethod
+    def connect(cls, *arguments: Any, **options: Any) -> Any:
+        failure: _Failure = options.pop("failure")
+        try:
+            connection = super().connect(*arguments, **options)
+        except psycopg.Error as error:
+            failure.reason = str(error).strip()
+            raise
+        failure.reason = ""
+        return connection
+
+
 class ReadPool(AsyncConnectionPool[Any]):
-    """A pool of an event loop."""
+    """A pool of an event loop. `connecting`: options of its connections."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        self.failure = failure = _Failure()
-
-        class Connection(psycopg.AsyncConnection[Any]):
-            @classmethod
-            async def connect(cls, *arguments: Any, **options: Any) -> Any:
-                try:
-                    connection = await super().connect(*arguments, **options)
-                except psycopg.Error as error:
-                    failure.reason = str(error).strip()
-                    raise
-                failure.reason = ""
-                return connection
-
-        super().__init__(url, connection_class=Connection, **options)
+    def __init__(self, url: str, connecting: dict[str, Any], **options: Any) -> None:
+        self.failure = _Failure()
+        kwargs = {**connecting, "failure": self.failure}
+        super().__init__(url, connection_class=_ReadConnection, kwargs=kwargs, **options)
 
 
 class ThreadPool(ConnectionPool[Any]):
-    """A pool of threads."""
+    """A pool of threads. `connecting`: options of its connections."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        failure = self._failure = _Failure()
-
-        class Connection(psycopg.Connection[Any]):
-            @classmethod
-            def connect(cls, *arguments: Any, **options: Any) -> Any:
-                try:
-                    connection = super().connect(*arguments, **options)
-                except psycopg.Error as error:
-                    failure.reason = str(error).strip()
-                    raise
-                failure.reason = ""
-                return connection
-
-        super().__init__(url, connection_class=Connection, **options)
+    def __init__(self, url: str, connecting: dict[str, Any], **options: Any) -> None:
+        self.failure = _Failure()
+        kwargs = {**connecting, "failure": self.failure}
+        super().__init__(url, connection_class=_ThreadConnection, kwargs=kwargs, **options)
 
     def getconn(self, timeout: float | None = None) -> Any:
         try:
             return super().getconn(timeout)
         except PoolTimeout as error:
-            raise self._failure.explain(error, timeout or self.timeout) from error
+            raise self.failure.explain(error, timeout or self.timeout) from error

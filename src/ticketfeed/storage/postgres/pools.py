@@ -6,7 +6,7 @@ Decisions on errors rest on SQLSTATE alone.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -74,10 +74,18 @@ CONNECTION: dict[str, Any] = {
 
 
 class PostgresReaders:
-    """Connections for reading: to the primary, and to each replica of the store. `is_citus`: the database has Citus."""
+    """Connections for reading: to the primary, and to each replica of the store. `is_citus`: the database has Citus;
+    `node_of`: as of AccountSlots."""
 
     def __init__(
-        self, url: str, read_urls: Sequence[str], store_id: str, connections: ConnectionLimits, *, is_citus: bool
+        self,
+        url: str,
+        read_urls: Sequence[str],
+        store_id: str,
+        connections: ConnectionLimits,
+        node_of: Callable[[int], int | None] = lambda _: None,
+        *,
+        is_citus: bool = False,
     ) -> None:
         self._in_order = _IN_ORDER_ON_WORKERS if is_citus else ()
         self.primary = _reader_pool(url, connections, _read_in_feed_order)
@@ -85,7 +93,7 @@ class PostgresReaders:
         self._replicas = [_reader_pool(read_url, connections, prepare) for read_url in read_urls]
         self._turn = 0
         quick = connections.quick_reads
-        self._slots = AccountSlots(quick, connections.reads_of_account, connections.reads - quick)
+        self._slots = AccountSlots(quick, connections.reads_of_account, connections.reads - quick, node_of)
         self._abandoned: set[asyncio.Future[Any]] = set()
         self._avoided_until: dict[ReadPool, float] = {}
 
@@ -113,9 +121,12 @@ class PostgresReaders:
         """As `read`, of rows that an index has in the order that is asked for: it is used, and nothing is sorted."""
         return await self.read(sql, bindings, self._in_order)
 
-    async def read_current(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        """From the primary, as long as it answers: what must be current, such as a new token."""
-        return await self._read(sql, bindings, [self.primary, *self._replicas])
+    async def read_current(self, sql: str, bindings: dict[str, Any], account_id: int | None = None) -> list[Any]:
+        """From the primary, as long as it answers: what must be current, such as a new token.
+
+        `account_id`: whose share it takes a connection of, for a query that names no account.
+        """
+        return await self._read(sql, bindings, [self.primary, *self._replicas], account_id=account_id)
 
     async def read_primary(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
         """From the primary only."""
@@ -141,19 +152,31 @@ class PostgresReaders:
         raise StoreUnavailable(f"the store cannot serve: {explain(reason)}") from reason
 
     async def _read(
-        self, sql: str, bindings: dict[str, Any], pools: Sequence[ReadPool], settings: Sequence[str] = ()
+        self,
+        sql: str,
+        bindings: dict[str, Any],
+        pools: Sequence[ReadPool],
+        settings: Sequence[str] = (),
+        account_id: int | None = None,
     ) -> list[Any]:
         deadline = wait_deadline(WAIT_SECONDS)
-        async with self.slot_of(bindings.get("account_id"), deadline) as slot:
+        async with self.slot_of(bindings.get("account_id", account_id), deadline) as slot:
             return await self._read_until(deadline, sql, bindings, pools, settings, slot)
 
     @contextlib.asynccontextmanager
     async def slot_of(self, account_id: int | None, deadline: float) -> AsyncIterator[Slot | None]:
-        """A slot of the account; none for None. Raises StoreUnavailable."""
+        """A slot of the account; none for None. Raises StoreUnavailable.
+
+        Whoever waits for a slot waits for what others of the account wait for, mostly in vain.
+        """
         if account_id is None:
             yield None
             return
-        slot = await self._slots.take(account_id, deadline)
+        started = time.monotonic()
+        try:
+            slot = await self._slots.take(account_id, deadline)
+        finally:
+            spend_wait(started)
         try:
             yield slot
         finally:
@@ -223,6 +246,8 @@ class PostgresReaders:
         finally:
             if not task.done():
                 task.cancel()  # it ends at some time
+                if slot is not None:
+                    slot.abandon()
                 self._in_background(task)
 
     def _in_background(self, task: "asyncio.Future[Any]") -> None:
@@ -258,10 +283,10 @@ def prepare_statements(connection: psycopg.Connection[Any]) -> None:
 def _reader_pool(url: str, connections: ConnectionLimits, configure: AsyncConnectionCB[Any]) -> ReadPool:
     return ReadPool(
         url,
+        connect_options(connections),
         min_size=0,
         max_size=connections.reads,
         open=False,
-        kwargs=connect_options(connections),
         configure=configure,
         reconnect_timeout=WAIT_SECONDS,
     )

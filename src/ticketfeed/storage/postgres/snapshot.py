@@ -8,7 +8,6 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -17,12 +16,13 @@ from psycopg.pq import TransactionStatus
 from ticketfeed.protocol.errors import StoreError, StoreUnavailable
 from ticketfeed.storage.pool_status import NodeStatus
 from ticketfeed.storage.postgres.citus import distributed_tables, is_citus, table_problems
+from ticketfeed.storage.postgres.nodes import DistributedSize
 from ticketfeed.storage.postgres.pools import PROPAGATE_SETTINGS
 from ticketfeed.storage.postgres.session import QUERIES
 from ticketfeed.storage.queries import load_migrations
 from ticketfeed.storage.sql_snapshot import SqlSnapshot
 
-__all__ = ["DistributedSize", "PostgresSnapshot", "start_snapshot"]
+__all__ = ["PostgresSnapshot", "start_snapshot"]
 
 # Rows that one round trip brings: some hundred kilobytes of tickets.
 ROWS_A_TRIP = 250
@@ -45,18 +45,8 @@ _INVALID = (
 )
 
 _NODE_BYTES = "SELECT pg_database_size(current_database())"
-# How long a node is waited for that does not answer.
-NODE_SECONDS = 2
-# How long a node is not asked for its size after it did not answer.
-SIZE_SECONDS = 60.0
-
-
-@dataclass(slots=True)
-class DistributedSize:
-    """What the nodes of Citus held together when all of them answered, for all snapshots of a process."""
-
-    size_bytes: int = 0
-    failed_at: float = float("-inf")
+# How long a node is waited for that does not answer; and while the others are waited for that want the size.
+NODE_SECONDS, SIZE_SECONDS = 2.0, 0.3
 
 
 def start_snapshot(connection: psycopg.Connection[Any]) -> None:
@@ -101,23 +91,23 @@ class PostgresSnapshot(SqlSnapshot):
         size = super().size_bytes()
         if not distributed_tables(self._connection):
             return size
-        known = self._distributed
-        if time.monotonic() > known.failed_at + SIZE_SECONDS:
-            failed_at, known.failed_at = known.failed_at, time.monotonic()
+        known, now = self._distributed, time.monotonic()
+        if known.is_due(now):
             with (
                 contextlib.suppress(StoreError, StoreUnavailable),
                 self._connection.transaction(force_rollback=True),
             ):
-                self._connection.execute(f"SET LOCAL statement_timeout = '{NODE_SECONDS}s'".encode())
-                known.size_bytes = int(self._values("distributed_bytes")[0])
-                known.failed_at = failed_at
+                known.note(self._ask_nodes(QUERIES["size_bytes"], SIZE_SECONDS), now)
         return size + known.size_bytes
 
     def nodes(self) -> Iterator[NodeStatus]:
-        if not distributed_tables(self._connection):
-            return
-        self._connection.execute(f"SET LOCAL citus.node_connection_timeout = '{NODE_SECONDS}s'".encode())
-        for host, port, is_done, value in self._scan(QUERIES["run_on_workers"], {"query": _NODE_BYTES}):
+        if distributed_tables(self._connection):
+            yield from self._ask_nodes(_NODE_BYTES, NODE_SECONDS)
+
+    def _ask_nodes(self, query: str, seconds: float) -> Iterator[NodeStatus]:
+        """The answer of each other node to a query for bytes; None of those that do not answer in time."""
+        self._connection.execute(f"SET LOCAL citus.node_connection_timeout = {round(seconds * 1000)}".encode())
+        for host, port, is_done, value in self._scan(QUERIES["run_on_workers"], {"query": query}):
             yield NodeStatus(f"{host}:{port}", int(value) if is_done else None)
 
     def _on_workers(self, query: str, problem: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ threads (`writer.py`). Decisions on errors rest on SQLSTATE alone.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -17,9 +17,7 @@ from psycopg_pool import PoolTimeout
 from ticketfeed.clock import Clock
 from ticketfeed.protocol import paging, watermark
 from ticketfeed.protocol.errors import StoreError, StoreReadOnly, StoreUnavailable
-from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
-from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.rows import LazyRows, columns_of
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.account_batches import read_in_batches
@@ -31,6 +29,7 @@ from ticketfeed.storage.erased_usage import ErasedUsage, with_erasure
 from ticketfeed.storage.mirror_writes import with_copies
 from ticketfeed.storage.pool_status import PoolStatus
 from ticketfeed.storage.postgres.citus import is_citus, refuse_tables
+from ticketfeed.storage.postgres.nodes import AccountNodes, DistributedSize
 from ticketfeed.storage.postgres.pool_status import pool_status
 from ticketfeed.storage.postgres.pools import (
     CONNECTION,
@@ -43,14 +42,14 @@ from ticketfeed.storage.postgres.pools import (
 from ticketfeed.storage.postgres.schema import prepare_schema, refuse_unreadable
 from ticketfeed.storage.postgres.session import QUERIES, PostgresSession
 from ticketfeed.storage.postgres.sidecar import PostgresSidecarStore
-from ticketfeed.storage.postgres.snapshot import DistributedSize, PostgresSnapshot, start_snapshot
+from ticketfeed.storage.postgres.snapshot import PostgresSnapshot, start_snapshot
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import fence_new_timeline, read_row, store_timeline
 from ticketfeed.storage.postgres.transaction import PostgresTransaction
 from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
 from ticketfeed.storage.postgres.writer import READ_ONLY, STATEMENT_SECONDS, PostgresWriter, limit_statements
-from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build
-from ticketfeed.storage.shares import AccountSlots
+from ticketfeed.storage.queries import ACCOUNT_TABLES, POSTGRES, build, of_accounts_sql
+from ticketfeed.storage.shares import ALL_ACCOUNTS, AccountSlots, Slot
 from ticketfeed.storage.snapshot_contract import SHORT_STATEMENT_SECONDS, Snapshot
 from ticketfeed.storage.sql_session import (
     SqlSession,
@@ -86,8 +85,11 @@ ALONE_SECONDS = 1.0
 COMPARE_SECONDS = 10.0
 # How long one attempt to close a second before a page takes.
 CLOSE_SECONDS = 2.0
-# ConnectionLimits of one process for snapshots; and one for the readiness check, which waits for nothing else.
-INSPECTORS_MAX = 4
+# How much longer a snapshot is waited for than the server may take for a statement, so that it can tell the reason.
+END_SECONDS = 0.5
+# Connections of one process for snapshots of accounts (storage/shares.py): for quick ones, of one account at once, and
+# for those that take longer. One more is for those of no account; and one for the readiness check.
+QUICK_INSPECTIONS, INSPECTIONS_OF_ACCOUNT, SLOW_INSPECTIONS = 4, 2, 4
 
 
 class PostgresStore(PostgresSidecarStore):
@@ -109,17 +111,20 @@ class PostgresStore(PostgresSidecarStore):
         self._clock, self._clock_check, self._compared_at = clock, clock_check, float("-inf")
         self.store_id, self.clocks = store_id, AccountClocks()
         self._erased, self._distributed = ErasedUsage(), DistributedSize()
-        self._readers = PostgresReaders(url, read_urls, store_id, connections, is_citus=is_citus)
+        self._nodes = AccountNodes(self._read_nodes)
+        node_of = self._nodes.of if is_citus else lambda _account_id: None
+        self._readers = PostgresReaders(url, read_urls, store_id, connections, node_of, is_citus=is_citus)
         self._quick_writes = quick = connections.quick_writes
         self._writers, self._inspectors, self._prober = (
             ConnectionThreads(url, name, count, connections, configure)
             for name, count, configure in (
                 ("writer", connections.writes, prepare_statements if connections.prepared == "auto" else None),
-                ("inspector", INSPECTORS_MAX, None),
+                ("inspector", QUICK_INSPECTIONS + SLOW_INSPECTIONS + 1, None),
                 ("prober", 1, None),
             )
         )
-        slots = AccountSlots(quick, 1, connections.writes - quick)
+        self._inspections = AccountSlots(QUICK_INSPECTIONS, INSPECTIONS_OF_ACCOUNT, SLOW_INSPECTIONS, node_of)
+        slots = AccountSlots(quick, 1, connections.writes - quick, node_of)
         self._writer = PostgresWriter(self._writers, slots, self._now, self.newest, self._compare_clocks)
 
     @classmethod
@@ -165,6 +170,7 @@ class PostgresStore(PostgresSidecarStore):
     async def close(self) -> None:
         for threads in (self._writers, self._inspectors, self._prober):
             await asyncio.to_thread(threads.close)
+        await self._nodes.stop()
         await self._readers.close()
 
     async def list_accounts(self, *, limit: int = INT64_MAX, current: bool = True) -> list[Account]:
@@ -178,9 +184,10 @@ class PostgresStore(PostgresSidecarStore):
         if not await self._is_distributed():
             return [accounts] if accounts else []
         ids = {"ids": [account.account_id for account in accounts]}
-        shard_ids = dict(await self._fetch(QUERIES["list_shard_ids"], ids, current=True))
+        placed = {id: placement for id, *placement in await self._fetch(QUERIES["list_placements"], ids, current=True)}
+        self._nodes.note({id: node for id, (_, node) in placed.items()})
         for account in accounts:
-            shards.setdefault(shard_ids[account.account_id], []).append(account)
+            shards.setdefault(placed[account.account_id][0], []).append(account)
         return list(shards.values())
 
     async def _is_distributed(self) -> bool:
@@ -189,34 +196,22 @@ class PostgresStore(PostgresSidecarStore):
         distributed = await self._fetch(QUERIES["list_distributed"], {}, current=True)
         return any(table == ACCOUNT_TABLES[0] for table, *_ in distributed)
 
-    async def read_clocks(self) -> dict[int, MovedClock]:
-        """Without those that are out of reach. Raises StoreUnavailable if all are."""
-        clocks = await self._read_all(super().read_clocks(), self._read_clock)
-        return {account_id: clock for account_id, clock in clocks.items() if clock != MovedClock()}
-
-    async def _read_clock(self, account: Account) -> MovedClock | None:
-        return next(iter(await self._rows("find_clock", MovedClock, account, current=True)), None)
-
-    async def read_mirrors(self) -> dict[int, Mirror]:
-        """Without those that are out of reach. Raises StoreUnavailable if all are."""
-        return await self._read_all(super().read_mirrors(), self.read_mirror)
-
-    async def _read_all(
-        self, at_once: Awaitable[dict[int, T]], read: Callable[[Account], Awaitable[T | None]]
-    ) -> dict[int, T]:
-        """What accounts have, by account_id: at once, or each by itself where some are on a server that is away."""
+    async def _list_all(self, name: str) -> list[Any]:
+        """Without those of accounts that are out of reach. Raises StoreUnavailable if all are."""
         try:
-            return await at_once
+            return await super()._list_all(name)
         except StoreUnavailable as error:
             reason = error
-
-        async def read_some(accounts: Sequence[Account]) -> list[tuple[int, T | None]]:
-            return [(account.account_id, await read(account)) for account in accounts]
-
-        found, _ = await read_in_batches(await self.list_shards(), read_some)
-        if not found:
+        shards, sql = await self.list_shards(), of_accounts_sql(POSTGRES, QUERIES[name])
+        found, away = await read_in_batches(shards, lambda accounts: self._fetch_of(sql, accounts))
+        if len(away) == sum(map(len, shards)):
             raise reason
-        return {account_id: value for account_id, value in found if value is not None}
+        return found
+
+    async def _read_nodes(self, account_ids: Sequence[int]) -> dict[int, int]:
+        """The nodes of Citus that accounts lie on."""
+        placements = await self._readers.read_current(QUERIES["list_placements"], {"ids": list(account_ids)})
+        return {id: node for id, _, node in placements}
 
     async def create_account(self, subdomain: str, work: Callable[[WriteTransaction], object] | None = None) -> Account:
         def create() -> Account:
@@ -369,10 +364,14 @@ class PostgresStore(PostgresSidecarStore):
         self,
         work: Callable[[Snapshot], T],
         *,
+        accounts: Sequence[Account] | None = None,
         is_probe: bool = False,
         statement_seconds: float = SHORT_STATEMENT_SECONDS,
     ) -> T:
-        threads = self._prober if is_probe else self._inspectors
+        threads, deadline = self._prober if is_probe else self._inspectors, time.monotonic() + statement_seconds
+        slot: Slot | None = None
+        if not is_probe and accounts != []:
+            slot = await self._inspections.take(accounts[0].account_id if accounts else ALL_ACCOUNTS, deadline)
 
         def inspect() -> T:
             with threads.pool.connection(WAIT_SECONDS) as connection, connection.transaction():
@@ -380,7 +379,7 @@ class PostgresStore(PostgresSidecarStore):
                 limit_statements(connection, statement_seconds)
                 return work(PostgresSnapshot(connection, self._distributed))
 
-        return await threads.run(lambda: _translate_errors(inspect))
+        return await threads.run_until(deadline + END_SECONDS, lambda: _translate_errors(inspect), slot)
 
     def _overwrite_erased(self) -> None:
         """Remove dead rows, and what statistics and the index of words keep of them."""
@@ -410,8 +409,8 @@ class PostgresStore(PostgresSidecarStore):
     async def _fetch_many(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:  # noqa: ARG002
         return await self._readers.read_in_order(sql, bindings)
 
-    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        return await self._readers.read_current(sql, bindings)
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any], account_id: int) -> list[Any]:
+        return await self._readers.read_current(sql, bindings, account_id)
 
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]

@@ -12,12 +12,10 @@ meets a lock of somebody else, as while Citus moves the rows: all is rolled back
 """
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -29,12 +27,12 @@ from ticketfeed.protocol.errors import StoreReadOnly, StoreUnavailable
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.watermark import States
 from ticketfeed.storage.pending_write import PendingWrite
-from ticketfeed.storage.postgres.pools import RETRY_SECONDS, WAIT_SECONDS, explain, is_transient
+from ticketfeed.storage.postgres.pools import PROPAGATE_SETTINGS, RETRY_SECONDS, WAIT_SECONDS, explain, is_transient
 from ticketfeed.storage.postgres.threads import ConnectionThreads
 from ticketfeed.storage.postgres.timeline import lock_row
 from ticketfeed.storage.postgres.transaction import NeedsOwnTransaction, PostgresTransaction
 from ticketfeed.storage.postgres.write_session import WriteSession, write_transaction
-from ticketfeed.storage.shares import AccountSlots, Slot
+from ticketfeed.storage.shares import AccountSlots
 from ticketfeed.storage.sql_session import end_freeze, write_states
 from ticketfeed.storage.wait_budget import spend_wait
 from ticketfeed.storage.write_contract import WriteTransaction
@@ -178,9 +176,7 @@ class PostgresWriter:
                 except StoreUnavailable:
                     continue
                 queue.reason = _LOCKED if queue.reason == _BUSY else queue.reason
-                running = self._threads.start(partial(self._run_next, queue, deadline))
-                # The slot is given back when the thread is done, even if the loop ends before.
-                running.add_done_callback(partial(_release, slot, asyncio.get_running_loop()))
+                running = self._threads.start(partial(self._run_next, queue, deadline), slot)
                 try:
                     for queued in await asyncio.wrap_future(running):
                         queued.settle()
@@ -350,23 +346,18 @@ def _fail(group: list[_Queued], error: BaseException) -> list[_Queued]:
     return group
 
 
-def _release(slot: Slot, loop: asyncio.AbstractEventLoop, done: "Future[Any]") -> None:
-    slot.has_failed = done.cancelled() or done.exception() is not None
-    with contextlib.suppress(RuntimeError):  # the loop was closed, and its callers with it
-        loop.call_soon_threadsafe(slot.release)
-
-
 def limit_statements(connection: psycopg.Connection[Any], seconds: float) -> None:
     """End each further statement of the transaction that takes longer, or waits longer for a lock."""
     connection.execute(f"SET LOCAL statement_timeout = {round(seconds * 1000)}".encode())
 
 
 def _limit_locks(connection: psycopg.Connection[Any], group: list[_Queued]) -> None:
-    """End each statement that waits longer for a lock than the first of the group does. A long work waits longer: it
-    cannot be run again."""
+    """End each statement that waits longer for a lock than the first of the group does, on nodes of Citus too. A long
+    work waits longer: it cannot be run again."""
     longest = LOCK_SECONDS
     if any(queued.is_alone for queued in group):
         longest = WAIT_SECONDS
     elif group:
         longest = min(LOCK_SECONDS, *(queued.deadline - time.monotonic() for queued in group))
+    connection.execute(f"SET LOCAL {PROPAGATE_SETTINGS}".encode())
     connection.execute(f"SET LOCAL lock_timeout = {round(max(RETRY_SECONDS, longest) * 1000)}".encode())

@@ -252,16 +252,11 @@ WHERE class.oid = ('ticketfeed.' || :table)::regclass
 -- The nodes of Citus; that of group 0 is the coordinator.
 SELECT DISTINCT groupid FROM pg_dist_node
 
--- name: list_shard_ids
--- The shard that each of these accounts lies in.
-SELECT id, get_shard_id_for_distribution_column('ticketfeed.feed_state', id) FROM unnest(CAST(:ids AS bigint[])) AS id
-
--- name: distributed_bytes
--- The size of our distributed tables with their indexes, on all nodes.
-SELECT coalesce(sum(citus_total_relation_size(part.logicalrelid)), 0)::bigint FROM pg_dist_partition AS part
-JOIN pg_class AS class ON class.oid = part.logicalrelid
-JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
-WHERE namespace.nspname = 'ticketfeed'
+-- name: list_placements
+-- The shard that each of these accounts lies in, and the group of the node that has it.
+SELECT id, placement.shardid, placement.groupid FROM unnest(CAST(:ids AS bigint[])) AS id
+JOIN pg_dist_placement AS placement
+    ON placement.shardid = get_shard_id_for_distribution_column('ticketfeed.feed_state', id)
 
 -- name: run_on_workers
 -- The value of a query on each other node of Citus.

@@ -231,6 +231,7 @@ class SqliteStore(SqlAccountStore):
         self,
         work: Callable[[Snapshot], T],
         *,
+        accounts: Sequence[Account] | None = None,  # noqa: ARG002
         is_probe: bool = False,
         statement_seconds: float = SHORT_STATEMENT_SECONDS,  # noqa: ARG002
     ) -> T:
@@ -270,7 +271,7 @@ class SqliteStore(SqlAccountStore):
     async def _fetch_many(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:
         return await self._readers.fetch(sql, bindings, body)
 
-    async def _fetch_batch(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_batch(self, sql: str, bindings: dict[str, Any], account_id: int) -> list[Any]:  # noqa: ARG002
         return await self._readers.fetch(sql, bindings)
 
     async def _fetch_freely(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:
