@@ -18,7 +18,7 @@ from ticketfeed.server.api.password_checks import LINE_MAX
 from ticketfeed.server.api.requests import BODY_BYTES_MAX
 from ticketfeed.server.dashboard.pages import FORM_BYTES_MAX
 from ticketfeed.server.limits import Limits
-from ticketfeed.server.middleware.overload import PAGES_OF_ACCOUNT
+from ticketfeed.server.middleware.overload import BODIES_OF_ACCOUNT, PAGES_OF_ACCOUNT
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import RULES, SETTINGS, Setting
 
@@ -113,6 +113,13 @@ def limits() -> str:
     ]
     content = [
         ("body", BODY_BYTES_MAX, "bytes", "The body of a request.", "413"),
+        (
+            "large bodies of an account",
+            BODIES_OF_ACCOUNT,
+            "requests",
+            "Requests of one account with a body of more than 64 KiB that are received or not answered yet.",
+            "Requests wait, then 503.",
+        ),
         ("form", FORM_BYTES_MAX, "bytes", "A form of the dashboard.", "413"),
         ("passwords in line", LINE_MAX, "checks", "Passwords that are checked, or wait for it.", "429"),
     ]
@@ -121,7 +128,7 @@ def limits() -> str:
             "page",
             PAGE_BYTES_MAX,
             "bytes",
-            "Records that are read at once, and that are in one answer to a request by cursor.",
+            "Records that are read at once, and that one answer by cursor has; what `include` adds to that of an export.",
             "A page by cursor, of an export, a list or a search, ends early, behind the record that is beyond: "
             "`has_more` is true, or `end_of_stream` false. Other lists are whole: a page by `page` and `per_page`, "
             "`show_many`, a single second of a time-based export, and what `include` adds to lists are sent in parts, "

@@ -315,6 +315,28 @@ def test_pages_of_large_tickets_end_early(coding: str, query: str) -> None:
     assert walk_by_time(desk, "tickets.json", "tickets", 1000) == [1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]
 
 
+@pytest.mark.parametrize("kind", ["tickets", "users"])
+@patch.object(paging, "PAGE_BYTES_MAX", PAGE_BYTES)
+def test_pages_with_large_sideloads_end_early(kind: str) -> None:
+    """A page of small records whose sideloads are large ends early, and has at least one; a walk has all of them."""
+    desk = Desk()
+    desk.put("organizations", *({"id": id, "name": str(id), "notes": LARGE * 2} for id in range(1, 9)))
+    desk.put("organizations", {"id": 9, "name": "9", "notes": LARGE * 9})
+    when = "2020-01-01T00:00:0{}Z"
+    desk.put(kind, *({"id": 10 + id, "organization_id": id, "updated_at": when.format(id)} for id in range(1, 10)))
+    desk.now += 2
+    target, pages = f"{API}/{kind}/cursor.json?start_time=0&include=organizations", list[tuple[list[int], list[int]]]()
+    while True:
+        page = desk.page(target)
+        pages.append(([id for id in ids(page, kind) if id > 10], ids(page, "organizations")))
+        if page["end_of_stream"]:
+            break
+        target = page["after_url"].partition("acme.localhost")[2]
+    assert [id for found, _ in pages for id in found] == [*range(11, 20)]
+    assert all(len(beside) <= 2 for _, beside in pages)
+    assert len(pages) >= 5
+
+
 def test_large_pages_of_cached_fragments() -> None:
     """A page that is larger than smaller ones, which are cached, ends early as well."""
     desk = Desk()

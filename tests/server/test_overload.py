@@ -19,7 +19,7 @@ from ticketfeed.inprocess import Answer, call_app
 from ticketfeed.protocol import paging
 from ticketfeed.server import connections
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
-from ticketfeed.server.middleware.overload import Overload
+from ticketfeed.server.middleware.overload import BODIES_OF_ACCOUNT, Overload
 
 SMALL = f"{ALL}&per_page=1"
 # More than the system itself takes between two sockets.
@@ -125,6 +125,42 @@ def test_what_is_ready_of_an_answer_in_parts_is_bounded() -> None:
         assert (await ask(address)).status == 200
 
     serve(talk, limits_of(unsent_bytes=1024 * 1024, wait_seconds=0.4, busy_read_seconds=60))
+
+
+def test_large_bodies_of_an_account_are_few() -> None:
+    """An account's large bodies wait for one another, before they are received; nobody else's, and no small one."""
+    limits, large = limits_of(wait_seconds=WAIT_SECONDS), b'{"ticket":{"comment":{"body":"%s"}}}' % (b"x" * 100_000)
+
+    async def post(address: Address, body: bytes, sent: int, **headers: str) -> tuple[Any, Any]:
+        """Send so much of the body."""
+        reader, writer = await asyncio.open_connection(*address)
+        path = "/api/v2/tickets" if "authorization" in headers else "/oauth/tokens"
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items()), "connection: close"]
+        writer.write("\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body[:sent])
+        return reader, writer
+
+    async def status(connection: tuple[Any, Any]) -> int:
+        reader, writer = connection
+        with closing(writer):
+            return int((await reader.readuntil(b"\r\n\r\n"))[9:12])
+
+    async def talk(address: Address, _desk: Desk) -> None:
+        mine, theirs = {"host": "acme", "authorization": ADMIN}, {"host": "other", "authorization": ADMIN}
+        slow = [await post(address, large, 80_000, host="acme") for _ in range(BODIES_OF_ACCOUNT)]
+        assert await status(await post(address, large, len(large), **mine)) == 422  # its text is too long
+        slow += [await post(address, large, 80_000, **mine) for _ in range(BODIES_OF_ACCOUNT)]
+        await asyncio.sleep(0.1)
+        assert await status(await post(address, large, len(large), **mine)) == 503
+        assert await status(await post(address, b'{"ticket":{"comment":{"body":"x"}}}', 99, **mine)) == 201
+        assert await status(await post(address, large, len(large), **theirs)) == 422
+        waiting = asyncio.create_task(status(await post(address, large, len(large), **mine)))
+        await asyncio.sleep(0.1)
+        for _, writer in slow:
+            writer.close()
+        assert await waiting == 422
+
+    desk = Desk(limits=limits, accounts=("acme", "other"))
+    serving.serve(desk, lambda address: talk(address, desk), limits)
 
 
 def test_who_came_first_is_served_first() -> None:

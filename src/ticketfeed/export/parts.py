@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.rows import column
 
-__all__ = ["Arrays", "Batches", "bodies_of", "join_batches", "join_parts"]
+__all__ = ["Arrays", "Batches", "LargeSideloads", "bodies_of", "join_batches", "join_parts", "read_arrays"]
 
 # More than a socket takes at once. Larger parts would be in memory several times: here, encoded, and unsent.
 _PART_BYTES = 256 * 1024
@@ -44,6 +45,24 @@ def join_parts(bodies: Sequence[bytes]) -> Iterator[bytes]:
             part, size = [], 0
     if part:
         yield b",".join(part)
+
+
+class LargeSideloads(Exception):
+    """What stands beside the records of a page takes more bytes than a page may have."""
+
+
+async def read_arrays(arrays: Arrays, *, bounded: bool = False) -> dict[str, list[bytes]]:
+    """Arrays by name. Raises LargeSideloads if they are to be `bounded`."""
+    found: dict[str, list[bytes]] = {}
+    size = 0
+    for name, batches in arrays:
+        found[name] = []
+        async for bodies in batches:
+            found[name] += bodies
+            size += sum(map(len, bodies))
+            if bounded and size > paging.PAGE_BYTES_MAX:
+                raise LargeSideloads
+    return found
 
 
 async def bodies_of(batches: AsyncIterator[Sequence[Any]]) -> Batches:

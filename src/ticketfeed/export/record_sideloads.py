@@ -3,25 +3,34 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import partial
 
-from ticketfeed.export.parts import Batches, bodies_of
+from ticketfeed.export.parts import Batches, bodies_of, read_arrays
 from ticketfeed.protocol.identities import identities_of
 from ticketfeed.protocol.model import INT64_MAX, Account, Slice
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS, Linked, LinkedFrom, OfTicket, find_ids
 from ticketfeed.protocol.rows import BodyRow, LinkedTicketRow, ListRow
 from ticketfeed.protocol.sideloads import plan_sideloads
-from ticketfeed.storage.batches import all_rows, list_batches, read_batches
+from ticketfeed.storage.batches import list_batches, read_batches
 from ticketfeed.storage.contract import RecordStore
 
 __all__ = ["RecordSideloads", "sideload_records"]
 
 
 async def sideload_records(
-    store: RecordStore, account: Account, kind: str, include: Sequence[str], bodies: Sequence[bytes]
+    store: RecordStore,
+    account: Account,
+    kind: str,
+    include: Sequence[str],
+    bodies: Sequence[bytes],
+    *,
+    bounded: bool = False,
 ) -> dict[str, list[bytes]]:
-    """The arrays beside records of `kind`, by name. Unknown names are ignored."""
+    """The arrays beside records of `kind`, by name. Unknown names are ignored.
+
+    Raises LargeSideloads if they are to be `bounded`.
+    """
     sideloads = RecordSideloads(store, account, kind, include)
     sideloads.add(bodies)
-    return {name: await all_rows(found) for name, found in sideloads.arrays()}
+    return await read_arrays(sideloads.arrays(), bounded=bounded)
 
 
 class RecordSideloads:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from ticketfeed.export.parts import Batches, bodies_of
+from ticketfeed.export.parts import Batches, bodies_of, read_arrays
 from ticketfeed.protocol.embedded_sideloads import EMBEDDED, dates_of, join_embedded, metric_events_of, slas_of
 from ticketfeed.protocol.model import Account
 from ticketfeed.protocol.rows import LinkedTicketRow, column
@@ -24,15 +24,21 @@ def needs_links(include: Sequence[str]) -> bool:
 
 
 async def sideload_tickets(
-    store: RecordStore, account: Account, include: Sequence[str], rows: Sequence[LinkedTicketRow], now: int
+    store: RecordStore,
+    account: Account,
+    include: Sequence[str],
+    rows: Sequence[LinkedTicketRow],
+    now: int,
+    *,
+    bounded: bool = False,
 ) -> tuple[dict[str, list[bytes]], list[bytes]]:
     """The arrays beside the tickets, by name, and for each row what is put into it.
 
-    A deleted ticket has no metrics and no history.
+    A deleted ticket has no metrics and no history. Raises LargeSideloads if the arrays are to be `bounded`.
     """
     sideloads = TicketSideloads(store, account, include, now)
     embedded = await sideloads.add(rows)
-    return {name: await all_rows(bodies) for name, bodies in sideloads.arrays()}, embedded
+    return await read_arrays(sideloads.arrays(), bounded=bounded), embedded
 
 
 class TicketSideloads:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from ticketfeed.export.parts import LargeSideloads
 from ticketfeed.export.record_sideloads import sideload_records
 from ticketfeed.export.sideload_reader import needs_links, sideload_tickets
 from ticketfeed.protocol import watermark
@@ -63,7 +64,14 @@ class FeedReader:
     async def read_page(self, request: ExportRequest) -> tuple[FeedState, Page]:
         """The account row, and the requested page with its sideloads."""
         state, rows = await self.read(request.after, request.page_limit + 1)
-        return state, await self._with_sideloads(make_page(request.after, rows, request.page_limit))
+        limit = request.page_limit
+        while True:
+            page = make_page(request.after, rows, limit)
+            limit = len(page.rows) // 2
+            try:
+                return state, await self._with_sideloads(page, bounded=limit > 0)
+            except LargeSideloads:  # a shorter page, which has one row at least
+                continue
 
     async def read_span(self, request: SpanRequest) -> Span | None:
         """Everything generated at `request.start_time` or later, as the time-based exports return it.
@@ -120,18 +128,19 @@ class FeedReader:
             return await self.store.read_changes(self.account, after, until, limit, self.filters, links=self.links)
         return await self.store.read_record_changes(self.account, self.kind, after, until, limit)
 
-    async def _with_sideloads(self, page: PageT) -> PageT:
-        sideloads, embedded = await self._sideload(page.rows)
+    async def _with_sideloads(self, page: PageT, *, bounded: bool = False) -> PageT:
+        sideloads, embedded = await self._sideload(page.rows, bounded=bounded)
         return replace(page, sideloads=sideloads, embedded=embedded)
 
-    async def _sideload(self, rows: Sequence[FeedRow]) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    async def _sideload(self, rows: Sequence[FeedRow], *, bounded: bool) -> tuple[dict[str, list[bytes]], list[bytes]]:
         if self.kind == "users":
             bodies = column(rows, "body") if self.include else []
-            return await sideload_records(self.store, self.account, self.kind, self.include, bodies), []
+            found = await sideload_records(self.store, self.account, self.kind, self.include, bodies, bounded=bounded)
+            return found, []
         if not self.links:
             return {}, []
         linked = cast(Sequence[LinkedTicketRow], rows)  # which is what a reader with `links` reads
-        return await sideload_tickets(self.store, self.account, self.include, linked, self.now)
+        return await sideload_tickets(self.store, self.account, self.include, linked, self.now, bounded=bounded)
 
     def _warn_clock_behind(self, state: FeedState) -> None:
         """Warn once for each newest change: while the clock is behind, all changes carry the same second."""

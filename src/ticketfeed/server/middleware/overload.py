@@ -24,12 +24,14 @@ from ticketfeed.server.responses import error_response
 from ticketfeed.storage.shares import AccountShares
 
 __all__ = [
+    "BODIES_OF_ACCOUNT",
     "CONNECTION",
     "PAGES_OF_ACCOUNT",
     "Overload",
     "Place",
     "Reader",
     "Share",
+    "begin_body",
     "begin_page",
     "hold",
     "limit_anonymous",
@@ -41,6 +43,8 @@ _ADMITTED_TOGETHER = 8
 # Pages and lists of one account that are read at once: more than a store reads at a time, and few enough that what they
 # take before it is counted as unsent, 2 to 16 MB each, does not matter.
 PAGES_OF_ACCOUNT = 8
+# Large bodies of one account that are being received or worked on: of 5 MiB at the most, and as much again as values.
+BODIES_OF_ACCOUNT = 8
 _WARN_SECONDS = 60.0
 # The unsent bytes, as a multiple of the limit, up to which a connection is served that has received all before.
 _PROVEN_UNSENT = 1.5
@@ -129,11 +133,11 @@ class Share:
 class Place:
     """The place of a request in a share, until it is answered or its client is gone."""
 
-    __slots__ = ("_held_bytes", "is_taken", "share")
+    __slots__ = ("_held_bytes", "end_body", "is_taken", "share")
 
     def __init__(self, share: Share) -> None:
         self.share, self.is_taken = share, True
-        self._held_bytes = 0
+        self._held_bytes, self.end_body = 0, _do_nothing
         share.requests += 1
 
     def hold(self, size: int) -> None:
@@ -162,7 +166,7 @@ class Overload:
         self._app, self._wait_seconds = app, limits.wait_seconds
         self.known = Share(limits.requests, limits.unsent_bytes)
         self.anonymous = Share(limits.anonymous_requests, limits.anonymous_unsent_bytes)
-        self._pages = AccountShares(PAGES_OF_ACCOUNT)
+        self._pages, self._bodies = AccountShares(PAGES_OF_ACCOUNT), AccountShares(BODIES_OF_ACCOUNT)
         self._warned_at: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,6 +193,7 @@ class Overload:
         finally:
             share.running -= 1
             place.hold(0)
+            place.end_body()
             place.leave()
 
     async def _is_admitted(self, place: Place, reader: Reader | None) -> bool:
@@ -217,6 +222,14 @@ class Overload:
             await self._pages.take(account_id, deadline)
         return partial(self._pages.give_back, account_id)
 
+    async def begin_body(self, place: Place, account_id: int) -> None:
+        """Wait for one of the few places for large bodies of an account, which the request has until it is answered.
+
+        Raises StoreUnavailable.
+        """
+        await self._bodies.take(account_id, time.monotonic() + self._wait_seconds)
+        place.end_body = partial(self._bodies.give_back, account_id)
+
     def _warn(self, share: Share) -> None:
         """Log once a minute: a line for each refusal would add to the load."""
         now = time.monotonic()
@@ -242,6 +255,16 @@ async def begin_page(scope: Scope, account_id: int) -> Callable[[], None]:
     place, overload = scope[_PLACE]
     end: Callable[[], None] = await overload.begin_page(place, scope.get(CONNECTION), account_id)
     return end
+
+
+async def begin_body(scope: Scope) -> None:
+    """`Overload.begin_body` for a request."""
+    if _PLACE in scope:
+        place, overload = scope[_PLACE]
+        context = request_context(scope)
+        # Strangers, whom every account lets ask for a token, have places of their own.
+        account = context.account if context.identity is not None else None
+        await overload.begin_body(place, account.account_id if account else 0)
 
 
 def _do_nothing() -> None:
