@@ -176,6 +176,8 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
             await PostgresStore.open(postgres.new_database(), ManualClock(), create=False)
         with pytest.raises(StoreError, match="cannot open the store"):
             await PostgresStore.open("postgresql://127.0.0.1:1/none", ManualClock())
+        with pytest.raises(StoreError, match="is named by a URL"):
+            await PostgresStore.open(postgres.database_url("postgres"), ManualClock(), read_urls=["sqlite:///x.db"])
 
     asyncio.run(main())
 
@@ -186,9 +188,9 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
         ("postgresql://me:se%cret@host/db", "percent-encoded"),
         ("postgresql://me:se@cret@host/db", "percent-encoded"),
         ("postgresql://me:se/cret@host/db", "percent-encoded"),
-        ("postgresql://me:secret@host:99999/db", "its port"),
-        ("postgresql://me:secret@host:port/db", "its port"),
-        ("postgresql://me:secret@host/db?nosuch=1", "parameters"),
+        ("postgresql://me:secret@host:99999/db", "are its port"),
+        ("postgresql://me:secret@host:port/db", "are its port"),
+        ("postgresql://me:secret@host/db?nosuch=1", "parameters valid"),
         ("host=there user=me password=secret", "is no URL"),
         ("sqlite:secret.db", "is no URL"),
         ("mysql://me:secret@host/db", "unknown store URL scheme 'mysql'"),

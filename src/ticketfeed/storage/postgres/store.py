@@ -394,13 +394,20 @@ class PostgresStore(PostgresSidecarStore):
                 connection.execute(f"REINDEX INDEX CONCURRENTLY ticketfeed.{_WORDS}".encode())
                 session.execute("put_overwritten", {"value": str(erased)})
 
-    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:  # noqa: ARG002
         return await self._readers.read(sql, bindings, _PLAN_FREELY)
 
-    async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
+    async def _fetch(
+        self,
+        sql: str,
+        bindings: dict[str, Any],
+        *,
+        current: bool,
+        body: int | None = None,  # noqa: ARG002
+    ) -> list[Any]:
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)
 
-    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:  # noqa: ARG002
         return await self._readers.read_in_order(sql, bindings)
 
     async def _fetch_batch(self, sql: str, bindings: dict[str, Any], account_id: int) -> list[Any]:
