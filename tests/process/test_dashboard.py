@@ -31,7 +31,8 @@ pytestmark = [
 def chromium() -> Iterator[Browser]:
     expect.set_options(timeout=1000 * SECONDS_MAX)  # never fails for its speed
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False)
+        options = {"executable_path": CHROMIUM, "chromium_sandbox": False, "timeout": 1000 * SECONDS_MAX}
+        browser = playwright.chromium.launch(**options)
         yield browser
         browser.close()
 

@@ -154,7 +154,7 @@ class Terminal:
         wait_until(lambda: has_opened_store(process.pid))
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=SECONDS_MAX)
         assert process.returncode == 130, (command, output)
 
     def _run(self, command: str) -> None:

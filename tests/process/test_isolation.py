@@ -184,7 +184,7 @@ def test_every_host_of_zendesk(wrap: Wrap) -> None:
     program = (
         "import http.client, ssl\n"
         "for host in ('acme', 'BETA', 'nobody'):\n"
-        "    there = http.client.HTTPSConnection(f'{host}.zendesk.com', timeout=10)\n"
+        "    there = http.client.HTTPSConnection(f'{host}.zendesk.com', timeout=60)\n"
         "    there.request('GET', '/api/v2/tickets.json')\n"
         "    print(there.getresponse().status)\n"
     )
@@ -301,7 +301,7 @@ def answering(family: socket.AddressFamily, address: str, port: int = 0) -> Iter
 
 GREETED = """
 import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as connection:
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=60) as connection:
     print(connection.recv(100))
 """
 
@@ -361,7 +361,7 @@ def test_several_at_once(tmp_path: Path) -> None:
     """Each has a port 443 of its own, and reads its own store."""
     program = FORGET + (
         "import http.client, sys\n"
-        "there = http.client.HTTPSConnection('acme.zendesk.com', timeout=20)\n"
+        "there = http.client.HTTPSConnection('acme.zendesk.com', timeout=60)\n"
         "there.request('GET', '/api/v2/users/me.json', headers={'Authorization': 'Bearer ' + sys.argv[1]})\n"
         "answer = there.getresponse()\n"
         "print(answer.status)\n"

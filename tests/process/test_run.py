@@ -222,7 +222,7 @@ def test_this_machine_is_direct(wrap: Wrap) -> None:
     """What listens at 127.0.0.1 is reached without us."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        program = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=10)"
+        program = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=60)"
         asked: list[bytes] = []
 
         def answer() -> None:

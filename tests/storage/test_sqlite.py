@@ -99,7 +99,7 @@ def _newer(path: Path) -> None:
         (_foreign, "another program"),
         (_newer, "newer ticketfeed"),
         (lambda path: path.write_bytes(b"hello, this is some text\n" * 100), "not an SQLite database"),
-        (lambda path: path.mkdir(), "cannot be opened"),
+        (lambda path: path.mkdir(), "is a directory, not a file"),
     ],
 )
 def test_what_is_not_our_store(tmp_path: Path, prepare: Callable[[Path], None], message: str) -> None:
