@@ -128,7 +128,7 @@ def limits() -> str:
             "page",
             PAGE_BYTES_MAX,
             "bytes",
-            "Records read at once, and those of one answer by cursor; what `include` adds to that of an export.",
+            "Records that are read at once, or sent in one answer by cursor; what `include` adds to that of an export.",
             "A page by cursor, of an export, a list or a search, ends early, behind the record that is beyond: "
             "`has_more` is true, or `end_of_stream` false. Other lists are whole: a page by `page` and `per_page`, "
             "`show_many`, a single second of a time-based export, and what `include` adds to lists are sent in parts, "

@@ -185,16 +185,16 @@ class SqlStore(SqlShardStore):
     ) -> Sequence[ListRow]:
         sql = list_tickets_sql(self.queries.dialect, tickets, part, bodies=bodies)
         bindings = {**ticket_bindings(self.queries.dialect, tickets), **slice_bindings(part)}
-        return await self._list_page(self._fetch_tickets(tickets), sql, part, account, bindings)
+        return await self._list_page(self._fetch_list(tickets), sql, part, account, bindings)
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         dialect = self.queries.dialect
         bindings = {"account_id": account.account_id, **ticket_bindings(dialect, tickets)}
         sql = translate(dialect, count_tickets_sql(dialect, tickets))
-        ((count,),) = await self._fetch_tickets(tickets)(sql, bindings)
+        ((count,),) = await self._fetch_list(tickets)(sql, bindings)
         return int(count)
 
-    def _fetch_tickets(self, tickets: TicketList) -> Fetch:
+    def _fetch_list(self, tickets: TicketList) -> Fetch:
         return self._fetch_many if tickets.term is None else self._fetch_freely
 
     async def _list_page(
