@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bench.processes import environment, free_port, wait_for_port
 from bench.world import HOST, Credentials, make_store
 from ticketfeed.protocol.model import Account, Filters, Position, Slice
 from ticketfeed.storage import Store
+from ticketfeed.storage.batches import all_rows, list_batches
 
 __all__ = ["KINDS", "Network", "SourceServer", "VirtualTime", "call", "compare_stores", "positions_of"]
 
@@ -214,6 +216,8 @@ async def compare_stores(source: Store, theirs: Account, target: Store, ours: Ac
 async def _differing(source: Store, theirs: Account, target: Store, ours: Account, kind: str) -> int:
     deleted = None if kind in ("users", "organizations", "groups", "brands") else False
     everything = Slice(limit=10**7)
-    there = {row.id: row.body for row in await source.list_records(theirs, kind, everything, deleted=deleted)}
-    here = {row.id: row.body for row in await target.list_records(ours, kind, everything, deleted=deleted)}
+    theirs_listed = list_batches(partial(source.list_records, theirs, kind, deleted=deleted), everything)
+    ours_listed = list_batches(partial(target.list_records, ours, kind, deleted=deleted), everything)
+    there = {row.id: row.body for row in await all_rows(theirs_listed)}
+    here = {row.id: row.body for row in await all_rows(ours_listed)}
     return sum(there.get(id) != here.get(id) for id in there.keys() | here.keys())

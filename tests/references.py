@@ -1,7 +1,7 @@
 """The pages of docs/reference that are made from the code: `python -m tests.references` writes them all."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from tests import (
     scale_reference,
     scenarios_reference,
 )
+from ticketfeed.protocol.paging import PAGE_BYTES_MAX
 from ticketfeed.server.api.password_checks import LINE_MAX
 from ticketfeed.server.api.requests import BODY_BYTES_MAX
 from ticketfeed.server.dashboard.pages import FORM_BYTES_MAX
 from ticketfeed.server.limits import Limits
+from ticketfeed.server.middleware.overload import PAGES_OF_ACCOUNT
 from ticketfeed.server.ops.metrics import METRICS
 from ticketfeed.settings import RULES, SETTINGS, Setting
 
@@ -68,6 +70,13 @@ Limits on the content of requests, which are answered in the API's own words:
 | limit | value | of what | beyond |
 |---|---|---|---|
 """
+LIMITS_OF_ANSWERS = """
+Limits on answers. They refuse nothing: no record is out of reach because of its neighbours. What is read of an answer
+that is sent in parts, and waits for its reader, counts among the unsent bytes above.
+
+| limit | value | of what | beyond |
+|---|---|---|---|
+"""
 
 
 def settings() -> str:
@@ -107,8 +116,31 @@ def limits() -> str:
         ("form", FORM_BYTES_MAX, "bytes", "A form of the dashboard.", "413"),
         ("passwords in line", LINE_MAX, "checks", "Passwords that are checked, or wait for it.", "429"),
     ]
-    more = [f"| {name} | {_amount(value, unit)} | {what} | {beyond} |" for name, value, unit, what, beyond in content]
-    return LIMITS_HEAD + "\n".join(rows) + "\n" + LIMITS_TAIL + "\n".join(more) + "\n"
+    of_answers = [
+        (
+            "page",
+            PAGE_BYTES_MAX,
+            "bytes",
+            "Records that are read at once, and that are in one answer to a request by cursor.",
+            "A page by cursor, of an export, a list or a search, ends early, behind the record that is beyond: "
+            "`has_more` is true, or `end_of_stream` false. Other lists are whole: a page by `page` and `per_page`, "
+            "`show_many`, a single second of a time-based export, and what `include` adds to lists are sent in parts, "
+            "as they are read, without `Content-Length` and `ETag`.",
+        ),
+        (
+            "pages of an account",
+            PAGES_OF_ACCOUNT,
+            "pages",
+            "Exports, lists and searches of one account that are being read.",
+            "Requests wait, then 503.",
+        ),
+    ]
+    tables = ((LIMITS_HEAD, rows), (LIMITS_TAIL, _lines(content)), (LIMITS_OF_ANSWERS, _lines(of_answers)))
+    return "".join(head + "\n".join(lines) + "\n" for head, lines in tables)
+
+
+def _lines(rows: Sequence[tuple[str, float, str, str, str]]) -> list[str]:
+    return [f"| {name} | {_amount(value, unit)} | {what} | {beyond} |" for name, value, unit, what, beyond in rows]
 
 
 def _amount(value: float, unit: str) -> str:

@@ -25,7 +25,7 @@ from ticketfeed.cli import make_app
 from ticketfeed.cli.resolver import RULE
 from ticketfeed.settings import SETTINGS, variable_name
 from ticketfeed.storage.connection_limits import DEFAULT_CONNECTIONS
-from ticketfeed.storage.postgres.store import INSPECTORS_MAX
+from ticketfeed.storage.postgres.store import SNAPSHOT_CONNECTIONS
 from ticketfeed.storage.queries import ACCOUNT_TABLES, load_migrations
 
 DEPLOY = ROOT / "deploy"
@@ -136,7 +136,7 @@ def test_room_for_connections(name: str) -> None:
     rooms = {re.findall(r"max_connections=(\d+)", str(each["command"]))[0] for each in servers}
     processes = int(services["feed"]["command"][-1]) * {"postgres": 2, "citus": 1}[name]  # --scale feed=2
     reads, writes, _ = DEFAULT_CONNECTIONS
-    primary = processes * (reads + writes + INSPECTORS_MAX + 1)
+    primary = processes * (reads + writes + SNAPSHOT_CONNECTIONS)
     worker = primary + 2 * processes * reads  # for the coordinator; its own, and those of the other worker's
     assert len(rooms) == 1  # a replica with less than its primary does not start
     assert {"postgres": primary, "citus": worker}[name] < int(rooms.pop()) - 20

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psycopg
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.postgres import PostgresServer
 from tests.process.conftest import PATH, TICKETS, TOKEN, Running, Start, run
 from tests.waiting import wait_until
 
@@ -297,6 +299,21 @@ def test_doctor_on_nothing(tmp_path: Path) -> None:
     assert done.code == 1
     assert b"there is no store at ticketfeed.db; create one with: ticketfeed load" in done.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_on_replicas(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Each server that pages are to be read from is tried: one that is away, or of another store, fails."""
+    url, other = postgres.new_store(), postgres.new_store()
+    for each in (url, other):
+        with psycopg.connect(each) as connection:
+            connection.execute("UPDATE ticketfeed.meta SET value = %s WHERE name = 'store_id'", (each,))
+    away = "postgresql://me:s3cret@127.0.0.1:1/desk"
+    options = [part for read_url in (url, other, away) for part in ("--read-store", read_url)]
+    done = run("doctor", "--port", "0", "--store", url, *options, cwd=tmp_path)
+    lines = [line for line in done.out.decode().splitlines() if "read from" in line]
+    assert (done.code, [line[:4] for line in lines]) == (1, ["ok  ", "fail", "fail"])
+    assert "it is no replica of the store" in lines[1]
+    assert "postgresql://me:***@127.0.0.1:1/desk: connection failed" in lines[2]
 
 
 def test_doctor_on_something_else(tmp_path: Path) -> None:

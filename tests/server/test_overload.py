@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from tests.server.desk import ADMIN, ALL, NOON, Desk, tickets
 from tests.server.serving import Address, limits_of, shares_of
 from tests.waiting import until
 from ticketfeed.inprocess import Answer, call_app
+from ticketfeed.protocol import paging
 from ticketfeed.server import connections
 from ticketfeed.server.limits import DEFAULT_LIMITS, Limits
 from ticketfeed.server.middleware.overload import Overload
@@ -31,7 +33,7 @@ def serve(talk: Callable[[Address, Desk], Awaitable[None]], limits: Limits = DEF
     desk.put("tickets", *(t for n in range(12) for t in tickets(n + 1, second=NOON - 500, description="x" * 1_100_000)))
     serving.serve(desk, lambda address: talk(address, desk), limits)
     assert [share.requests for share in shares_of(desk)] == [0, 0]
-    assert not any(share.stalled for share in shares_of(desk))
+    assert not any(share.stalled or share.held_bytes for share in shares_of(desk))
 
 
 async def ask(address: Address, target: str = SMALL) -> Answer:
@@ -45,12 +47,12 @@ async def ask(address: Address, target: str = SMALL) -> Answer:
         return Answer(int(head.split()[1]), headers, body)  # type: ignore[arg-type]
 
 
-async def ask_and_not_read(address: Address, buffer_bytes: int = 4096) -> socket.socket:
+async def ask_and_not_read(address: Address, buffer_bytes: int = 4096, target: str = ALL) -> socket.socket:
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     slow.setblocking(False)
     await asyncio.get_running_loop().sock_connect(slow, address)
-    await asyncio.get_running_loop().sock_sendall(slow, _request(ALL))
+    await asyncio.get_running_loop().sock_sendall(slow, _request(target))
     return slow
 
 
@@ -103,6 +105,24 @@ def test_memory_is_bounded() -> None:
         assert not waiting.done()
         slow.close()
         assert (await waiting).status == 200
+
+    serve(talk, limits_of(unsent_bytes=1024 * 1024, wait_seconds=0.4, busy_read_seconds=60))
+
+
+@patch.object(paging, "PAGE_BYTES_MAX", 3 * 1024 * 1024)
+def test_what_is_ready_of_an_answer_in_parts_is_bounded() -> None:
+    """Of a list that is larger than a page a slow reader makes the server hold a page, which others wait for."""
+
+    async def talk(address: Address, desk: Desk) -> None:
+        share = shares_of(desk)[0]
+        slow = await ask_and_not_read(address, target="/api/v2/tickets?per_page=100")
+        await until(lambda: share.unsent_bytes() > 2 * 1024 * 1024)
+        assert share.held_bytes > 0
+        assert {answer.status for answer in await asyncio.gather(*(ask(address) for _ in range(8)))} == {503}
+        assert share.unsent_bytes() < 6 * 1024 * 1024
+        slow.close()
+        await until(lambda: not share.unsent_bytes())
+        assert (await ask(address)).status == 200
 
     serve(talk, limits_of(unsent_bytes=1024 * 1024, wait_seconds=0.4, busy_read_seconds=60))
 

@@ -1,14 +1,18 @@
 """The Store contract for records and lists: their own feed, their parts by id and by ticket, what is counted."""
 
 from collections.abc import Callable
+from functools import partial
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
-from tests.storage.contract import NOON, START, ManualClock, StoreCase, putting, ticket, user
+from tests.storage.contract import NOON, PAGE_BYTES, START, ManualClock, StoreCase, putting, ticket, user
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.errors import BadInput
 from ticketfeed.protocol.model import Account, FeedState, Owner, Position, Slice, TicketList
 from ticketfeed.protocol.records import RecordDraft, make_lookup_key, parse_record
+from ticketfeed.storage.batches import all_rows, list_batches, read_batches
 from ticketfeed.storage.contract import Store
 from ticketfeed.storage.write_contract import WriteTransaction
 
@@ -35,6 +39,44 @@ async def changes(store: Store, account: Account, kind: str, after: Position = S
 
 class RecordsContract(StoreCase):
     """What every Store does with records and lists."""
+
+    def test_reads_by_id_and_of_lists_stop_at_the_bytes_of_a_page(self) -> None:
+        """A read of large rows returns one more than a page at the most, and in batches all of them are read."""
+
+        async def scenario(store: Store, account: Account, _clock: ManualClock) -> None:
+            text, every = "x" * (PAGE_BYTES // 3), [*range(1, 10)]
+            large = [ticket(id, NOON - id // 3, description=text) for id in every]
+            await store.write(account, putting([*large, ticket(10, NOON)], keep=True))
+            owned = [record("audits", id=id, ticket_id=1, metadata={"text": text}) for id in every]
+            await store.write(account, storing(*owned, record("audits", id=10, ticket_id=1)))
+            by_id = {
+                "tickets": partial(store.read_tickets, account),
+                "audits": partial(store.read_records, account, "audits"),
+            }
+            for read in by_id.values():
+                assert [row.id for row in await read([*every, 10, 99])] == [1, 2, 3, 4]
+                batches = [[row.id for row in batch] async for batch in read_batches(read, [99, *every, 3, 10])]
+                assert batches == [[1, 2, 3], *([id] for id in range(4, 11))]
+            lists = [
+                partial(store.list_records, account, "audits"),
+                partial(store.list_records, account, "audits", owner=Owner("ticket_id", 1)),
+            ]
+            for read_list in lists:
+                assert [row.id for row in await read_list(Slice(100))] == [1, 2, 3, 4]
+                assert [row.id for row in await read_list(Slice(100, descending=True, offset=1))] == [9, 8, 7, 6]
+                for limit in (5, 6, 100):
+                    found = await all_rows(list_batches(read_list, Slice(limit, offset=2)))
+                    assert [row.id for row in found] == [*range(3, 11)][:limit]
+            by_time = Slice(100, "updated_at", descending=True)
+            for tickets in (TicketList(), TicketList(start_time=1)):
+                assert [row.id for row in await store.list_tickets(account, tickets, Slice(100))] == [1, 2, 3, 4]
+                rows = await store.list_tickets(account, tickets, Slice(100, offset=1), bodies=False)
+                assert [(row.id, bytes(row.body)) for row in rows] == [(id, b"") for id in range(2, 11)]
+                newest = await store.list_tickets(account, tickets, by_time, bodies=False)
+                assert [row.id for row in newest] == [10, 2, 1, 5, 4, 3, 8, 7, 6, 9]
+
+        with patch.object(paging, "PAGE_BYTES_MAX", PAGE_BYTES):
+            self.run(scenario)
 
     def test_records_of_an_owner(self) -> None:
         """Records are listed and found by their user or organization, deleted ones apart from the others."""

@@ -1,6 +1,8 @@
 """The PostgreSQL store keeps the contract, and what only a server can."""
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -174,6 +176,8 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
             await PostgresStore.open(postgres.new_database(), ManualClock(), create=False)
         with pytest.raises(StoreError, match="cannot open the store"):
             await PostgresStore.open("postgresql://127.0.0.1:1/none", ManualClock())
+        with pytest.raises(StoreError, match="is named by a URL"):
+            await PostgresStore.open(postgres.database_url("postgres"), ManualClock(), read_urls=["sqlite:///x.db"])
 
     asyncio.run(main())
 
@@ -184,9 +188,9 @@ def test_what_is_not_there(postgres: PostgresServer) -> None:
         ("postgresql://me:se%cret@host/db", "percent-encoded"),
         ("postgresql://me:se@cret@host/db", "percent-encoded"),
         ("postgresql://me:se/cret@host/db", "percent-encoded"),
-        ("postgresql://me:secret@host:99999/db", "its port"),
-        ("postgresql://me:secret@host:port/db", "its port"),
-        ("postgresql://me:secret@host/db?nosuch=1", "parameters"),
+        ("postgresql://me:secret@host:99999/db", "are its port"),
+        ("postgresql://me:secret@host:port/db", "are its port"),
+        ("postgresql://me:secret@host/db?nosuch=1", "parameters valid"),
         ("host=there user=me password=secret", "is no URL"),
         ("sqlite:secret.db", "is no URL"),
         ("mysql://me:secret@host/db", "unknown store URL scheme 'mysql'"),
@@ -419,6 +423,24 @@ def test_an_inspection_that_hangs(postgres: PostgresServer) -> None:
         await asyncio.sleep(0.2)
         assert await store.inspect(lambda snapshot: snapshot.state(account[0]), accounts=account) is not None
         await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_store_is_closed_while_its_server_hangs(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process of the server that was stopped was asked for is not waited for."""
+    monkeypatch.setattr("ticketfeed.storage.postgres.threads.WAIT_SECONDS", 0.2)
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres.new_database(), ManualClock())
+        stopped = await store.inspect(lambda snapshot: snapshot._connection.info.backend_pid)  # type: ignore[attr-defined]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable, match="no answer in time"):
+                await store.inspect(lambda snapshot: snapshot.list_accounts(), statement_seconds=0.1)
+            await asyncio.wait_for(store.close(), 5.0)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
 
     asyncio.run(main())
 

@@ -1,10 +1,11 @@
 """The exports: `Exports.answer` is the only way from a request for a page to the bytes of its answer."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ticketfeed.export.page_cache import PageCache, etag_identity
+from ticketfeed.export.parts import join_parts
 from ticketfeed.export.source import FeedReader
 from ticketfeed.protocol.audit_views import ticket_event_of
 from ticketfeed.protocol.consumers import Served
@@ -28,9 +29,6 @@ from ticketfeed.storage.contract import Store
 from ticketfeed.storage.mirrored_accounts import MirroredAccounts
 
 __all__ = ["Answer", "Export", "Exports", "ListedExportRequest", "PageRequest", "StreamedAnswer"]
-
-# Of a streamed answer: more than a socket takes at once.
-_PART_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +187,7 @@ async def _stream_second(
     yield encoder.encode(b'{"%s":[' % export.key.encode()), None
     async for span in reader.read_second(query):
         if span.rows:
-            for number, records in enumerate(_join_parts(page_bodies(_shown(span, query, export)))):
+            for number, records in enumerate(join_parts(page_bodies(_shown(span, query, export)))):
                 yield encoder.encode(b"," + records if count or number else records), None
             count, end = count + len(span.rows), position_of(span.rows[-1])
             del span, records  # before the next ones are read
@@ -200,20 +198,6 @@ async def _stream_second(
             )
             tail = b"]," + join_arrays(span.sideloads.items(), rest)[1:]
             yield encoder.encode(tail, is_last=True), served
-
-
-def _join_parts(bodies: Sequence[bytes]) -> Iterator[bytes]:
-    """The bodies in parts, joined. Larger parts would be in memory several times: here, encoded, and unsent."""
-    part: list[bytes] = []
-    size = 0
-    for body in bodies:
-        part.append(body)
-        size += len(body)
-        if size > _PART_BYTES:
-            yield b",".join(part)
-            part, size = [], 0
-    if part:
-        yield b",".join(part)
 
 
 def _shown(span: Span, query: SpanRequest, export: Export) -> Span:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ from ticketfeed.mirror.drafts import kind_of
 from ticketfeed.protocol.mirrors import LOCAL_ID_MIN
 from ticketfeed.protocol.model import Account, Filters, Position, Slice, TicketList
 from ticketfeed.protocol.rows import FeedRow
+from ticketfeed.storage.batches import read_batches
 from ticketfeed.storage.contract import Store
 
 __all__ = ["HeldRecord", "HeldRecords", "Shown"]
@@ -57,11 +59,11 @@ class HeldRecords:
         for begin in range(0, len(wanted), _ROWS):
             part = wanted[begin : begin + _ROWS]
             if kind == "tickets":
-                for ticket in await self._store.read_tickets(self._account, part):
-                    found[ticket.id] = HeldRecord(ticket.generated_timestamp, bytes(ticket.body))
+                async for tickets in read_batches(partial(self._store.read_tickets, self._account), part):
+                    found.update({row.id: HeldRecord(row.generated_timestamp, bytes(row.body)) for row in tickets})
             else:
-                for row in await self._store.read_records(self._account, kind, part):
-                    found[row.id] = HeldRecord(0, bytes(row.body))
+                async for rows in read_batches(partial(self._store.read_records, self._account, kind), part):
+                    found.update({row.id: HeldRecord(0, bytes(row.body)) for row in rows})
         return found
 
     async def find_between(self, stream: str, after: Position, end: Position) -> set[int]:

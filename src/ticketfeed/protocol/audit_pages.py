@@ -17,6 +17,7 @@ import msgspec
 
 from ticketfeed.protocol.errors import InvalidCursor, InvalidValue
 from ticketfeed.protocol.model import INT64_MAX, Slice
+from ticketfeed.protocol.paging import count_page_rows
 from ticketfeed.protocol.query import parse_integer
 from ticketfeed.protocol.rows import ListRow
 
@@ -63,8 +64,9 @@ def paginate_audits(
     request: AuditPageRequest, rows: Sequence[ListRow], address: str
 ) -> tuple[Sequence[ListRow], dict[str, Any]]:
     """The audits of the page, and the keys that follow them in the envelope."""
-    page = sorted(rows[: request.limit], key=lambda row: row.id)
-    more = len(rows) > request.limit
+    taken = rows[: count_page_rows(rows, request.limit)]
+    page = sorted(taken, key=lambda row: row.id)
+    more = len(rows) > len(taken)
     has_older = more if not request.forwards else request.part.after is not None
     has_newer = more if request.forwards else request.part.after is not None
     before = _encode(page[0], "|{}.0||{}") if page and has_older else None

@@ -94,11 +94,12 @@ def parse_list_request(
 
 
 def paginate(
-    request: ListRequest, rows: Sequence[ListRow], count: int | None, address: str
+    request: ListRequest, rows: Sequence[ListRow], count: int | None, address: str, *, more: bool = False
 ) -> tuple[Sequence[ListRow], dict[str, Any]]:
     """The rows of the page, and the keys that follow them in the envelope.
 
-    `count`: of the whole list; with offset pagination only.
+    `count`: of the whole list; with offset pagination only. `more`: whether rows follow these that are not among them,
+    as behind a page that ends early by its bytes; with a cursor only.
     """
     if request.number is not None:
         total, number = count or 0, request.number
@@ -109,7 +110,7 @@ def paginate(
         }
         return rows, keys
     page = rows[: request.limit]
-    more = len(rows) > request.limit
+    more = more or len(rows) > request.limit
     if request.backwards:
         page = page[::-1]
     first, last = (_encode(request, page[0]), _encode(request, page[-1])) if page else (None, None)

@@ -6,7 +6,7 @@ A page is bounded in rows and in bytes. It has at least one row, so a reader alw
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from ticketfeed.protocol.model import Page, Position, Span
 from ticketfeed.protocol.rows import FeedRow, column
@@ -14,9 +14,11 @@ from ticketfeed.protocol.rows import FeedRow, column
 __all__ = [
     "PAGE_BYTES_MAX",
     "count_page_rows",
+    "is_cut",
     "is_single_second",
     "make_page",
     "make_span",
+    "page_rows",
     "position_of",
     "rows_after",
     "rows_until",
@@ -27,6 +29,16 @@ __all__ = [
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 
 RowT = TypeVar("RowT", bound=FeedRow)
+
+
+class _Bodied(Protocol):
+    """A row that has a body."""
+
+    @property
+    def body(self) -> bytes: ...
+
+
+_RowT = TypeVar("_RowT", bound=_Bodied)
 
 
 def position_of(row: FeedRow) -> Position:
@@ -44,13 +56,23 @@ def rows_after(rows: Sequence[RowT], position: Position) -> Sequence[RowT]:
     return rows[bisect_right(rows, position, key=position_of) :]
 
 
-def count_page_rows(rows: Sequence[FeedRow], page_limit: int) -> int:
+def count_page_rows(rows: Sequence[_Bodied], page_limit: int) -> int:
     """How many rows make a page: at most `page_limit`, and up to the one that takes it beyond PAGE_BYTES_MAX."""
     sizes = [len(body) for body in column(rows, "body")]
     count = min(len(rows), page_limit)
     if sum(sizes) <= PAGE_BYTES_MAX:
         return count
     return min(count, 1 + bisect_right(list(accumulate(sizes)), PAGE_BYTES_MAX))
+
+
+def page_rows(rows: Sequence[_RowT]) -> Sequence[_RowT]:
+    """The rows that make a page by their bytes. A store reads one more as the sign that it stopped there."""
+    return rows[: count_page_rows(rows, len(rows))]
+
+
+def is_cut(rows: Sequence[_Bodied]) -> bool:
+    """Whether a store stopped behind these because they are more than a page."""
+    return len(page_rows(rows)) < len(rows)
 
 
 def make_page(after: Position, rows: Sequence[FeedRow], page_limit: int) -> Page:

@@ -187,6 +187,8 @@ class Connections:
                 break
             share.kernel_bytes -= connection.kernel_bytes()
             share.stalled.discard(connection)
+            if connection.place is not None:
+                connection.place.hold(0)
             self._close(connection, "slow reader")
 
     def _close_senders(self, senders: list[BoundedConnection], now: float) -> None:

@@ -128,7 +128,11 @@ class FeedStore(Protocol):
 
 
 class RecordStore(Protocol):
-    """Tickets and records by id, in lists, and counted. A lagging replica may answer."""
+    """Tickets and records by id, in lists, and counted. A lagging replica may answer.
+
+    `read_tickets`, `read_records`, `list_tickets` and `list_records` stop one row after those that make a page by their
+    bytes (`paging.page_rows`); `storage/batches.py` reads on from there.
+    """
 
     async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
         """Those of `ids` that exist, deleted ones included, by id, each once."""
@@ -141,8 +145,10 @@ class RecordStore(Protocol):
     ) -> Sequence[TicketRecordRow]:
         """All audits or metric events of these tickets, by ticket and id."""
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        """A part of a list of tickets."""
+    async def list_tickets(
+        self, account: Account, tickets: TicketList, part: Slice, *, bodies: bool = True
+    ) -> Sequence[ListRow]:
+        """A part of a list of tickets; with empty bodies if not `bodies`."""
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         """How many tickets the list has."""

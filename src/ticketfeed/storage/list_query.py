@@ -36,6 +36,8 @@ _HAS_TERM = {
         WHERE entry.account_id = :account_id AND entry.kind = 'tickets' AND entry.words @@ :term::tsquery))""",
 }
 
+_EMPTY = {"sqlite": "x''", "postgres": "''::bytea"}
+
 _SCOPES = {
     "all": "TRUE",
     "agent": "support_type IS DISTINCT FROM 'ai_agent'",
@@ -43,13 +45,15 @@ _SCOPES = {
 }
 
 
-def list_tickets_sql(dialect: Dialect, tickets: TicketList, part: Slice) -> str:
-    """The tickets of a list in the order and direction of `part`: its key, the id, the body."""
+def list_tickets_sql(dialect: Dialect, tickets: TicketList, part: Slice, *, bodies: bool = True) -> str:
+    """The tickets of a list in the order and direction of `part`: its key, the id, the body, which is empty if not
+    `bodies`."""
+    body = "body" if bodies else f"{_EMPTY[dialect.name]} AS body"
     key, (direction, follows) = _KEY_COLUMN[part.order], _direction(part)
     if tickets.start_time is not None and part.order == "id":
         # By the range of the feed, in which a sign keeps the order of ids from deciding; bodies are read at the end.
         return f"""
-            SELECT id, id, body FROM ticketfeed.ticket
+            SELECT id AS key, id, {body} FROM ticketfeed.ticket
             WHERE account_id = :account_id AND id IN (
                 SELECT id FROM ticketfeed.ticket
                 WHERE account_id = :account_id AND {_conditions(dialect, tickets)} AND +id {follows} :after_id
@@ -57,7 +61,7 @@ def list_tickets_sql(dialect: Dialect, tickets: TicketList, part: Slice) -> str:
             )
             ORDER BY id {direction}"""
     return f"""
-        SELECT {key}, id, body {_tickets(dialect, tickets)} AND ({key}, id) {follows} (:after_key, :after_id)
+        SELECT {key} AS key, id, {body} {_tickets(dialect, tickets)} AND ({key}, id) {follows} (:after_key, :after_id)
         ORDER BY {key} {direction}, id {direction} LIMIT :limit OFFSET :offset"""
 
 
@@ -70,7 +74,7 @@ def list_records_sql(part: Slice, owner: Owner | None, *, deleted: bool | None) 
     """The records of one kind in the direction of `part`, by id: all listed ones, or those of an owner."""
     direction, follows = _direction(part)
     return f"""
-        SELECT id, id, body FROM ticketfeed.record
+        SELECT id AS key, id, body FROM ticketfeed.record
         WHERE {_which(owner, deleted)} AND id {follows} :after_id
         ORDER BY id {direction} LIMIT :limit OFFSET :offset"""
 

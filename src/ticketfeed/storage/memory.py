@@ -16,7 +16,7 @@ from ticketfeed.protocol.mirrors import Mirror
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
-from ticketfeed.protocol.paging import position_of
+from ticketfeed.protocol.paging import page_rows, position_of
 from ticketfeed.protocol.rows import (
     BodyRow,
     ChangeRow,
@@ -45,6 +45,7 @@ from ticketfeed.storage.write_contract import WriteTransaction
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
+RowT = TypeVar("RowT", BodyRow, LinkedTicketRow, ListRow)
 
 
 class MemoryStore(MemoryShardStore, MemorySidecarStore):
@@ -148,11 +149,11 @@ class MemoryStore(MemoryShardStore, MemorySidecarStore):
 
     async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
         records = self._data[account.account_id].records
-        return [BodyRow(id, records[kind, id].body) for id in sorted(set(ids)) if (kind, id) in records]
+        return _page([BodyRow(id, records[kind, id].body) for id in sorted(set(ids)) if (kind, id) in records])
 
     async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
         tickets = self._data[account.account_id].tickets
-        return [_linked(tickets[id]) for id in sorted(set(ids)) if id in tickets]
+        return _page([_linked(tickets[id]) for id in sorted(set(ids)) if id in tickets])
 
     async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
         _, hits = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
@@ -163,13 +164,15 @@ class MemoryStore(MemoryShardStore, MemorySidecarStore):
         count, _ = await asyncio.to_thread(search_entries, self._data[account.account_id].entries.values(), query, part)
         return count
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
+    async def list_tickets(
+        self, account: Account, tickets: TicketList, part: Slice, *, bodies: bool = True
+    ) -> Sequence[ListRow]:
         def key(row: TicketRow) -> int | str:
             keys: dict[str, int | str] = {"id": row.id, "status": row.status}
             return keys.get(part.order, row.generated_timestamp)
 
         rows = self._listed(account, tickets)
-        return slice_rows([ListRow(key(row), row.id, row.body) for row in rows], part)
+        return _page(slice_rows([ListRow(key(row), row.id, row.body if bodies else b"") for row in rows], part))
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
         return len(self._listed(account, tickets))
@@ -178,7 +181,7 @@ class MemoryStore(MemoryShardStore, MemorySidecarStore):
         self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> Sequence[ListRow]:
         rows = self._records(account, kind, owner, deleted=deleted)
-        return slice_rows([ListRow(row.id, row.id, row.body) for row in rows], part)
+        return _page(slice_rows([ListRow(row.id, row.id, row.body) for row in rows], part))
 
     async def count_records(
         self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
@@ -397,6 +400,11 @@ class MemoryStore(MemoryShardStore, MemorySidecarStore):
     async def list_oauth_tokens(self, account: Account) -> list[OauthToken]:
         tokens = self._data[account.account_id].oauth.tokens
         return [tokens[id] for id in sorted(tokens) if tokens[id].ended_at is None]
+
+
+def _page(rows: Sequence[RowT]) -> Sequence[RowT]:
+    """As many as other stores read at once: one more than make a page by their bytes."""
+    return rows[: len(page_rows(rows)) + 1]
 
 
 def _change(row: TicketRow | RecordRow) -> ChangeRow:

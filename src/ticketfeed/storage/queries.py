@@ -38,6 +38,7 @@ __all__ = [
     "list_rows_sql",
     "load_migrations",
     "orphans_sql",
+    "page_sql",
     "split_statements",
     "translate",
 ]
@@ -116,6 +117,26 @@ def translate(dialect: Dialect, sql: str) -> str:
         sql = _POSITION.sub(r"instr(\2, \1)", sql)
         return _SCHEMA.sub("", _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", sql))
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+@cache
+def page_sql(dialect: Dialect, sql: str, order: str, columns: tuple[str, ...]) -> str:
+    """A translated query of rows with bodies, without those that follow the first one that is more than a page.
+
+    `order`: its own, by names of `columns`. SQLite's rows come one by one: whoever fetches them stops there.
+    """
+    if dialect is SQLITE:
+        return sql
+    row = ", ".join(columns)
+    return f"""
+        SELECT {row} FROM (
+            SELECT {row}, sum(octet_length(body)) OVER (
+                ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING
+            ) AS bytes_before
+            FROM ({sql}) AS every
+        ) AS bounded
+        WHERE coalesce(bytes_before, 0) <= %(page_bytes_max)s
+        ORDER BY {order}"""
 
 
 @cache

@@ -1,15 +1,26 @@
 """The reads of a store on an engine with SQL, over two primitives: rows of a query, and a page of a feed."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+from ticketfeed.protocol import paging
 from ticketfeed.protocol.jobs import Job
 from ticketfeed.protocol.mirrors import Mirror, decode_mirror
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState, Filters, Owner, Position, Slice, TicketList, Token
 from ticketfeed.protocol.moved_clock import MovedClock
 from ticketfeed.protocol.oauth import OauthClient, OauthToken
-from ticketfeed.protocol.rows import BodyRow, ChangeRow, FeedRow, LazyRows, LinkedTicketRow, ListRow, TicketRecordRow
+from ticketfeed.protocol.rows import (
+    BodyRow,
+    ChangeRow,
+    FeedRow,
+    LazyRows,
+    LinkedTicketRow,
+    ListRow,
+    TicketRecordRow,
+    columns_of,
+)
 from ticketfeed.protocol.saved_accounts import SavedAccount, saved_subdomain
 from ticketfeed.protocol.search import SearchHit, SearchPart, SearchQuery
 from ticketfeed.storage.account_row import StateRow
@@ -24,7 +35,7 @@ from ticketfeed.storage.list_query import (
 )
 from ticketfeed.storage.oauth_contract import AccessToken
 from ticketfeed.storage.pool_status import PoolStatus
-from ticketfeed.storage.queries import Queries, build, translate
+from ticketfeed.storage.queries import Queries, build, page_sql, translate
 from ticketfeed.storage.search_query import SearchSteps, count_steps, search_steps
 from ticketfeed.storage.shard_contract import AgedStatus
 from ticketfeed.storage.sql_saved import SavedRow
@@ -36,6 +47,7 @@ __all__ = ["SqlStore"]
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
+Fetch = Callable[..., Awaitable[list[Any]]]
 
 
 class SqlStore(SqlShardStore):
@@ -44,15 +56,18 @@ class SqlStore(SqlShardStore):
     queries: Queries
 
     @abstractmethod
-    async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
-        """All rows of a query, as tuples; a replica may answer where it need not be `current`."""
+    async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool, body: int | None = None) -> list[Any]:
+        """All rows of a query, as tuples; a replica may answer where it need not be `current`.
+
+        `body`: the column of the bodies of a query that ends one row after those that make a page (`page_sql`).
+        """
 
     @abstractmethod
-    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:
         """As `_fetch`, from a replica too, for a query that may read many rows: it does not delay the event loop."""
 
     @abstractmethod
-    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:
         """As `_fetch_many`, for a query that finds its rows by the search index."""
 
     @abstractmethod
@@ -149,43 +164,68 @@ class SqlStore(SqlShardStore):
         return StateRow(*columns).tickets, positions
 
     async def read_records(self, account: Account, kind: str, ids: Sequence[int]) -> Sequence[BodyRow]:
-        return await self._rows("read_records", BodyRow, account, kind=kind, ids=self._list(ids))
+        return await self._read_by_ids("read_records", BodyRow, account, ids, kind=kind)
 
     async def read_tickets(self, account: Account, ids: Sequence[int]) -> Sequence[LinkedTicketRow]:
-        return await self._rows("read_tickets", LinkedTicketRow, account, ids=self._list(ids))
+        return await self._read_by_ids("read_tickets", LinkedTicketRow, account, ids)
+
+    async def _read_by_ids(
+        self, name: str, row_type: type[T], account: Account, ids: Sequence[int], **bindings: Any
+    ) -> list[T]:
+        sql, bindings = self.queries.select(name, row_type), {"ids": self._list(ids), **bindings}
+        return await self._page(partial(self._fetch, current=False), sql, "id", row_type, account, bindings)
 
     async def read_of_tickets(
         self, account: Account, kind: str, ticket_ids: Sequence[int]
     ) -> Sequence[TicketRecordRow]:
         return await self._rows("read_of_tickets", TicketRecordRow, account, kind=kind, ids=self._list(ticket_ids))
 
-    async def list_tickets(self, account: Account, tickets: TicketList, part: Slice) -> Sequence[ListRow]:
-        sql = list_tickets_sql(self.queries.dialect, tickets, part)
-        return build(ListRow, await self._fetch_tickets(sql, account, tickets, slice_bindings(part)))
+    async def list_tickets(
+        self, account: Account, tickets: TicketList, part: Slice, *, bodies: bool = True
+    ) -> Sequence[ListRow]:
+        sql = list_tickets_sql(self.queries.dialect, tickets, part, bodies=bodies)
+        bindings = {**ticket_bindings(self.queries.dialect, tickets), **slice_bindings(part)}
+        return await self._list_page(self._fetch_list(tickets), sql, part, account, bindings)
 
     async def count_tickets(self, account: Account, tickets: TicketList) -> int:
-        ((count,),) = await self._fetch_tickets(count_tickets_sql(self.queries.dialect, tickets), account, tickets, {})
+        dialect = self.queries.dialect
+        bindings = {"account_id": account.account_id, **ticket_bindings(dialect, tickets)}
+        sql = translate(dialect, count_tickets_sql(dialect, tickets))
+        ((count,),) = await self._fetch_list(tickets)(sql, bindings)
         return int(count)
 
-    async def _fetch_tickets(
-        self, sql: str, account: Account, tickets: TicketList, bindings: dict[str, Any]
-    ) -> list[Any]:
-        dialect = self.queries.dialect
-        bindings = {"account_id": account.account_id, **ticket_bindings(dialect, tickets), **bindings}
-        fetch = self._fetch_many if tickets.term is None else self._fetch_freely
-        return await fetch(translate(dialect, sql), bindings)
+    def _fetch_list(self, tickets: TicketList) -> Fetch:
+        return self._fetch_many if tickets.term is None else self._fetch_freely
+
+    async def _list_page(
+        self, fetch: Fetch, sql: str, part: Slice, account: Account, bindings: dict[str, Any]
+    ) -> Sequence[ListRow]:
+        direction = "DESC" if part.descending else "ASC"
+        sql, order = translate(self.queries.dialect, sql), f"key {direction}, id {direction}"
+        return await self._page(fetch, sql, order, ListRow, account, bindings)
+
+    async def _page(
+        self, fetch: Fetch, sql: str, order: str, row_type: type[T], account: Account, bindings: dict[str, Any]
+    ) -> list[T]:
+        """Rows with bodies, as many as a store reads at once; `order`: that of the query, by names of columns."""
+        bindings = {"account_id": account.account_id, "page_bytes_max": paging.PAGE_BYTES_MAX, **bindings}
+        columns = columns_of(row_type)
+        sql = page_sql(self.queries.dialect, sql, order, columns)
+        return build(row_type, await fetch(sql, bindings, body=columns.index("body")))
 
     async def list_records(
         self, account: Account, kind: str, part: Slice, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> Sequence[ListRow]:
         bindings = {"kind": kind, "owner_id": owner.id if owner else None, **slice_bindings(part)}
-        return build(ListRow, await self._fetch_made(list_records_sql(part, owner, deleted=deleted), account, bindings))
+        sql = list_records_sql(part, owner, deleted=deleted)
+        return await self._list_page(self._fetch_many, sql, part, account, bindings)
 
     async def count_records(
         self, account: Account, kind: str, owner: Owner | None = None, *, deleted: bool | None = False
     ) -> int:
         bindings = {"kind": kind, "owner_id": owner.id if owner else None}
-        ((count,),) = await self._fetch_made(count_records_sql(owner, deleted=deleted), account, bindings)
+        sql = translate(self.queries.dialect, count_records_sql(owner, deleted=deleted))
+        ((count,),) = await self._fetch_many(sql, {"account_id": account.account_id, **bindings})
         return int(count)
 
     async def search(self, account: Account, query: SearchQuery, part: SearchPart) -> list[SearchHit]:
@@ -294,7 +334,3 @@ class SqlStore(SqlShardStore):
 
     async def _query_many(self, name: str, account: Account, **bindings: Any) -> list[Any]:
         return await self._fetch_many(self.queries[name], {"account_id": account.account_id, **bindings})
-
-    async def _fetch_made(self, sql: str, account: Account, bindings: dict[str, Any]) -> list[Any]:
-        bindings = {"account_id": account.account_id, **bindings}
-        return await self._fetch_many(translate(self.queries.dialect, sql), bindings)

@@ -1,6 +1,7 @@
 """The account and its caller: what connectors read before they start. The user, the token, the settings, the tags."""
 
 from collections import Counter
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
@@ -16,8 +17,9 @@ from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.shapes import ANONYMOUS_USER
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ANONYMOUS, ApiCall
-from ticketfeed.server.api.lists import count_response, list_response
+from ticketfeed.server.api.lists import count_response, list_response, read_rows
 from ticketfeed.server.responses import body_response
+from ticketfeed.storage.batches import all_rows, list_batches
 
 __all__ = ["count_tags", "list_tags", "show_me", "show_settings"]
 
@@ -76,7 +78,8 @@ async def show_settings(request: Request, call: ApiCall) -> Response:
 
 
 async def _default_brand(call: ApiCall) -> int | None:
-    brands = await call.service.store.list_records(call.account, "brands", Slice(BRANDS_MAX))
+    read = partial(call.service.store.list_records, call.account, "brands")
+    brands = await all_rows(list_batches(read, Slice(BRANDS_MAX)))
     default = next((brand.id for brand in brands if _BRAND.decode(brand.body).default is True), None)
     return default or (brands[0].id if brands else None)
 
@@ -89,7 +92,8 @@ async def list_tags(request: Request, call: ApiCall) -> Response:
         ListRow(rank, rank, msgspec.json.encode({"name": name, "count": count}))
         for rank, (name, count) in enumerate(counts)
     ]
-    return list_response(request, call, "tags", list_request, slice_rows(rows, list_request.part), len(rows))
+    page = read_rows(slice_rows(rows, list_request.part))
+    return await list_response(request, call, "tags", list_request, page, len(rows))
 
 
 async def count_tags(request: Request, call: ApiCall) -> Response:

@@ -16,7 +16,7 @@ from ticketfeed.protocol.list_request import parse_list_request
 from ticketfeed.protocol.query import parse_integer
 from ticketfeed.protocol.resources import Role
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler
-from ticketfeed.server.api.lists import count_response, list_response
+from ticketfeed.server.api.lists import count_response, list_response, read_rows
 from ticketfeed.server.api.parameters import LIST_PAGES
 from ticketfeed.server.responses import body_response
 
@@ -96,7 +96,7 @@ def _list(row: _EmptyList) -> Handler:
         if row.form == "cursor" and "page" not in query and "per_page" not in query:
             query.setdefault("page[size]", "100")
         query.pop("sort", None)  # any order of nothing is right
-        return list_response(request, call, row.key, parse_list_request(query), [], 0)
+        return await list_response(request, call, row.key, parse_list_request(query), read_rows([]), 0)
 
     return list_nothing
 

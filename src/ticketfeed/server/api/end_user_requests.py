@@ -1,5 +1,6 @@
 """Tickets as their requesters see them: `/requests`, without what is for agents alone."""
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -7,17 +8,18 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.export.record_lists import ticket_batches
 from ticketfeed.protocol.audit_views import comments_of
 from ticketfeed.protocol.errors import RecordNotFound
-from ticketfeed.protocol.list_request import parse_list_request, slice_rows
+from ticketfeed.protocol.list_request import parse_list_request
 from ticketfeed.protocol.model import TicketList
-from ticketfeed.protocol.rows import LinkedTicketRow
+from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute
 from ticketfeed.server.api.lists import list_response
 from ticketfeed.server.api.parameters import LIST_ORDER, LIST_PAGES, LIST_REFUSED
-from ticketfeed.server.api.tickets import find_ticket
+from ticketfeed.server.api.tickets import find_ticket, read_comments
 from ticketfeed.server.responses import body_response
 
 __all__ = ["REQUEST_ROUTES"]
@@ -56,10 +58,13 @@ async def _list_requests(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
     user_id, store = call.identity.user_id, call.service.store
     tickets = TicketList(term=encode_term("requester", str(user_id)))
-    rows = await store.list_tickets(call.account, tickets, list_request.part)
+    batches = ticket_batches(store, call.account, tickets, list_request.part)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
-    shown = [row._replace(body=_request_of(call, row.body)) for row in rows]
-    return list_response(request, call, "requests", list_request, shown, count)
+
+    async def show(rows: Sequence[ListRow]) -> list[bytes]:
+        return [_request_of(call, row.body) for row in rows]
+
+    return await list_response(request, call, "requests", list_request, batches, count, show)
 
 
 async def _show_request(request: Request, call: ApiCall) -> Response:
@@ -70,10 +75,8 @@ async def _show_request(request: Request, call: ApiCall) -> Response:
 async def _list_comments(request: Request, call: ApiCall) -> Response:
     """The public comments of one request, oldest first."""
     row, list_request = await _find(request, call), parse_list_request(call.query)
-    audits = await call.service.store.read_of_tickets(call.account, "audits", [row.id])
-    comments = [each for each in comments_of(audit.body for audit in audits) if _is_public(each.body)]
-    page = slice_rows(comments, list_request.part)
-    return list_response(request, call, "comments", list_request, page, len(comments))
+    batches, count = await read_comments(call, row.id, list_request.part, _public_comments)
+    return await list_response(request, call, "comments", list_request, batches, count)
 
 
 class _Ticket(msgspec.Struct):
@@ -100,8 +103,8 @@ async def _find(request: Request, call: ApiCall) -> LinkedTicketRow:
     return row
 
 
-def _is_public(comment: bytes) -> bool:
-    return _COMMENT.decode(comment).public is not False
+def _public_comments(audits: Iterable[bytes]) -> list[ListRow]:
+    return [row for row in comments_of(audits) if _COMMENT.decode(row.body).public is not False]
 
 
 def _request_of(call: ApiCall, ticket: bytes) -> bytes:

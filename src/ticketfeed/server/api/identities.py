@@ -16,11 +16,12 @@ from ticketfeed.protocol.record_types import IdentityInput
 from ticketfeed.protocol.records import RecordDraft
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
-from ticketfeed.server.api.lists import count_response, list_response
+from ticketfeed.server.api.lists import count_response, list_response, read_rows
 from ticketfeed.server.api.parameters import LIST_PAGES, LIST_REFUSED
 from ticketfeed.server.api.related import find_user
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.responses import body_response, written_response
+from ticketfeed.storage.batches import all_rows, list_batches
 from ticketfeed.writing.identities import IdentityWriter
 
 __all__ = ["IDENTITY_ROUTES"]
@@ -35,7 +36,8 @@ async def _rows(request: Request, call: ApiCall) -> list[ListRow]:
     user_id = path_id(request, "user_id")
     user = await find_user(call, user_id)
     owner = Owner("user_id", user_id)
-    stored = await call.service.store.list_records(call.account, "identities", Slice(_IDENTITIES_MAX), owner)
+    read = partial(call.service.store.list_records, call.account, "identities", owner=owner)
+    stored = await all_rows(list_batches(read, Slice(_IDENTITIES_MAX)))
     shown = identities_of(user, [row.body for row in stored], call.account.subdomain)
     return [ListRow(id, id, body) for id, body in shown]
 
@@ -43,8 +45,8 @@ async def _rows(request: Request, call: ApiCall) -> list[ListRow]:
 async def _list(request: Request, call: ApiCall) -> Response:
     rows = await _rows(request, call)
     list_request = parse_list_request(call.query)
-    page = slice_rows(rows, list_request.part)
-    return list_response(request, call, "identities", list_request, page, len(rows))
+    page = read_rows(slice_rows(rows, list_request.part))
+    return await list_response(request, call, "identities", list_request, page, len(rows))
 
 
 async def _count(request: Request, call: ApiCall) -> Response:

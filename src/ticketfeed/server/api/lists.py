@@ -1,17 +1,20 @@
 """Lists, counts and single records of every kind, made from the table of resources."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.export.parts import Arrays, Batches
 from ticketfeed.export.record_lists import count_record_list, read_record_list
-from ticketfeed.export.record_sideloads import sideload_records
+from ticketfeed.export.record_sideloads import RecordSideloads, sideload_records
 from ticketfeed.protocol.audit_pages import paginate_audits, parse_audit_page_request
-from ticketfeed.protocol.envelope import join_arrays, join_object
+from ticketfeed.protocol.envelope import join_object
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import (
     ListRequest,
@@ -39,6 +42,7 @@ from ticketfeed.protocol.records import is_deleted, split_record, wire_second
 from ticketfeed.protocol.resources import RESOURCES, Resource
 from ticketfeed.protocol.rows import BodyRow, ListRow
 from ticketfeed.protocol.stored_records import StoredDecoder
+from ticketfeed.server.api.arrays import arrays_response
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.parameters import (
     BY_IDS,
@@ -50,8 +54,19 @@ from ticketfeed.server.api.parameters import (
     RECORD_REFUSED,
 )
 from ticketfeed.server.responses import body_response
+from ticketfeed.storage.batches import all_rows, list_batches, read_batches
 
-__all__ = ["LIST_ROUTES", "count_response", "list_response", "sideload", "with_organization_names"]
+__all__ = [
+    "LIST_ROUTES",
+    "count_response",
+    "list_response",
+    "read_rows",
+    "record_list_response",
+    "sideloads_of",
+    "with_organization_names",
+]
+
+Show = Callable[[Sequence[ListRow]], Awaitable[list[bytes]]]
 
 # More forms and brands than any plan allows.
 FORMS_MAX = 1000
@@ -106,14 +121,12 @@ def _list(resource: Resource) -> Handler:
     async def list_records(request: Request, call: ApiCall) -> Response:
         list_request = parse_list_request(call.query, orders=ORDERS[kind])
         records = await _record_list(call, kind)
-        rows, count = await read_record_list(call.service.store, call.account, records, list_request)
         if "fallback_to_default" in call.query:
             forms = await _fall_back(call, [form for form in await _read_all(call, kind) if records.holds(form)])
-            rows, count = _slice(kind, forms, list_request.part), len(forms)
-        sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
-        if kind == "organization_memberships":
-            rows = await with_organization_names(call, rows)
-        return list_response(request, call, kind, list_request, rows, count, sideloads)
+            page = read_rows(_slice(kind, forms, list_request.part))
+            return await record_list_response(request, call, kind, list_request, page, len(forms))
+        batches, count = await read_record_list(call.service.store, call.account, records, list_request)
+        return await record_list_response(request, call, kind, list_request, batches, count)
 
     return list_records
 
@@ -125,11 +138,17 @@ async def list_ticket_audits(request: Request, call: ApiCall) -> Response:
         orders = {name: text.replace("created_at", "id") for name, text in call.query.items() if name in LIST_ORDER}
         return await _list(RESOURCES["audits"])(request, replace(call, query={**call.query, **orders}))
     asked = parse_audit_page_request(call.query)
-    rows = await call.service.store.list_records(call.account, "audits", asked.part)
-    page, ends = paginate_audits(asked, rows, call.address(request))
-    bodies = [row.body for row in page]
-    arrays = [("audits", bodies), *(await sideload(call, "audits", bodies)).items()]
-    return body_response(request, join_arrays(arrays, ends))
+    sideloads, ends = sideloads_of(call, "audits"), dict[str, Any]()
+
+    async def read() -> Batches:
+        rows = await call.service.store.list_records(call.account, "audits", asked.part)
+        page, keys = paginate_audits(asked, rows, call.address(request))
+        ends.update(keys)
+        bodies = [row.body for row in page]
+        sideloads.add(bodies)
+        yield bodies
+
+    return await arrays_response(request, call, chain([("audits", read())], sideloads.arrays()), lambda: ends)
 
 
 def _count(kind: str) -> Handler:
@@ -150,9 +169,10 @@ def _show(resource: Resource) -> Handler:
         if not rows or (not resource.reads_deleted and is_deleted(resource.kind, rows[0].body)):
             raise RecordNotFound
         body = rows[0].body
-        sideloads = await sideload(call, resource.kind, [body])
+        include = parse_include(call.query.get("include", ""))
+        sideloads = await sideload_records(store, call.account, resource.kind, include, [body])
         if resource.kind == "organization_memberships":
-            body = (await with_organization_names(call, [ListRow(rows[0].id, rows[0].id, body)]))[0].body
+            (body,) = await with_organization_names(call, [body])
         return body_response(request, join_object(resource.singular, body, sideloads.items()))
 
     return show_record
@@ -163,25 +183,40 @@ def _show_many(resource: Resource) -> Handler:
 
     async def show_many_records(request: Request, call: ApiCall) -> Response:
         store = call.service.store
-        if "external_ids" in call.query and "ids" not in call.query:
-            rows = await store.read_external(call.account, kind, parse_external_ids(call.query))
-        else:
-            rows = await store.read_records(call.account, kind, parse_ids(call.query))
-        records = await _record_list(call, kind)
-        bodies = [row.body for row in rows if records.holds(row.body)]
-        if "fallback_to_default" in call.query:
-            bodies = await _fall_back(call, bodies)
-        ends = {"next_page": None, "previous_page": None, "count": len(bodies)}
-        arrays = [(kind, bodies), *(await sideload(call, kind, bodies)).items()]
-        return body_response(request, join_arrays(arrays, ends))
+        is_external = "external_ids" in call.query and "ids" not in call.query
+        external_ids = parse_external_ids(call.query) if is_external else []
+        ids = [] if is_external else parse_ids(call.query)
+        records, sideloads = await _record_list(call, kind), sideloads_of(call, kind)
+        count = 0
+
+        async def find() -> Batches:
+            if is_external:
+                yield [row.body for row in await store.read_external(call.account, kind, external_ids)]
+            async for rows in read_batches(partial(store.read_records, call.account, kind), ids):
+                yield [row.body for row in rows]
+
+        async def show() -> Batches:
+            nonlocal count
+            async for found in find():
+                bodies = [body for body in found if records.holds(body)]
+                if "fallback_to_default" in call.query:
+                    bodies = await _fall_back(call, bodies)
+                count += len(bodies)
+                sideloads.add(bodies)
+                yield bodies
+
+        def end() -> dict[str, Any]:
+            return {"next_page": None, "previous_page": None, "count": count}
+
+        return await arrays_response(request, call, chain([(kind, show())], sideloads.arrays()), end)
 
     return show_many_records
 
 
-async def sideload(call: ApiCall, kind: str, bodies: Sequence[bytes]) -> dict[str, list[bytes]]:
+def sideloads_of(call: ApiCall, kind: str) -> RecordSideloads:
     """What `include` asks for beside records of a kind."""
     include = parse_include(call.query.get("include", ""))
-    return await sideload_records(call.service.store, call.account, kind, include, bodies)
+    return RecordSideloads(call.service.store, call.account, kind, include)
 
 
 async def _record_list(call: ApiCall, kind: str) -> RecordList:
@@ -209,40 +244,89 @@ def _slice(kind: str, bodies: Sequence[bytes], part: Slice) -> list[ListRow]:
 
 async def _read_all(call: ApiCall, kind: str) -> list[bytes]:
     """All records of a kind of which there are few."""
-    rows = await call.service.store.list_records(call.account, kind, Slice(FORMS_MAX))
+    read = partial(call.service.store.list_records, call.account, kind)
+    return [row.body for row in await all_rows(list_batches(read, Slice(FORMS_MAX)))]
+
+
+async def _bodies(rows: Sequence[ListRow]) -> list[bytes]:
     return [row.body for row in rows]
 
 
 LIST_ROUTES = [route for resource in RESOURCES.values() if resource.is_listed for route in _routes(resource)]
 
 
-def list_response(
+async def list_response(
     request: Request,
     call: ApiCall,
     key: str,
     list_request: ListRequest,
-    rows: Sequence[ListRow],
+    batches: AsyncIterator[Sequence[ListRow]],
     count: int | None,
-    sideloads: dict[str, list[bytes]] | None = None,
+    show: Show = _bodies,
+    sideloads: Callable[[], Arrays] = tuple,
+    ends: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> Response:
-    """One page of a list under `key`. `count`: of the whole list, by offset only."""
-    page_rows, ends = paginate(list_request, rows, count, call.address(request))
-    arrays = [(key, [row.body for row in page_rows]), *(sideloads or {}).items()]
-    return body_response(request, join_arrays(arrays, ends))
+    """One page of a list under `key`, of the rows that these batches have.
+
+    `count`: of the whole list, by offset only. `show`: the bodies of rows as this list has them. `sideloads`: the
+    arrays beside all that were shown. `ends`: the keys that follow them, made of those of the pagination.
+    """
+    address = call.address(request)
+    _, keys = paginate(list_request, [], count, address)
+
+    async def read() -> Batches:
+        if list_request.number is None:  # the page ends where a store stops, and the next one goes on from there
+            rows: Sequence[ListRow] = await anext(batches, [])
+            more = len(rows) <= list_request.limit and await anext(batches, None) is not None
+            page, found = paginate(list_request, rows, None, address, more=more)
+            keys.update(found)
+            yield await show(page)
+        else:
+            async for rows in batches:
+                yield await show(rows)
+                del rows  # before the next ones are read
+
+    def arrays() -> Arrays:
+        yield key, read()
+        yield from sideloads()
+
+    return await arrays_response(request, call, arrays(), lambda: ends(keys))
 
 
-async def with_organization_names(call: ApiCall, rows: Sequence[ListRow]) -> Sequence[ListRow]:
+async def record_list_response(
+    request: Request,
+    call: ApiCall,
+    kind: str,
+    list_request: ListRequest,
+    batches: AsyncIterator[Sequence[ListRow]],
+    count: int | None,
+) -> Response:
+    """One page of a list of records, with what `include` asks for."""
+    sideloads = sideloads_of(call, kind)
+
+    async def show(rows: Sequence[ListRow]) -> list[bytes]:
+        bodies = [row.body for row in rows]
+        sideloads.add(bodies)
+        return await with_organization_names(call, bodies) if kind == "organization_memberships" else bodies
+
+    return await list_response(request, call, kind, list_request, batches, count, show, sideloads.arrays)
+
+
+async def read_rows(rows: Sequence[ListRow]) -> AsyncIterator[Sequence[ListRow]]:
+    """Those of a page that are in memory."""
+    yield rows
+
+
+async def with_organization_names(call: ApiCall, memberships: Sequence[bytes]) -> list[bytes]:
     """Organization memberships with the names that their organizations have now."""
-    ids = [_MEMBERSHIP.decode(row.body).organization_id for row in rows]
-    organizations = await call.service.store.read_records(call.account, "organizations", ids)
-    names = {row.id: split_record(row.body).get("name") for row in organizations}
-    named = []
-    for row, id in zip(rows, ids, strict=True):
-        if id in names:
-            values = {**split_record(row.body), "organization_name": names[id]}
-            row = row._replace(body=msgspec.json.encode(values))
-        named.append(row)
-    return named
+    ids = [_MEMBERSHIP.decode(body).organization_id for body in memberships]
+    names = {}
+    async for rows in read_batches(partial(call.service.store.read_records, call.account, "organizations"), ids):
+        names.update({row.id: split_record(row.body).get("name") for row in rows})
+    return [
+        msgspec.json.encode({**split_record(body), "organization_name": names[id]}) if id in names else body
+        for body, id in zip(memberships, ids, strict=True)
+    ]
 
 
 def count_response(request: Request, call: ApiCall, count: int) -> Response:

@@ -20,7 +20,7 @@ from ticketfeed.protocol.records import wire_second
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.scopes import allows
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
-from ticketfeed.server.api.lists import list_response
+from ticketfeed.server.api.lists import list_response, read_rows
 from ticketfeed.server.api.parameters import LIST_PAGES, LIST_REFUSED
 from ticketfeed.server.api.requests import read_input
 from ticketfeed.server.api.token_endpoint import new_secrets
@@ -41,7 +41,7 @@ async def _list_tokens(request: Request, call: ApiCall) -> Response:
     for name in ("client_id", "global_client_id"):
         if name in call.query:
             tokens = [token for token in tokens if token.client_id == parse_integer(call.query[name])]
-    return _page(request, call, "tokens", [(token.id, _token(call, token)) for token in tokens])
+    return await _page(request, call, "tokens", [(token.id, _token(call, token)) for token in tokens])
 
 
 async def _read_tokens(call: ApiCall) -> list[OauthToken]:
@@ -113,14 +113,14 @@ def _list_clients(*, of_caller: bool = False) -> Handler:
     async def list_clients(request: Request, call: ApiCall) -> Response:
         clients = await call.service.store.list_oauth_clients(call.account)
         shown = [client for client in clients if not of_caller or client.user_id == call.identity.user_id]
-        return _page(request, call, "clients", [(client.id, _client(call, client)) for client in shown])
+        return await _page(request, call, "clients", [(client.id, _client(call, client)) for client in shown])
 
     return list_clients
 
 
 async def _list_global_clients(request: Request, call: ApiCall) -> Response:
     clients = [client for client in await call.service.store.list_oauth_clients(call.account) if client.is_global]
-    return _page(request, call, "global_clients", [(client.id, _client(call, client)) for client in clients])
+    return await _page(request, call, "global_clients", [(client.id, _client(call, client)) for client in clients])
 
 
 async def _summarize_tokens(request: Request, call: ApiCall) -> Response:
@@ -136,7 +136,7 @@ async def _summarize_tokens(request: Request, call: ApiCall) -> Response:
         last = max((token.used_at for token in own if token.used_at is not None), default=None)
         used_at = None if last is None else wire_second(last)
         rows.append((client.id, {"id": client.id, "last_used_at": used_at, "tokens_count": len(own)}))
-    return _page(request, call, "global_clients", rows)
+    return await _page(request, call, "global_clients", rows)
 
 
 def _show_client(key: str) -> Handler:
@@ -191,11 +191,12 @@ def _client(call: ApiCall, client: OauthClient) -> dict[str, Any]:
     return client_view(client, call.account.subdomain)
 
 
-def _page(request: Request, call: ApiCall, key: str, objects: Sequence[tuple[int, dict[str, Any]]]) -> Response:
+async def _page(request: Request, call: ApiCall, key: str, objects: Sequence[tuple[int, dict[str, Any]]]) -> Response:
     """A page of a list that is all in memory."""
     list_request = parse_list_request(call.query)
     rows = [ListRow(id, id, msgspec.json.encode(shown)) for id, shown in objects]
-    return list_response(request, call, key, list_request, slice_rows(rows, list_request.part), len(rows))
+    page = read_rows(slice_rows(rows, list_request.part))
+    return await list_response(request, call, key, list_request, page, len(rows))
 
 
 _route = partial(ApiRoute, tag="OAuth")

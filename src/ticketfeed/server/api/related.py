@@ -1,6 +1,6 @@
 """What belongs to a user or an organization: memberships, organizations, groups, tickets, and their counts."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -9,9 +9,11 @@ from msgspec import Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.export.record_lists import read_matching, row_batches, ticket_batches
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
-from ticketfeed.protocol.model import Owner, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, Owner, Slice, TicketList
+from ticketfeed.protocol.paging import is_cut
 from ticketfeed.protocol.record_input import parse_new_record
 from ticketfeed.protocol.record_list import parse_record_list
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
@@ -22,7 +24,7 @@ from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
-from ticketfeed.server.api.lists import list_response, sideload, with_organization_names
+from ticketfeed.server.api.lists import list_response, record_list_response, with_organization_names
 from ticketfeed.server.api.parameters import (
     LIST_ORDER,
     LIST_PAGES,
@@ -36,6 +38,7 @@ from ticketfeed.server.api.parameters import (
 from ticketfeed.server.api.requests import read_envelope
 from ticketfeed.server.api.tickets import ticket_list_response
 from ticketfeed.server.responses import body_response, written_response
+from ticketfeed.storage.batches import all_rows, list_batches, ordered_batches, read_batches
 from ticketfeed.storage.write_contract import WriteTransaction
 from ticketfeed.writing.memberships import Memberships
 from ticketfeed.writing.records import RecordWriter
@@ -46,8 +49,6 @@ T = TypeVar("T")
 _KIND = "organization_memberships"
 # More than anybody has.
 _MEMBERSHIPS_MAX = 10_000
-# Tickets read at once, to be filtered here.
-_TICKETS_AT_ONCE = 500
 
 
 class _Membership(msgspec.Struct):
@@ -97,12 +98,9 @@ def _owned(kind: str, find_owner: Callable[[Request, ApiCall], Awaitable[Owner]]
     async def list_owned(request: Request, call: ApiCall) -> Response:
         owner, list_request = await find_owner(request, call), parse_list_request(call.query)
         store = call.service.store
-        rows = await store.list_records(call.account, kind, list_request.part, owner)
+        batches = list_batches(partial(store.list_records, call.account, kind, owner=owner), list_request.part)
         count = await store.count_records(call.account, kind, owner) if list_request.number is not None else None
-        sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
-        if kind == _KIND:
-            rows = await with_organization_names(call, rows)
-        return list_response(request, call, kind, list_request, rows, count, sideloads)
+        return await record_list_response(request, call, kind, list_request, batches, count)
 
     return list_owned
 
@@ -113,13 +111,15 @@ def _joined(kind: str, memberships: str, key: str) -> Handler:
     async def list_joined(request: Request, call: ApiCall) -> Response:
         owner, list_request = await _user(request, call), parse_list_request(call.query)
         store = call.service.store
-        members = await store.list_records(call.account, memberships, Slice(_MEMBERSHIPS_MAX), owner)
+        read = partial(store.list_records, call.account, memberships, owner=owner)
+        members = await all_rows(list_batches(read, Slice(_MEMBERSHIPS_MAX)))
         ids = [getattr(_MEMBERSHIP.decode(row.body), key) for row in members]
-        found = await store.read_records(call.account, kind, [id for id in ids if id is not None])
-        rows = [ListRow(row.id, row.id, row.body) for row in found if not is_deleted(kind, row.body)]
-        page = slice_rows(rows, list_request.part)
-        sideloads = await sideload(call, kind, [row.body for row in page[: list_request.limit]])
-        return list_response(request, call, kind, list_request, page, len(rows), sideloads)
+        joined = read_batches(partial(store.read_records, call.account, kind), [id for id in ids if id is not None])
+        rows = [
+            ListRow(row.id, row.id, b"") async for found in joined for row in found if not is_deleted(kind, row.body)
+        ]
+        batches = row_batches(store, call.account, kind, slice_rows(rows, list_request.part))
+        return await record_list_response(request, call, kind, list_request, batches, len(rows))
 
     return list_joined
 
@@ -129,21 +129,25 @@ async def _list_members(request: Request, call: ApiCall) -> Response:
     owner, list_request = await _organization(request, call), parse_list_request(call.query)
     store, members = call.service.store, parse_record_list("users", call.query)
     part = Slice(_MEMBERSHIPS_MAX) if members.checks else list_request.part
-    rows = await _members(call, await store.list_records(call.account, _KIND, part, owner))
+    rows = await all_rows(list_batches(partial(store.list_records, call.account, _KIND, owner=owner), part))
     count = await store.count_records(call.account, _KIND, owner) if list_request.number is not None else None
     if members.checks:
-        matching = [row for row in rows if members.holds(row.body)]
-        rows, count = slice_rows(matching, list_request.part), len(matching)
-    sideloads = await sideload(call, "users", [row.body for row in rows[: list_request.limit]])
-    return list_response(request, call, "users", list_request, rows, count, sideloads)
+        ids = {row.id async for users in _members(call, rows) for row in users if members.holds(row.body)}
+        rows, count = slice_rows([row for row in rows if row.id in ids], list_request.part), len(ids)
+    return await record_list_response(request, call, "users", list_request, _members(call, rows), count)
 
 
-async def _members(call: ApiCall, memberships: Sequence[ListRow]) -> list[ListRow]:
+async def _members(call: ApiCall, memberships: Sequence[ListRow]) -> AsyncIterator[Sequence[ListRow]]:
     """The users of memberships, each in the place of its membership."""
-    ids = {row.id: _MEMBERSHIP.decode(row.body).user_id or 0 for row in memberships}
-    users = await call.service.store.read_records(call.account, "users", list(ids.values()))
-    bodies = {row.id: row.body for row in users}
-    return [row._replace(body=bodies[ids[row.id]]) for row in memberships if ids[row.id] in bodies]
+
+    async def read(part: Sequence[ListRow]) -> dict[ListRow, bytes] | None:
+        ids = {row: _MEMBERSHIP.decode(row.body).user_id or 0 for row in part}
+        users = await call.service.store.read_records(call.account, "users", list(ids.values()))
+        bodies = {user.id: user.body for user in users}
+        return None if is_cut(users) else {row: bodies[id] for row, id in ids.items() if id in bodies}
+
+    async for batch in ordered_batches(read, memberships):
+        yield [row._replace(body=body) for row, body in batch]
 
 
 async def _show_membership(request: Request, call: ApiCall) -> Response:
@@ -155,8 +159,8 @@ async def _show_membership(request: Request, call: ApiCall) -> Response:
         or _MEMBERSHIP.decode(rows[0].body).user_id != path_id(request, "user_id")
     ):
         raise RecordNotFound
-    shown = await with_organization_names(call, [ListRow(id, id, rows[0].body)])
-    return body_response(request, b'{"organization_membership":%s}' % shown[0].body)
+    (shown,) = await with_organization_names(call, [rows[0].body])
+    return body_response(request, b'{"organization_membership":%s}' % shown)
 
 
 async def _add_membership(request: Request, call: ApiCall) -> Response:
@@ -221,19 +225,14 @@ def _tickets_of_user(key: str) -> Handler:
 async def _list_copied_tickets(request: Request, call: ApiCall) -> Response:
     owner, list_request = await _user(request, call), parse_list_request(call.query)
     rows = await _copied(call, owner.id)
-    return list_response(request, call, "tickets", list_request, slice_rows(rows, list_request.part), len(rows))
+    batches = row_batches(call.service.store, call.account, "tickets", slice_rows(rows, list_request.part))
+    return await list_response(request, call, "tickets", list_request, batches, len(rows))
 
 
 async def _copied(call: ApiCall, user_id: int) -> list[ListRow]:
-    """The tickets that a user is copied on. The term is that of email copies, too."""
-    found: list[ListRow] = []
-    rows: Sequence[ListRow] = ()
-    while True:
-        part = Slice(_TICKETS_AT_ONCE, after=(rows[-1].key, rows[-1].id) if rows else None)
-        rows = await call.service.store.list_tickets(call.account, _of("cc", user_id), part)
-        found += [row for row in rows if user_id in _COPIED.decode(row.body).collaborator_ids]
-        if len(rows) < _TICKETS_AT_ONCE:
-            return found
+    """The tickets that a user is copied on, without their bodies. The term is that of email copies, too."""
+    copied = ticket_batches(call.service.store, call.account, _of("cc", user_id), Slice(INT64_MAX))
+    return await read_matching(copied, lambda body: user_id in _COPIED.decode(body).collaborator_ids)
 
 
 async def _list_tickets_of_organization(request: Request, call: ApiCall) -> Response:

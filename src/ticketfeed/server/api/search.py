@@ -3,22 +3,24 @@
 All are queries of the search language (protocol/search_parser.py) or made of its conditions, run by the store's index.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.protocol.envelope import join_arrays
+from ticketfeed.export.record_lists import read_kind
 from ticketfeed.protocol.errors import (
     InvalidPaginationParameter,
     InvalidValue,
     ParameterMissing,
     SearchLimitExceeded,
 )
-from ticketfeed.protocol.list_request import ListRequest, paginate, parse_list_request
+from ticketfeed.protocol.list_request import ListRequest, parse_list_request
+from ticketfeed.protocol.paging import is_cut
 from ticketfeed.protocol.record_sideloads import RECORD_SIDELOADS
 from ticketfeed.protocol.resources import SEARCH_TYPES
 from ticketfeed.protocol.rows import ListRow
@@ -36,9 +38,10 @@ from ticketfeed.protocol.search import (
 from ticketfeed.protocol.search_index import encode_term, split_words
 from ticketfeed.protocol.search_parser import parse_search
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler
-from ticketfeed.server.api.lists import list_response, sideload
+from ticketfeed.server.api.lists import list_response, record_list_response
 from ticketfeed.server.api.parameters import RECORD_INCLUDES_REFUSED
 from ticketfeed.server.responses import body_response
+from ticketfeed.storage.batches import ordered_batches
 
 __all__ = ["SEARCH_ROUTES"]
 
@@ -58,9 +61,8 @@ async def search(request: Request, call: ApiCall) -> Response:
         raise SearchLimitExceeded
     query = await _resolve(call, _parse(call, call.query.get("query", "")))
     hits, count = await _find(call, query, list_request)
-    rows = await _read(call, hits, typed=True)
-    page, ends = paginate(list_request, rows, count, call.address(request))
-    return body_response(request, join_arrays([("results", [row.body for row in page])], {"facets": None, **ends}))
+    batches = _read(call, hits, typed=True)
+    return await list_response(request, call, "results", list_request, batches, count, ends=_with_facets)
 
 
 async def count_results(request: Request, call: ApiCall) -> Response:
@@ -85,11 +87,19 @@ async def export_results(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request({"page[size]": "100", **call.query}, limit_max=EXPORT_LIMIT_MAX)
     query = replace(_only(query, type_), order="created_at", descending=False)
     hits = await call.service.store.search(call.account, await _resolve(call, query), _part(list_request))
-    rows = await _read(call, hits, typed=True)
-    page, ends = paginate(list_request, rows, None, call.address(request))
-    ends["meta"]["has_more"] = len(hits) > list_request.limit
-    ends["meta"]["before_cursor"] = ends["links"]["prev"] = None
-    return body_response(request, join_arrays([("results", [row.body for row in page])], {"facets": None, **ends}))
+    batches = _read(call, hits, typed=True)
+    end = partial(_end_export, has_more=len(hits) > list_request.limit)
+    return await list_response(request, call, "results", list_request, batches, None, ends=end)
+
+
+def _with_facets(ends: dict[str, Any]) -> dict[str, Any]:
+    return {"facets": None, **ends}
+
+
+def _end_export(ends: dict[str, Any], *, has_more: bool) -> dict[str, Any]:
+    """An export leads forward only. `has_more`: whether more were found, all of which may be gone meanwhile."""
+    meta = {**ends["meta"], "has_more": has_more or ends["meta"]["has_more"], "before_cursor": None}
+    return {"facets": None, "meta": meta, "links": {**ends["links"], "prev": None}}
 
 
 def _search_of(kind: str) -> Handler:
@@ -129,9 +139,7 @@ def _autocomplete(kind: str) -> Handler:
 async def _list(request: Request, call: ApiCall, kind: str, query: SearchQuery) -> Response:
     list_request = _parse_pages(call)
     hits, count = await _find(call, query, list_request)
-    rows = await _read(call, hits, typed=False)
-    sideloads = await sideload(call, kind, [row.body for row in rows[: list_request.limit]])
-    return list_response(request, call, kind, list_request, rows, count, sideloads)
+    return await record_list_response(request, call, kind, list_request, _read(call, hits, typed=False), count)
 
 
 async def _find(call: ApiCall, query: SearchQuery, list_request: ListRequest) -> tuple[list[SearchHit], int]:
@@ -184,20 +192,23 @@ async def _resolve(call: ApiCall, query: SearchQuery) -> SearchQuery:
     return query.resolve(ids)
 
 
-async def _read(call: ApiCall, hits: Sequence[SearchHit], *, typed: bool) -> list[ListRow]:
-    """The bodies of results, in their order; `typed`: each with its `result_type`."""
+async def _read(call: ApiCall, hits: Sequence[SearchHit], *, typed: bool) -> AsyncIterator[Sequence[ListRow]]:
+    """Results with their bodies, in their order; `typed`: each with its `result_type`."""
     store = call.service.store
-    bodies: dict[tuple[str, int], bytes] = {}
     names = {kind: name for name, kind in SEARCH_TYPES.items()}
-    for kind in dict.fromkeys(hit.kind for hit in hits):
-        ids = [hit.id for hit in hits if hit.kind == kind]
-        if kind == "tickets":
-            bodies |= {(kind, row.id): row.body for row in await store.read_tickets(call.account, ids)}
-        else:
-            bodies |= {(kind, row.id): row.body for row in await store.read_records(call.account, kind, ids)}
     end = {kind: b',"result_type":"%s"}' % names[kind].encode() if typed else b"}" for kind in SEARCH_TYPES.values()}
-    found = [hit for hit in hits if (hit.kind, hit.id) in bodies]
-    return [ListRow(hit.key, hit.id, bodies[hit.kind, hit.id][:-1] + end[hit.kind]) for hit in found]
+
+    async def read(part: Sequence[SearchHit]) -> dict[SearchHit, bytes] | None:
+        bodies: dict[tuple[str, int], bytes] = {}
+        for kind in dict.fromkeys(hit.kind for hit in part):
+            rows = await read_kind(store, call.account, kind, [hit.id for hit in part if hit.kind == kind])
+            if is_cut(rows):
+                return None
+            bodies |= {(kind, row.id): row.body for row in rows}
+        return {hit: bodies[hit.kind, hit.id] for hit in part if (hit.kind, hit.id) in bodies}
+
+    async for batch in ordered_batches(read, hits):
+        yield [ListRow(hit.key, hit.id, body[:-1] + end[hit.kind]) for hit, body in batch]
 
 
 _search = partial(ApiRoute, "GET", tag="Search")

@@ -6,17 +6,18 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ticketfeed.export.record_lists import read_matching, row_batches
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_list_request, slice_rows
 from ticketfeed.protocol.locales import LOCALES
-from ticketfeed.protocol.model import Owner, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, Owner, Slice, TicketList
 from ticketfeed.protocol.record_sideloads import find_ids
 from ticketfeed.protocol.records import is_deleted
 from ticketfeed.protocol.rows import ListRow
 from ticketfeed.protocol.search_index import encode_term
 from ticketfeed.protocol.stored_records import StoredDecoder
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
-from ticketfeed.server.api.lists import count_response, list_response
+from ticketfeed.server.api.lists import count_response, list_response, read_rows
 from ticketfeed.server.api.parameters import (
     LIST_ORDER,
     LIST_PAGES,
@@ -25,13 +26,12 @@ from ticketfeed.server.api.parameters import (
     TICKET_LIST,
     TICKET_LIST_REFUSED,
 )
-from ticketfeed.server.api.tickets import find_ticket, ticket_list_response
+from ticketfeed.server.api.tickets import find_ticket, read_audits, ticket_list_response
 from ticketfeed.server.responses import body_response
+from ticketfeed.storage.batches import list_batches, read_batches
 
 __all__ = ["TICKET_LIST_ROUTES"]
 
-# Records read at once, to be filtered here.
-_AT_ONCE = 500
 # As on the wire.
 _RECENT_MAX = 100
 
@@ -39,9 +39,9 @@ _RECENT_MAX = 100
 async def _show_audit(request: Request, call: ApiCall) -> Response:
     ticket = await find_ticket(request, call)
     audit_id = path_id(request, "audit_id")
-    for row in await call.service.store.read_of_tickets(call.account, "audits", [ticket.id]):
-        if row.id == audit_id:
-            return body_response(request, b'{"audit":%s}' % row.body)
+    async for rows in read_audits(call, ticket.id, Slice(1, after=(audit_id - 1, audit_id - 1))):
+        if rows[0].id == audit_id:
+            return body_response(request, b'{"audit":%s}' % rows[0].body)
     raise RecordNotFound
 
 
@@ -62,9 +62,11 @@ def _people(key: str) -> Handler:
     async def list_people(request: Request, call: ApiCall) -> Response:
         ticket = await find_ticket(request, call)
         list_request = parse_list_request(call.query)
-        users = await call.service.store.read_records(call.account, "users", find_ids([ticket.body], (key,)))
-        rows = [ListRow(user.id, user.id, user.body) for user in users]
-        return list_response(request, call, "users", list_request, slice_rows(rows, list_request.part), len(rows))
+        store, ids = call.service.store, find_ids([ticket.body], (key,))
+        exist = partial(store.read_records, call.account, "users")
+        rows = [ListRow(user.id, user.id, b"") async for users in read_batches(exist, ids) for user in users]
+        batches = row_batches(store, call.account, "users", slice_rows(rows, list_request.part))
+        return await list_response(request, call, "users", list_request, batches, len(rows))
 
     return list_people
 
@@ -102,9 +104,11 @@ async def _list_recent(request: Request, call: ApiCall) -> Response:
     """The tickets that changed last, as nobody's views of tickets are stored."""
     list_request = parse_list_request(call.query)
     part = Slice(_RECENT_MAX, "updated_at", descending=True)
-    found = await call.service.store.list_tickets(call.account, TicketList(), part)
-    rows = [ListRow(place, row.id, row.body) for place, row in enumerate(found)]
-    return list_response(request, call, "tickets", list_request, slice_rows(rows, list_request.part), len(rows))
+    store = call.service.store
+    ids = [row.id for row in await store.list_tickets(call.account, TicketList(), part, bodies=False)]
+    rows = slice_rows([ListRow(place, id, b"") for place, id in enumerate(ids)], list_request.part)
+    batches = row_batches(store, call.account, "tickets", rows)
+    return await list_response(request, call, "tickets", list_request, batches, len(ids))
 
 
 async def _list_problems(request: Request, call: ApiCall) -> Response:
@@ -120,29 +124,27 @@ _ACTIVE = StoredDecoder(_Active)
 
 async def _list_active_macros(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request(call.query)
-    found: list[ListRow] = []
-    part: Slice | None = Slice(_AT_ONCE)
-    while part is not None:
-        rows = await call.service.store.list_records(call.account, "macros", part)
-        found += [row for row in rows if _ACTIVE.decode(row.body).active is not False]
-        part = Slice(_AT_ONCE, after=(rows[-1].key, rows[-1].id)) if len(rows) == _AT_ONCE else None
-    return list_response(request, call, "macros", list_request, slice_rows(found, list_request.part), len(found))
+    store = call.service.store
+    macros = list_batches(partial(store.list_records, call.account, "macros"), Slice(INT64_MAX))
+    found = await read_matching(macros, lambda body: _ACTIVE.decode(body).active is not False)
+    batches = row_batches(store, call.account, "macros", slice_rows(found, list_request.part))
+    return await list_response(request, call, "macros", list_request, batches, len(found))
 
 
 async def _list_groups(request: Request, call: ApiCall) -> Response:
     list_request, store = parse_list_request(call.query), call.service.store
-    rows = await store.list_records(call.account, "groups", list_request.part)
+    batches = list_batches(partial(store.list_records, call.account, "groups"), list_request.part)
     count = await store.count_records(call.account, "groups") if list_request.number is not None else None
-    return list_response(request, call, "groups", list_request, rows, count)
+    return await list_response(request, call, "groups", list_request, batches, count)
 
 
 async def _list_deleted_users(request: Request, call: ApiCall) -> Response:
     list_request, store = parse_list_request(call.query), call.service.store
-    rows = await store.list_records(call.account, "users", list_request.part, deleted=True)
+    batches = list_batches(partial(store.list_records, call.account, "users", deleted=True), list_request.part)
     count = None
     if list_request.number is not None:
         count = await store.count_records(call.account, "users", deleted=True)
-    return list_response(request, call, "deleted_users", list_request, rows, count)
+    return await list_response(request, call, "deleted_users", list_request, batches, count)
 
 
 async def _count_deleted_users(request: Request, call: ApiCall) -> Response:
@@ -159,7 +161,8 @@ async def _show_deleted_user(request: Request, call: ApiCall) -> Response:
 async def _list_locales(request: Request, call: ApiCall) -> Response:
     rows = [_locale_row(call, *locale) for locale in LOCALES]
     list_request = parse_list_request(call.query)
-    return list_response(request, call, "locales", list_request, slice_rows(rows, list_request.part), len(rows))
+    page = read_rows(slice_rows(rows, list_request.part))
+    return await list_response(request, call, "locales", list_request, page, len(rows))
 
 
 async def _show_locale(request: Request, call: ApiCall) -> Response:

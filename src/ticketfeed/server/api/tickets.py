@@ -3,27 +3,35 @@
 Only the exports and /deleted_tickets return deleted tickets: all other addresses answer 404 for one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ticketfeed.export.sideload_reader import sideload_tickets
+from ticketfeed.export.parts import Batches
+from ticketfeed.export.record_lists import read_matching, row_batches, ticket_batches
+from ticketfeed.export.sideload_reader import TicketSideloads, sideload_tickets
 from ticketfeed.protocol.audit_views import comments_of, deletion_of, parse_audit_filter
-from ticketfeed.protocol.envelope import embed, join_arrays, join_object
+from ticketfeed.protocol.envelope import embed, join_object
 from ticketfeed.protocol.erasure import RESTORABLE
 from ticketfeed.protocol.errors import RecordNotFound
 from ticketfeed.protocol.list_request import parse_ids, parse_list_request, parse_ticket_list, slice_rows
-from ticketfeed.protocol.model import Owner, Slice, TicketList
+from ticketfeed.protocol.model import INT64_MAX, Owner, Slice, TicketList
+from ticketfeed.protocol.paging import is_cut
 from ticketfeed.protocol.query import parse_include, parse_integer
 from ticketfeed.protocol.record_list import parse_boolean
 from ticketfeed.protocol.rows import LinkedTicketRow, ListRow
 from ticketfeed.protocol.tickets import without_fields
+from ticketfeed.server.api.arrays import arrays_response
 from ticketfeed.server.api.call import ApiCall, path_id
-from ticketfeed.server.api.lists import count_response, list_response, sideload
+from ticketfeed.server.api.lists import count_response, list_response, record_list_response
 from ticketfeed.server.responses import body_response
+from ticketfeed.storage.batches import all_rows, list_batches, ordered_batches, read_batches
 
 __all__ = [
     "count_tickets",
@@ -33,6 +41,8 @@ __all__ = [
     "list_comments",
     "list_deleted_tickets",
     "list_tickets",
+    "read_audits",
+    "read_comments",
     "show_metrics",
     "show_tags",
     "show_ticket",
@@ -43,6 +53,7 @@ __all__ = [
 # The wire limits list pages beyond this number by a rate limit of their own.
 DEEP_PAGE = 500
 DAY_SECONDS = 86400
+_ALL = Slice(INT64_MAX)
 
 
 async def list_tickets(request: Request, call: ApiCall) -> Response:
@@ -54,21 +65,19 @@ async def list_tickets(request: Request, call: ApiCall) -> Response:
 async def ticket_list_response(request: Request, call: ApiCall, tickets: TicketList) -> Response:
     """One page of a list of tickets."""
     list_request = parse_list_request(call.query, orders=("id", "updated_at", "status"))
-    store = call.service.store
-    rows = await store.list_tickets(call.account, tickets, list_request.part)
+    store, sideloads = call.service.store, _sideloads_of(call)
     count = await store.count_tickets(call.account, tickets) if list_request.number is not None else None
-    shown = rows[: list_request.limit]
-    include = parse_include(call.query.get("include", ""))
-    bodies = [row.body for row in shown]
-    sideloads: dict[str, list[bytes]] = {}
-    if include:
-        by_id = {row.id: row for row in await store.read_tickets(call.account, [row.id for row in shown])}
-        linked = [by_id[row.id] for row in shown]
-        sideloads, embedded = await sideload_tickets(store, call.account, include, linked, call.now)
-        bodies = embed(bodies, embedded)
-    listed = [row._replace(body=without_fields(body)) for row, body in zip(shown, bodies, strict=True)]
-    rest = rows[list_request.limit :]
-    return list_response(request, call, "tickets", list_request, [*listed, *rest], count, sideloads)
+
+    async def show(rows: Sequence[ListRow]) -> list[bytes]:
+        bodies = [row.body for row in rows]
+        if "include" in call.query:
+            linked = await all_rows(read_batches(partial(store.read_tickets, call.account), [row.id for row in rows]))
+            by_id = {row.id: row for row in linked}
+            bodies = embed(bodies, await sideloads.add([by_id[row.id] for row in rows]))
+        return [without_fields(body) for body in bodies]
+
+    batches = ticket_batches(store, call.account, tickets, list_request.part)
+    return await list_response(request, call, "tickets", list_request, batches, count, show, sideloads.arrays)
 
 
 def is_deep_page(call: ApiCall) -> bool:
@@ -85,7 +94,9 @@ async def count_tickets(request: Request, call: ApiCall) -> Response:
 async def show_ticket(request: Request, call: ApiCall) -> Response:
     """One ticket, with the sideloads of `include`."""
     row = await find_ticket(request, call)
-    sideloads, bodies = await _with_sideloads(call, [row])
+    include = parse_include(call.query.get("include", ""))
+    sideloads, embedded = await sideload_tickets(call.service.store, call.account, include, [row], call.now)
+    bodies = embed([row.body], embedded)
     flag = call.query.get("remove_duplicate_fields")
     if flag is not None and parse_boolean("remove_duplicate_fields", flag):
         bodies = [without_fields(body) for body in bodies]
@@ -95,28 +106,36 @@ async def show_ticket(request: Request, call: ApiCall) -> Response:
 async def show_tickets(request: Request, call: ApiCall) -> Response:
     """Up to 100 tickets by id; unknown and deleted ones are left out."""
     ids = parse_ids(call.query)
-    rows = [row for row in await call.service.store.read_tickets(call.account, ids) if row.status != "deleted"]
-    sideloads, bodies = await _with_sideloads(call, rows)
-    ends = {"next_page": None, "previous_page": None, "count": len(bodies)}
-    return body_response(request, join_arrays([("tickets", bodies), *sideloads.items()], ends))
+    sideloads, count = _sideloads_of(call), 0
+
+    async def show() -> Batches:
+        nonlocal count
+        async for found in read_batches(partial(call.service.store.read_tickets, call.account), ids):
+            rows = [row for row in found if row.status != "deleted"]
+            count += len(rows)
+            yield embed([row.body for row in rows], await sideloads.add(rows))
+            del found, rows  # before the next ones are read
+
+    def end() -> dict[str, Any]:
+        return {"next_page": None, "previous_page": None, "count": count}
+
+    return await arrays_response(request, call, chain([("tickets", show())], sideloads.arrays()), end)
 
 
 async def list_audits(request: Request, call: ApiCall) -> Response:
     """The audits of one ticket, oldest first; only those with certain events, or of one channel, if asked for."""
     ticket_id = (await find_ticket(request, call)).id
     list_request = parse_list_request(_by_id(call.query))
-    store, rows, owner = call.service.store, list[ListRow](), Owner("ticket_id", ticket_id)
-    check = parse_audit_filter(call.query)
+    store, owner = call.service.store, Owner("ticket_id", ticket_id)
+    check, is_counted, count = parse_audit_filter(call.query), list_request.number is not None, None
     if check is None:
-        rows = list(await store.list_records(call.account, "audits", list_request.part, owner))
-        is_counted = list_request.number is not None
+        batches = read_audits(call, ticket_id, list_request.part)
         count = await store.count_records(call.account, "audits", owner) if is_counted else None
     else:
-        found = await store.read_of_tickets(call.account, "audits", [ticket_id])
-        matching = [ListRow(row.id, row.id, row.body) for row in found if check(row.body)]
+        matching = await read_matching(read_audits(call, ticket_id), check)
         rows, count = slice_rows(matching, list_request.part), len(matching)
-    sideloads = await sideload(call, "audits", [row.body for row in rows[: list_request.limit]])
-    return list_response(request, call, "audits", list_request, rows, count, sideloads)
+        batches = row_batches(store, call.account, "audits", rows)
+    return await record_list_response(request, call, "audits", list_request, batches, count)
 
 
 async def list_comments(request: Request, call: ApiCall) -> Response:
@@ -125,11 +144,40 @@ async def list_comments(request: Request, call: ApiCall) -> Response:
     list_request = parse_list_request(_by_id(call.query))
     flag = call.query.get("include_inline_images")
     inline_images = flag is not None and parse_boolean("include_inline_images", flag)
-    audits = await call.service.store.read_of_tickets(call.account, "audits", [ticket_id])
-    comments = comments_of((row.body for row in audits), inline_images=inline_images)
-    page = slice_rows(comments, list_request.part)
-    sideloads = await sideload(call, "comments", [row.body for row in page[: list_request.limit]])
-    return list_response(request, call, "comments", list_request, page, len(comments), sideloads)
+    batches, count = await read_comments(
+        call, ticket_id, list_request.part, partial(comments_of, inline_images=inline_images)
+    )
+    return await record_list_response(request, call, "comments", list_request, batches, count)
+
+
+async def read_comments(
+    call: ApiCall, ticket_id: int, part: Slice, comments_in: Callable[[Iterable[bytes]], list[ListRow]]
+) -> tuple[AsyncIterator[Sequence[ListRow]], int]:
+    """A part of the comments of a ticket, which `comments_in` finds in its audits, and how many there are."""
+    listed, audit_ids = list[ListRow](), dict[int, int]()
+    async for audits in read_audits(call, ticket_id):
+        for audit in audits:
+            for comment in comments_in([audit.body]):
+                listed.append(comment._replace(body=b""))
+                audit_ids[comment.id] = audit.id
+
+    async def read(rows: Sequence[ListRow]) -> dict[ListRow, bytes] | None:
+        ids = list({audit_ids[row.id] for row in rows})
+        found = await call.service.store.read_records(call.account, "audits", ids)
+        bodies = {row.id: row.body for row in comments_in([row.body for row in found])}
+        return None if is_cut(found) else {row: bodies[row.id] for row in rows if row.id in bodies}
+
+    async def batches() -> AsyncIterator[Sequence[ListRow]]:
+        async for batch in ordered_batches(read, slice_rows(listed, part)):
+            yield [row._replace(body=body) for row, body in batch]
+
+    return batches(), len(listed)
+
+
+def read_audits(call: ApiCall, ticket_id: int, part: Slice = _ALL) -> AsyncIterator[Sequence[ListRow]]:
+    """The audits of a ticket, or a part of them, by id."""
+    read = partial(call.service.store.list_records, call.account, "audits", owner=Owner("ticket_id", ticket_id))
+    return list_batches(read, part)
 
 
 def _by_id(query: Mapping[str, str]) -> Mapping[str, str]:
@@ -160,28 +208,30 @@ async def list_deleted_tickets(request: Request, call: ApiCall) -> Response:
     store = call.service.store
     if list_request.part.order == "subject":
         rows = slice_rows(await _deleted_by_subject(call), list_request.part)
+        batches = row_batches(store, call.account, "tickets", rows)
     else:
-        rows = list(await store.list_tickets(call.account, RESTORABLE, list_request.part))
+        batches = ticket_batches(store, call.account, RESTORABLE, list_request.part)
     count = await store.count_tickets(call.account, RESTORABLE) if list_request.number is not None else None
-    audits: dict[int, list[bytes]] = {}
-    for audit in await store.read_of_tickets(call.account, "audits", [row.id for row in rows]):
-        audits.setdefault(audit.ticket_id, []).append(audit.body)
-    shown = [ListRow(row.key, row.id, _deleted(row.body, audits.get(row.id, []))) for row in rows]
-    return list_response(request, call, "deleted_tickets", list_request, shown, count)
+
+    async def show(rows: Sequence[ListRow]) -> list[bytes]:
+        return [_deleted(row.body, *await _find_deletion(call, row.id)) for row in rows]
+
+    return await list_response(request, call, "deleted_tickets", list_request, batches, count, show)
+
+
+async def _find_deletion(call: ApiCall, ticket_id: int) -> tuple[int | None, str]:
+    audits = await all_rows(read_audits(call, ticket_id))
+    return deletion_of([row.body for row in audits])
 
 
 async def _deleted_by_subject(call: ApiCall) -> list[ListRow]:
     """All deleted tickets with their subjects in lower case as keys: no index of a store has them in this order."""
     found: list[ListRow] = []
-    after = None
-    while True:
-        rows = await call.service.store.list_tickets(call.account, RESTORABLE, Slice(1000, after=after))
+    async for rows in ticket_batches(call.service.store, call.account, RESTORABLE, _ALL):
         for row in rows:
             subject = msgspec.json.decode(row.body, type=_Deleted).subject or ""
-            found.append(ListRow(subject.casefold().replace("\0", ""), row.id, row.body))
-        if len(rows) < 1000:
-            return found
-        after = rows[-1].id, rows[-1].id
+            found.append(ListRow(subject.casefold().replace("\0", ""), row.id, b""))
+    return found
 
 
 class _Tagged(msgspec.Struct):
@@ -194,9 +244,8 @@ class _Deleted(msgspec.Struct):
     subject: str | None = None
 
 
-def _deleted(body: bytes, audits: list[bytes]) -> bytes:
+def _deleted(body: bytes, actor: int | None, state: str) -> bytes:
     ticket = msgspec.json.decode(body, type=_Deleted)
-    actor, state = deletion_of(audits)
     return msgspec.json.encode(
         {
             "id": ticket.id,
@@ -216,11 +265,9 @@ async def find_ticket(request: Request, call: ApiCall) -> LinkedTicketRow:
     return rows[0]
 
 
-async def _with_sideloads(call: ApiCall, rows: Sequence[LinkedTicketRow]) -> tuple[dict[str, list[bytes]], list[bytes]]:
+def _sideloads_of(call: ApiCall) -> TicketSideloads:
     include = parse_include(call.query.get("include", ""))
-    store, now = call.service.store, call.now
-    sideloads, embedded = await sideload_tickets(store, call.account, include, rows, now)
-    return sideloads, embed([row.body for row in rows], embedded)
+    return TicketSideloads(call.service.store, call.account, include, call.now)
 
 
 def _archived_at(call: ApiCall) -> int | None:

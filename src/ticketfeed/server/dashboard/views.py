@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 from ticketfeed.clock import system_instant
 from ticketfeed.data.status import PENDING_MAX, count_pending, read_status, readable_until
+from ticketfeed.export.record_lists import ticket_batches
 from ticketfeed.export.source import FeedReader
 from ticketfeed.faults import shipped_scenarios
 from ticketfeed.mirror.status import status_of
@@ -22,6 +24,7 @@ from ticketfeed.server.api.call import ApiCall
 from ticketfeed.server.dashboard.charts import PERIODS, Chart, Charts
 from ticketfeed.server.dashboard.filters import Place, parse_place
 from ticketfeed.server.faults.engine import Faults
+from ticketfeed.storage.batches import read_batches
 from ticketfeed.storage.snapshot_contract import Snapshot
 
 __all__ = ["VIEWS", "Values", "View"]
@@ -84,8 +87,8 @@ async def oauth(_request: Request, call: ApiCall) -> Values:
     clients = await store.list_oauth_clients(call.account)
     tokens = [token for token in await store.list_oauth_tokens(call.account) if token.is_listed(call.now)]
     user_ids = {client.user_id for client in clients} | {token.user_id for token in tokens}
-    users = await store.read_records(call.account, "users", sorted(user_ids))
-    emails = {user.id: msgspec.json.decode(user.body, type=_User).email for user in users}
+    users = read_batches(partial(store.read_records, call.account, "users"), user_ids)
+    emails = {user.id: msgspec.json.decode(user.body, type=_User).email async for rows in users for user in rows}
     return {
         "clients": clients,
         "tokens": tokens[: -LISTED_TOKENS - 1 : -1],
@@ -150,12 +153,13 @@ async def tickets(request: Request, call: ApiCall) -> Values:
     after = _parse_key(query.get("after", ""))
     listed = TicketList(deleted=query.get("deleted") == "1")
     part = Slice(LISTED_TICKETS + 1, "updated_at", descending=True, after=after)
-    rows = await call.service.store.list_tickets(call.account, listed, part)
+    batches = ticket_batches(call.service.store, call.account, listed, part)
+    rows = [(row.key, row.id, _parse(row.body)) async for found in batches for row in found]
     shown = rows[:LISTED_TICKETS]
     return {
-        "tickets": [_parse(row.body) for row in shown],
+        "tickets": [parsed for _, _, parsed in shown],
         "deleted": listed.deleted,
-        "after": f"{shown[-1].key}-{shown[-1].id}" if len(rows) > LISTED_TICKETS else None,
+        "after": "{}-{}".format(*shown[-1]) if len(rows) > LISTED_TICKETS else None,
         "is_first": after is None,
     }
 

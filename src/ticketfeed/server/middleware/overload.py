@@ -23,14 +23,24 @@ from ticketfeed.server.request_context import request_context
 from ticketfeed.server.responses import error_response
 from ticketfeed.storage.shares import AccountShares
 
-__all__ = ["CONNECTION", "Overload", "Place", "Reader", "Share", "begin_page", "limit_anonymous"]
+__all__ = [
+    "CONNECTION",
+    "PAGES_OF_ACCOUNT",
+    "Overload",
+    "Place",
+    "Reader",
+    "Share",
+    "begin_page",
+    "hold",
+    "limit_anonymous",
+]
 
 RETRY_AFTER_SECONDS = 5
 _POLL_SECONDS = 0.005
 _ADMITTED_TOGETHER = 8
-# Pages of one account that are read at once: more than a store reads at a time, and few enough that what they take
-# before it is counted as unsent, 2 to 16 MB each, does not matter.
-_PAGES_OF_ACCOUNT = 8
+# Pages and lists of one account that are read at once: more than a store reads at a time, and few enough that what they
+# take before it is counted as unsent, 2 to 16 MB each, does not matter.
+PAGES_OF_ACCOUNT = 8
 _WARN_SECONDS = 60.0
 # The unsent bytes, as a multiple of the limit, up to which a connection is served that has received all before.
 _PROVEN_UNSENT = 1.5
@@ -61,7 +71,7 @@ class Share:
     """Requests that share their limits: those with credentials, or all others.
 
     `stalled`: connections that the process holds bytes for. `kernel_bytes`: what the system held for all connections
-    when it was last counted.
+    when it was last counted. `held_bytes`: what is ready of answers that are sent in parts, and was not written yet.
     """
 
     def __init__(self, requests_max: int, unsent_bytes_max: int) -> None:
@@ -69,16 +79,17 @@ class Share:
         # In progress; `running`: and those whose client is gone, too.
         self.requests = self.running = 0
         self.stalled: set[Reader] = set()
-        self.kernel_bytes = 0
+        self.kernel_bytes = self.held_bytes = 0
         # The first to wait is the first to be admitted.
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._admitting: asyncio.Task[None] | None = None
 
     def unsent_bytes(self) -> int:
         """Bytes of responses that have not been received."""
+        known = self.kernel_bytes + self.held_bytes
         if not self.stalled:
-            return self.kernel_bytes
-        return self.kernel_bytes + sum([reader.buffered_bytes() for reader in self.stalled])
+            return known
+        return known + sum([reader.buffered_bytes() for reader in self.stalled])
 
     def has_room(self) -> bool:
         """Whether a request may be answered now that did not wait."""
@@ -118,11 +129,17 @@ class Share:
 class Place:
     """The place of a request in a share, until it is answered or its client is gone."""
 
-    __slots__ = ("is_taken", "share")
+    __slots__ = ("_held_bytes", "is_taken", "share")
 
     def __init__(self, share: Share) -> None:
         self.share, self.is_taken = share, True
+        self._held_bytes = 0
         share.requests += 1
+
+    def hold(self, size: int) -> None:
+        """Count what the process holds of its answer, which is sent in parts, among the unsent bytes."""
+        self.share.held_bytes += size - self._held_bytes
+        self._held_bytes = size
 
     def leave(self) -> None:
         """Free the place. The share stays known: it is the one that the response counts for."""
@@ -145,7 +162,7 @@ class Overload:
         self._app, self._wait_seconds = app, limits.wait_seconds
         self.known = Share(limits.requests, limits.unsent_bytes)
         self.anonymous = Share(limits.anonymous_requests, limits.anonymous_unsent_bytes)
-        self._pages = AccountShares(_PAGES_OF_ACCOUNT)
+        self._pages = AccountShares(PAGES_OF_ACCOUNT)
         self._warned_at: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,6 +188,7 @@ class Overload:
                 await error_response(Request(scope), _busy())(scope, receive, send)
         finally:
             share.running -= 1
+            place.hold(0)
             place.leave()
 
     async def _is_admitted(self, place: Place, reader: Reader | None) -> bool:
@@ -209,6 +227,12 @@ class Overload:
             _log.warning(
                 "refusing requests %s credentials: %d in progress, %d MiB not received", whose, share.requests, unsent
             )
+
+
+def hold(scope: Scope, size: int) -> None:
+    """`Place.hold` for a request."""
+    if _PLACE in scope:
+        scope[_PLACE][0].hold(size)
 
 
 async def begin_page(scope: Scope, account_id: int) -> Callable[[], None]:

@@ -83,9 +83,9 @@ class PostgresReaders:
         read_urls: Sequence[str],
         store_id: str,
         connections: ConnectionLimits,
-        node_of: Callable[[int], int | None] = lambda _: None,
+        node_of: Callable[[int], int | None],
         *,
-        is_citus: bool = False,
+        is_citus: bool,
     ) -> None:
         self._in_order = _IN_ORDER_ON_WORKERS if is_citus else ()
         self.primary = _reader_pool(url, connections, _read_in_feed_order)

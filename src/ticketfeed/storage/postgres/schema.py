@@ -35,14 +35,16 @@ def refuse_unreadable(url: str) -> None:
 
     So would that of a host or a port, which is where the rest of a password goes that has @ or / in it.
     """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise StoreError("a PostgreSQL server is named by a URL: postgresql://...")
     try:
-        parts = conninfo_to_dict(url) if url.startswith(("postgresql://", "postgres://")) else {}
+        parts = conninfo_to_dict(url)
     except psycopg.Error:
         parts = {}
     ports = str(parts.get("port", "")).split(",")
     if not parts or "@" in f"{parts.get('host')}{parts.get('dbname')}" or not all(map(_is_port, ports)):
         raise StoreError(
-            "the PostgreSQL URL cannot be read: its password must be percent-encoded, its port and parameters known"
+            "the PostgreSQL URL cannot be read: is its password percent-encoded, are its port and parameters valid?"
         ) from None
 
 

@@ -7,7 +7,7 @@ threads (`writer.py`). Decisions on errors rest on SQLSTATE alone.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -79,7 +79,7 @@ _PLAN_FREELY = ("enable_bitmapscan = on", "enable_sort = on")
 _WORDS = "search_entry_words"
 # Tables whose rows are erased.
 ERASED_TABLES = (*ACCOUNT_TABLES, "account", "consumer", "request", "anonymous_request", "login")
-# How long one account of all is waited for.
+# How long one account of all is waited for, and a few rows of all at once or of a shard.
 ALONE_SECONDS = 1.0
 # How often clocks are compared: one round trip more for a write that does.
 COMPARE_SECONDS = 10.0
@@ -90,6 +90,7 @@ END_SECONDS = 0.5
 # Connections of one process for snapshots of accounts (storage/shares.py): for quick ones, of one account at once, and
 # for those that take longer. One more is for those of no account; and one for the readiness check.
 QUICK_INSPECTIONS, INSPECTIONS_OF_ACCOUNT, SLOW_INSPECTIONS = 4, 2, 4
+SNAPSHOT_CONNECTIONS = QUICK_INSPECTIONS + SLOW_INSPECTIONS + 2
 
 
 class PostgresStore(PostgresSidecarStore):
@@ -119,7 +120,7 @@ class PostgresStore(PostgresSidecarStore):
             ConnectionThreads(url, name, count, connections, configure)
             for name, count, configure in (
                 ("writer", connections.writes, prepare_statements if connections.prepared == "auto" else None),
-                ("inspector", QUICK_INSPECTIONS + SLOW_INSPECTIONS + 1, None),
+                ("inspector", SNAPSHOT_CONNECTIONS - 1, None),
                 ("prober", 1, None),
             )
         )
@@ -168,8 +169,8 @@ class PostgresStore(PostgresSidecarStore):
         return [*self._readers.statuses(), *own]
 
     async def close(self) -> None:
-        for threads in (self._writers, self._inspectors, self._prober):
-            await asyncio.to_thread(threads.close)
+        closing = (threads.close for threads in (self._writers, self._inspectors, self._prober))
+        await asyncio.gather(*map(asyncio.to_thread, closing))
         await self._nodes.stop()
         await self._readers.close()
 
@@ -199,11 +200,11 @@ class PostgresStore(PostgresSidecarStore):
     async def _list_all(self, name: str) -> list[Any]:
         """Without those of accounts that are out of reach. Raises StoreUnavailable if all are."""
         try:
-            return await super()._list_all(name)
+            return await _soon(super()._list_all(name))
         except StoreUnavailable as error:
             reason = error
         shards, sql = await self.list_shards(), of_accounts_sql(POSTGRES, QUERIES[name])
-        found, away = await read_in_batches(shards, lambda accounts: self._fetch_of(sql, accounts))
+        found, away = await read_in_batches(shards, lambda accounts: _soon(self._fetch_of(sql, accounts)))
         if len(away) == sum(map(len, shards)):
             raise reason
         return found
@@ -393,13 +394,20 @@ class PostgresStore(PostgresSidecarStore):
                 connection.execute(f"REINDEX INDEX CONCURRENTLY ticketfeed.{_WORDS}".encode())
                 session.execute("put_overwritten", {"value": str(erased)})
 
-    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:  # noqa: ARG002
         return await self._readers.read(sql, bindings, _PLAN_FREELY)
 
-    async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:
+    async def _fetch(
+        self,
+        sql: str,
+        bindings: dict[str, Any],
+        *,
+        current: bool,
+        body: int | None = None,  # noqa: ARG002
+    ) -> list[Any]:
         return await (self._readers.read_current if current else self._readers.read)(sql, bindings)
 
-    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:  # noqa: ARG002
         return await self._readers.read_in_order(sql, bindings)
 
     async def _fetch_batch(self, sql: str, bindings: dict[str, Any], account_id: int) -> list[Any]:
@@ -454,6 +462,15 @@ class PostgresStore(PostgresSidecarStore):
         """The time of a write. Raises StoreUnavailable while the machine's clock is wrong."""
         self._clock_check.refuse()
         return self.clocks.at(account, self._clock())
+
+
+async def _soon(reading: Awaitable[T]) -> T:
+    """Raise StoreUnavailable after ALONE_SECONDS."""
+    try:
+        async with asyncio.timeout(ALONE_SECONDS):
+            return await reading
+    except TimeoutError:
+        raise StoreUnavailable(f"no answer within {ALONE_SECONDS:g} s") from None
 
 
 def _translate_errors(work: Callable[[], T]) -> T:

@@ -85,7 +85,7 @@ class ConnectionThreads:
     def close(self) -> None:
         """Wait for what runs. What takes too long hangs, maybe for good: its connection is cut."""
         self._executor.shutdown(wait=False)
-        if wait(self._running, WAIT_SECONDS).not_done:
+        if wait(list(self._running), WAIT_SECONDS).not_done:
             for connection in list(self._connections):
                 _cut(connection)
         self._executor.shutdown()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import apsw
 
 from ticketfeed.clock import Clock
-from ticketfeed.protocol import paging, watermark
+from ticketfeed.protocol import watermark
 from ticketfeed.protocol.consumers import REQUESTS_KEPT, Consumer, RequestRecord, UsageUpdate
 from ticketfeed.protocol.errors import NoStore, StoreError, StoreUnavailable
 from ticketfeed.protocol.model import INT64_MAX, Account, FeedState
@@ -42,7 +42,7 @@ from ticketfeed.storage.sql_session import (
 )
 from ticketfeed.storage.sql_transaction import SqlTransaction
 from ticketfeed.storage.sqlite.file import connect, connect_reader, explain, prepare, snapshot, transaction, translated
-from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders
+from ticketfeed.storage.sqlite.readers import READ_CACHE_KIB, SqliteReaders, cursor_rows
 from ticketfeed.storage.sqlite.session import QUERIES, SqliteSession, SqliteTransaction
 from ticketfeed.storage.sqlite.sidecar import SqliteSidecar
 from ticketfeed.storage.sqlite.snapshot import SqliteSnapshot
@@ -268,14 +268,14 @@ class SqliteStore(SqlAccountStore):
         """Write to the sidecar in its thread: another process may have it locked."""
         return await _run_in(self._sidecar_thread, lambda: work(self._sidecar))
 
-    async def _fetch_many(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        return await self._readers.fetch(sql, bindings)
+    async def _fetch_many(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:
+        return await self._readers.fetch(sql, bindings, body)
 
     async def _fetch_batch(self, sql: str, bindings: dict[str, Any], account_id: int) -> list[Any]:  # noqa: ARG002
         return await self._readers.fetch(sql, bindings)
 
-    async def _fetch_freely(self, sql: str, bindings: dict[str, Any]) -> list[Any]:
-        return await self._readers.fetch(sql, bindings)
+    async def _fetch_freely(self, sql: str, bindings: dict[str, Any], *, body: int | None = None) -> list[Any]:
+        return await self._readers.fetch(sql, bindings, body)
 
     async def add_login(self, account: Account, token_hash: str, now: int, ends_at: int) -> None:
         await self._run_sidecar(lambda sidecar: sidecar.add_login(account, token_hash, now, ends_at))
@@ -298,9 +298,16 @@ class SqliteStore(SqlAccountStore):
     async def read_full_accounts(self) -> set[int]:
         return await _run_in(self._inspectors, self._sidecar.read_full_accounts)
 
-    async def _fetch(self, sql: str, bindings: dict[str, Any], *, current: bool) -> list[Any]:  # noqa: ARG002
+    async def _fetch(
+        self,
+        sql: str,
+        bindings: dict[str, Any],
+        *,
+        current: bool,  # noqa: ARG002
+        body: int | None = None,
+    ) -> list[Any]:
         with translated(self._path):
-            return self._reader.execute(sql, bindings).fetchall()
+            return cursor_rows(self._reader.execute(sql, bindings), body)
 
     async def _read_feed(
         self, account: Account, name: str, row_type: type[RowT], bindings: dict[str, Any]
@@ -316,7 +323,8 @@ class SqliteStore(SqlAccountStore):
                 state = self._with_kind_state(account, bindings["kind"], state)
             closed = state.watermark if name == "read_changes" else state.record_watermark
             bindings["until"] = min(bindings["until"], closed)
-            rows = _fetch_page(self._reader.execute(QUERIES.select(name, row_type), bindings), row_type)
+            body = columns_of(row_type).index("body")
+            rows = cursor_rows(self._reader.execute(QUERIES.select(name, row_type), bindings), body)
         return state, LazyRows(row_type, rows)
 
     def _with_kind_state(self, account: Account, kind: str, state: StateRow) -> StateRow:
@@ -352,18 +360,6 @@ class SqliteStore(SqlAccountStore):
                 return True
         except apsw.Error:  # another process writes, or the disk is full: the page ends at the watermark
             return False
-
-
-def _fetch_page(cursor: apsw.Cursor, row_type: type[RowT]) -> list[Any]:
-    """The rows, but none after the first one that is more than a page."""
-    body, size, rows = columns_of(row_type).index("body"), 0, []
-    for row in cursor:
-        rows.append(row)
-        if size > paging.PAGE_BYTES_MAX:
-            break
-        size += len(row[body])
-    cursor.close()  # before the transaction ends
-    return rows
 
 
 async def _run_in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
