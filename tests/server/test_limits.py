@@ -262,6 +262,32 @@ def test_received_bytes() -> None:
     serve(Desk(limits=limits), talk, limits)
 
 
+def test_received_bytes_of_who_waits_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was received before the server was ready for the rest counts, too."""
+    limits = limits_of(received_bytes=1 * MIB)
+    desk, released = Desk(limits=limits), asyncio.Event()
+    find = desk.app.state.service.accounts.find
+
+    async def slowly(host: str) -> Any:
+        await released.wait()
+        return await find(host)
+
+    monkeypatch.setattr(desk.app.state.service.accounts, "find", slowly)
+
+    async def talk(address: Address) -> None:
+        clients = [Client(address) for _ in range(2)]
+        part = POST + b"Content-Length: 1000000\r\n\r\n" + b" " * 560_000
+        sending = [asyncio.create_task(client.send(part)) for client in clients]
+        await until(lambda: shares_of(desk)[0].requests == 2)
+        await asyncio.sleep(0.1)  # the server looks meanwhile
+        released.set()
+        ended = await asyncio.gather(*(client.read_end() for client in clients))
+        assert all(end.startswith((TIMEOUT, b"reset")) for end in ended)
+        await asyncio.gather(*sending, return_exceptions=True)
+
+    serve(desk, talk, limits)
+
+
 def test_pipelined_requests() -> None:
     """A few requests may be sent at once; more than that are refused, however they come."""
 
@@ -337,7 +363,7 @@ def test_a_reader_of_both_shares() -> None:
 
 def test_slow_readers_make_room() -> None:
     """While too much is unsent the slowest readers are cut off early, and others are served all the same."""
-    limits = limits_of(unsent_bytes=8 * MIB, busy_read_seconds=0.1, busy_read_bytes_per_second=100_000)
+    limits = limits_of(unsent_bytes=8 * MIB, busy_read_seconds=0.5, busy_read_bytes_per_second=100_000)
 
     async def talk(address: Address) -> None:
         share = shares_of(desk)[0]

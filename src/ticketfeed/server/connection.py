@@ -58,7 +58,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     `since`: when it was opened, its last head began, or its last response was written. `is_head`: a head has begun and
     not ended. `is_reused`: this is not its first request. `quiet_bytes`: received since the parser last found something
-    in them. `body_bytes`: received of the body.
+    in them. `begun`: when the head began. `body_bytes`: received of the body; `waited_bytes`: how much of it when the
+    client last had to wait for the server.
     """
 
     place: Place | None = None
@@ -71,7 +72,8 @@ class BoundedConnection(HttpToolsProtocol):
     is_finishing = False
     ignores_input = False
     quiet_bytes = 0
-    body_bytes = 0
+    begun = 0.0
+    body_bytes = waited_bytes = 0
     # Whether something may be unsent, and the marks from which the rate of its reader is measured.
     has_unsent = False
     mark: "Mark | None" = None
@@ -137,9 +139,9 @@ class BoundedConnection(HttpToolsProtocol):
             self.is_reused = True
             self.trust_reader()
         super().on_message_begin()
-        self.since = self.loop.time()
+        self.since = self.begun = self.loop.time()
         self.is_head = self.has_unsent = True
-        self.quiet_bytes = self.body_bytes = 0
+        self.quiet_bytes = self.body_bytes = self.waited_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.is_head:  # else a trailer, which nobody reads
@@ -211,13 +213,17 @@ class BoundedConnection(HttpToolsProtocol):
         if not self.cycle.more_body:
             return False
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # the client waits for the server
-            self.since, self.body_bytes = self.loop.time(), 0
+            self.since, self.waited_bytes = self.loop.time(), self.body_bytes
             return False
         return True
 
     def sent_bytes(self) -> int:
         """What the client has sent of the head or body that it is sending."""
         return self.quiet_bytes if self.is_head else self.body_bytes
+
+    def sent_since(self) -> int:
+        """What of it the client has sent while it did not have to wait for the server."""
+        return self.quiet_bytes if self.is_head else self.body_bytes - self.waited_bytes
 
     def trust_reader(self) -> None:
         """Let the system hold whole responses for a client with credentials that has shown that it reads them."""

@@ -135,7 +135,7 @@ class Connections:
         if connection.is_sending():
             seconds_max = limits.head_seconds if connection.is_head else limits.body_seconds
             is_slow = elapsed > limits.send_grace_seconds and (
-                connection.sent_bytes() < elapsed * limits.send_bytes_per_second
+                connection.sent_since() < elapsed * limits.send_bytes_per_second
             )
             if elapsed > seconds_max or is_slow:
                 self._closed["slow sender"] += 1
@@ -193,7 +193,7 @@ class Connections:
 
     def _close_senders(self, senders: list[BoundedConnection], now: float) -> None:
         """Refuse the slowest senders until half of the limit is free."""
-        senders.sort(key=lambda each: each.sent_bytes() / max(now - each.since, LOOK_SECONDS))
+        senders.sort(key=lambda each: each.sent_bytes() / max(now - each.begun, LOOK_SECONDS))
         size = sum([connection.sent_bytes() for connection in senders])
         for connection in senders:
             if size <= _FREE * self.limits.received_bytes:
