@@ -144,11 +144,20 @@ def test_large_bodies_of_an_account_are_few() -> None:
         with closing(writer):
             return int((await reader.readuntil(b"\r\n\r\n"))[9:12])
 
-    async def talk(address: Address, _desk: Desk) -> None:
+    slow: list[tuple[Any, Any]] = []
+
+    async def talk(address: Address) -> None:
+        try:
+            await take_places(address)
+        finally:
+            for _, writer in slow:
+                writer.close()
+
+    async def take_places(address: Address) -> None:
         mine, theirs = {"host": "acme", "authorization": ADMIN}, {"host": "other", "authorization": ADMIN}
-        slow = [await post(address, large, 80_000, host="acme") for _ in range(BODIES_OF_ACCOUNT)]
+        slow[:] = [await post(address, large, 80_000, host="acme") for _ in range(BODIES_OF_ACCOUNT)]
         assert await status(await post(address, large, len(large), **mine)) == 422  # its text is too long
-        slow += [await post(address, large, 80_000, **mine) for _ in range(BODIES_OF_ACCOUNT)]
+        slow.extend([await post(address, large, 80_000, **mine) for _ in range(BODIES_OF_ACCOUNT)])
         await asyncio.sleep(0.1)
         assert await status(await post(address, large, len(large), **mine)) == 503
         assert await status(await post(address, b'{"ticket":{"comment":{"body":"x"}}}', 99, **mine)) == 201
@@ -159,8 +168,7 @@ def test_large_bodies_of_an_account_are_few() -> None:
             writer.close()
         assert await waiting == 422
 
-    desk = Desk(limits=limits, accounts=("acme", "other"))
-    serving.serve(desk, lambda address: talk(address, desk), limits)
+    serving.serve(Desk(limits=limits, accounts=("acme", "other")), talk, limits)
 
 
 def test_who_came_first_is_served_first() -> None:
