@@ -379,6 +379,12 @@ ANSWERS: list[tuple[errors.WireError, int, dict[str, object], dict[str, str]]] =
         {"retry-after": "5"},
     ),
     (
+        errors.StoreReadOnly("the server is a standby"),
+        503,
+        {"error": "ServiceUnavailable", "description": "The store is not available. Try again later"},
+        {"retry-after": "5"},
+    ),
+    (
         errors.AccountFrozen("acme", is_moved=False),
         503,
         {

@@ -41,6 +41,7 @@ TicketfeedError
 │   ├── APIRateLimitExceeded  429  carries Retry-After
 │   ├── InternalServerError   500
 │   ├── StoreUnavailable      503  carries Retry-After
+│   │   ├── StoreReadOnly     503  its server takes no writes: it is a standby
 │   │   └── AccountFrozen     503  a write to an account that is being moved to another store
 │   └── ServerBusy            503  carries Retry-After
 └── OperatorError             shown as one line on standard error, exit code 2
