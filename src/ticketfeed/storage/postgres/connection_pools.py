@@ -1,11 +1,20 @@
-"""Pools of connections to PostgreSQL whose timeouts say why there is no connection, as where a server has too many."""
+"""Pools of connections to PostgreSQL whose timeouts say why there is no connection, as where a server has too many.
 
-from typing import Any
+In pipeline mode the driver waits for results although a part of the statements may not be sent yet: one larger than the
+socket takes at once. The server waits for the rest then, and both for ever (psycopg issue 685). Here the rest is sent.
+"""
+
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
+from psycopg.waiting import Ready, Wait
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 __all__ = ["ReadPool", "ThreadPool"]
+
+T = TypeVar("T")
 
 
 class _Failure:
@@ -21,7 +30,28 @@ class _Failure:
         return error
 
 
+def _send_rest(waiting: PQGen[T], server: PGconn) -> PQGen[T]:
+    """A generator of the driver, which says what it waits for; what is left to be sent is sent while it waits."""
+    try:
+        wait = next(waiting)
+        while True:
+            if wait == Wait.R and server.flush():
+                ready = yield Wait.RW
+                if not ready or not ready & Ready.R:
+                    continue
+            else:
+                ready = yield wait
+            wait = waiting.send(Ready.R if wait == Wait.R and ready else ready)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 class _ReadConnection(psycopg.AsyncConnection[Any]):
+    async def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
+        waiting = _send_rest(gen, self.pgconn) if self.pgconn.pipeline_status else gen
+        return await super().wait(waiting, *arguments, **options)
+
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Any:
         failure: _Failure = options.pop("failure")
@@ -35,6 +65,10 @@ class _ReadConnection(psycopg.AsyncConnection[Any]):
 
 
 class _ThreadConnection(psycopg.Connection[Any]):
+    def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
+        waiting = _send_rest(gen, self.pgconn) if self.pgconn.pipeline_status else gen
+        return super().wait(waiting, *arguments, **options)
+
     @classmethod
     def connect(cls, *arguments: Any, **options: Any) -> Any:
         failure: _Failure = options.pop("failure")
