@@ -110,6 +110,7 @@ LISTS: list[tuple[str, list[int]]] = [
     ("ticket_forms?end_user_visible=true&fallback_to_default=true", [91, 93]),
     ("ticket_forms/show_many?ids=92,93&active=true", [92]),
     ("ticket_forms/show_many?ids=92,93&fallback_to_default=true", [91]),
+    ("ticket_forms/show_many?ids=999&fallback_to_default=true", [91]),
     ("custom_statuses?active=false", [102]),
     ("custom_statuses?default=true", [101]),
     ("custom_statuses?status_categories=open,hold", [101, 102]),

@@ -42,7 +42,7 @@ from ticketfeed.protocol.records import is_deleted, split_record, wire_second
 from ticketfeed.protocol.resources import RESOURCES, Resource
 from ticketfeed.protocol.rows import BodyRow, ListRow
 from ticketfeed.protocol.stored_records import StoredDecoder
-from ticketfeed.server.api.arrays import arrays_response
+from ticketfeed.server.api.arrays import arrays_response, one_batch
 from ticketfeed.server.api.call import ApiCall, ApiRoute, Handler, path_id
 from ticketfeed.server.api.parameters import (
     BY_IDS,
@@ -191,16 +191,17 @@ def _show_many(resource: Resource) -> Handler:
 
         async def find() -> Batches:
             if is_external:
-                yield [row.body for row in await store.read_external(call.account, kind, external_ids)]
+                rows = await store.read_external(call.account, kind, external_ids)
+                yield [row.body for row in rows if records.holds(row.body)]
             async for rows in read_batches(partial(store.read_records, call.account, kind), ids):
-                yield [row.body for row in rows]
+                yield [row.body for row in rows if records.holds(row.body)]
 
         async def show() -> Batches:
             nonlocal count
-            async for found in find():
-                bodies = [body for body in found if records.holds(body)]
-                if "fallback_to_default" in call.query:
-                    bodies = await _fall_back(call, bodies)
+            batches = find()
+            if "fallback_to_default" in call.query:  # which looks at all of them, and there are few
+                batches = one_batch(await _fall_back(call, [body async for bodies in batches for body in bodies]))
+            async for bodies in batches:
                 count += len(bodies)
                 sideloads.add(bodies)
                 yield bodies
